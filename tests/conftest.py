@@ -1,0 +1,16 @@
+"""Shared set-up: quiet, offline and on few threads, whatever the machine."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TYPER_USE_RICH"] = "0"
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _few_threads():
+    torch.set_num_threads(1)

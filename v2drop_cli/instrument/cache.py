@@ -1,0 +1,111 @@
+"""What each layer's KV cache holds, remembered per cache while a context is open.
+
+A dropped prompt leaves layers with caches of different lengths. ``get_seq_length()`` reads
+layer 0, which never drops, so positions keep counting from the original length; but masks of
+later forwards must have each layer's own length, and know which of its columns are filler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from v2drop_cli.errors import InstrumentError
+
+
+def cached_length(cache: Any, layer: int) -> int:
+    """Columns in ``cache`` at ``layer``; 0 without a cache."""
+    return 0 if cache is None else int(cache.get_seq_length(layer))
+
+
+@dataclass(frozen=True, slots=True)
+class CachedColumns:
+    """One layer's cache after its last forward under this context.
+
+    Attributes:
+        length: columns held.
+        valid: ``[B, length]`` bool, or ``None`` when none is padding or filler.
+    """
+
+    length: int
+    valid: Tensor | None
+
+    def cut(self, length: int) -> Tensor | None:
+        """Validity of the first ``length`` columns: rolled-back generation crops the tail."""
+        return None if self.valid is None else self.valid[:, :length]
+
+
+class CacheBook:
+    """Per cache object and layer, the columns of every layer that ever came out shortened."""
+
+    def __init__(self) -> None:
+        self._pages: WeakKeyDictionary[Any, dict[int, CachedColumns]] = WeakKeyDictionary()
+
+    def shortened(self, cache: Any, layer: int) -> CachedColumns | None:
+        """What is known of ``layer``, or ``None`` where it holds just what layer 0 holds."""
+        if cache is None:
+            return None
+        known = self._pages.get(cache, {}).get(layer)
+        length = cached_length(cache, layer)
+        if known is None or length == 0:  # an emptied cache starts over
+            return None
+        if length > known.length:
+            raise InstrumentError(
+                "the KV cache grew while dropping() was not looking",
+                hint="keep one dropping() context open for all turns on a cache",
+            )
+        return known
+
+    def remember(self, cache: Any, layer: int, columns: CachedColumns) -> None:
+        """Note ``columns`` for ``layer``, replacing what was known."""
+        if cache is not None:
+            self._pages.setdefault(cache, {})[layer] = columns
+
+
+def check_cache(cache: Any, layer: int, width: int) -> None:
+    """Refuse caches that cannot hold layers of different lengths, or whose layers already differ.
+
+    Args:
+        cache: the cache, or ``None``.
+        layer: the layer about to run; those before it already hold this forward's columns.
+        width: columns of this forward.
+
+    Raises:
+        InstrumentError: for a static (compilable) cache, or one that another context shortened.
+    """
+    if cache is None:
+        return
+    if getattr(cache, "is_compileable", False):
+        raise InstrumentError(
+            f"{type(cache).__name__} has one fixed length for all layers; dropping makes them differ",
+            hint="generate with the default dynamic cache",
+        )
+    full = cached_length(cache, 0)
+    for i in range(len(cache)):
+        if cached_length(cache, i) != (full if i < layer else full - width):
+            raise InstrumentError(
+                "this KV cache was shortened under another dropping() context",
+                hint="keep one dropping() context open for all turns on a cache",
+            )
+
+
+def join_valid(past: Tensor | None, past_length: int, new: Tensor | None, like: Tensor) -> Any:
+    """Validity over cached and new columns; ``None`` when all of them are valid.
+
+    Args:
+        past: ``[B, past_length]`` bool or ``None`` for all valid.
+        past_length: cached columns.
+        new: ``[B, W]`` bool or ``None`` for all valid.
+        like: ``[B, W, D]`` hidden states, for sizes and device.
+    """
+    if past is None and new is None:
+        return None
+    batch, width = like.shape[:2]
+    ones = {"dtype": torch.bool, "device": like.device}
+    past = torch.ones(batch, past_length, **ones) if past is None else past  # type: ignore[call-overload]
+    new = torch.ones(batch, width, **ones) if new is None else new  # type: ignore[call-overload]
+    return torch.cat([past, new], dim=1)

@@ -1,0 +1,35 @@
+"""Lazy signals: what a method may look at, gathered only when it looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from v2drop_cli.errors import InstrumentError
+
+
+@dataclass(frozen=True, slots=True)
+class RowSignals:
+    """Signals of one batch row's alive vision tokens.
+
+    Attributes:
+        entering: ``[W, D]`` this row's hidden states entering the drop layer.
+        entered_before: ``[W, D]`` the ones that entered the layer before, or ``None`` if no
+            method asked for them.
+        alive: ``[n]`` long, columns of the alive vision tokens.
+    """
+
+    entering: Tensor
+    entered_before: Tensor | None
+    alive: Tensor
+
+    def hidden(self) -> Tensor:
+        """``[n, D]`` hidden states entering the drop layer."""
+        return self.entering[self.alive]
+
+    def previous_hidden(self) -> Tensor:
+        """``[n, D]`` hidden states that entered the layer before."""
+        if self.entered_before is None:
+            raise InstrumentError("the previous layer was not recorded: add it to Method.needs")
+        return self.entered_before[self.alive]

@@ -1,0 +1,257 @@
+"""The bookkeeping of one ``dropping`` context: what each layer's call becomes.
+
+One forward of the model, worked through: a prompt of 10 columns, vision tokens in columns
+2 to 7, schedule ``3:0.5,5:1t``.
+
+    layers 0-2   10 columns   untouched
+    layer 3       7 columns   columns [0 1 2 4 7 8 9]   alive vision tokens at [2 3 4] of them
+    layer 4       7 columns   mask and rotary tables of these 7; its own cache is born with 7
+    layer 5       5 columns   columns [0 1 4 8 9]       alive at [2]
+    decoder out  10 columns   survivors put back in place, zeros where tokens were dropped
+    next token    1 column    layers 3-4 attend to 7 + 1 columns, layer 5 on to 5 + 1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from v2drop_cli.errors import InstrumentError
+from v2drop_cli.instrument.cache import (
+    CacheBook,
+    CachedColumns,
+    cached_length,
+    check_cache,
+    join_valid,
+)
+from v2drop_cli.instrument.masks import causal_mask
+from v2drop_cli.instrument.probe import RowSignals
+from v2drop_cli.instrument.trace import DropEvent, DropTrace
+from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method
+from v2drop_cli.schedule import Drop, Schedule
+from v2drop_cli.tensors import Columns, gather_rope, gather_rows, pack, scatter_rows, true_columns
+
+
+@dataclass(slots=True)
+class Forward:
+    """One forward of the model, from the ids to the decoder's output.
+
+    Attributes:
+        vision: per row, ``[n]`` columns of the vision tokens in this forward's input.
+        padding: ``[B, past + Q]`` bool from the caller's attention mask, or ``None``.
+        width: Q, columns of this forward before any drop.
+        lengths: per row, how many of them are no padding; on the host, known if there is vision.
+        columns: the columns still alive, or ``None`` while nothing was dropped.
+        alive: per row, where the alive vision tokens are among the alive columns.
+        previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
+        ready: per cached length, the kwargs of this stage's layers, made once.
+    """
+
+    vision: tuple[Tensor, ...] = ()
+    padding: Tensor | None = None
+    width: int = 0
+    lengths: tuple[int, ...] = ()
+    columns: Columns | None = None
+    alive: list[Tensor] = field(default_factory=list)
+    previous: Tensor | None = None
+    ready: dict[Any, dict[str, Any]] = field(default_factory=dict)
+
+
+class DropState:
+    """State of one context. Layer hooks call :meth:`enter_layer`; nothing is kept on modules."""
+
+    def __init__(self, schedule: Schedule, method: Method, config: Any, seed: int) -> None:
+        self.drops: dict[int, Drop] = {drop.layer: drop for drop in schedule.drops}
+        self.method = method
+        self.config = config
+        self.seed = seed
+        self.trace = DropTrace()
+        self.book = CacheBook()
+        self.forward: Forward | None = None
+
+    # One forward -----------------------------------------------------------------------------
+
+    def begin(self, vision: tuple[Tensor, ...], attention_mask: Any, width: int) -> None:
+        """Start a forward over ``width`` new columns with vision tokens at ``vision``."""
+        padding = None
+        if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
+            padding = attention_mask.bool()
+        elif attention_mask is not None and vision:
+            raise InstrumentError(
+                "dropping needs the 2-D attention mask (1 for tokens, 0 for padding)",
+                hint="pass the processor's attention_mask, and use the default dynamic cache",
+            )
+        lengths = (width,) * len(vision)
+        if padding is not None and vision:
+            lengths = tuple(padding[:, -width:].sum(dim=1).tolist())
+        self.forward = Forward(vision, padding, width, lengths, alive=list(vision))
+
+    def finish(self, hidden: Tensor) -> Tensor | None:
+        """The decoder's output ``[B, W, D]`` back at full width; ``None`` if it already is."""
+        forward, self.forward = self.forward, None
+        if forward is None or forward.columns is None:
+            return None
+        return scatter_rows(hidden, forward.columns, forward.width)
+
+    # One layer -------------------------------------------------------------------------------
+
+    def enter_layer(self, layer: int, hidden: Tensor, kwargs: dict[str, Any]) -> Any:
+        """What ``layer`` gets instead: ``(hidden, kwargs)``, or ``None`` to leave its call alone."""
+        forward = self.forward
+        if forward is None:
+            return None
+        cache = kwargs.get("past_key_values")
+        if layer in self.drops and any(len(row) for row in forward.alive):
+            hidden = self._drop(forward, self.drops[layer], hidden, cache)
+        if PREVIOUS_HIDDEN in self.method.needs:
+            forward.previous = hidden if layer + 1 in self.drops else None
+        known = self.book.shortened(cache, layer)
+        if forward.columns is None and known is None:
+            return None
+        return hidden, self._kwargs_for(forward, layer, hidden, kwargs, known)
+
+    def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, cache: Any) -> Tensor:
+        counts = [drop.kept(len(row)) for row in forward.alive]
+        if counts == [len(row) for row in forward.alive]:
+            return hidden
+        if forward.columns is None and not any(map(partial(self.book.shortened, cache), self.drops)):
+            check_cache(cache, drop.layer, hidden.shape[1])
+        rows, alive, merged = self._select(forward, drop.layer, hidden, counts)
+        # Layer 0 never drops and has run: its cache tells how many columns came before.
+        past = max(0, cached_length(cache, 0) - forward.width)
+        self._record(forward, drop.layer, alive, rows, past)
+        packed = pack(rows)
+        if merged is not None:
+            hidden = merged
+        hidden = gather_rows(hidden, packed.index)
+        forward.columns = _compose(forward.columns, packed)
+        forward.alive = alive
+        forward.ready.clear()
+        return hidden
+
+    def _select(
+        self, forward: Forward, layer: int, hidden: Tensor, counts: list[int]
+    ) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
+        """Ask the method, row by row.
+
+        Returns:
+            Per row the columns that stay, per row where the kept vision tokens are among
+            them, and hidden states with merged tokens written in (``None`` if none were).
+        """
+        rows, alive, merged = [], [], None
+        for b, k in enumerate(counts):
+            vision = forward.alive[b]
+            keep = self._keep_index(forward, layer, hidden, b, k)
+            if keep.merged is not None:
+                merged = hidden.clone() if merged is None else merged
+                merged[b, vision[keep.index]] = keep.merged
+            stays = self._present(forward, hidden.shape[1], b)
+            stays[vision] = False
+            stays[vision[keep.index]] = True
+            rows.append(true_columns(stays, self._lengths(forward)[b] - len(vision) + k))
+            # A kept token's new column is the number of staying columns before it.
+            alive.append((stays.cumsum(0) - 1)[vision[keep.index]])
+        return rows, alive, merged
+
+    def _keep_index(self, forward: Forward, layer: int, hidden: Tensor, b: int, k: int) -> Kept:
+        vision = forward.alive[b]
+        if k == len(vision):
+            return Kept(torch.arange(k, device=vision.device))
+        if k == 0:
+            return Kept(vision.new_zeros(0))
+        previous = None if forward.previous is None else forward.previous[b]
+        signals = RowSignals(hidden[b], previous, vision)
+        with torch.no_grad():
+            return self.method.select(
+                DropContext(layer, k, self._original(forward, b, vision), self.seed, signals)
+            )
+
+    def _lengths(self, forward: Forward) -> tuple[int, ...]:
+        return forward.lengths if forward.columns is None else forward.columns.lengths
+
+    def _present(self, forward: Forward, width: int, b: int) -> Tensor:
+        """``[W]`` bool: the alive columns of row ``b`` that are neither filler nor padding."""
+        device = forward.alive[b].device
+        if forward.columns is not None:
+            if forward.columns.valid is not None:
+                return forward.columns.valid[b].clone()
+        elif forward.padding is not None:
+            return forward.padding[b, -width:].to(device).clone()
+        return torch.ones(width, dtype=torch.bool, device=device)
+
+    def _original(self, forward: Forward, b: int, columns: Tensor) -> Tensor:
+        """Alive columns of row ``b`` as columns of this forward's input."""
+        return columns if forward.columns is None else forward.columns.index[b][columns]
+
+    def _record(
+        self, forward: Forward, layer: int, alive: list[Tensor], rows: list[Tensor], past: int
+    ) -> None:
+        kept = tuple(
+            self._original(forward, b, rows[b][index]) + past for b, index in enumerate(alive)
+        )
+        before = tuple(len(row) for row in forward.alive)
+        self.trace.events.append(DropEvent(layer, before, tuple(map(len, kept)), kept))
+
+    # One layer's arguments -------------------------------------------------------------------
+
+    def _kwargs_for(
+        self,
+        forward: Forward,
+        layer: int,
+        hidden: Tensor,
+        kwargs: dict[str, Any],
+        known: CachedColumns | None,
+    ) -> dict[str, Any]:
+        """New kwargs for a layer whose columns or cache differ from what the decoder assumes."""
+        cache = kwargs.get("past_key_values")
+        past = cached_length(cache, layer)
+        past_valid = known.cut(past) if known is not None else self._past_padding(forward, past)
+        # All layers between two drops share one mask; a cache object tells them apart by length.
+        key = (past, None if known is None else id(known.valid))
+        if key not in forward.ready:
+            forward.ready[key] = self._stage(forward, hidden, kwargs, past, past_valid)
+        stage = forward.ready[key]
+        self.book.remember(cache, layer, CachedColumns(past + hidden.shape[1], stage["valid"]))
+        return {**kwargs, **stage["kwargs"]}
+
+    def _stage(
+        self,
+        forward: Forward,
+        hidden: Tensor,
+        kwargs: dict[str, Any],
+        past: int,
+        past_valid: Tensor | None,
+    ) -> dict[str, Any]:
+        columns = forward.columns
+        changed: dict[str, Any] = {}
+        if columns is not None:
+            changed["position_embeddings"] = gather_rope(
+                kwargs["position_embeddings"], columns.index
+            )
+            # A row of gapped positions would read as packed sequences to flash kernels.
+            changed["position_ids"] = None
+            new_valid = columns.valid
+        else:
+            new_valid = self._new_padding(forward, hidden.shape[1])
+        valid = join_valid(past_valid, past, new_valid, hidden)
+        changed["attention_mask"] = causal_mask(self.config, hidden, past=past, valid=valid)
+        return {"kwargs": changed, "valid": valid}
+
+    def _past_padding(self, forward: Forward, past: int) -> Tensor | None:
+        """Padding of the cached columns, for a layer that still holds all of them."""
+        return None if forward.padding is None or not past else forward.padding[:, :past]
+
+    def _new_padding(self, forward: Forward, width: int) -> Tensor | None:
+        """Padding of this forward's columns; a single new token is never padding."""
+        return None if forward.padding is None or width == 1 else forward.padding[:, -width:]
+
+
+def _compose(before: Columns | None, packed: Columns) -> Columns:
+    """Columns of the shortened input, as columns of this forward's input."""
+    if before is None:
+        return packed
+    return Columns(gather_rows(before.index[..., None], packed.index)[..., 0], packed.valid, packed.lengths)

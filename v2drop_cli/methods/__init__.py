@@ -1,0 +1,1 @@
+"""Methods: which vision tokens stay. One file per method."""

@@ -1,0 +1,82 @@
+"""What a method is: it says which vision tokens stay, and nothing else.
+
+A new method is one file in this folder and one line in :mod:`v2drop_cli.methods.registry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from v2drop_cli.tensors import top_k
+
+# The signals a method can ask for; the instrument records nothing that no method needs.
+HIDDEN = "hidden"
+PREVIOUS_HIDDEN = "previous_hidden"
+
+
+class Signals(Protocol):
+    """What the instrument can say of one row's alive vision tokens. Gathered when asked."""
+
+    def hidden(self) -> Tensor:
+        """``[n, D]`` hidden states entering the drop layer, in the model's dtype."""
+
+    def previous_hidden(self) -> Tensor:
+        """``[n, D]`` hidden states that entered the layer before."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropContext:
+    """One batch row at one drop layer.
+
+    Attributes:
+        layer: the drop layer, from 0.
+        n_keep: how many vision tokens stay, 0 < n_keep < n.
+        positions: ``[n]`` long, prompt positions of the alive vision tokens, ascending.
+        seed: for methods that draw at random; equal for all rows, so that a row's result
+            does not depend on its neighbours.
+        signals: hidden states and the like, each gathered on first use.
+    """
+
+    layer: int
+    n_keep: int
+    positions: Tensor
+    seed: int
+    signals: Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A method's verdict.
+
+    Attributes:
+        index: ``[k]`` long, ascending, which of the ``n`` alive tokens stay.
+        merged: ``[k, D]`` new hidden states for methods that merge, or ``None`` to keep theirs.
+    """
+
+    index: Tensor
+    merged: Tensor | None = None
+
+
+class Method:
+    """Base of all methods: override :meth:`score`, or :meth:`select` where no score exists.
+
+    Attributes:
+        name: as in ``--method``.
+        paper: where the method is defined.
+        needs: the signals that :meth:`score` reads.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def score(self, ctx: DropContext) -> Tensor:
+        """``[n]`` float32, higher stays."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither score nor select")
+
+    def select(self, ctx: DropContext) -> Kept:
+        """The ``n_keep`` best by score, in sequence order; ties go to the earlier token."""
+        return Kept(top_k(self.score(ctx), ctx.n_keep))

@@ -1,0 +1,20 @@
+"""Random selection: the honest bar. All of the dropping and none of the scoring."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from v2drop_cli.methods.base import DropContext, Method
+
+
+class Random(Method):
+    """A seeded random subset at each stage, the same on every device."""
+
+    name = "random"
+    paper = "baseline (e.g. UniPruneBench)"
+
+    def score(self, ctx: DropContext) -> Tensor:
+        # Drawn on the CPU: one seed then means one subset, whatever runs the model.
+        generator = torch.Generator().manual_seed(ctx.seed * 1_000_003 + ctx.layer)
+        return torch.rand(len(ctx.positions), generator=generator).to(ctx.positions.device)

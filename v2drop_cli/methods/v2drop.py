@@ -1,0 +1,46 @@
+"""V2Drop: keep the vision tokens that the previous layer moved most (arXiv 2509.01552, §3)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from v2drop_cli.methods.base import HIDDEN, PREVIOUS_HIDDEN, DropContext, Method
+
+
+class V2Drop(Method):
+    """Variation ``‖h_L − h_{L−1}‖₂``, computed in float32 whatever the model's dtype.
+
+    ``h_L`` is the hidden state entering layer L, so the difference is layer L−1's residual
+    update. Text tokens always stay, survivors keep their order and original positions.
+    The authors' code takes the same norm in the model's dtype.
+    """
+
+    name = "v2drop"
+    paper = "arXiv 2509.01552"
+    needs: ClassVar[frozenset[str]] = frozenset({HIDDEN, PREVIOUS_HIDDEN})
+    order: ClassVar[float] = 2
+
+    def score(self, ctx: DropContext) -> Tensor:
+        moved = ctx.signals.hidden().float() - ctx.signals.previous_hidden()
+        return torch.linalg.vector_norm(moved, ord=self.order, dim=-1)
+
+
+class V2DropL1(V2Drop):
+    """The paper's L1 variant: ``‖h_L − h_{L−1}‖₁``."""
+
+    name = "v2drop-l1"
+    order = 1
+
+
+class V2DropCosine(V2Drop):
+    """The paper's angular variant: ``1 − cos(h_L, h_{L−1})``."""
+
+    name = "v2drop-cosine"
+
+    def score(self, ctx: DropContext) -> Tensor:
+        hidden, previous = ctx.signals.hidden().float(), ctx.signals.previous_hidden().float()
+        return 1 - cosine_similarity(hidden, previous, dim=-1)

@@ -1,0 +1,197 @@
+"""What a measurement produced: frozen, torch-free, and the same shape as the report JSON.
+
+``Report.to_json()`` is the document of ``--json`` (schema ``v2drop.report/1``); field names
+carry their unit (``_s`` seconds, ``_bytes``, ``_j`` joules). What could not be measured is
+``None``, never 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = "v2drop.report/1"
+DENSE = "dense"
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Samples of one quantity, in the unit of the field that holds it."""
+
+    median: float
+    samples: tuple[float, ...]
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Median of the paired ratios between two arms, with its bootstrap interval."""
+
+    median: float
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said, from a generation of its own that stops where the model stops."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """One drop as it happened.
+
+    Attributes:
+        layer: decoder layer whose input was shortened, from 0.
+        before: vision tokens entering the drop, summed over batch rows.
+        after: vision tokens that stayed, summed over batch rows.
+        kept: prompt positions of the vision tokens kept, one list per batch row.
+    """
+
+    layer: int
+    before: int
+    after: int
+    kept: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Stages of one answer. Time to first token is preprocess + vision + prefill."""
+
+    preprocess_s: Stats | None = None
+    vision_s: Stats | None = None
+    prefill_s: Stats | None = None
+    time_to_first_token_s: Stats | None = None
+    decode_s_per_token: Stats | None = None
+    generate_s: Stats | None = None
+    wall_s: Stats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One memory pass of one arm. On a CPU only ``rss_peak_bytes`` says anything of peaks."""
+
+    weights_bytes: int | None = None
+    kv_cache_bytes: int | None = None
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    nvml_used_bytes: int | None = None
+    rss_peak_bytes: int | None = None
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The peak this device can tell: allocator peak on a GPU, else resident set size."""
+        if self.peak_allocated_bytes is not None:
+            return self.peak_allocated_bytes
+        return self.rss_peak_bytes
+
+    @property
+    def peak_kind(self) -> str:
+        """Which peak :attr:`peak_bytes` is, in words."""
+        if self.peak_allocated_bytes is not None:
+            return "GPU allocator"
+        return "process RSS" if self.rss_peak_bytes is not None else "not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """One way of running the model: dense, or one method at one schedule."""
+
+    label: str
+    method: str | None
+    schedule: str | None
+    answer: Answer
+    vision_tokens: int
+    layer_average_vision_tokens: float
+    drops: tuple[Drop, ...]
+    timing: Timing
+    memory: Memory
+    energy_j: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One arm against the reference arm; every ratio above 1 is better than the reference."""
+
+    arm: str
+    reference: str
+    prefill_speedup: Ratio | None
+    decode_speedup: Ratio | None
+    generate_speedup: Ratio | None
+    peak_memory_ratio: float | None
+    kv_cache_ratio: float | None
+    answers_identical: bool
+    token_agreement: float
+    first_divergence: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something the reader of a number must know. A value, not a print."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRecord:
+    """One media file as the model saw it."""
+
+    path: str
+    kind: str
+    width: int
+    height: int
+    frames: int
+    frame_times_s: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for, resolved."""
+
+    model: str
+    resolved_id: str
+    revision: str | None
+    weights: str
+    media: tuple[MediaRecord, ...]
+    prompt: str
+    attn_implementation: str
+    dtype: str
+    device: str
+    seed: int
+    max_new_tokens: int
+    repeats: int
+    warmup: int
+    timed_new_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything one command measured."""
+
+    environment: dict[str, Any]
+    request: Request
+    arms: tuple[ArmResult, ...]
+    comparisons: tuple[Comparison, ...]
+    null_comparison: Comparison | None = None
+    warnings: tuple[Caveat, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``v2drop.report/1`` document: plain dicts, lists, numbers, strings, ``None``."""
+        return {"schema": SCHEMA, **_plain(dataclasses.asdict(self))}
+
+    def dumps(self) -> str:
+        """The document as text; keys in contract order, no NaN (that would not be JSON)."""
+        return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

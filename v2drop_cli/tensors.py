@@ -1,0 +1,128 @@
+"""Pure index arithmetic on batches: which columns stay, gathering them, undoing it.
+
+Shapes: B rows, Q columns of the current forward, W columns that stay, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def top_k(scores: Tensor, k: int) -> Tensor:
+    """Indices of the ``k`` highest scores, in ascending index order.
+
+    Ties go to the earlier token, so a result does not depend on the device's sort.
+
+    Args:
+        scores: ``[n]`` float, higher stays.
+        k: how many, 0 to n.
+
+    >>> top_k(torch.tensor([1.0, 3.0, 3.0, 2.0]), 2).tolist()
+    [1, 2]
+    """
+    order = torch.argsort(scores, descending=True, stable=True)
+    return order[:k].sort().values
+
+
+def true_columns(mask: Tensor, count: int) -> Tensor:
+    """Ascending indices of the ``count`` true entries of ``mask`` ``[W]``.
+
+    The count is known on the host, so unlike ``nonzero`` this never waits for the device.
+
+    >>> true_columns(torch.tensor([True, False, True]), 2).tolist()
+    [0, 2]
+    """
+    return torch.argsort(~mask, stable=True)[:count]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns a layer processes, as positions in this forward's input.
+
+    Worked example: two rows of 6 columns, row 0 loses columns 2 and 3, row 1 column 4:
+
+        index = [[0, 1, 4, 5, 5], [0, 1, 2, 3, 5]]   valid = [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+
+    Row 0 has one column fewer, so its last entry is filler: it repeats a real column, is
+    masked as a key everywhere and its output is thrown away. Filler sits on the right, where
+    every filler query still sees valid keys: no row of a mask is ever empty.
+
+    Attributes:
+        index: ``[B, W]`` long, ascending over the valid part of each row.
+        valid: ``[B, W]`` bool, or ``None`` when no entry is filler.
+        lengths: valid entries per row, on the host.
+    """
+
+    index: Tensor
+    valid: Tensor | None
+    lengths: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        return self.index.shape[1]
+
+
+def pack(rows: Sequence[Tensor]) -> Columns:
+    """Columns from one ascending index tensor ``[w_b]`` per row, filled on the right."""
+    lengths = tuple(len(row) for row in rows)
+    width = max(lengths)
+    if min(lengths) == width:
+        return Columns(torch.stack(list(rows)), None, lengths)
+    index = torch.stack(
+        [torch.cat([row, row.new_full((width - len(row),), _filler(row))]) for row in rows]
+    )
+    counts = torch.tensor(lengths, device=index.device)
+    valid = torch.arange(width, device=index.device) < counts[:, None]
+    return Columns(index, valid, lengths)
+
+
+def _filler(row: Tensor) -> int:
+    # Any column will do, for its output is discarded; a row may be empty (all padding).
+    return int(row[-1]) if len(row) else 0
+
+
+def gather_rows(values: Tensor, index: Tensor, dim: int = 1) -> Tensor:
+    """Take ``index[b]`` along ``dim`` of each batch row.
+
+    Args:
+        values: ``[..., B or 1, Q, D]`` with the columns at ``dim`` and the batch at ``dim - 1``:
+            hidden states ``[B, Q, D]`` (dim 1) or M-RoPE tables ``[3, B, Q, D]`` (dim 2).
+        index: ``[B, W]`` long.
+
+    Returns:
+        The same with W columns; a batch of 1 is expanded to B.
+    """
+    batch, width = index.shape
+    if values.shape[dim - 1] != batch:
+        sizes = list(values.shape)
+        sizes[dim - 1] = batch
+        values = values.expand(sizes)
+    shape = [1] * values.dim()
+    shape[dim - 1], shape[dim] = batch, width
+    target = list(values.shape)
+    target[dim] = width
+    return values.gather(dim, index.view(shape).expand(target))
+
+
+def gather_rope(rope: tuple[Tensor, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
+    """Survivors' cosines and sines, 1-D ``[B or 1, Q, d]`` or M-RoPE ``[3, B, Q, d]``."""
+    cos, sin = rope
+    return gather_rows(cos, index, cos.dim() - 2), gather_rows(sin, index, sin.dim() - 2)
+
+
+def scatter_rows(short: Tensor, columns: Columns, full_width: int) -> Tensor:
+    """Undo a gather: ``[B, W, D]`` back to ``[B, full_width, D]``, zeros where dropped.
+
+    Filler lands in a column of its own that is cut off again.
+    """
+    index = columns.index
+    if columns.valid is not None:
+        index = index.masked_fill(~columns.valid, full_width)
+    extra = 0 if columns.valid is None else 1
+    full = short.new_zeros(short.shape[0], full_width + extra, short.shape[2])
+    full.scatter_(1, index.unsqueeze(-1).expand_as(short), short)
+    return full[:, :full_width]

@@ -1,0 +1,79 @@
+"""Units of the records, and how people read them. All human formatting lives here.
+
+What could not be measured is ``None`` and reads ``n/a``: never 0.
+"""
+
+from __future__ import annotations
+
+NOT_AVAILABLE = "n/a"
+
+Seconds = float
+Bytes = int
+Joules = float
+
+
+def format_seconds(value: Seconds | None) -> str:
+    """Three significant digits in the unit that fits: ``12.3 ms``, ``1.23 s``, ``45.6 µs``.
+
+    >>> format_seconds(0.01234), format_seconds(None), format_seconds(75.0)
+    ('12.3 ms', 'n/a', '75.0 s')
+    """
+    if value is None:
+        return NOT_AVAILABLE
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if abs(value) >= scale * 0.9995:
+            return f"{_three_digits(value / scale)} {unit}"
+    return f"{_three_digits(value / 1e-6)} µs"
+
+
+def format_bytes(value: Bytes | None) -> str:
+    """Powers of 1024: ``512 B``, ``1.50 MiB``, ``13.4 GiB``.
+
+    >>> format_bytes(1536 * 1024), format_bytes(0), format_bytes(None)
+    ('1.50 MiB', '0 B', 'n/a')
+    """
+    if value is None:
+        return NOT_AVAILABLE
+    scaled = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(scaled) < 1024:
+            return f"{value} B" if unit == "B" else f"{_three_digits(scaled)} {unit}"
+        scaled /= 1024
+    return f"{_three_digits(scaled)} TiB"
+
+
+def format_ratio(value: float | None) -> str:
+    """A speed-up or a share: ``1.52x``.
+
+    >>> format_ratio(1.5172), format_ratio(None)
+    ('1.52x', 'n/a')
+    """
+    return NOT_AVAILABLE if value is None else f"{value:.2f}x"
+
+
+def format_count(value: float | None) -> str:
+    """A token count or an average of some: no needless decimals.
+
+    >>> format_count(576), format_count(193.4375), format_count(None)
+    ('576', '193.4', 'n/a')
+    """
+    if value is None:
+        return NOT_AVAILABLE
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
+
+
+def format_spread(interval: tuple[float, float] | None, median: float | None) -> str:
+    """Half the width of an interval as a percentage of its median: ``±3 %``.
+
+    >>> format_spread((0.9, 1.1), 1.0), format_spread(None, 1.0)
+    ('±10 %', '')
+    """
+    if interval is None or not median:
+        return ""
+    return f"±{abs(interval[1] - interval[0]) / 2 / abs(median) * 100:.0f} %"
+
+
+def _three_digits(value: float) -> str:
+    size = abs(value)
+    decimals = 2 if size < 9.995 else 1 if size < 99.95 else 0
+    return f"{value:.{decimals}f}"
