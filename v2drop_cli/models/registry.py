@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v2drop_cli.errors import UnsupportedModelError
+from v2drop_cli.errors import UnsupportedModelError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from v2drop_cli.models.base import Family
+
+ASSETS = Path(__file__).parent / "assets"
 
 # family name → where it is; the file in this folder has the family's name.
 FAMILIES: dict[str, str] = {
@@ -56,6 +60,62 @@ ALIASES: dict[str, Alias] = {
         ),
     )
 }
+
+
+# What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+ATTENTION = (
+    "eager",
+    "sdpa",
+    "flex_attention",
+    "flash_attention_2",
+    "flash_attention_3",
+    "flash_attention_4",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model comes from.
+
+    Attributes:
+        location: Hub id or local path.
+        config: path of an architecture file shipped for dummy weights, or ``None``.
+        is_local: whether ``location`` is on this machine.
+    """
+
+    location: str
+    config: Path | None
+    is_local: bool
+
+
+def resolve(name: str) -> Source:
+    """Find what ``--model NAME`` means: an alias, a local path or a Hub id (``org/name``).
+
+    Raises:
+        UnknownNameError: none of the three, with the nearest aliases.
+        UsageError: a path that does not exist.
+    """
+    if name in ALIASES:
+        alias = ALIASES[name]
+        config = ASSETS / alias.config if alias.config else None
+        return Source(alias.source or str(ASSETS / name), config, alias.source is None)
+    path = Path(name).expanduser()
+    if path.exists():
+        return Source(str(path), path if path.is_file() else None, True)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UsageError(f"no such model directory: {name}", hint=f"aliases: {', '.join(ALIASES)}")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return Source(name, None, False)
+    error = unknown_name("model", name, ALIASES)
+    error.hint = f"{error.hint}; a Hub id (org/name) or a local path works too"
+    raise error
+
+
+def check_choice(kind: str, name: str, known: tuple[str, ...]) -> None:
+    """Raise :class:`~v2drop_cli.errors.UnknownNameError` unless ``name`` is one of ``known``."""
+    if name not in known:
+        raise unknown_name(kind, name, known)
 
 
 def get_family(name: str) -> Family:

@@ -1,0 +1,71 @@
+"""The golden reports, and how to write them anew: ``python -m tests.report.regenerate``.
+
+Read the difference before keeping it: these files are what a user sees.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.report import factory
+from v2drop_cli.records import Report
+from v2drop_cli.report.terminal import render
+from v2drop_cli.report.view import build_view
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def console(
+    width: int, *, terminal: bool, encoding: str = "utf-8", color: bool = False
+) -> tuple[Console, io.BytesIO]:
+    """A console on bytes, so that what cannot be encoded fails as it would on a real stream."""
+    stream = io.BytesIO()
+    found = Console(
+        file=io.TextIOWrapper(stream, encoding=encoding, newline="\n", write_through=True),
+        width=width,
+        height=50,
+        force_terminal=terminal,
+        force_interactive=False,
+        color_system="truecolor" if color else None,
+        legacy_windows=False,
+        _environ={},
+    )
+    return found, stream
+
+
+def shown(report: Report, width: int, **options: object) -> str:
+    """``report`` as it appears on a console."""
+    screen, stream = console(width, **options)  # type: ignore[arg-type]
+    render(build_view(report), screen)
+    return stream.getvalue().decode(screen.encoding)
+
+
+CASES: dict[str, Callable[[], str]] = {
+    "report_wide": lambda: shown(factory.report(), 100, terminal=True),
+    "report_narrow": lambda: shown(factory.report(), 40, terminal=True),
+    "report_pipe": lambda: shown(factory.report(), 80, terminal=False),
+    "report_ascii": lambda: shown(factory.report(), 100, terminal=True, encoding="ascii"),
+    "report_dummy": lambda: shown(factory.dummy_report(), 100, terminal=True),
+    "report_dummy_narrow": lambda: shown(factory.dummy_report(), 40, terminal=True),
+    "report_dense_only": lambda: shown(factory.dense_only(), 100, terminal=True),
+    "report_four_arms": lambda: shown(factory.four_arms(), 120, terminal=True),
+    "report_four_arms_stacked": lambda: shown(factory.four_arms(), 100, terminal=True),
+    "report_missing": lambda: shown(factory.missing_values(), 100, terminal=True),
+    "report_diverging": lambda: shown(factory.diverging(), 100, terminal=True),
+    "report_hostile": lambda: shown(factory.hostile(), 100, terminal=True),
+    "report_hostile_narrow": lambda: shown(factory.hostile(), 40, terminal=True),
+}
+
+
+def main() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    for name, case in CASES.items():
+        (GOLDEN / f"{name}.txt").write_text(case(), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()

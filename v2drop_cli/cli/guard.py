@@ -1,0 +1,67 @@
+"""The one place where an error becomes a line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import typer
+
+from v2drop_cli.errors import DeviceMemoryError, V2DropError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+INTERRUPTED = 130
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Wrap a command that takes ``debug``: errors become one line each, not tracebacks."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (typer.Exit, typer.BadParameter):
+            raise
+        except BrokenPipeError:
+            # The reader of stdout went away (`| head`): nothing is wrong, nobody is listening.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if kwargs.get("debug"):
+                raise
+            raise typer.Exit(_tell(error)) from None
+
+    return wrapper
+
+
+def _tell(error: Exception) -> int:
+    """Print the error; return the exit code."""
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch here
+        error = out_of_memory(error)
+    if isinstance(error, V2DropError):
+        typer.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            typer.echo(f"hint: {error.hint}", err=True)
+        return error.exit_code
+    line = " ".join(str(error).split()) or "no message"
+    typer.echo(f"error: {type(error).__name__}: {line[:500]}", err=True)
+    typer.echo("hint: this was not expected; --debug shows where it happened", err=True)
+    return 1
+
+
+def out_of_memory(error: Exception) -> DeviceMemoryError:
+    """torch's message says what was asked and what was free; keep those sentences."""
+    sentences = str(error).split(". ")
+    told = ". ".join(s for s in sentences if "Tried to allocate" in s or "free" in s)
+    return DeviceMemoryError(
+        f"out of GPU memory: {told or sentences[0]}",
+        hint="try --dtype bfloat16, fewer --frames or images, a smaller model, or --device cpu",
+    )

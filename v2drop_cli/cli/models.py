@@ -1,0 +1,35 @@
+"""``v2drop models``."""
+
+from __future__ import annotations
+
+import sys
+
+from v2drop_cli.cli import options as o
+from v2drop_cli.cli.guard import guarded
+
+
+@guarded
+def models(json: o.Json = False, debug: o.Debug = False) -> None:
+    """List models, families, methods and presets.
+
+    \b
+    v2drop models
+    v2drop models --json
+    """
+    from v2drop_cli.run.catalogue import catalogue
+
+    found = catalogue()
+    if json:
+        from json import dumps
+
+        sys.stdout.write(dumps(found, indent=2) + "\n")
+        return
+    from rich.console import Console
+
+    from v2drop_cli.report.listing import render_table
+
+    console = Console()
+    for number, (title, rows) in enumerate(found.items()):
+        if number:
+            console.print()
+        render_table(title.capitalize(), list(rows[0]), rows, console)

@@ -1,0 +1,1 @@
+"""Clocks, memory, statistics and trials. Knows no models: it measures what yields tokens."""

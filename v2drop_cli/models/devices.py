@@ -1,0 +1,59 @@
+"""Devices and number formats by name, and how much memory is free."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from v2drop_cli.errors import DeviceError
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        DeviceError: CUDA asked for and not there, or no GPU of that number.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise DeviceError(
+                "--device cuda: this torch sees no CUDA device",
+                hint="v2drop doctor says why; --device cpu works anywhere",
+            )
+        count = torch.cuda.device_count()
+        if device.index is not None and device.index >= count:
+            raise DeviceError(
+                f"--device {name}: there are {count} GPUs", hint=f"cuda:0 to cuda:{count - 1}"
+            )
+    return device
+
+
+def pick_dtype(name: str, device: torch.device, config: Any) -> torch.dtype:
+    """``auto``: the checkpoint's own format on a GPU; float32 on a CPU, where half is slow."""
+    if name != "auto":
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+    if device.type == "cpu":
+        return torch.float32
+    stored = getattr(config, "dtype", None) or config.get_text_config().dtype
+    if isinstance(stored, str):
+        stored = getattr(torch, stored)
+    return stored if isinstance(stored, torch.dtype) else torch.bfloat16
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes free on ``device``; ``None`` where that cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    match = re.search(r"MemAvailable:\s+(\d+) kB", text)
+    return int(match[1]) * 1024 if match else None

@@ -1,0 +1,87 @@
+"""Dummy weights: a real architecture with random numbers, for timings without a download.
+
+Timings and memory of such a model are real, its answers are not. Architectures come from
+small config files in ``assets/`` (numbers only, each with its source), or from any local
+``config.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from v2drop_cli.errors import ModelError
+from v2drop_cli.models.registry import ASSETS, Source
+
+if TYPE_CHECKING:
+    from v2drop_cli.models.loading_options import LoadOptions
+
+
+def read_config_file(path: Path) -> Any:
+    """A transformers config from a JSON file.
+
+    Raises:
+        ModelError: not JSON, or no ``model_type`` that transformers knows.
+    """
+    from transformers import AutoConfig
+
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return AutoConfig.for_model(**values)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{path} is no model configuration: {error}",
+            hint="give the config.json of a transformers model",
+        ) from error
+
+
+def dummy_model(
+    config: Any, device: torch.device, dtype: torch.dtype, options: LoadOptions
+) -> Any:
+    """The architecture of ``config`` with random weights, made on ``device`` directly."""
+    from transformers import AutoModelForImageTextToText
+
+    torch.manual_seed(options.seed)
+    with torch.device(device):
+        return AutoModelForImageTextToText.from_config(
+            config, dtype=dtype, attn_implementation=options.attn_implementation
+        )
+
+
+def dummy_processor(source: Source, config: Any) -> Any:
+    """The model's own processor if it is on this machine, else a stand-in of the same shapes.
+
+    The stand-in makes pixels and vision tokens exactly as LLaVA's does; text goes through the
+    embedded model's small tokenizer, whose counts differ from the real one's. ``config`` is
+    told that tokenizer's placeholder id.
+    """
+    from transformers import AutoProcessor
+
+    if source.is_local and (Path(source.location) / "tokenizer_config.json").is_file():
+        return AutoProcessor.from_pretrained(source.location)
+    return _stand_in(config)
+
+
+def _stand_in(config: Any) -> Any:
+    from transformers import AutoTokenizer, LlavaProcessor
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
+    embedded = ASSETS / "tiny"
+    tokenizer = AutoTokenizer.from_pretrained(embedded)
+    images = AutoImageProcessor.from_pretrained(embedded)
+    side = config.vision_config.image_size
+    images.size = {"shortest_edge": side}
+    images.crop_size = {"height": side, "width": side}
+    processor = LlavaProcessor(
+        image_processor=images,
+        tokenizer=tokenizer,
+        patch_size=config.vision_config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=1,
+        chat_template=tokenizer.chat_template,
+    )
+    config.image_token_id = processor.image_token_id
+    return processor

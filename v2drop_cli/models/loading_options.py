@@ -1,0 +1,46 @@
+"""How to load a model: options alone, checked before torch is imported."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from v2drop_cli.errors import UsageError
+from v2drop_cli.models.registry import ATTENTION, DTYPES, check_choice, resolve
+
+WEIGHTS = ("trained", "dummy")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Options of :func:`v2drop_cli.load`.
+
+    Attributes:
+        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        dtype: ``auto``: the checkpoint's on a GPU, float32 on a CPU; or a torch name.
+        weights: ``trained``, or ``dummy``: the architecture with random weights, no download.
+        attn_implementation: as in transformers; ``None`` for its choice.
+        revision: branch, tag or commit on the Hub.
+        trust_remote_code: run code that comes with a Hub model.
+        allow_pickle: load ``.bin`` weights; loading a pickle can run code.
+        seed: of dummy weights.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    weights: str = "trained"
+    attn_implementation: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+    seed: int = 0
+
+    def check(self, model: str) -> None:
+        """Raise a :class:`~v2drop_cli.errors.UsageError` for names that mean nothing."""
+        resolve(model)
+        check_choice("weights", self.weights, WEIGHTS)
+        check_choice("dtype", self.dtype, DTYPES)
+        if self.attn_implementation is not None:
+            check_choice("attention implementation", self.attn_implementation, ATTENTION)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise UsageError(f"unknown device {self.device!r}", hint="auto, cpu, cuda or cuda:N")

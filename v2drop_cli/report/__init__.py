@@ -1,0 +1,1 @@
+"""How a report reads: terminal, JSON. Sees records, never models."""

@@ -1,0 +1,170 @@
+"""Report files: written whole or not at all, refused before measuring, checked when read.
+
+A result file is rewritten after every round, and a crash at any moment leaves the last
+complete document, or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shlex
+import stat
+from pathlib import Path
+from typing import Any, NoReturn
+
+from v2drop_cli.errors import OutputPathError, UsageError, V2DropError
+from v2drop_cli.records import SCHEMA
+from v2drop_cli.report import schema
+
+_REPORT_HINT = "give a file that v2drop wrote with --output or --json"
+
+
+def write_atomically(path: str | os.PathLike[str], text: str) -> None:
+    """Replace ``path`` by ``text`` in one step; on any failure the old file stays as it was.
+
+    Raises:
+        OSError: the text could not be written; nothing is left behind.
+
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link, its target is what changes
+    # Bytes of a file name that are no text arrive as lone surrogates, which UTF-8 refuses; the
+    # escape put in their place is exactly what JSON calls them.
+    data = text.encode("utf-8", "backslashreplace")
+    draft, handle = _open_draft(target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if target.exists():
+                draft.chmod(stat.S_IMODE(target.stat().st_mode))
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def _open_draft(folder: Path) -> tuple[Path, int]:
+    """Open a new file beside the target: replacing is then a rename. The umask sets its mode."""
+    draft = folder / f".v2drop-{secrets.token_hex(6)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return draft, os.open(draft, flags, 0o666)
+
+
+class ResultFile:
+    """The ``--output`` file: refused here, before measuring, where it could not be written later.
+
+    Creating one leaves an existing file alone and makes no new one.
+
+    Raises:
+        OutputPathError: the path cannot be written, with what to do about it.
+
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        _check_target(self.path)
+
+    def write(self, text: str) -> None:
+        """Make ``text`` the file's whole content: once per round, and at the end.
+
+        Raises:
+            V2DropError: the disk refused; the last complete document is still there.
+
+        """
+        try:
+            write_atomically(self.path, text)
+        except OSError as error:
+            raise V2DropError(
+                f"could not write {str(self.path)!r}: {_reason(error)}",
+                hint="the file still holds the last complete result, if there was one",
+            ) from error
+
+
+def _check_target(path: Path) -> None:
+    shown = repr(str(path))
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            hint = f"name a file in it: {path / 'report.json'}"
+            raise OutputPathError(f"{shown} is a directory", hint=hint)
+        if not target.parent.is_dir():
+            _refuse_parent(shown, target.parent)
+        if target.exists() and not target.is_file():
+            hint = "use --json to write the report to stdout"
+            raise OutputPathError(f"{shown} is not a regular file", hint=hint)
+        if target.exists() and not os.access(target, os.W_OK):
+            raise OutputPathError(f"{shown} is write-protected", hint="choose another file name")
+        draft, handle = _open_draft(target.parent)  # only trying tells: mounts, quotas, ACLs
+        os.close(handle)
+        draft.unlink()
+    except (OSError, ValueError) as error:
+        hint = "choose a file in a directory you may write to"
+        raise OutputPathError(f"cannot write {shown}: {_reason(error)}", hint=hint) from error
+
+
+def _refuse_parent(shown: str, parent: Path) -> NoReturn:
+    if parent.exists():
+        hint = "choose a directory to write to"
+        raise OutputPathError(f"{shown}: {str(parent)!r} is a file, not a directory", hint=hint)
+    hint = f"create it first: mkdir -p {shlex.quote(str(parent))}"
+    raise OutputPathError(f"{shown}: there is no directory {str(parent)!r}", hint=hint)
+
+
+def load_report(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the document in ``path`` and check it with :func:`validate`.
+
+    Raises:
+        UsageError: no such file, no JSON, or no report.
+
+    """
+    shown = repr(str(path))
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no report {shown}", hint=_REPORT_HINT) from error
+    except OSError as error:
+        message = f"cannot read {shown}: {_reason(error)}"
+        raise UsageError(message, hint=_REPORT_HINT) from error
+    except (ValueError, RecursionError) as error:
+        message = f"{shown} is not JSON: {_reason(error)}"
+        raise UsageError(message, hint=_REPORT_HINT) from error
+    try:
+        validate(document)
+    except UsageError as error:
+        raise UsageError(f"{shown}: {error.message}", hint=error.hint) from error
+    return dict(document)
+
+
+def validate(document: object) -> None:
+    """Check that ``document`` is a ``v2drop.report/1``: keys, types, and that it makes sense.
+
+    Keys that this version does not know are let through.
+
+    Raises:
+        UsageError: it is another program's JSON, another version's, or was tampered with.
+
+    """
+    name = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(name, str):
+        raise UsageError("this is not a v2drop report", hint=_REPORT_HINT)
+    if name != SCHEMA:
+        hint = f"this version of v2drop reads {SCHEMA}"
+        raise UsageError(f"the schema {name!r} is not known", hint=hint)
+    problem = schema.first_problem(document)
+    if problem is not None:
+        raise UsageError(f"this is not a sound {SCHEMA}: {problem}", hint=_REPORT_HINT)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    return text or type(error).__name__

@@ -1,0 +1,109 @@
+"""Whether a JSON document is a report, checked against the records themselves.
+
+The record types are the schema: a field added there is checked here with no second list.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from v2drop_cli.records import Report
+
+
+def first_problem(document: Mapping[str, Any]) -> str | None:
+    """Say in one line what is wrong with ``document`` first, or ``None``."""
+    found = next(_shape(document, Report, ""), None)
+    return found or next(_sense(document), None)
+
+
+def _shape(value: Any, kind: Any, where: str) -> Iterator[str]:
+    if dataclasses.is_dataclass(kind):
+        yield from _record(value, kind, where)
+    elif typing.get_origin(kind) is types.UnionType:
+        options = [option for option in typing.get_args(kind) if option is not types.NoneType]
+        if value is not None:
+            yield from _shape(value, options[0], where)
+    elif typing.get_origin(kind) is tuple:
+        yield from _list(value, typing.get_args(kind), where)
+    elif not _is_scalar(value, typing.get_origin(kind) or kind):
+        yield f"{where} is {_shown(value)}"
+
+
+def _record(value: Any, kind: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{where or 'the document'} is {_shown(value)}"
+        return
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        path = f"{where}.{field.name}" if where else field.name
+        if field.name in value:
+            yield from _shape(value[field.name], hints[field.name], path)
+        else:
+            yield f"{path} is missing"
+
+
+def _list(value: Any, kinds: tuple[Any, ...], where: str) -> Iterator[str]:
+    fixed = None if kinds[-1] is Ellipsis else len(kinds)
+    if not isinstance(value, list) or (fixed is not None and len(value) != fixed):
+        yield f"{where} is {_shown(value)}"
+        return
+    for number, item in enumerate(value):
+        yield from _shape(item, kinds[0], f"{where}[{number}]")
+
+
+def _is_scalar(value: Any, kind: Any) -> bool:
+    if kind is float:
+        return _is_scalar(value, int) or (isinstance(value, float) and math.isfinite(value))
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _sense(document: Mapping[str, Any]) -> Iterator[str]:
+    """Find what types cannot: numbers that contradict each other."""
+    labels = [arm["label"] for arm in document["arms"]]
+    if len(set(labels)) != len(labels):
+        yield "two arms have the same label"
+    for number, comparison in enumerate(document["comparisons"]):
+        for role in ("arm", "reference"):
+            if comparison[role] not in labels:
+                yield f"comparisons[{number}].{role} is {_shown(comparison[role])}, which is no arm"
+        yield from _ratios(comparison, f"comparisons[{number}]")
+    for number, arm in enumerate(document["arms"]):
+        for name, stats in arm["timing"].items():
+            if isinstance(stats, dict):
+                yield from _stats(stats, f"arms[{number}].timing.{name}")
+        for place, drop in enumerate(arm["drops"]):
+            if not 0 <= drop["after"] <= drop["before"]:
+                yield f"arms[{number}].drops[{place}] leaves more tokens than it found"
+
+
+def _stats(stats: Mapping[str, Any], where: str) -> Iterator[str]:
+    samples = stats["samples"]
+    if not samples:
+        yield f"{where} has no samples"
+    elif not 0 <= min(samples) <= stats["median"] <= max(samples):
+        yield f"{where}.median is not among its samples"
+    yield from _interval(stats, where)
+
+
+def _ratios(comparison: Mapping[str, Any], where: str) -> Iterator[str]:
+    for name, ratio in comparison.items():
+        if isinstance(ratio, dict):
+            yield from _interval(ratio, f"{where}.{name}")
+
+
+def _interval(value: Mapping[str, Any], where: str) -> Iterator[str]:
+    interval = value.get("ci95")
+    if interval is not None and interval[0] > interval[1]:
+        yield f"{where}.ci95 runs backwards"

@@ -1,0 +1,142 @@
+"""A view on a console: columns side by side, one block per arm, or plain text for a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from v2drop_cli.report import layout
+from v2drop_cli.report.layout import GAP, Styled
+from v2drop_cli.report.text import encodable
+from v2drop_cli.report.view import Cell, Fact, Section, View
+
+STYLES = {"plain": "", "good": "green", "bad": "red", "muted": "dim", "warn": "bold yellow"}
+_HEADING = "bold"
+_LABEL = "dim"
+_INDENT = 2
+_PROSE_LEAST = 16
+_PROSE_MOST = 60
+_STACKED_LABEL = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What the lines are laid out for."""
+
+    width: int
+    ruled: bool
+    line: str
+
+    def block_head(self, title: str) -> list[Text]:
+        if not self.ruled:
+            return [Text(f"== {title} ==")]
+        *above, last = layout.wrap(f"{self.line * 2} {title}", self.width)
+        rule = " " + self.line * (self.width - cell_len(last) - 1)
+        return [
+            *(Text(line, _HEADING) for line in above),
+            Text(last, _HEADING).append(rule, _LABEL),
+        ]
+
+
+def render(view: View, console: Console) -> None:
+    """Write ``view`` in the form that fits ``console``.
+
+    Side by side where every number fits its column unbroken, else one block per arm. What is
+    not a terminal gets the same text without rules or colour, laid out for
+    :data:`~v2drop_cli.report.layout.PIPE_WIDTH` columns.
+    """
+    view = view.translated(lambda text: encodable(text, console.encoding))
+    terminal = console.is_terminal
+    page = _Page(
+        width=console.width if terminal else layout.PIPE_WIDTH,
+        ruled=terminal,
+        line=encodable("─", console.encoding),
+    )
+    lines = _facts(view.facts, page)
+    if view.columns:
+        lines.append(Text())
+        columns = _column_widths(view, page.width)
+        lines += _stacked(view, page) if columns is None else _side_by_side(view, columns, page)
+    lines.append(Text())
+    lines += _facts(view.footer, page)
+    layout.emit(lines, console)
+
+
+def _facts(facts: Sequence[Fact], page: _Page) -> list[Text]:
+    label_width = max((cell_len(fact.label) for fact in facts), default=0)
+    lines: list[Text] = []
+    for fact in facts:
+        label_style = STYLES["warn"] if fact.tone == "warn" else _LABEL
+        cells = ((fact.label, label_style), (fact.text, STYLES[fact.tone]))
+        lines += layout.labelled(cells, label_width, page.width, 0)
+    return lines
+
+
+def _column_widths(view: View, width: int) -> list[int] | None:
+    """Label column first, then one per arm; ``None`` where stacking reads better."""
+    if width < layout.STACK_BELOW:
+        return None
+    rows = [row for section in view.sections for row in section.rows]
+    labels = max(layout.widest_line(row.label) for row in rows)
+    least, unbroken, wanted = [], [], []
+    for number, name in enumerate(view.columns):
+        cells = [row.cells[number] for row in rows]
+        figures = [name, *(cell.text for cell in cells if not cell.prose)]
+        prose = [cell.text for cell in cells if cell.prose]
+        floor = _PROSE_LEAST if prose else 0
+        least.append(max(floor, *map(layout.widest_word, figures)))
+        unbroken.append(max(floor, *map(layout.widest_line, figures)))
+        longest = min(max(map(layout.widest_line, prose), default=0), _PROSE_MOST)
+        wanted.append(max(unbroken[-1], longest))
+    room = width - _INDENT - labels - GAP * len(view.columns)
+    if sum(least) > room:
+        return None
+    return [labels, *layout.widen(layout.widen(least, unbroken, room), wanted, room)]
+
+
+def _side_by_side(view: View, widths: Sequence[int], page: _Page) -> list[Text]:
+    names: list[Styled] = [("", ""), *((name, _HEADING) for name in view.columns)]
+    lines = layout.grid(names, widths, _INDENT)
+    if page.ruled:
+        across = _INDENT + sum(widths) + GAP * len(view.columns)
+        lines.append(Text(page.line * across, _LABEL))
+    for section in view.sections:
+        lines += _title(section, spaced=True)
+        for row in section.rows:
+            cells: list[Styled] = [(row.label, _LABEL), *map(_styled, row.cells)]
+            lines += layout.grid(cells, widths, _INDENT)
+    return lines
+
+
+def _stacked(view: View, page: _Page) -> list[Text]:
+    labels = [row.label for section in view.sections for row in section.rows]
+    label_width = max(map(layout.widest_line, labels))
+    if page.width < layout.STACK_BELOW:
+        label_width = max(min(label_width, _STACKED_LABEL), *map(layout.widest_word, labels))
+    lines: list[Text] = []
+    for number, name in enumerate(view.columns):
+        if number:
+            lines.append(Text())
+        lines += page.block_head(name.replace("\n", ""))
+        for section in view.sections:
+            said = [row for row in section.rows if not row.cells[number].filler]
+            lines += _title(section, spaced=False) if said else []
+            for row in said:
+                cells = ((row.label, _LABEL), _styled(row.cells[number]))
+                lines += layout.labelled(cells, label_width, page.width, _INDENT)
+    return lines
+
+
+def _title(section: Section, *, spaced: bool) -> list[Text]:
+    if not section.title:
+        return []
+    title = Text(section.title, _HEADING)
+    return [Text(), title] if spaced else [title]
+
+
+def _styled(cell: Cell) -> Styled:
+    return cell.text, STYLES[cell.tone]

@@ -1,0 +1,225 @@
+"""What a report says, before any form: facts, one column per arm, sections of rows, footers.
+
+Pure and torch-free. Every form (terminal, pipe, later markdown and HTML) shows this same
+structure; :mod:`v2drop_cli.report.wording` writes the single cells. All text in a view is
+already safe to show, and :data:`~v2drop_cli.report.text.GLUE` marks where no line may break.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from v2drop_cli.records import DENSE, ArmResult, Comparison, Report, Stats, Timing
+from v2drop_cli.report import wording
+from v2drop_cli.report.text import clean
+from v2drop_cli.report.wording import Tone
+
+_STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
+    ("preprocess", lambda timing: timing.preprocess_s),
+    ("vision", lambda timing: timing.vision_s),
+    ("prefill", lambda timing: timing.prefill_s),
+    ("to first token", lambda timing: timing.time_to_first_token_s),
+    ("decode per token", lambda timing: timing.decode_s_per_token),
+    ("generate", lambda timing: timing.generate_s),
+    ("total", lambda timing: timing.wall_s),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one arm has to say in one row.
+
+    Attributes:
+        text: may hold line breaks.
+        prose: wraps anywhere between words and never decides how wide its column must be.
+        filler: only keeps the columns in step; a block of its own leaves the row out.
+
+    """
+
+    text: str
+    tone: Tone = "plain"
+    prose: bool = False
+    filler: bool = False
+
+
+REFERENCE = Cell(wording.REFERENCE, "muted", filler=True)
+NOTHING = Cell(wording.NOTHING, "muted", filler=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One quantity over all arms, one cell per column."""
+
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Rows that belong together; the first one has no title."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A labelled line that concerns all arms."""
+
+    label: str
+    text: str
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A whole report, ready to be laid out.
+
+    A line break in a column's name is only an offer, for where the name is too long.
+    """
+
+    facts: tuple[Fact, ...]
+    columns: tuple[str, ...]
+    sections: tuple[Section, ...]
+    footer: tuple[Fact, ...]
+
+    def translated(self, change: Callable[[str], str]) -> View:
+        """Pass every text through ``change``."""
+
+        def facts(items: Iterable[Fact]) -> tuple[Fact, ...]:
+            return tuple(Fact(change(f.label), change(f.text), f.tone) for f in items)
+
+        def row(item: Row) -> Row:
+            cells = tuple(replace(cell, text=change(cell.text)) for cell in item.cells)
+            return Row(change(item.label), cells)
+
+        return View(
+            facts(self.facts),
+            tuple(change(label) for label in self.columns),
+            tuple(Section(change(s.title), tuple(map(row, s.rows))) for s in self.sections),
+            facts(self.footer),
+        )
+
+
+def build_view(report: Report) -> View:
+    """Put ``report`` into words; with a single arm there is no talk of comparing."""
+    sections = (
+        Section("", tuple(_identity_rows(report))),
+        Section("Vision tokens", tuple(_token_rows(report))),
+        Section("Time (median)", tuple(_time_rows(report))),
+        Section("Memory", tuple(_memory_rows(report))),
+        Section(f"Speed-up over {clean(_reference(report))}", tuple(_speedup_rows(report))),
+    )
+    return View(
+        facts=tuple(_facts(report)),
+        columns=tuple(map(wording.arm_label, report.arms)),
+        sections=tuple(section for section in sections if section.rows),
+        footer=tuple(_footer(report)),
+    )
+
+
+def _facts(report: Report) -> Iterator[Fact]:
+    request = report.request
+    if request.weights == wording.DUMMY:
+        yield Fact("WARNING", wording.DUMMY_LABEL, "warn")
+    for number, media in enumerate(request.media):
+        yield Fact("" if number else "media", wording.media(media))
+    yield Fact("model", wording.model(report))
+    yield Fact("prompt", clean(request.prompt, lines=True) or wording.EMPTY)
+
+
+def _identity_rows(report: Report) -> Iterator[Row]:
+    arms = report.arms
+    dummy = report.request.weights == wording.DUMMY
+    if any(arm.method and not arm.label.startswith(arm.method) for arm in arms):
+        yield Row("method", tuple(_figure(arm.method and clean(arm.method)) for arm in arms))
+    if any(arm.schedule for arm in arms):
+        yield Row("schedule", tuple(_figure(wording.schedule(arm)) for arm in arms))
+    yield Row(wording.DUMMY_ANSWER if dummy else "answer", tuple(map(_answer, arms)))
+    if len(arms) > 1:
+        label = f"against {clean(_reference(report))}"
+        yield Row(label, tuple(_agreement(report, arm) for arm in arms))
+
+
+def _figure(text: str | None) -> Cell:
+    return Cell(text) if text else NOTHING
+
+
+def _answer(arm: ArmResult) -> Cell:
+    text = clean(arm.answer.text, lines=True)
+    return Cell(text, prose=True) if text.strip() else Cell(wording.EMPTY, "muted")
+
+
+def _agreement(report: Report, arm: ArmResult) -> Cell:
+    if arm.label == _reference(report):
+        return REFERENCE
+    found = _comparison(report, arm)
+    if found is None:
+        return Cell(wording.agreement(None), "muted")
+    return Cell(wording.agreement(found), "good" if found.answers_identical else "bad")
+
+
+def _token_rows(report: Report) -> Iterator[Row]:
+    arms = report.arms
+    yield Row("at each stage", tuple(Cell(wording.stages(arm)) for arm in arms))
+    if any(arm.drops for arm in arms):
+        yield Row("after each drop", tuple(_figure(wording.layers(arm)) for arm in arms))
+    dense = next((arm for arm in arms if arm.label == _reference(report)), None)
+    yield Row("layer average", tuple(Cell(wording.layer_average(arm, dense)) for arm in arms))
+
+
+def _time_rows(report: Report) -> Iterator[Row]:
+    for label, stage in _STAGES:
+        found = (wording.time(stage(arm.timing)) for arm in report.arms)
+        yield Row(label, tuple(map(Cell, found)))
+
+
+def _memory_rows(report: Report) -> Iterator[Row]:
+    arms = report.arms
+    kinds = {arm.memory.peak_kind for arm in arms if arm.memory.peak_bytes is not None}
+    shared = kinds.pop() if len(kinds) == 1 else None
+    peaks = (wording.peak(arm, _comparison(report, arm), shared) for arm in arms)
+    yield Row(wording.peak_label(shared), tuple(map(Cell, peaks)))
+    caches = (wording.cache(arm, _comparison(report, arm)) for arm in arms)
+    yield Row("KV cache", tuple(map(Cell, caches)))
+    if any(arm.energy_j is not None for arm in arms):
+        yield Row("energy", tuple(Cell(wording.energy(arm.energy_j)) for arm in arms))
+
+
+def _speedup_rows(report: Report) -> Iterator[Row]:
+    if len(report.arms) < 2:
+        return
+    floor = report.null_comparison
+    for label, pick in wording.SPEEDUPS:
+        cells = []
+        for arm in report.arms:
+            if arm.label == _reference(report):
+                cells.append(REFERENCE)
+                continue
+            found = _comparison(report, arm)
+            ratio = pick(found) if found else None
+            cells.append(Cell(*wording.speedup(ratio, pick(floor) if floor else None)))
+        yield Row(label, tuple(cells))
+
+
+def _footer(report: Report) -> Iterator[Fact]:
+    yield Fact("measured", wording.measured(report))
+    if report.request.device.startswith("cpu"):
+        yield Fact("device", wording.CPU_LABEL)
+    yield Fact("reading", wording.READING if len(report.arms) > 1 else wording.READING_ALONE)
+    if report.null_comparison is not None:
+        yield Fact("noise floor", wording.noise_floor(report.null_comparison))
+    for caveat in report.warnings:
+        if caveat.message != wording.DUMMY_LABEL:
+            yield Fact("warning", clean(caveat.message), "warn")
+    if report.request.weights == wording.DUMMY:
+        yield Fact("warning", wording.DUMMY_LABEL, "warn")
+
+
+def _comparison(report: Report, arm: ArmResult) -> Comparison | None:
+    return next((item for item in report.comparisons if item.arm == arm.label), None)
+
+
+def _reference(report: Report) -> str:
+    return report.comparisons[0].reference if report.comparisons else DENSE

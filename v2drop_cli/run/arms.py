@@ -1,0 +1,180 @@
+"""Arms: the ways of running the model that are compared, and how options name them.
+
+No torch until an arm is applied: what was typed is checked before seconds of imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
+from v2drop_cli.methods.registry import check_method
+from v2drop_cli.records import DENSE
+from v2drop_cli.schedule import (
+    DEFAULT_PRESET,
+    PRESETS,
+    REFERENCE_LAYERS,
+    Schedule,
+    parse_share,
+    preset,
+    scale_layers,
+    solve_budget,
+)
+
+if TYPE_CHECKING:
+    from v2drop_cli.instrument.trace import DropTrace
+    from v2drop_cli.models.base import LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleOptions:
+    """Schedules as typed, before a model is known. Each entry makes one schedule.
+
+    Attributes:
+        schedules: text forms (``--schedule``).
+        layers: ``--layers 3,17``; goes with ``ratios`` or ``budgets``.
+        ratios: ``--ratios 0.5,0.25``; without layers, the preset's first ones.
+        presets: ``--preset paper-128``.
+        budgets: ``--budget 192`` or ``--budget 33%``: layer-average vision tokens.
+    """
+
+    schedules: tuple[str, ...] = ()
+    layers: str | None = None
+    ratios: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raise for what is wrong whatever the model, before one is loaded."""
+        for text in self.schedules:
+            Schedule.parse(text)
+        for name in self.presets:
+            if name not in PRESETS:
+                raise unknown_name("preset", name, PRESETS)
+        for text in self.budgets:
+            _budget(text, n_vision=1)
+        layers = None if self.layers is None else _layers(self.layers)
+        if layers is not None and not (self.ratios or self.budgets):
+            raise UsageError(
+                "--layers says where, not how much",
+                hint="add --ratios (one per layer) or --budget",
+            )
+        for text in self.ratios:
+            keeps = _items(text, "--ratios")
+            Schedule.from_lists(layers or range(1, len(keeps) + 1), keeps)
+
+    def resolve(self, loaded: LoadedModel, n_vision: int) -> Iterator[tuple[str, Schedule]]:
+        """Yield (short name, schedule) for a model and a prompt of ``n_vision`` tokens."""
+        n_layers, first = loaded.n_layers, loaded.first_droppable
+        presets = dict(loaded.family.presets)
+        layers = None if self.layers is None else _layers(self.layers)
+        usual = scale_layers(REFERENCE_LAYERS, n_layers, first)
+        for text in self.schedules:
+            yield text, Schedule.parse(text)
+        for text in self.ratios:
+            keeps = _items(text, "--ratios")
+            if layers is None and len(keeps) > len(usual):
+                raise ScheduleError(
+                    f"{len(keeps)} ratios, but presets drop at {len(usual)} layers only",
+                    hint="say where with --layers, one per ratio",
+                )
+            yield text, Schedule.from_lists(layers or usual[: len(keeps)], keeps)
+        for name in self.presets:
+            yield name, preset(name, presets, n_layers, first)
+        for text in self.budgets:
+            yield (
+                f"budget {text}",
+                solve_budget(
+                    _budget(text, n_vision),
+                    n_vision=n_vision,
+                    n_layers=n_layers,
+                    layers=layers or usual,
+                ),
+            )
+        if not (self.schedules or self.ratios or self.presets or self.budgets):
+            yield DEFAULT_PRESET, preset(DEFAULT_PRESET, presets, n_layers, first)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way of running the model.
+
+    Attributes:
+        label: column head; ``dense`` is the reference.
+        method: registry name, or ``None`` for dense.
+        schedule: where and how much, or ``None`` for dense.
+        seed: for methods that draw at random.
+    """
+
+    label: str
+    method: str | None = None
+    schedule: Schedule | None = None
+    seed: int = 0
+
+    def applied(self, loaded: LoadedModel) -> AbstractContextManager[DropTrace]:
+        """The context in which ``loaded`` runs this way."""
+        from v2drop_cli.instrument.dropping import dropping
+        from v2drop_cli.instrument.trace import DropTrace
+
+        if self.method is None or self.schedule is None:
+            return nullcontext(DropTrace())
+        return dropping(loaded.model, self.schedule, method=self.method, seed=self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmOptions:
+    """Which arms to run beside the dense one."""
+
+    schedules: ScheduleOptions = field(default_factory=ScheduleOptions)
+    methods: tuple[str, ...] = ("v2drop",)
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise for unknown methods and unreadable schedules, before a model is loaded."""
+        for name in self.methods:
+            check_method(name)
+        self.schedules.check()
+
+    def resolve(self, loaded: LoadedModel, n_vision: int) -> list[Arm]:
+        """Dense, then every method at every schedule; labels are unique."""
+        schedules = list(self.schedules.resolve(loaded, n_vision))
+        for _, schedule in schedules:
+            schedule.check(n_layers=loaded.n_layers, first_droppable=loaded.first_droppable)
+        arms = [Arm(DENSE)]
+        for name, schedule in schedules:
+            for method in dict.fromkeys(self.methods):
+                label = method if len(schedules) == 1 else f"{method} {name}"
+                if all(arm.label != label for arm in arms):
+                    arms.append(Arm(label, method, schedule, self.seed))
+        return arms
+
+
+def _items(text: str, option: str) -> list[str]:
+    items = [item.strip() for item in text.split(",")]
+    if not all(items):
+        raise ScheduleError(f"{option} {text!r} has an empty entry", hint="for example 0.5,0.25")
+    return items
+
+
+def _layers(text: str) -> Sequence[int]:
+    items = _items(text, "--layers")
+    try:
+        return [int(item) for item in items]
+    except ValueError:
+        raise ScheduleError(
+            f"--layers {text!r} are no layer numbers", hint="for example 3,17"
+        ) from None
+
+
+def _budget(text: str, n_vision: int) -> float:
+    if text.endswith("%"):
+        return parse_share(text) * n_vision
+    try:
+        return float(text)
+    except ValueError:
+        raise ScheduleError(
+            f"--budget {text!r} is no number of tokens", hint="for example 192 or 33%"
+        ) from None

@@ -1,0 +1,60 @@
+"""One arm against the reference: speed-ups, memory, and whether the answers agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from v2drop_cli.measure.stats import paired_ratio
+from v2drop_cli.records import ArmResult, Comparison, Ratio, Stats
+
+
+def compare(reference: ArmResult, arm: ArmResult) -> Comparison:
+    """Every ratio is reference over arm: above 1 the arm is faster or smaller."""
+    ours, theirs = arm.timing, reference.timing
+    tokens, expected = arm.answer.token_ids, reference.answer.token_ids
+    return Comparison(
+        arm=arm.label,
+        reference=reference.label,
+        prefill_speedup=_speedup(theirs.prefill_s, ours.prefill_s),
+        decode_speedup=_speedup(theirs.decode_s_per_token, ours.decode_s_per_token),
+        generate_speedup=_speedup(theirs.generate_s, ours.generate_s),
+        peak_memory_ratio=_quotient(reference.memory.peak_bytes, arm.memory.peak_bytes),
+        kv_cache_ratio=_quotient(reference.memory.kv_cache_bytes, arm.memory.kv_cache_bytes),
+        answers_identical=tokens == expected,
+        token_agreement=token_agreement(expected, tokens),
+        first_divergence=first_divergence(expected, tokens),
+    )
+
+
+def token_agreement(expected: Sequence[int], tokens: Sequence[int]) -> float:
+    """Share of places that hold the same token, of the longer answer's places; 1 for two empty.
+
+    >>> token_agreement([5, 6, 7, 8], [5, 9, 7])
+    0.5
+    """
+    places = max(len(expected), len(tokens))
+    same = sum(a == b for a, b in zip(expected, tokens, strict=False))
+    return same / places if places else 1.0
+
+
+def first_divergence(expected: Sequence[int], tokens: Sequence[int]) -> int | None:
+    """Index of the first token that differs, or is missing in one; ``None`` if none does.
+
+    >>> first_divergence([5, 6, 7], [5, 9]), first_divergence([5], [5, 6])
+    (1, 1)
+    """
+    for i, (a, b) in enumerate(zip(expected, tokens, strict=False)):
+        if a != b:
+            return i
+    shorter = min(len(expected), len(tokens))
+    return None if len(expected) == len(tokens) else shorter
+
+
+def _speedup(reference: Stats | None, arm: Stats | None) -> Ratio | None:
+    if reference is None or arm is None:
+        return None
+    return paired_ratio(reference.samples, arm.samples)
+
+
+def _quotient(reference: int | None, arm: int | None) -> float | None:
+    return reference / arm if reference and arm else None

@@ -1,0 +1,169 @@
+"""``v2drop doctor``: what this machine has, one finding a line, each with its fix."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.models.devices import free_memory
+from v2drop_cli.models.registry import ALIASES, ASSETS, resolve
+from v2drop_cli.units import format_bytes
+
+# Below this, transformers' hooks and masks differ from what the instrument was checked against.
+OLDEST_TRANSFORMERS = (5, 17)
+# Rough weights of a model, when its own numbers are not at hand: see _model_memory.
+BYTES_PER_PARAMETER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        ok: fine, not fine, or ``None`` where it does not matter on this machine.
+        name: what was looked at.
+        detail: what was found.
+        fix: what to do about it, or ``None``.
+    """
+
+    ok: bool | None
+    name: str
+    detail: str
+    fix: str | None = None
+
+
+def examine(model: str) -> list[Finding]:
+    """Look at everything that ``v2drop run --model MODEL`` will need."""
+    return [*_software(), *_gpu(), _hub(model), _memory(model)]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _software() -> Iterator[Finding]:
+    python = sys.version.split()[0]
+    yield Finding(sys.version_info >= (3, 11), "Python", python, "install Python 3.11 or newer")
+    yield Finding(True, "torch", str(torch.__version__))
+    found = _version("transformers") or "missing"
+    recent = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
+    yield Finding(
+        recent >= OLDEST_TRANSFORMERS,
+        "transformers",
+        found,
+        "pip install -U 'transformers>=5.17'",
+    )
+    av = _version("av")
+    yield Finding(av is not None, "PyAV (video)", av or "missing", "pip install av")
+    yield _torchvision()
+
+
+def _torchvision() -> Finding:
+    """Optional here; but one that does not import breaks transformers wherever it finds it."""
+    version = _version("torchvision")
+    if version is None:
+        return Finding(None, "torchvision", "not installed; only video processors need it")
+    try:
+        importlib.import_module("torchvision")
+    except Exception as error:  # its import fails in many ways beside a torch of another build
+        return Finding(
+            False,
+            "torchvision",
+            f"{version} does not import: {str(error).splitlines()[0][:80]}",
+            "install the build that matches torch, or pip uninstall torchvision",
+        )
+    return Finding(True, "torchvision", version)
+
+
+def _gpu() -> Iterator[Finding]:
+    if not torch.cuda.is_available():
+        why = "this torch is a CPU build" if torch.version.cuda is None else "no GPU or driver"
+        yield Finding(None, "CUDA", f"not available: {why}; the CPU is used")
+        yield Finding(None, "NVML", "no GPU to ask about")
+        yield _flash()
+        return
+    for index in range(torch.cuda.device_count()):
+        device = torch.device("cuda", index)
+        free = format_bytes(free_memory(device))
+        yield Finding(True, f"cuda:{index}", f"{torch.cuda.get_device_name(device)}, {free} free")
+    with Nvml(torch.device("cuda", 0)) as nvml:
+        driver = nvml.driver_version()
+        missing = "; ".join(caveat.message for caveat in nvml.caveats)
+    yield Finding(
+        driver is not None,
+        "NVML",
+        f"driver {driver}" if driver else missing,
+        "pip install nvidia-ml-py; device-used memory and clocks are n/a without it",
+    )
+    yield _flash()
+
+
+def _flash() -> Finding:
+    version = _version("flash-attn")
+    if version is not None:
+        return Finding(True, "flash-attn", version)
+    return Finding(None, "flash-attn", "not installed (optional): pip install 'v2drop[flash]'")
+
+
+def _hub(model: str) -> Finding:
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    offline = " (offline mode)" if constants.HF_HUB_OFFLINE else ""
+    where = f"cache {constants.HF_HUB_CACHE}{offline}"
+    source = resolve(model)
+    if source.is_local:
+        return Finding(True, "Hub", f"{model} is on this machine; {where}")
+    cached = isinstance(try_to_load_from_cache(source.location, "config.json"), str)
+    if cached:
+        return Finding(True, "Hub", f"{source.location} is cached; {where}")
+    return Finding(
+        False if constants.HF_HUB_OFFLINE else None,
+        "Hub",
+        f"{source.location} is not cached: it will be downloaded; {where}",
+        "unset HF_HUB_OFFLINE, or pass a local directory, or use --weights dummy",
+    )
+
+
+def _memory(model: str) -> Finding:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    free = free_memory(device)
+    needed = _weights_of(model)
+    if needed is None or free is None:
+        return Finding(None, "memory", f"{format_bytes(free)} free on {device}; need not known")
+    return Finding(
+        needed < free,
+        "memory",
+        f"{model} needs about {format_bytes(needed)}; {format_bytes(free)} free on {device}",
+        "a smaller model, --dtype bfloat16, or a bigger device",
+    )
+
+
+def _weights_of(model: str) -> int | None:
+    """Bytes of the weights as ``run`` would load them (16 bit on a GPU, 32 bit on a CPU)."""
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    from v2drop_cli.models.dummy import read_config_file
+
+    alias = ALIASES.get(model)
+    config: Any = None
+    if alias is not None and alias.config is not None:
+        config = read_config_file(ASSETS / alias.config)
+    elif os.path.isdir(location := resolve(model).location):
+        config = AutoConfig.from_pretrained(location)
+    if config is None:
+        return None
+    with torch.device("meta"):
+        skeleton = AutoModelForImageTextToText.from_config(config)
+    size = BYTES_PER_PARAMETER if torch.cuda.is_available() else 2 * BYTES_PER_PARAMETER
+    return size * sum(parameter.numel() for parameter in skeleton.parameters())

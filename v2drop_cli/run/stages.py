@@ -1,0 +1,84 @@
+"""One timed answer, taken apart into its stages."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from v2drop_cli.generate import drop_idle_mask, greedy
+from v2drop_cli.instrument.hooks import Before, hooked
+from v2drop_cli.measure.clock import Clock
+from v2drop_cli.models.base import Inputs, LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Seconds of one trial. The stages are on the device's timeline, ``wall_s`` on the host's.
+
+    Attributes:
+        preprocess_s: processor and transfer to the device, wall clock.
+        vision_s: start of the forward to the language model's first layer: vision tower,
+            projector, merging into the prompt.
+        prefill_s: from there to the first new token.
+        decode_s_per_token: mean over the later tokens; ``None`` when there are none.
+        generate_s: start of the forward to the last token.
+        wall_s: as ``generate_s``, on the host, until the device had nothing left to do.
+    """
+
+    preprocess_s: float
+    vision_s: float
+    prefill_s: float
+    decode_s_per_token: float | None
+    generate_s: float
+    wall_s: float
+
+    @property
+    def time_to_first_token_s(self) -> float:
+        """Preprocess, vision and prefill together."""
+        return self.preprocess_s + self.vision_s + self.prefill_s
+
+
+def new_cache(loaded: LoadedModel) -> Any:
+    """An empty KV cache for ``loaded``."""
+    from transformers import DynamicCache
+
+    return DynamicCache(config=loaded.model.config)
+
+
+def time_stages(loaded: LoadedModel, inputs: Inputs, clock: Clock, n_tokens: int) -> StageTimes:
+    """Generate ``n_tokens`` tokens for ``inputs`` (host tensors) and time the stages.
+
+    Fixed work: greedy, no early stop. One hook marks the clock where the language model
+    begins; nothing inside the timed region waits for the device.
+    """
+    began = time.perf_counter()
+    tensors = drop_idle_mask(inputs.to(loaded.device, loaded.dtype).tensors)
+    cache = new_cache(loaded)
+    seen: list[None] = []
+
+    def at_decoder(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not seen:
+            clock.mark("decoder")
+            seen.append(None)
+
+    with hooked(Before(loaded.family.decoder(loaded.model), at_decoder)):
+        clock.start()  # waits for the transfer
+        transfer_s = time.perf_counter() - began
+        clock.mark("start")
+        for step, _ in enumerate(greedy(loaded.model, tensors, cache, n_tokens)):
+            if step == 0:
+                clock.mark("first token")
+        clock.mark("end")
+        marks = clock.finish()
+    between = partial(marks.between)
+    decode_s = between("first token", "end")
+    return StageTimes(
+        preprocess_s=transfer_s,
+        vision_s=between("start", "decoder"),
+        prefill_s=between("decoder", "first token"),
+        decode_s_per_token=decode_s / (n_tokens - 1) if n_tokens > 1 else None,
+        generate_s=between("start", "end"),
+        wall_s=marks.wall_s,
+    )
