@@ -90,7 +90,12 @@ def one_prompt(seed: int = 0, images: int = 1) -> dict[str, torch.Tensor]:
 def mixed_batch(side: str = "left", seed: int = 0) -> dict[str, torch.Tensor]:
     """Four rows: one image, two images, no image, one image late; different lengths."""
     return batch(
-        [row(3, 1, 5, seed), row(2, 2, 4, seed + 1), row(9, 0, 3, seed + 2), row(11, 1, 2, seed + 3)],
+        [
+            row(3, 1, 5, seed),
+            row(2, 2, 4, seed + 1),
+            row(9, 0, 3, seed + 2),
+            row(11, 1, 2, seed + 3),
+        ],
         side,
         seed,
     )

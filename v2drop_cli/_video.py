@@ -9,6 +9,7 @@ file is decoded again with the true count.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +32,7 @@ MAX_PIXELS = 178_956_970
 _QUARTER_TURNS = (None, "ROTATE_90", "ROTATE_180", "ROTATE_270")  # counterclockwise
 _TEXT_CODECS = frozenset({"ansi", "bintext", "idf", "xbin"})  # FFmpeg types .txt out as video
 _STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
+_DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)$")
 _FALLBACK_RATE = 25.0
 _TAIL_TOLERANCE_S = 0.5
 
@@ -227,15 +229,20 @@ def _video_stream(container: InputContainer, file: Path) -> VideoStream:
 def _read_header(scan: _Scan, container: InputContainer, stream: VideoStream) -> None:
     scan.rate = float(stream.average_rate or 0) or _FALLBACK_RATE
     scan.start_s = _seconds(stream.start_time, stream)
+    # Where the container names only its own length, that may be the sound's.
+    tag = _DURATION_TAG.match(stream.metadata.get("DURATION", ""))
     if stream.duration:
         scan.declared_end_s = _seconds(stream.duration, stream)
-    elif container.duration:  # microseconds; in Matroska from time 0, not from the first frame
+    elif tag:  # Matroska, which counts from time 0, not from the first frame
+        end_s = int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+        scan.declared_end_s = end_s - (scan.start_s or 0.0)
+    elif container.duration and len(container.streams) == 1:
         scan.declared_end_s = container.duration / 1e6 - (scan.start_s or 0.0)
 
 
 def _seconds(ticks: int | None, stream: VideoStream) -> float | None:
     # Not Frame.time: frames that come out of a flushed decoder may carry no time base.
-    return None if ticks is None or not stream.time_base else float(ticks * stream.time_base)
+    return None if ticks is None or not stream.time_base else ticks * float(stream.time_base)
 
 
 def _picture(frame: VideoFrame, width: int, height: int) -> Image:

@@ -3,7 +3,7 @@
     V2DropError                    exit 1
     ├── UsageError                 exit 2   what was asked cannot be asked
     │   ├── ScheduleError                   a schedule, ratio, layer or budget
-    │   ├── UnknownNameError                a model, method, preset, dtype … (with the nearest names)
+    │   ├── UnknownNameError                a model, method, preset … (with the nearest names)
     │   ├── MediaArgumentError              no such file, a directory, --image with --video
     │   └── OutputPathError                 the result file could not be written
     ├── MediaError                 exit 1   the file is there, its content is not usable

@@ -41,9 +41,7 @@ def greedy(
         # With padding, positions count tokens, not columns.
         explicit = {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
     with torch.no_grad():
-        out = model(
-            **tensors, **explicit, past_key_values=cache, use_cache=True, logits_to_keep=1
-        )
+        out = model(**tensors, **explicit, past_key_values=cache, use_cache=True, logits_to_keep=1)
         token = out.logits[:, -1].argmax(-1)
         yield token
         for _ in range(max_new_tokens - 1):

@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from v2drop_cli.errors import ScheduleError, unknown_name
 
@@ -90,7 +91,7 @@ class DropPlan:
     def stages(self) -> tuple[int, ...]:
         """The counts where they change: ``(576, 288, 86, 0)``."""
         changes = [self.counts[0]]
-        changes.extend(b for a, b in zip(self.counts, self.counts[1:], strict=False) if a != b)
+        changes.extend(b for a, b in pairwise(self.counts) if a != b)
         return tuple(changes)
 
 
@@ -102,7 +103,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         layers = [drop.layer for drop in self.drops]
-        for previous, layer in zip(layers, layers[1:], strict=False):
+        for previous, layer in pairwise(layers):
             if layer == previous:
                 raise ScheduleError(f"layer {layer} drops twice", hint="give each layer one KEEP")
             if layer < previous:
@@ -138,7 +139,8 @@ class Schedule:
         for drop in self.drops:
             if drop.layer >= n_layers:
                 raise ScheduleError(
-                    f"layer {drop.layer} does not exist: the decoder has layers 0 to {n_layers - 1}",
+                    f"layer {drop.layer} does not exist: the decoder has "
+                    f"layers 0 to {n_layers - 1}",
                     hint=f"drop at layers {first_droppable} to {n_layers - 1}",
                 )
             if drop.layer < first_droppable:
@@ -214,9 +216,7 @@ def scale_layers(layers: Sequence[int], n_layers: int, first_droppable: int = 1)
     return [layer for layer in scaled if layer < n_layers]
 
 
-def preset(
-    name: str, presets: dict[str, str], n_layers: int, first_droppable: int = 1
-) -> Schedule:
+def preset(name: str, presets: dict[str, str], n_layers: int, first_droppable: int = 1) -> Schedule:
     """The preset ``name``: the family's own for this depth, else scaled by depth.
 
     Args:
@@ -239,9 +239,7 @@ def preset(
 # Budgets -------------------------------------------------------------------------------------
 
 
-def solve_budget(
-    budget: float, *, n_vision: int, n_layers: int, layers: Sequence[int]
-) -> Schedule:
+def solve_budget(budget: float, *, n_vision: int, n_layers: int, layers: Sequence[int]) -> Schedule:
     """A schedule whose layer average is ``budget`` tokens, to within half a token.
 
     The shape follows the paper: every stage keeps the same share of what is alive, and the

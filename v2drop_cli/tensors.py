@@ -63,6 +63,7 @@ class Columns:
 
     @property
     def width(self) -> int:
+        """W, filler included."""
         return self.index.shape[1]
 
 
@@ -92,6 +93,7 @@ def gather_rows(values: Tensor, index: Tensor, dim: int = 1) -> Tensor:
         values: ``[..., B or 1, Q, D]`` with the columns at ``dim`` and the batch at ``dim - 1``:
             hidden states ``[B, Q, D]`` (dim 1) or M-RoPE tables ``[3, B, Q, D]`` (dim 2).
         index: ``[B, W]`` long.
+        dim: the dimension of the columns.
 
     Returns:
         The same with W columns; a batch of 1 is expanded to B.

@@ -23,7 +23,6 @@ from v2drop_cli.records import (
 IMAGE = MediaRecord("/data/street scene.jpg", "image", 640, 480, 1)
 VIDEO = MediaRecord("clips/kitchen.mp4", "video", 336, 336, 8, tuple(map(float, range(8))))
 SCHEDULE = "3:0.5,17:0.3,22:0"
-NO_CI = None
 
 
 def stats(median: float, spread: float | None = 0.03) -> Stats:

@@ -22,7 +22,7 @@ def test_no_golden_is_left_over():
     assert {path.stem for path in GOLDEN.glob("report_*.txt")} == set(CASES)
 
 
-@pytest.mark.parametrize("width", [20, 30, 40, 60, 69, 70, 80, 100, 200])
+@pytest.mark.parametrize("width", [20, 40, 69, 70, 100])
 @pytest.mark.parametrize("name", factory.REPORTS)
 def test_nothing_is_wider_than_the_terminal(name, width):
     lines = shown(factory.REPORTS[name](), width, terminal=True).split("\n")
@@ -33,7 +33,7 @@ def words(text: str) -> set[str]:
     return set(text.split())
 
 
-@pytest.mark.parametrize("width", [40, 69, 80, 100, 120])
+@pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("name", ["plain", "dummy", "four_arms", "diverging"])
 def test_every_form_says_the_same_and_cuts_no_number(name, width):
     report = factory.REPORTS[name]()
@@ -72,7 +72,7 @@ def test_only_our_own_escapes_reach_the_terminal():
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-16-le"])
 @pytest.mark.parametrize("name", factory.REPORTS)
 def test_any_encoding_can_show_it(name, encoding, terminal):
     text = shown(factory.REPORTS[name](), 100, terminal=terminal, encoding=encoding)

@@ -12,7 +12,7 @@ from v2drop_cli.cli.guard import guarded
 
 @guarded
 def doctor(model: o.Model = "tiny", json: o.Json = False, debug: o.Debug = False) -> None:
-    """Check this machine: software, GPU, Hub cache, memory for a model.
+    r"""Check this machine: software, GPU, Hub cache, memory for a model.
 
     Leaves with 1 if something that matters is not ok.
 
@@ -36,9 +36,7 @@ def doctor(model: o.Model = "tiny", json: o.Json = False, debug: o.Debug = False
 
         from v2drop_cli.report.listing import Check, render_checks
 
-        checks = [
-            Check(f.ok, f.name, f.detail, f.fix if f.ok is False else None) for f in findings
-        ]
+        checks = [Check(f.ok, f.name, f.detail, f.fix if f.ok is False else None) for f in findings]
         render_checks("v2drop doctor", checks, Console())
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)

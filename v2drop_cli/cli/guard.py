@@ -47,18 +47,25 @@ def _tell(error: Exception) -> int:
     if type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch here
         error = out_of_memory(error)
     if isinstance(error, V2DropError):
-        typer.echo(f"error: {error.message}", err=True)
+        _say("error", error.message)
         if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
+            _say("hint", error.hint)
         return error.exit_code
-    line = " ".join(str(error).split()) or "no message"
-    typer.echo(f"error: {type(error).__name__}: {line[:500]}", err=True)
-    typer.echo("hint: this was not expected; --debug shows where it happened", err=True)
+    _say("error", f"{type(error).__name__}: {str(error)[:500] or 'no message'}")
+    _say("hint", "this was not expected; --debug shows where it happened")
     return 1
 
 
+def _say(kind: str, text: str) -> None:
+    """One line on stderr. File names and library messages may hold anything; terminals may not."""
+    from v2drop_cli.report.text import clean, encodable
+
+    line = f"{kind}: {clean(' '.join(text.split()))}"
+    typer.echo(encodable(line, sys.stderr.encoding), err=True)
+
+
 def out_of_memory(error: Exception) -> DeviceMemoryError:
-    """torch's message says what was asked and what was free; keep those sentences."""
+    """Torch's message says what was asked and what was free; keep those sentences."""
     sentences = str(error).split(". ")
     told = ". ".join(s for s in sentences if "Tried to allocate" in s or "free" in s)
     return DeviceMemoryError(

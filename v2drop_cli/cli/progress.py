@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Teller(Protocol):
     """Tells how far the work is."""
 
-    def __call__(self, what: str, done: int = 0, total: int = 0) -> None: ...
+    def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Say what is going on, and how far."""
 
 
 @contextmanager

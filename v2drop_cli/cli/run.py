@@ -13,7 +13,7 @@ from v2drop_cli.errors import MediaArgumentError
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
     from v2drop_cli.models.base import LoadedModel
-    from v2drop_cli.models.loading import LoadOptions
+    from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
     from v2drop_cli.report.json_file import ResultFile
     from v2drop_cli.run.answer import RunOptions
@@ -49,7 +49,7 @@ def run(
     output: o.Output = None,
     debug: o.Debug = False,
 ) -> None:
-    """Answer one prompt dense and with dropping, side by side.
+    r"""Answer one prompt dense and with dropping, side by side.
 
     \b
     v2drop run --image cat.jpg
@@ -112,9 +112,8 @@ def _media_kind(image: list[Path] | None, video: Path | None) -> str:
         raise MediaArgumentError(
             "nothing to look at", hint="give --image FILE or --video FILE (see sample_media/)"
         )
-    for path in image or [video]:
-        if path is not None:
-            check_media_path(path)
+    for path in image or ([video] if video else []):
+        check_media_path(path)
     return "image" if image else "video"
 
 
@@ -159,7 +158,9 @@ def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
 
 def _show(report: Report, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(report.dumps() + "\n")
+        from v2drop_cli.report.text import encodable_json
+
+        sys.stdout.write(encodable_json(report.dumps(), sys.stdout.encoding) + "\n")
         return
     from rich.console import Console
 

@@ -81,7 +81,7 @@ def check_cache(cache: Any, layer: int, width: int) -> None:
         return
     if getattr(cache, "is_compileable", False):
         raise InstrumentError(
-            f"{type(cache).__name__} has one fixed length for all layers; dropping makes them differ",
+            f"{type(cache).__name__} has one length for all layers; dropping makes them differ",
             hint="generate with the default dynamic cache",
         )
     full = cached_length(cache, 0)

@@ -33,7 +33,7 @@ class After:
 
 @contextmanager
 def hooked(*hooks: Before | After) -> Iterator[None]:
-    """Hook the modules for the duration: off on exit, on an exception, and if a hook fails to go on."""
+    """Hook the modules for the duration; off on exit, whatever happens inside."""
     with ExitStack() as stack:
         for item in hooks:
             stack.callback(_register(item).remove)

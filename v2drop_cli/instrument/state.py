@@ -100,7 +100,7 @@ class DropState:
     # One layer -------------------------------------------------------------------------------
 
     def enter_layer(self, layer: int, hidden: Tensor, kwargs: dict[str, Any]) -> Any:
-        """What ``layer`` gets instead: ``(hidden, kwargs)``, or ``None`` to leave its call alone."""
+        """What ``layer`` gets instead, ``(hidden, kwargs)``; ``None`` leaves its call alone."""
         forward = self.forward
         if forward is None:
             return None
@@ -118,7 +118,9 @@ class DropState:
         counts = [drop.kept(len(row)) for row in forward.alive]
         if counts == [len(row) for row in forward.alive]:
             return hidden
-        if forward.columns is None and not any(map(partial(self.book.shortened, cache), self.drops)):
+        if forward.columns is None and not any(
+            map(partial(self.book.shortened, cache), self.drops)
+        ):
             check_cache(cache, drop.layer, hidden.shape[1])
         rows, alive, merged = self._select(forward, drop.layer, hidden, counts)
         # Layer 0 never drops and has run: its cache tells how many columns came before.
@@ -254,4 +256,6 @@ def _compose(before: Columns | None, packed: Columns) -> Columns:
     """Columns of the shortened input, as columns of this forward's input."""
     if before is None:
         return packed
-    return Columns(gather_rows(before.index[..., None], packed.index)[..., 0], packed.valid, packed.lengths)
+    return Columns(
+        gather_rows(before.index[..., None], packed.index)[..., 0], packed.valid, packed.lengths
+    )

@@ -15,6 +15,7 @@ class Random(Method):
     paper = "baseline (e.g. UniPruneBench)"
 
     def score(self, ctx: DropContext) -> Tensor:
+        """``[n]`` uniform numbers from a generator of their own."""
         # Drawn on the CPU: one seed then means one subset, whatever runs the model.
         generator = torch.Generator().manual_seed(ctx.seed * 1_000_003 + ctx.layer)
         return torch.rand(len(ctx.positions), generator=generator).to(ctx.positions.device)

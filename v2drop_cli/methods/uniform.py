@@ -14,6 +14,7 @@ class Uniform(Method):
     paper = "baseline"
 
     def select(self, ctx: DropContext) -> Kept:
+        """The middles of ``n_keep`` equal stretches of the alive tokens."""
         n, k = len(ctx.positions), ctx.n_keep
         steps = torch.arange(k, device=ctx.positions.device)
         return Kept((2 * steps + 1) * n // (2 * k))

@@ -25,8 +25,10 @@ class V2Drop(Method):
     order: ClassVar[float] = 2
 
     def score(self, ctx: DropContext) -> Tensor:
+        """``[n]`` how far layer L-1 moved each token."""
         moved = ctx.signals.hidden().float() - ctx.signals.previous_hidden()
-        return torch.linalg.vector_norm(moved, ord=self.order, dim=-1)
+        distance: Tensor = torch.linalg.vector_norm(moved, ord=self.order, dim=-1)
+        return distance
 
 
 class V2DropL1(V2Drop):
@@ -42,5 +44,6 @@ class V2DropCosine(V2Drop):
     name = "v2drop-cosine"
 
     def score(self, ctx: DropContext) -> Tensor:
+        """``[n]`` by how much layer L-1 turned each token."""
         hidden, previous = ctx.signals.hidden().float(), ctx.signals.previous_hidden().float()
         return 1 - cosine_similarity(hidden, previous, dim=-1)

@@ -38,9 +38,7 @@ def read_config_file(path: Path) -> Any:
         ) from error
 
 
-def dummy_model(
-    config: Any, device: torch.device, dtype: torch.dtype, options: LoadOptions
-) -> Any:
+def dummy_model(config: Any, device: torch.device, dtype: torch.dtype, options: LoadOptions) -> Any:
     """The architecture of ``config`` with random weights, made on ``device`` directly."""
     from transformers import AutoModelForImageTextToText
 

@@ -18,6 +18,7 @@ from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.registry import Source, family_for, resolve
 from v2drop_cli.units import format_bytes
 
+
 def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any) -> LoadedModel:
     """A model ready to answer, in eval mode.
 
@@ -104,7 +105,8 @@ def _place(model: Any, device: torch.device) -> None:
         model.to(device).eval()
     except torch.OutOfMemoryError as error:
         raise DeviceMemoryError(
-            f"out of memory moving the weights to {device}: {format_bytes(free_memory(device))} free",
+            f"out of memory moving the weights to {device}: "
+            f"{format_bytes(free_memory(device))} free",
             hint="try --dtype bfloat16, a smaller model, or --device cpu",
         ) from error
 

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from v2drop_cli.errors import OutputPathError, UsageError, V2DropError
 from v2drop_cli.records import SCHEMA
 from v2drop_cli.report import schema
+from v2drop_cli.report.text import clean
 
 _REPORT_HINT = "give a file that v2drop wrote with --output or --json"
 
@@ -90,7 +91,7 @@ def _check_target(path: Path) -> None:
     try:
         target = Path(os.path.realpath(path))
         if target.is_dir():
-            hint = f"name a file in it: {path / 'report.json'}"
+            hint = f"name a file in it: {clean(str(path / 'report.json'))}"
             raise OutputPathError(f"{shown} is a directory", hint=hint)
         if not target.parent.is_dir():
             _refuse_parent(shown, target.parent)
@@ -111,7 +112,7 @@ def _refuse_parent(shown: str, parent: Path) -> NoReturn:
     if parent.exists():
         hint = "choose a directory to write to"
         raise OutputPathError(f"{shown}: {str(parent)!r} is a file, not a directory", hint=hint)
-    hint = f"create it first: mkdir -p {shlex.quote(str(parent))}"
+    hint = f"create it first: mkdir -p {clean(shlex.quote(str(parent)))}"
     raise OutputPathError(f"{shown}: there is no directory {str(parent)!r}", hint=hint)
 
 

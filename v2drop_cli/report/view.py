@@ -211,7 +211,7 @@ def _footer(report: Report) -> Iterator[Fact]:
     if report.null_comparison is not None:
         yield Fact("noise floor", wording.noise_floor(report.null_comparison))
     for caveat in report.warnings:
-        if caveat.message != wording.DUMMY_LABEL:
+        if caveat.message not in (wording.DUMMY_LABEL, wording.CPU_LABEL):
             yield Fact("warning", clean(caveat.message), "warn")
     if report.request.weights == wording.DUMMY:
         yield Fact("warning", wording.DUMMY_LABEL, "warn")

@@ -166,4 +166,4 @@ def _weights_of(model: str) -> int | None:
     with torch.device("meta"):
         skeleton = AutoModelForImageTextToText.from_config(config)
     size = BYTES_PER_PARAMETER if torch.cuda.is_available() else 2 * BYTES_PER_PARAMETER
-    return size * sum(parameter.numel() for parameter in skeleton.parameters())
+    return size * sum(int(parameter.numel()) for parameter in skeleton.parameters())

@@ -1,0 +1,487 @@
+"""The context manager on a model's own generate: identity, generation modes, turns, clean-up."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+from transformers import DynamicCache, StaticCache, TextStreamer
+
+import v2drop_cli as v2drop
+from tests.instrument.test_oracle import STAGES, TOLERANCE, decode
+from tests.oracle import define_drops, masked
+from tests.tiny_llava import (
+    EOS,
+    IMAGE,
+    PATCHES,
+    batch,
+    make_llava,
+    mixed_batch,
+    one_prompt,
+    pictures,
+    row,
+)
+from v2drop_cli.errors import (
+    InstrumentError,
+    ScheduleError,
+    UnknownNameError,
+    UnsupportedModelError,
+)
+from v2drop_cli.methods.base import Kept, Method
+
+SCHEDULE = "3:0.5,17:0.5,22:1t"
+SHORT = "1:0.5,6:0.3,8:0"
+
+
+def hook_tables(model):
+    """Every hook dict of every module, as comparable values."""
+    names = [n for n in vars(model) if n.endswith("_hooks") or "_hooks_" in n]
+    return {
+        (path, name): dict(getattr(module, name))
+        for path, module in model.named_modules()
+        for name in names
+        if getattr(module, name, None) is not None
+    }
+
+
+# Identity ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attn", ["eager", "sdpa"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_keeping_everything_is_bit_identical(attn, side):
+    model, inputs = make_llava(12, attn), mixed_batch(side)
+    plain, tokens = decode(model, inputs, 3)
+    with v2drop.dropping(model, "1:1,6:100%,8:999t") as trace:
+        hooked, _ = decode(model, inputs, 3, tokens)
+    assert trace.events == []
+    assert all(torch.equal(a, b) for a, b in zip(plain, hooked, strict=True))
+
+
+def test_text_only_input_is_bit_identical():
+    model = make_llava(12)
+    inputs = batch([row(5, 0, 4, 1), row(20, 0, 4, 2)])
+    plain, tokens = decode(model, inputs, 3)
+    with v2drop.dropping(model, SHORT) as trace:
+        hooked, _ = decode(model, inputs, 3, tokens)
+    assert trace.events == []
+    assert all(torch.equal(a, b) for a, b in zip(plain, hooked, strict=True))
+
+
+def test_a_placeholder_id_without_pixels_is_text():
+    """A model may generate the placeholder's id; the next step must not drop it."""
+    model, inputs = make_llava(12), one_prompt()
+    inputs = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
+    with torch.no_grad():
+        plain = model(**inputs).logits
+        with v2drop.dropping(model, SHORT):
+            assert torch.equal(model(**inputs).logits, plain)
+
+
+# Hooks ---------------------------------------------------------------------------------------
+
+
+def test_hooks_are_there_inside_and_gone_after():
+    model = make_llava(12)
+    before = hook_tables(model)
+    with v2drop.dropping(model, SHORT):
+        assert hook_tables(model) != before
+    assert hook_tables(model) == before
+
+
+def test_hooks_are_gone_after_an_exception_in_the_body():
+    model = make_llava(12)
+    before = hook_tables(model)
+    with pytest.raises(RuntimeError, match="mine"), v2drop.dropping(model, SHORT):
+        raise RuntimeError("mine")
+    assert hook_tables(model) == before
+
+
+def test_hooks_are_gone_after_an_exception_in_the_method_and_the_model_still_works():
+    class Broken(Method):
+        name, paper = "broken", "none"
+
+        def score(self, ctx):
+            raise ArithmeticError("no score")
+
+    model, inputs = make_llava(12), one_prompt()
+    with torch.no_grad():
+        plain = model(**inputs).logits  # transformers puts hooks of its own on at the first call
+        before = hook_tables(model)
+        with pytest.raises(ArithmeticError), v2drop.dropping(model, SHORT, method=Broken()):
+            model(**inputs)
+        assert hook_tables(model) == before
+        assert torch.equal(model(**inputs).logits, plain)
+
+
+def test_an_error_inside_a_forward_does_not_spoil_the_next_one():
+    class OnceBroken(Method):
+        name, paper = "once", "none"
+        broken = True
+
+        def score(self, ctx):
+            if self.broken:
+                raise ArithmeticError
+            return ctx.positions.float()
+
+    model, inputs, method = make_llava(12), one_prompt(), OnceBroken()
+    with v2drop.dropping(model, "1:0.5", method=method) as trace, torch.no_grad():
+        with pytest.raises(ArithmeticError):
+            model(**inputs)
+        method.broken = False
+        model(**inputs)
+    assert [event.after for event in trace.events] == [(PATCHES // 2,)]
+
+
+def test_two_models_at_once_and_one_model_twice():
+    first, second, inputs = make_llava(12), make_llava(12, seed=1), one_prompt()
+    with v2drop.dropping(first, SHORT) as one, v2drop.dropping(second, SHORT) as two:
+        with torch.no_grad():
+            first(**inputs)
+        assert len(one.events) == 3
+        assert two.events == []
+        with pytest.raises(InstrumentError, match="already"), v2drop.dropping(first, SHORT):
+            pass
+        with torch.no_grad():
+            first(**inputs)
+        assert len(one.events) == 6
+        one.clear()
+        assert one.events == []
+
+
+def test_the_context_lets_go_of_the_model_and_its_tensors():
+    model, inputs = make_llava(12), one_prompt()
+    with v2drop.dropping(model, SHORT) as trace, torch.no_grad():
+        model(**inputs)
+    assert isinstance(trace.events[0].kept[0][0], int)
+    gc.collect()
+    holders = [o for o in gc.get_objects() if type(o).__name__ == "DropState"]
+    assert holders == []
+
+
+# Generation ----------------------------------------------------------------------------------
+
+
+def oracle_generate(model, inputs, **options):
+    """generate() on the dense model with the dropped tokens masked, rows repeated as it does."""
+    copies = options.get("num_beams", options.get("num_return_sequences", 1))
+    copies = max(copies, options.get("num_return_sequences", 1))
+    dropped, _ = define_drops(model, inputs, STAGES)
+    dropped = {
+        layer: [gone for gone in rows for _ in range(copies)] for layer, rows in dropped.items()
+    }
+    padding = torch.nn.functional.pad(inputs["attention_mask"], (0, 40), value=1)
+    with masked(model, padding.repeat_interleave(copies, 0), dropped):
+        return model.generate(**inputs, **options)
+
+
+@pytest.mark.parametrize("attn", ["eager", "sdpa"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"do_sample": False},
+        {"do_sample": False, "num_beams": 3},
+        {"do_sample": True, "top_k": 10, "temperature": 1.5},
+        {"do_sample": True, "num_return_sequences": 2},
+        {"do_sample": True, "num_beams": 2, "num_return_sequences": 2},
+    ],
+    ids=["greedy", "beams", "sampling", "sequences", "sampled-beams"],
+)
+def test_generate_equals_the_oracle_under_the_same_seed(attn, options):
+    model, inputs = make_llava(attn=attn), mixed_batch("left")
+    options = {**options, "max_new_tokens": 6}
+    torch.manual_seed(7)
+    wanted = oracle_generate(model, inputs, **options)
+    torch.manual_seed(7)
+    with v2drop.dropping(model, SCHEDULE):
+        got = model.generate(**inputs, **options)
+    assert torch.equal(got, wanted)
+
+
+def test_generate_without_a_cache_drops_at_every_step_alike():
+    model, inputs = make_llava(12), one_prompt()
+    with v2drop.dropping(model, SHORT) as trace:
+        cached = model.generate(**inputs, do_sample=False, max_new_tokens=5)
+        trace.clear()
+        uncached = model.generate(**inputs, do_sample=False, max_new_tokens=5, use_cache=False)
+    # Later tokens see the same survivors: scores of vision tokens do not depend on later text.
+    assert torch.equal(cached, uncached)
+    assert len({event.kept for event in trace.events if event.layer == 1}) == 1
+
+
+def test_streaming():
+    class Collect(TextStreamer):
+        def __init__(self):
+            self.ids = []
+
+        def put(self, value):
+            self.ids.append(value)
+
+        def end(self):
+            self.ids.append(None)
+
+    model, inputs, streamer = make_llava(12), one_prompt(), Collect()
+    with v2drop.dropping(model, SHORT):
+        out = model.generate(**inputs, do_sample=False, max_new_tokens=4, streamer=streamer)
+    assert streamer.ids[-1] is None
+    streamed = torch.cat([ids.reshape(-1) for ids in streamer.ids[:-1]])
+    assert torch.equal(streamed, out[0])
+
+
+def test_re_prefill_gives_the_log_probabilities_of_generation():
+    model, inputs = make_llava(12), one_prompt()
+    with v2drop.dropping(model, SHORT):
+        out = model.generate(
+            **inputs,
+            do_sample=False,
+            max_new_tokens=6,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        with torch.no_grad():
+            again = model(
+                input_ids=out.sequences[:, :-1], pixel_values=inputs["pixel_values"]
+            ).logits
+    step_by_step = torch.stack(out.logits, dim=1).log_softmax(-1)
+    torch.testing.assert_close(again[:, -6:].log_softmax(-1), step_by_step, **TOLERANCE)
+
+
+def test_dropped_positions_read_zero_and_shapes_stay():
+    model, inputs = make_llava(12), one_prompt()
+    with v2drop.dropping(model, SHORT), torch.no_grad():
+        out = model.model(**inputs)
+    hidden = out.last_hidden_state
+    is_vision = inputs["input_ids"] == IMAGE
+    assert hidden.shape[:2] == inputs["input_ids"].shape
+    assert (hidden[is_vision] == 0).all()
+    assert (hidden[~is_vision] != 0).any(-1).all()
+    with v2drop.dropping(model, SHORT), torch.no_grad():
+        as_tuple = model.model(**inputs, return_dict=False)
+    assert torch.equal(as_tuple[0], hidden)
+
+
+def test_training_works_through_the_hooks():
+    model, inputs = make_llava(12), one_prompt()
+    with v2drop.dropping(model, SHORT):
+        model(**inputs, labels=inputs["input_ids"]).loss.backward()
+    grad = model.model.language_model.layers[11].mlp.up_proj.weight.grad
+    assert grad is not None
+    assert grad.abs().sum() > 0
+
+
+# Caches --------------------------------------------------------------------------------------
+
+
+def cache_lengths(cache, n_layers=12):
+    return [cache.get_seq_length(layer) for layer in range(n_layers)]
+
+
+def test_each_layers_cache_is_born_short():
+    model, inputs = make_llava(12), one_prompt()
+    cache = DynamicCache(config=model.config)
+    with v2drop.dropping(model, SHORT), torch.no_grad():
+        model(**inputs, past_key_values=cache, use_cache=True)
+    text = int((inputs["input_ids"] != IMAGE).sum())
+    after = [36, *[18] * 5, *[5] * 2, *[0] * 4]
+    assert cache_lengths(cache) == [text + n for n in after]
+
+
+def second_turn(model, cache, first, ids, images=0, drop=None):
+    """Feed `ids` after `first` on `cache`; returns the logits."""
+    mask = torch.ones(1, first["input_ids"].shape[1] + len(ids), dtype=torch.long)
+    extra = {"pixel_values": pictures(images, 9)} if images else {}
+    with torch.no_grad():
+        return model(
+            input_ids=torch.tensor([ids]),
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            **extra,
+        ).logits
+
+
+@pytest.mark.parametrize("attn", ["eager", "sdpa"])
+@pytest.mark.parametrize("images", [0, 1])
+def test_a_second_turn_equals_the_masked_oracle(attn, images):
+    """New images are dropped by the schedule, old tokens stay as they are."""
+    model, first = make_llava(12, attn), one_prompt()
+    ids = row(2, images, 3, 50)
+    schedule, stages = "1:0.5,6:0.25,8:1t", [(1, 0.5), (6, 0.25), (8, 1)]
+    with v2drop.dropping(model, schedule) as trace:
+        cache = DynamicCache(config=model.config)
+        with torch.no_grad():
+            model(**first, past_key_values=cache, use_cache=True)
+        trace.clear()
+        got = second_turn(model, cache, first, ids, images)
+        third = second_turn(
+            model, cache, {"input_ids": torch.zeros(1, first["input_ids"].shape[1] + len(ids))}, [7]
+        )
+    assert len(trace.events) == (3 if images else 0)
+
+    # The oracle: turn 1's drops by definition; turn 2's as the trace says, checked for layer 1.
+    dropped, _ = define_drops(model, first, stages)
+    offset, total = first["input_ids"].shape[1], first["input_ids"].shape[1] + len(ids)
+    new = {offset + i for i, t in enumerate(ids) if t == IMAGE}
+    alive = new
+    for event in trace.events:
+        kept = set(event.kept[0])
+        assert kept <= alive
+        dropped[event.layer][0] |= alive - kept
+        alive = kept
+    cache = DynamicCache(config=model.config)
+    with masked(model, torch.ones(1, total + 1), dropped), torch.no_grad():
+        model(**first, past_key_values=cache, use_cache=True)
+        wanted = second_turn(model, cache, first, ids, images)
+        wanted_third = second_turn(model, cache, {"input_ids": torch.zeros(1, total)}, [7])
+    text = torch.tensor([t != IMAGE for t in ids])
+    torch.testing.assert_close(got[:, text], wanted[:, text], **TOLERANCE)
+    torch.testing.assert_close(third, wanted_third, **TOLERANCE)
+
+
+def test_turns_through_generate_with_a_reused_cache():
+    model, inputs = make_llava(12), one_prompt()
+    with v2drop.dropping(model, SHORT) as trace:
+        first = model.generate(
+            **inputs, do_sample=False, max_new_tokens=4, return_dict_in_generate=True
+        )
+        events = len(trace.events)
+        ids = torch.cat([first.sequences, torch.tensor([[9, 10, 11]])], dim=1)
+        second = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            past_key_values=first.past_key_values,
+            do_sample=False,
+            max_new_tokens=4,
+        )
+        fresh = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            pixel_values=inputs["pixel_values"],
+            do_sample=False,
+            max_new_tokens=4,
+        )
+    assert len(trace.events) == events + 3  # the second turn dropped nothing, the fresh one did
+    assert torch.equal(second, fresh)
+
+
+def test_a_cropped_cache_is_followed():
+    """Rolling back generated tokens (assisted decoding does) leaves the prompt's columns."""
+    model, inputs = make_llava(12), mixed_batch("left")
+    with v2drop.dropping(model, SHORT):
+        wanted, tokens = decode(model, inputs, 2)
+        cache = DynamicCache(config=model.config)
+        mask = inputs["attention_mask"]
+        at = (mask.cumsum(-1) - 1).clamp(min=0)
+        with torch.no_grad():
+            model(**inputs, position_ids=at, past_key_values=cache, use_cache=True)
+            longer = torch.cat([mask, mask.new_ones(4, 3)], 1)
+            junk = torch.full((4, 3), 5)
+            ahead = at[:, -1:] + torch.arange(1, 4)
+            model(input_ids=junk, attention_mask=longer, position_ids=ahead, past_key_values=cache)
+            for layer in cache.layers:
+                layer.keys, layer.values = layer.keys[:, :, :-3], layer.values[:, :, :-3]
+            got = model(
+                input_ids=tokens[0][:, None],
+                attention_mask=torch.cat([mask, mask.new_ones(4, 1)], 1),
+                position_ids=at[:, -1:] + 1,
+                past_key_values=cache,
+            ).logits
+    torch.testing.assert_close(got, wanted[1], **TOLERANCE)
+
+
+def test_a_dense_first_turn_then_dropping():
+    model, first = make_llava(12), one_prompt()
+    cache = DynamicCache(config=model.config)
+    with torch.no_grad():
+        model(**first, past_key_values=cache, use_cache=True)
+    with v2drop.dropping(model, SHORT) as trace:
+        second_turn(model, cache, first, row(2, 1, 3, 50), 1)
+    assert trace.events[-1].after == (0,)
+    assert min(trace.events[0].kept[0]) >= first["input_ids"].shape[1]
+
+
+# Refusals ------------------------------------------------------------------------------------
+
+
+def test_static_caches_are_refused_by_name():
+    model, inputs = make_llava(12), one_prompt()
+    cache = StaticCache(config=model.config, max_cache_len=100)
+    with (
+        v2drop.dropping(model, SHORT),
+        pytest.raises(InstrumentError, match="StaticCache"),
+        torch.no_grad(),
+    ):
+        model(**inputs, past_key_values=cache, use_cache=True)
+    with v2drop.dropping(model, SHORT), pytest.raises(InstrumentError, match="StaticCache"):
+        model.generate(**inputs, cache_implementation="static", max_new_tokens=2)
+
+
+def test_a_cache_shortened_by_another_context_is_refused():
+    model, first = make_llava(12), one_prompt()
+    cache = DynamicCache(config=model.config)
+    with v2drop.dropping(model, SHORT), torch.no_grad():
+        model(**first, past_key_values=cache, use_cache=True)
+    with v2drop.dropping(model, SHORT), pytest.raises(InstrumentError, match="another"):
+        second_turn(model, cache, first, row(2, 1, 3, 50), 1)
+
+
+def test_embeddings_with_pixels_are_refused():
+    model, inputs = make_llava(12), one_prompt()
+    embeds = model.get_input_embeddings()(inputs["input_ids"])
+    with v2drop.dropping(model, SHORT), pytest.raises(InstrumentError, match="input_ids"):
+        model(inputs_embeds=embeds, pixel_values=inputs["pixel_values"])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [("40:0.5", "does not exist"), ("0:0.5", "layer 0"), ("", "empty"), ("3:nan", "outside")],
+)
+def test_bad_schedules(schedule, said):
+    with pytest.raises(ScheduleError, match=said), v2drop.dropping(make_llava(12), schedule):
+        pass
+
+
+def test_unknown_methods_and_models():
+    with (
+        pytest.raises(UnknownNameError) as caught,
+        v2drop.dropping(make_llava(4), "1:0", method="v2dorp"),
+    ):
+        pass
+    assert "did you mean v2drop" in caught.value.hint
+    text = make_llava(2).model.language_model
+    with pytest.raises(UnsupportedModelError, match="llama"), v2drop.dropping(text, "1:0"):
+        pass
+
+
+def test_sliding_windows_are_refused_by_name():
+    model = make_llava(4)
+    model.config.text_config.sliding_window = 8
+    with pytest.raises(UnsupportedModelError, match="sliding"), v2drop.dropping(model, "1:0"):
+        pass
+
+
+def test_a_method_may_merge():
+    class Mean(Method):
+        """Keeps the first token, holding the mean of all."""
+
+        name, paper = "mean", "none"
+
+        def select(self, ctx):
+            return Kept(torch.tensor([0]), ctx.signals.hidden().mean(0, keepdim=True))
+
+    model, inputs = make_llava(12), one_prompt()
+    with v2drop.dropping(model, "1:1t", method=Mean()), torch.no_grad():
+        merged = model(**inputs).logits[:, -1]
+    with v2drop.dropping(model, "1:1t", method="uniform"), torch.no_grad():
+        plain = model(**inputs).logits[:, -1]
+    assert (merged - plain).abs().max() > 1e-4
+
+
+def test_eos_is_what_the_helpers_think():
+    """Guards generation tests: an early stop would compare nothing."""
+    model, inputs = make_llava(), mixed_batch("left")
+    assert model.generation_config.eos_token_id in (None, EOS)
+    with v2drop.dropping(model, SCHEDULE):
+        out = model.generate(**inputs, do_sample=False, max_new_tokens=6)
+    assert out.shape[1] == inputs["input_ids"].shape[1] + 6

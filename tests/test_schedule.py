@@ -1,0 +1,213 @@
+"""Schedules: grammar, arithmetic, presets and the budget solver."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from v2drop_cli.errors import ScheduleError, UnknownNameError
+from v2drop_cli.schedule import (
+    PRESETS,
+    Drop,
+    DropPlan,
+    Schedule,
+    parse_share,
+    preset,
+    scale_layers,
+    solve_budget,
+)
+
+shares = st.floats(0, 1, allow_nan=False).map(lambda x: round(x, 4))
+keeps = st.one_of(
+    shares.map(lambda s: {"keep": s}), st.integers(0, 9999).map(lambda n: {"count": n})
+)
+schedules = st.dictionaries(st.integers(1, 60), keeps, min_size=1, max_size=6).map(
+    lambda entries: Schedule(tuple(Drop(layer, **entries[layer]) for layer in sorted(entries)))
+)
+
+
+# Grammar -------------------------------------------------------------------------------------
+
+
+@given(schedules)
+def test_text_form_round_trips(schedule):
+    assert Schedule.parse(str(schedule)) == schedule
+
+
+@given(st.text(max_size=30))
+def test_any_text_parses_or_is_refused_with_a_hint(text):
+    try:
+        schedule = Schedule.parse(text)
+    except ScheduleError as error:
+        assert error.hint
+        assert "\n" not in error.hint
+    else:
+        assert Schedule.parse(str(schedule)) == schedule
+
+
+def test_forms_of_keep():
+    parsed = Schedule.parse(" 3:0.5 , 17 : 30%,22:1t ")
+    assert parsed == Schedule((Drop(3, 0.5), Drop(17, 0.3), Drop(22, count=1)))
+    assert str(parsed) == "3:0.5,17:0.3,22:1t"
+    assert Schedule.parse(parsed) is parsed
+    assert Schedule.from_lists([3, 17], ["0.5", "25%"]) == Schedule.parse("3:0.5,17:0.25")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        (" , ", "empty"),
+        ("3:0.5,", "cannot read ''"),
+        ("3", "cannot read '3'"),
+        ("3:", "cannot read"),
+        ("x:0.5", "cannot read 'x:0.5'"),
+        ("3:half", "'half' is no keep ratio"),
+        ("3:1.5", "1.5 is outside"),
+        ("3:-0.1", "-0.1 is outside"),
+        ("3:nan", "nan is outside"),
+        ("3:inf", "inf is outside"),
+        ("3:150%", "150% is outside"),
+        ("3:-5t", "cannot keep -5"),
+        ("3:1.5t", "'1.5t' is no keep ratio"),
+        ("-1:0.5", "layer -1 is negative"),
+        ("0:0.5", "cannot drop at layer 0"),
+        ("3:0.5,3:0.2", "layer 3 drops twice"),
+        ("17:0.5,3:0.2", "layer 3 comes after layer 17"),
+    ],
+)
+def test_refusals_name_the_value(text, said):
+    with pytest.raises(ScheduleError, match=said) as caught:
+        Schedule.parse(text)
+    assert caught.value.exit_code == 2
+    assert caught.value.hint
+
+
+def test_lists_of_different_lengths():
+    with pytest.raises(ScheduleError, match="2 layers but 1 ratios"):
+        Schedule.from_lists([1, 2], ["0.5"])
+
+
+def test_a_drop_takes_one_of_share_and_count():
+    with pytest.raises(ScheduleError, match="a share or a count"):
+        Drop(3)
+    with pytest.raises(ScheduleError, match="a share or a count"):
+        Drop(3, 0.5, 4)
+
+
+def test_parse_share():
+    assert parse_share("50%") == 0.5
+    assert parse_share("1e-1") == 0.1
+    with pytest.raises(ScheduleError):
+        parse_share("")
+
+
+# Arithmetic ----------------------------------------------------------------------------------
+
+
+@given(schedules, st.integers(0, 5000))
+def test_counts_never_grow_and_change_only_at_drops(schedule, n_vision):
+    plan = schedule.resolve(n_vision, n_layers=61)
+    assert len(plan.counts) == 61
+    assert plan.counts[0] == n_vision
+    alive = n_vision
+    at = {drop.layer: drop for drop in schedule.drops}
+    for layer, count in enumerate(plan.counts):
+        if layer in at:
+            drop = at[layer]
+            want = min(alive, drop.count) if drop.count is not None else int(alive * drop.keep)
+            assert count == want
+        else:
+            assert count == alive
+        assert 0 <= count <= alive
+        alive = count
+
+
+def test_plan_stages_and_average():
+    plan = Schedule.parse("3:0.5,17:0.3,22:0").resolve(576, 32)
+    assert plan.stages == (576, 288, 86, 0)
+    assert plan.layer_average == pytest.approx((576 * 3 + 288 * 14 + 86 * 5) / 32)
+    assert DropPlan((7, 7)).stages == (7,)
+
+
+@pytest.mark.parametrize(
+    ("name", "average"),
+    # With 22:0 as in the paper's table. (With one token kept to the end, as the authors' code
+    # does, the first three read 193.75, 131.0 and 66.7.)
+    [
+        ("paper-192", 193.4375),
+        ("paper-128", 130.6875),
+        ("paper-64", 66.40625),
+        ("official-code", 202.8125),
+    ],
+)
+def test_presets_on_llava_7b(name, average):
+    schedule = preset(name, PRESETS, n_layers=32)
+    assert str(schedule) == PRESETS[name]
+    assert schedule.resolve(576, 32).layer_average == average
+
+
+def test_check_names_the_range():
+    with pytest.raises(ScheduleError, match="layers 0 to 11"):
+        Schedule.parse("12:0.5").resolve(10, n_layers=12)
+    with pytest.raises(ScheduleError, match="before layer 3"):
+        Schedule.parse("2:0.5").resolve(10, n_layers=12, first_droppable=3)
+
+
+# Presets at other depths ---------------------------------------------------------------------
+
+
+@given(st.integers(2, 120), st.integers(1, 5))
+def test_scaled_layers_are_valid_and_increasing(n_layers, first):
+    layers = scale_layers((3, 17, 22), n_layers, first)
+    assert layers == sorted(set(layers))
+    assert all(first <= layer < n_layers for layer in layers)
+
+
+def test_presets_scale_by_depth():
+    assert str(preset("paper-192", PRESETS, n_layers=12)) == "1:0.5,6:0.3,8:0"
+    assert str(preset("paper-192", PRESETS, n_layers=28)) == "3:0.5,15:0.3,19:0"
+    assert str(preset("paper-192", PRESETS, n_layers=2)) == "1:0.5"
+    with pytest.raises(UnknownNameError, match="paper-191"):
+        preset("paper-191", PRESETS, n_layers=32)
+
+
+# Budgets -------------------------------------------------------------------------------------
+
+
+@given(
+    st.integers(20, 6000),
+    st.integers(12, 80),
+    st.lists(st.integers(1, 11), min_size=1, max_size=4, unique=True).map(sorted),
+    st.floats(0, 1),
+)
+def test_the_solver_meets_any_reachable_budget_within_half_a_token(
+    n_vision, n_layers, layers, where
+):
+    lowest = n_vision * layers[0] / n_layers
+    budget = lowest + where * (n_vision - lowest)
+    schedule = solve_budget(budget, n_vision=n_vision, n_layers=n_layers, layers=layers)
+    plan = schedule.resolve(n_vision, n_layers)
+    assert abs(plan.layer_average - budget) <= 0.5 + 1e-9
+    assert [drop.layer for drop in schedule.drops] == layers
+    counts = [drop.count for drop in schedule.drops]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_the_solver_drops_all_at_last_like_the_paper():
+    schedule = solve_budget(192, n_vision=576, n_layers=32, layers=(3, 17, 22))
+    assert schedule.drops[-1].count == 0
+    assert schedule.resolve(576, 32).layer_average == pytest.approx(192, abs=0.5)
+    generous = solve_budget(500, n_vision=576, n_layers=32, layers=(3, 17, 22))
+    assert generous.drops[-1].count > 0
+
+
+@pytest.mark.parametrize("budget", [53, 577, -1, math.nan, math.inf])
+def test_impossible_budgets_say_the_range(budget):
+    with pytest.raises(ScheduleError) as caught:
+        solve_budget(budget, n_vision=576, n_layers=32, layers=(3, 17, 22))
+    if budget in (53, 577):
+        assert "54 to 576" in caught.value.message

@@ -1,0 +1,256 @@
+"""Videos as they come: which frames, at which times, from files broken in every way."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from v2drop_cli import _video, media
+from v2drop_cli.errors import MediaArgumentError, MediaError
+from v2drop_cli.media import load_image, load_video, sample_indices
+
+WIDTH, HEIGHT = 64, 48
+
+
+def load_four(path: Path) -> media.Media:
+    return load_video(path, 4)
+
+
+def codes(loaded: media.Media) -> list[str]:
+    return [caveat.code for caveat in loaded.caveats]
+
+
+def refusal(load, path, error=MediaError):
+    """The error of ``load(path)``, checked to be one line with a hint."""
+    with pytest.raises(error) as caught:
+        load(path)
+    for line in (caught.value.message, caught.value.hint):
+        assert line
+        assert "\n" not in line
+    return caught.value
+
+
+def write_video(
+    path, stamps_ms=range(0, 2000, 100), *, codec="libx264", size=(WIDTH, HEIGHT), **kw
+):
+    """Frame i has grey level 10 * i, the top left quarter white; stamps in milliseconds."""
+    with av.open(str(path), "w", options=kw.get("container", {})) as container:
+        container.metadata.update(kw.get("tags", {}))
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.options = kw.get("options", {})
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.thread_count = 1
+        for index, stamp in enumerate(stamps_ms):
+            pixels = np.full((size[1], size[0], 3), 10 * index, dtype=np.uint8)
+            pixels[: size[1] // 2, : size[0] // 2] = 255
+            if "noise" in kw:  # so that frames, not headers, make up the file
+                pixels = np.random.default_rng(index).integers(0, 256, pixels.shape, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.time_base, frame.pts = stream.codec_context.time_base, stamp
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def grey_levels(loaded: media.Media) -> list[int]:
+    return [round(frame.getpixel((frame.width - 8, frame.height - 8))[0] / 10)
+            for frame in loaded.frames]  # fmt: skip
+
+
+def cut(path: Path, share: float) -> Path:
+    content = path.read_bytes()
+    target = path.with_name(f"cut_{path.name}")
+    target.write_bytes(content[: int(len(content) * share)])
+    return target
+
+
+# --- sampling --------------------------------------------------------------------------------
+
+
+@given(total=st.integers(0, 100_000), n=st.integers(1, 300))
+def test_samples_are_sorted_unique_in_range_and_evenly_spread(total, n):
+    indices = sample_indices(total, n)
+    assert len(indices) == min(total, n)
+    assert all(0 <= index < total for index in indices)
+    gaps = [after - before for before, after in itertools.pairwise(indices)]
+    assert all(gap >= 1 for gap in gaps)
+    assert not gaps or max(gaps) - min(gaps) <= 1
+    if indices:  # the rest at both ends is the same, to a frame
+        assert abs(indices[0] - (total - 1 - indices[-1])) <= 1
+
+
+# --- videos ----------------------------------------------------------------------------------
+
+CONTAINERS = {"a.mp4": "libx264", "a.mkv": "libx264", "a.webm": "libvpx-vp9", "a.ts": "libx264"}
+
+
+@pytest.mark.parametrize(("name", "codec"), CONTAINERS.items())
+def test_frames_and_times_agree_in_every_container(name, codec, tmp_path):
+    loaded = load_video(write_video(tmp_path / name, codec=codec), 4)
+    assert grey_levels(loaded) == [2, 7, 12, 17]
+    assert loaded.frame_times_s == pytest.approx((0.2, 0.7, 1.2, 1.7), abs=1e-3)
+    assert (loaded.kind, loaded.width, loaded.height) == ("video", WIDTH, HEIGHT)
+    assert {frame.mode for frame in loaded.frames} == {"RGB"}
+    assert not loaded.caveats
+    assert loaded.record.frame_times_s == loaded.frame_times_s
+
+
+def test_uneven_frame_times_and_b_frames_keep_their_true_times(tmp_path):
+    stamps = [5 * i * i for i in range(20)]
+    path = write_video(tmp_path / "a.mp4", stamps, options={"bf": "3"})
+    loaded = load_video(path, 5)
+    assert grey_levels(loaded) == [2, 6, 10, 14, 18]
+    assert loaded.frame_times_s == pytest.approx([5 * i * i / 1000 for i in (2, 6, 10, 14, 18)])
+
+
+def test_times_count_from_the_start_of_the_stream(tmp_path):
+    loaded = load_video(write_video(tmp_path / "a.mkv", range(5000, 7000, 100)), 4)
+    assert loaded.frame_times_s == pytest.approx((0.2, 0.7, 1.2, 1.7), abs=1e-3)
+    assert not loaded.caveats
+
+
+def test_missing_times_are_estimated_and_said(tmp_path):
+    loaded = load_video(write_video(tmp_path / "a.h264"), 4)  # a bare stream has no stamps
+    assert codes(loaded) == ["video_times_estimated"]
+    assert loaded.frame_times_s == pytest.approx([i / 25 for i in (2, 7, 12, 17)])
+
+
+def test_sound_that_outlasts_the_picture_is_no_broken_tail(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        video, sound = (
+            container.add_stream("mpeg4", rate=10),
+            container.add_stream("aac", rate=8000),
+        )
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for _ in range(5):
+            container.mux(video.encode(av.VideoFrame(WIDTH, HEIGHT, "yuv420p")))
+        container.mux(video.encode(None))
+        for _ in range(40):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.sample_rate = 8000
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    assert not load_four(path).caveats
+
+
+def test_a_short_video_gives_each_frame_once(tmp_path):
+    loaded = load_video(write_video(tmp_path / "a.mp4", range(0, 300, 100)), 8)
+    assert grey_levels(loaded) == [0, 1, 2]
+    assert codes(loaded) == ["video_fewer_frames"]
+
+
+ROTATIONS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}  # clockwise, a b c d
+
+
+@pytest.mark.parametrize("clockwise", ROTATIONS)
+def test_rotation_metadata_is_applied(clockwise, tmp_path):
+    path = write_video(tmp_path / "a.mp4")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40  # the matrix of a version 0 track header
+    a, b, c, d = (value << 16 for value in ROTATIONS[clockwise])
+    content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    loaded = load_video(path, 2)
+    (frame, _) = loaded.frames
+    assert frame.size == (loaded.width, loaded.height)
+    assert frame.size == ((WIDTH, HEIGHT) if clockwise == 180 else (HEIGHT, WIDTH))
+    right, bottom = frame.width - 4, frame.height - 4
+    white = {90: (right, 4), 180: (right, bottom), 270: (4, bottom)}[clockwise]
+    bright = {at for at in ((4, 4), (right, 4), (4, bottom), (right, bottom))
+              if frame.getpixel(at)[0] > 200}  # fmt: skip
+    assert bright == {white}
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_a_broken_tail_leaves_what_decodes(name, tmp_path):
+    faststart = {"movflags": "+faststart"} if name == "a.mp4" else {}
+    path = write_video(tmp_path / name, range(0, 4000, 200), container=faststart, noise=True)
+    loaded = load_video(cut(path, 0.6), 4)
+    assert "video_broken_tail" in codes(loaded)
+    assert len(loaded.frames) == 4
+    assert 1.5 < max(loaded.frame_times_s) < 2.5
+
+
+def test_damage_in_the_middle_leaves_the_rest(tmp_path):
+    path = write_video(tmp_path / "a.mp4", options={"g": "1"})
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content = bytearray(path.read_bytes())
+    for position, size in packets[8:10]:
+        content[position : position + size] = b"\xff" * size
+    path.write_bytes(content)
+    loaded = load_video(path, 18)
+    assert codes(loaded) == ["video_frames_skipped"]
+    assert grey_levels(loaded) == [*range(8), *range(10, 20)]
+
+
+def test_a_tag_that_is_not_utf8_is_no_obstacle(tmp_path):
+    path = write_video(tmp_path / "a.mkv", tags={"title": "Strasse"})
+    path.write_bytes(path.read_bytes().replace(b"Strasse", b"Stra\xdfe\xff"))
+    assert len(load_video(path, 4).frames) == 4
+
+
+def test_a_frame_size_that_changes_is_scaled_to_the_first(tmp_path):
+    first, second = (
+        write_video(tmp_path / "a.h264"),
+        write_video(tmp_path / "b.h264", size=(96, 80)),
+    )
+    (tmp_path / "c.h264").write_bytes(first.read_bytes() + second.read_bytes())
+    assert {frame.size for frame in load_video(tmp_path / "c.h264", 8).frames} == {(WIDTH, HEIGHT)}
+
+
+def test_an_oversized_video_frame_is_refused(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4")
+    monkeypatch.setattr(_video, "MAX_PIXELS", WIDTH * HEIGHT - 1)
+    assert "too large" in refusal(load_four, path).message
+
+
+def test_no_video_in_it(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (tmp_path / "notes.mp4").write_text("just text\n" * 50)
+    (tmp_path / "notes.txt").write_text("FFmpeg would type this out as a video\n" * 50)
+    moov_less = cut(write_video(tmp_path / "a.mp4"), 0.5)
+    assert refusal(load_four, tmp_path / "sound.mp4").hint == "it holds only audio"
+    assert "not a video" in refusal(load_four, tmp_path / "notes.mp4").message
+    assert "no video stream" in refusal(load_four, tmp_path / "notes.txt").message
+    assert "cut short" in refusal(load_four, moov_less).hint
+
+
+def test_no_frame_that_decodes(tmp_path):
+    path = write_video(tmp_path / "a.mp4", container={"movflags": "+faststart"})
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"mdat") + 4])
+    assert "no frame" in refusal(load_four, path).message
+
+
+@pytest.mark.parametrize("n_frames", [0, -3])
+def test_fewer_than_one_frame_is_a_usage_error(n_frames, tmp_path):
+    refusal(lambda path: load_video(path, n_frames), tmp_path, MediaArgumentError)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "avif"])
+def test_an_image_given_as_video_is_told_so(suffix, tmp_path):
+    Image.new("RGB", (WIDTH, HEIGHT), "teal").save(tmp_path / f"a.{suffix}")
+    assert "--image" in refusal(load_four, tmp_path / f"a.{suffix}").hint
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.png"])
+def test_a_video_given_as_image_is_told_so(name, tmp_path):
+    path = write_video(tmp_path / "a.mkv" if name.endswith("mkv") else tmp_path / "a.mp4")
+    assert "--video" in refusal(load_image, path.rename(tmp_path / name)).hint
