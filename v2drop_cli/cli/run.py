@@ -147,12 +147,14 @@ def _measure(
 
 def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
     """Load without the libraries' own talk; our errors say what matters."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
     from v2drop_cli.models.loading import load
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
     return load(model, load_options)
 
 

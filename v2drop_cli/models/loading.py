@@ -6,6 +6,7 @@ Safe by default: safetensors only, no remote code. The Hub's own environment var
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,18 +138,22 @@ def _guarded(source: Source, action: Any) -> Any:
             f"{source.location} needs a package that is not installed: {_first_line(error)}",
             hint="v2drop doctor lists what is missing; flash kernels: pip install 'v2drop[flash]'",
         ) from error
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise DeviceMemoryError(
-                f"out of memory loading {source.location}",
-                hint="try --dtype bfloat16, a smaller model, or --device cpu",
-            ) from error
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            f"out of memory loading {source.location}",
+            hint="try --dtype bfloat16, a smaller model, or --device cpu",
+        ) from error
+    except Exception as error:  # of four libraries, each with errors of its own
         raise _load_error(source, error) from error
 
 
 def _load_error(source: Source, error: Exception) -> ModelError:
     text = str(error)
-    if "safetensors" in text and "use_safetensors" in text:
+    if "no file named model.safetensors" in text or "use_safetensors" in text:
+        if source.is_local and not list(Path(source.location).glob("*.bin")):
+            return ModelError(
+                f"{source.location} has no weights", hint="it should hold *.safetensors files"
+            )
         return ModelError(
             f"{source.location} has pickle weights only, and loading a pickle can run code",
             hint="convert it to safetensors, or pass --allow-pickle if you trust its author",

@@ -1,0 +1,48 @@
+"""Tiny checkpoints on disk: random weights, real files, loaded by the real code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoProcessor
+
+from tests.tiny_llava import make_llava
+from v2drop_cli.models.registry import ASSETS
+
+
+def small_processor():
+    """The embedded processor, set to 24-pixel images of 6 x 6 patches."""
+    processor = AutoProcessor.from_pretrained(ASSETS / "tiny")
+    processor.image_processor.size = {"shortest_edge": 24}
+    processor.image_processor.crop_size = {"height": 24, "width": 24}
+    processor.patch_size = 4
+    return processor
+
+
+def small_llava(n_layers: int = 6):
+    """A random-weight LLaVA whose vocabulary fits the embedded tokenizer."""
+    model, processor = make_llava(n_layers), small_processor()
+    config = model.config
+    config.text_config.vocab_size = len(processor.tokenizer)
+    config.image_token_id = processor.image_token_id
+    torch.manual_seed(0)
+    return type(model)(config).eval(), processor
+
+
+def save_checkpoint(folder: Path, n_layers: int = 6) -> Path:
+    """A complete local checkpoint."""
+    model, processor = small_llava(n_layers)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def save_config(folder: Path, n_layers: int = 6) -> Path:
+    """A config.json alone, for dummy weights."""
+    folder.mkdir(exist_ok=True)
+    model, _ = small_llava(n_layers)
+    values = json.loads(model.config.to_json_string(use_diff=False))
+    (folder / "config.json").write_text(json.dumps(values))
+    return folder

@@ -1,0 +1,71 @@
+"""`v2drop models` and `v2drop doctor`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from v2drop_cli.methods.registry import METHODS
+from v2drop_cli.models.registry import ALIASES, FAMILIES
+from v2drop_cli.schedule import PRESETS
+
+
+def test_models_lists_every_registry(v2drop):
+    result = v2drop("models", "--json")
+    assert result.code == 0
+    found = json.loads(result.out)
+    assert [row["alias"] for row in found["models"]] == list(ALIASES)
+    assert [row["family"] for row in found["families"]] == list(FAMILIES)
+    assert [row["method"] for row in found["methods"]] == list(METHODS)
+    assert {row["preset"]: row["schedule at 32 layers"] for row in found["presets"]} == PRESETS
+    text = v2drop("models").out
+    for name in (*ALIASES, *METHODS, *PRESETS):
+        assert name in text
+
+
+def test_doctor_on_this_machine(v2drop):
+    result = v2drop("doctor", "--json")
+    findings = {row["name"]: row for row in json.loads(result.out)}
+    assert result.code == (1 if any(row["ok"] is False for row in findings.values()) else 0)
+    assert findings["Python"]["ok"] is True
+    assert findings["Hub"]["ok"] is True
+    assert findings["memory"]["ok"] is True
+    for name in ("torch", "transformers", "PyAV (video)", "torchvision", "NVML", "flash-attn"):
+        assert name in findings
+    for row in findings.values():
+        assert row["fix"] or row["ok"] is not False
+    assert "PyAV" in v2drop("doctor").out
+
+
+def test_doctor_says_what_is_wrong_and_how_to_fix_it(v2drop, monkeypatch):
+    import v2drop_cli.run.doctor as doctor
+
+    monkeypatch.setattr(doctor, "free_memory", lambda device: 10**9)
+    real = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda p: "5.2.0" if p == "transformers" else real(p))
+    result = v2drop("doctor", "--model", "llava-1.5-13b")
+    assert result.code == 1
+    assert "5.2.0" in result.out
+    assert "transformers>=5.17" in result.out
+    assert "needs about" in result.out
+    assert "dummy" in result.out  # offline, and not in the cache
+
+
+def test_doctor_with_a_torchvision_that_does_not_import(monkeypatch):
+    import v2drop_cli.run.doctor as doctor
+
+    def explode(name):
+        raise RuntimeError("operator torchvision::nms does not exist\nand more")
+
+    monkeypatch.setattr(doctor, "_version", lambda package: "0.28.0")
+    monkeypatch.setattr(doctor.importlib, "import_module", explode)
+    finding = doctor._torchvision()
+    assert finding.ok is False
+    assert "nms" in finding.detail
+    assert "uninstall" in finding.fix
+
+
+@pytest.mark.parametrize("command", ["doctor"])
+def test_unknown_model(v2drop, command):
+    v2drop(command, "--model", "tinny").refused(2, "did you mean tiny")

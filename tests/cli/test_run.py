@@ -1,0 +1,118 @@
+"""`v2drop run` where it works: the contract's JSON, the forms of the report, dummy weights."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.checkpoints import save_config
+from tests.cli.conftest import QUICK, SAMPLES
+from v2drop_cli.records import SCHEMA
+
+CAT, SCENE, CLIP = SAMPLES / "cat.jpg", SAMPLES / "scene.png", SAMPLES / "clip.mp4"
+ARM_KEYS = {
+    "label", "method", "schedule", "answer", "vision_tokens", "layer_average_vision_tokens",
+    "drops", "timing", "memory", "energy_j",
+}  # fmt: skip
+TIMING_KEYS = {"preprocess_s", "vision_s", "prefill_s", "decode_s_per_token", "generate_s"}
+
+
+def test_json_is_the_contract(quick):
+    result = quick("--image", CAT, "--json", "--seed", 3)
+    assert result.code == 0, result.err
+    report = json.loads(result.out)
+    assert report["schema"] == SCHEMA
+    assert set(report) == {
+        "schema", "environment", "request", "arms", "comparisons", "null_comparison", "warnings",
+    }  # fmt: skip
+    assert report["request"]["weights"] == "trained"
+    assert report["request"]["seed"] == 3
+    dense, dropped = report["arms"]
+    assert set(dense) == ARM_KEYS
+    assert set(dense["timing"]) >= TIMING_KEYS
+    assert (dense["label"], dense["method"], dense["schedule"], dense["drops"]) == (
+        "dense", None, None, [],
+    )  # fmt: skip
+    assert dropped["method"] == "v2drop"
+    # 6 layers: 3/32, 17/32 and 22/32 of the depth; 36 tokens, int(36 * .5), int(18 * .3), 0.
+    assert dropped["schedule"] == "1:0.5,3:0.3,4:0"
+    assert [(d["layer"], d["before"], d["after"]) for d in dropped["drops"]] == [
+        (1, 36, 18), (3, 18, 5), (4, 5, 0),
+    ]  # fmt: skip
+    assert dropped["layer_average_vision_tokens"] == (36 + 18 * 2 + 5) / 6
+    kept = dropped["drops"][1]["kept"]
+    assert len(kept) == 1
+    assert set(kept[0]) < set(dropped["drops"][0]["kept"][0])
+    assert dropped["memory"]["peak_allocated_bytes"] is None
+    assert dropped["memory"]["kv_cache_bytes"] < dense["memory"]["kv_cache_bytes"]
+    [comparison] = report["comparisons"]
+    assert (comparison["arm"], comparison["reference"]) == ("v2drop", "dense")
+    assert comparison["kv_cache_ratio"] > 1
+    assert [warning["code"] for warning in report["warnings"]] == ["device_cpu"]
+
+
+def test_kv_bytes_are_what_the_shapes_say(quick):
+    report = json.loads(quick("--image", CAT, "--json", "--max-new-tokens", 3).out)
+    dense, dropped = report["arms"]
+    # float32, 2 heads of 8, keys and values; prompt and all but the last of 3 new tokens.
+    a_token = 4 * 2 * 8 * 2
+    text = dense["memory"]["kv_cache_bytes"] // a_token // 6 - 36
+    assert dense["memory"]["kv_cache_bytes"] == 6 * (36 + text) * a_token
+    alive = 36 + 18 * 2 + 5
+    assert dropped["memory"]["kv_cache_bytes"] == (alive + 6 * text) * a_token
+
+
+def test_several_methods_schedules_and_images(quick):
+    result = quick(
+        "--image", CAT, "--image", SCENE, "--schedule", "1:0.5", "--budget", "50%",
+        "--method", "v2drop", "--method", "random", "--json",
+    )  # fmt: skip
+    report = json.loads(result.out)
+    assert [arm["label"] for arm in report["arms"]] == [
+        "dense", "v2drop 1:0.5", "random 1:0.5", "v2drop budget 50%", "random budget 50%",
+    ]  # fmt: skip
+    assert report["arms"][0]["vision_tokens"] == 72
+    averages = [arm["layer_average_vision_tokens"] for arm in report["arms"]]
+    assert averages[1] == (72 + 36 * 5) / 6
+    assert averages[3] == pytest.approx(36, abs=0.5)
+
+
+def test_output_file_holds_the_same_document(quick, tmp_path):
+    path = tmp_path / "report.json"
+    result = quick("--image", CAT, "--json", "--output", path)
+    assert json.loads(result.out) == json.loads(path.read_text())
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_report_on_a_pipe_is_plain(quick):
+    result = quick("--image", CAT)
+    assert result.code == 0, result.err
+    assert result.err == ""
+    assert "\x1b" not in result.out
+    for said in ("cat.jpg", "dense", "v2drop", "36 → 18 → 5 → 0", "KV cache", "1 repeat"):
+        assert said in result.out
+
+
+def test_video(quick):
+    result = quick("--video", CLIP, "--frames", 8, "--json")
+    assert result.code == 0, result.err
+    report = json.loads(result.out)
+    [media] = report["request"]["media"]
+    assert (media["kind"], media["frames"]) == ("video", 8)
+    assert media["frame_times_s"] == sorted(media["frame_times_s"])
+    assert report["arms"][0]["vision_tokens"] == 8 * 36
+
+
+def test_dummy_weights_from_a_config_alone(v2drop, tmp_path):
+    folder = save_config(tmp_path / "config-only")
+    args = ("--model", folder, "--weights", "dummy", "--image", CAT, *QUICK)
+    result = v2drop("run", *args)
+    assert result.code == 0, result.err
+    assert "dummy weights: timings are real, answers are not" in result.out
+    report = json.loads(v2drop("run", *args, "--json").out)
+    assert report["request"]["weights"] == "dummy"
+    assert "dummy_weights" in [warning["code"] for warning in report["warnings"]]
+    assert report["arms"][0]["vision_tokens"] == 36
+    again = json.loads(v2drop("run", *args, "--json").out)
+    assert [arm["answer"] for arm in again["arms"]] == [arm["answer"] for arm in report["arms"]]
