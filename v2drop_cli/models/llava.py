@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
 
+# LLaVA-1.5's turns, for checkpoints saved without a template.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'].upper() }}: "
+    "{% for item in message['content'] %}"
+    "{{ '<image>\\n' if item['type'] == 'image' else item['text'] }}"
+    "{% endfor %} {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+
+
 def _multimodal(model: Module) -> Module:
     # LlavaForConditionalGeneration holds a LlavaModel; a bare LlavaModel is its own.
     inner: Module = getattr(model, "model", model)
@@ -64,7 +73,9 @@ def _prepare(processor: Any, config: Any, media: Sequence[Media], prompt: str) -
     content: list[dict[str, str]] = [{"type": "image"} for _ in pictures]
     content.append({"type": "text", "text": prompt})
     text = processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        chat_template=processor.chat_template or CHAT_TEMPLATE,
     )
     images = {"images": pictures} if pictures else {}
     tensors = dict(processor(text=text, return_tensors="pt", **images))
