@@ -417,6 +417,46 @@ def test_static_caches_are_refused_by_name():
         model.generate(**inputs, cache_implementation="static", max_new_tokens=2)
 
 
+def test_a_four_dimensional_mask_is_refused():
+    model, inputs = make_llava(12), one_prompt()
+    n = inputs["input_ids"].shape[1]
+    inputs["attention_mask"] = torch.zeros(1, 1, n, n)
+    with v2drop.dropping(model, SHORT), pytest.raises(InstrumentError, match="2-D"):
+        model(**inputs)
+
+
+def test_attention_functions_of_the_users_own():
+    """Without a mask function only rows of equal length can be served, and only those are."""
+    from transformers import AttentionInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    seen = []
+
+    def recording(module, query, key, value, attention_mask, **kwargs):
+        seen.append((query.shape[2], key.shape[2], attention_mask, kwargs.get("position_ids")))
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+    AttentionInterface.register("recording", recording)
+    model, inputs = make_llava(12), one_prompt()
+    with torch.no_grad():
+        with v2drop.dropping(model, SHORT):
+            wanted = model(**inputs).logits
+        model.model.language_model.set_attn_implementation("recording")
+        with v2drop.dropping(model, SHORT):
+            got = model(**inputs).logits
+    torch.testing.assert_close(got, wanted)
+    text = int((inputs["input_ids"] != IMAGE).sum())
+    assert [q - text for q, *_ in seen] == [36, *[18] * 5, *[5] * 2, *[0] * 4]
+    for query, key, mask, at in seen:
+        assert query == key
+        assert mask is None
+        # A row of gapped positions would read as packed sequences to flash kernels.
+        assert at is None or at.diff().eq(1).all()
+    ragged = mixed_batch("left")
+    with v2drop.dropping(model, SHORT), pytest.raises(InstrumentError, match="recording"):
+        model(**ragged)
+
+
 def test_a_cache_shortened_by_another_context_is_refused():
     model, first = make_llava(12), one_prompt()
     cache = DynamicCache(config=model.config)
