@@ -73,17 +73,15 @@ def pack(rows: Sequence[Tensor]) -> Columns:
     width = max(lengths)
     if min(lengths) == width:
         return Columns(torch.stack(list(rows)), None, lengths)
-    index = torch.stack(
-        [torch.cat([row, row.new_full((width - len(row),), _filler(row))]) for row in rows]
-    )
+    index = torch.stack([torch.cat([row, _filler(row, width - len(row))]) for row in rows])
     counts = torch.tensor(lengths, device=index.device)
     valid = torch.arange(width, device=index.device) < counts[:, None]
     return Columns(index, valid, lengths)
 
 
-def _filler(row: Tensor) -> int:
+def _filler(row: Tensor, count: int) -> Tensor:
     # Any column will do, for its output is discarded; a row may be empty (all padding).
-    return int(row[-1]) if len(row) else 0
+    return row[-1:].expand(count) if len(row) else row.new_zeros(count)
 
 
 def gather_rows(values: Tensor, index: Tensor, dim: int = 1) -> Tensor:
