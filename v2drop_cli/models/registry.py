@@ -18,6 +18,7 @@ ASSETS = Path(__file__).parent / "assets"
 # family name → where it is; the file in this folder has the family's name.
 FAMILIES: dict[str, str] = {
     "llava": "v2drop_cli.models.llava:LLAVA",
+    "qwen2_vl": "v2drop_cli.models.qwen2_vl:QWEN2_VL",
 }
 
 
@@ -57,6 +58,20 @@ ALIASES: dict[str, Alias] = {
             "llava",
             "llava-1.5-13b.json",
             "40 decoder layers, 576 vision tokens",
+        ),
+        Alias(
+            "qwen2-vl-2b",
+            "Qwen/Qwen2-VL-2B-Instruct",
+            "qwen2_vl",
+            "qwen2-vl-2b.json",
+            "28 decoder layers, any resolution, video",
+        ),
+        Alias(
+            "qwen2-vl-7b",
+            "Qwen/Qwen2-VL-7B-Instruct",
+            "qwen2_vl",
+            "qwen2-vl-7b.json",
+            "in the paper; 28 decoder layers, any resolution, video",
         ),
     )
 }
