@@ -14,6 +14,8 @@ from v2drop_cli.models.registry import ALIASES, ASSETS, family_for
 WEIGHTS = {
     "qwen2-vl-2b": 2_208_985_600,
     "qwen2-vl-7b": 8_291_375_616,
+    "qwen2.5-vl-3b": 3_754_622_976,
+    "qwen2.5-vl-7b": 8_292_166_656,
 }
 
 

@@ -19,6 +19,7 @@ ASSETS = Path(__file__).parent / "assets"
 FAMILIES: dict[str, str] = {
     "llava": "v2drop_cli.models.llava:LLAVA",
     "qwen2_vl": "v2drop_cli.models.qwen2_vl:QWEN2_VL",
+    "qwen2_5_vl": "v2drop_cli.models.qwen2_5_vl:QWEN2_5_VL",
 }
 
 
@@ -72,6 +73,20 @@ ALIASES: dict[str, Alias] = {
             "qwen2_vl",
             "qwen2-vl-7b.json",
             "in the paper; 28 decoder layers, any resolution, video",
+        ),
+        Alias(
+            "qwen2.5-vl-3b",
+            "Qwen/Qwen2.5-VL-3B-Instruct",
+            "qwen2_5_vl",
+            "qwen2.5-vl-3b.json",
+            "36 decoder layers, any resolution, video",
+        ),
+        Alias(
+            "qwen2.5-vl-7b",
+            "Qwen/Qwen2.5-VL-7B-Instruct",
+            "qwen2_5_vl",
+            "qwen2.5-vl-7b.json",
+            "28 decoder layers, any resolution, video",
         ),
     )
 }
