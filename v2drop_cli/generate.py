@@ -38,8 +38,11 @@ def greedy(
     """
     mask, explicit = tensors.get("attention_mask"), {}
     if mask is not None:
-        # With padding, positions count tokens, not columns.
-        explicit = {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
+        # With padding, positions count tokens, not columns; the model knows how many axes (M-RoPE
+        # has three). Without, it makes them itself.
+        others = {name: tensor for name, tensor in tensors.items() if name != "input_ids"}
+        prepare = model._prepare_position_ids_for_generation
+        explicit = {"position_ids": prepare(tensors["input_ids"], others)}
     with torch.no_grad():
         out = model(**tensors, **explicit, past_key_values=cache, use_cache=True, logits_to_keep=1)
         token = out.logits[:, -1].argmax(-1)
@@ -48,7 +51,7 @@ def greedy(
             step: dict[str, Tensor] = {}
             if mask is not None:
                 mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-                explicit = {"position_ids": explicit["position_ids"][:, -1:] + 1}
+                explicit = {"position_ids": explicit["position_ids"][..., -1:] + 1}
                 step = {"attention_mask": mask, **explicit}
             out = model(
                 input_ids=token[:, None],

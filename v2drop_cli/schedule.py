@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -203,7 +203,12 @@ PRESETS: dict[str, str] = {
 DEFAULT_PRESET = "paper-192"
 
 
-def scale_layers(layers: Sequence[int], n_layers: int, first_droppable: int = 1) -> list[int]:
+def scale_layers(
+    layers: Sequence[int],
+    n_layers: int,
+    first_droppable: int = 1,
+    written_for: int = REFERENCE_DEPTH,
+) -> list[int]:
     """The same relative depths in a decoder of ``n_layers``, strictly increasing.
 
     >>> scale_layers((3, 17, 22), 32), scale_layers((3, 17, 22), 12)
@@ -212,23 +217,30 @@ def scale_layers(layers: Sequence[int], n_layers: int, first_droppable: int = 1)
     scaled: list[int] = []
     for layer in layers:
         lowest = scaled[-1] + 1 if scaled else first_droppable
-        scaled.append(max(lowest, round(layer * n_layers / REFERENCE_DEPTH)))
+        scaled.append(max(lowest, round(layer * n_layers / written_for)))
     return [layer for layer in scaled if layer < n_layers]
 
 
-def preset(name: str, presets: dict[str, str], n_layers: int, first_droppable: int = 1) -> Schedule:
+def preset(
+    name: str,
+    presets: Mapping[str, str],
+    n_layers: int,
+    first_droppable: int = 1,
+    written_for: int = REFERENCE_DEPTH,
+) -> Schedule:
     """The preset ``name``: the family's own for this depth, else scaled by depth.
 
     Args:
         name: a key of ``presets``.
-        presets: text schedules written for :data:`REFERENCE_DEPTH` layers.
+        presets: text schedules.
         n_layers: decoder layers of the model at hand.
         first_droppable: the family's first droppable layer.
+        written_for: decoder layers that the presets are written for.
     """
     if name not in presets:
         raise unknown_name("preset", name, presets)
     drops = Schedule.parse(presets[name]).drops
-    layers = scale_layers([drop.layer for drop in drops], n_layers, first_droppable)
+    layers = scale_layers([drop.layer for drop in drops], n_layers, first_droppable, written_for)
     return Schedule(
         tuple(
             Drop(layer, drop.keep, drop.count) for layer, drop in zip(layers, drops, strict=False)

@@ -24,7 +24,16 @@ SAMPLES = Path(__file__).parents[2] / "sample_media"
 def test_registry_and_folder_agree():
     folder = Path(v2drop_cli.models.__file__).parent
     files = {path.stem for path in folder.glob("*.py")}
-    rooms = {"__init__", "base", "registry", "loading", "loading_options", "devices", "dummy"}
+    rooms = {
+        "__init__",
+        "base",
+        "registry",
+        "loading",
+        "loading_options",
+        "devices",
+        "dummy",
+        "chat",
+    }
     assert files - rooms == set(FAMILIES)
     for name in FAMILIES:
         assert get_family(name).name == name
@@ -32,7 +41,7 @@ def test_registry_and_folder_agree():
 
 def test_vision_tokens_of_a_mixed_batch():
     model, inputs = make_llava(2), mixed_batch("left")
-    found = LLAVA.vision_tokens(model.config, inputs["input_ids"])
+    found = LLAVA.vision_tokens(model.config, inputs)
     assert found.counts == (36, 72, 0, 36)
     for ids, index in zip(inputs["input_ids"].tolist(), found.index, strict=True):
         assert index.tolist() == [i for i, token in enumerate(ids) if token == IMAGE]

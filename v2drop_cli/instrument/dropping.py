@@ -15,7 +15,7 @@ from v2drop_cli.instrument.state import DropState
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.registry import get_method
-from v2drop_cli.models.base import Family
+from v2drop_cli.models.base import Family, true_positions
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.schedule import Schedule
 
@@ -88,9 +88,8 @@ def _forward_call(
 ) -> Call | None:
     """Before the model: find this forward's vision tokens. Changes nothing."""
     ids = kwargs.get("input_ids", args[0] if args else None)
-    has_pixels = any(kwargs.get(name) is not None for name in family.vision_inputs)
     if ids is None:
-        if has_pixels:
+        if any(placeholder.filled(kwargs) for placeholder in family.placeholders):
             raise InstrumentError(
                 "dropping finds vision tokens by input_ids, and got inputs_embeds only",
                 hint="pass input_ids and the pixels, and let the model merge them",
@@ -98,8 +97,8 @@ def _forward_call(
         embeds = kwargs.get("inputs_embeds")
         state.begin((), kwargs.get("attention_mask"), 0 if embeds is None else embeds.shape[1])
         return None
-    # A placeholder id without pixels is text (a model may even generate it): never dropped.
-    vision = family.vision_tokens(config, ids).index if has_pixels else ()
+    mask = family.vision_mask(config, {**kwargs, "input_ids": ids})
+    vision = () if mask is None else true_positions(mask)
     state.begin(vision, kwargs.get("attention_mask"), ids.shape[1])
     return None
 

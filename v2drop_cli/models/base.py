@@ -5,12 +5,15 @@ A new family is one file in this folder and one line in :mod:`v2drop_cli.models.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -65,13 +68,68 @@ class Inputs:
     vision: VisionTokens
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Inputs:
-        """The same on ``device``; floating tensors in ``dtype``, as the model wants them."""
+        """The same on ``device``; pixels in ``dtype``, as the model wants them."""
+        # Only pixels meet weights; seconds per video patch, say, must not be rounded to 8 bits.
         moved = {
-            name: tensor.to(device, dtype if tensor.is_floating_point() else None)
+            name: tensor.to(device, dtype if name.startswith("pixel_values") else None)
             for name, tensor in self.tensors.items()
         }
         index = tuple(row.to(device) for row in self.vision.index)
         return Inputs(moved, VisionTokens(index, self.vision.grids))
+
+
+def true_positions(mask: Tensor) -> tuple[Tensor, ...]:
+    """Per row of ``mask [B, L]``, the ascending positions of what is true."""
+    rows: tuple[Tensor, ...] = torch.split(mask.nonzero()[:, 1], mask.sum(dim=1).tolist())
+    return rows
+
+
+def inner_model(model: Module) -> Module:
+    """``XForConditionalGeneration`` holds an ``XModel``; a bare ``XModel`` is its own."""
+    inner: Module = getattr(model, "model", model)
+    return inner
+
+
+def language_model(model: Module) -> Module:
+    """The decoder under the name that nearly all families give it."""
+    decoder: Module = inner_model(model).language_model  # type: ignore[assignment]
+    return decoder
+
+
+def refuse_sliding_windows(config: Any) -> str | None:
+    """A window counts columns, dropped ones too: short layers would see further back."""
+    text = config.get_text_config()
+    kinds = getattr(text, "layer_types", None) or []
+    if getattr(text, "sliding_window", None) or any(kind != "full_attention" for kind in kinds):
+        return "its decoder uses sliding-window attention, whose windows count dropped tokens"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A token id that the model replaces by vision features.
+
+    Attributes:
+        token_id: the config attribute that holds the id.
+        pixels: the forward argument with the pixels behind it.
+        modality: ``image`` or ``video``, the key of features encoded beforehand: from 5.20 on,
+            ``generate`` encodes the pixels first and passes ``mm_encoder_outputs`` instead.
+    """
+
+    token_id: str
+    pixels: str
+    modality: str = "image"
+
+    def filled(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether this forward was given what to put there; if not, the id is text."""
+        encoded = arguments.get("mm_encoder_outputs") or {}
+        return arguments.get(self.pixels) is not None or encoded.get(self.modality) is not None
+
+
+IMAGE = Placeholder("image_token_id", "pixel_values")
+VIDEO = Placeholder("video_token_id", "pixel_values_videos", "video")
+
+Grids = tuple[tuple[Grid, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +139,64 @@ class Family:
     Attributes:
         name: short name, as in ``v2drop models``.
         model_types: ``config.model_type`` values served.
+        placeholders: the ids whose positions are droppable vision tokens.
+        grids: (config, processed tensors) → how each row's vision tokens lie over the pixels.
+        process: (processor, config, media, prompt) → the tensors of one prompt.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
-        vision_tokens: (config, ``input_ids [B, L]``) → where the vision tokens are.
-        vision_inputs: forward arguments that carry pixels; none given means no vision tokens,
-            whatever ids the text holds.
-        prepare: (processor, config, media, prompt) → processed inputs of one prompt.
         first_droppable_layer: config → first layer whose input may be shortened, 1 or more.
         refusal: config → why this configuration cannot be served, or ``None``.
-        presets: named schedules, written for 32 layers and scaled by depth elsewhere.
+        presets: named schedules, scaled by depth for models of other depths.
+        preset_layers: decoder layers that the presets are written for.
         preset_source: where the presets come from.
+        media: what its processor takes: ``image``, ``images`` (several), ``video``.
     """
 
     name: str
     model_types: tuple[str, ...]
-    multimodal: Callable[[Module], Module]
-    decoder: Callable[[Module], Module]
-    vision_tokens: Callable[[Any, Tensor], VisionTokens]
-    vision_inputs: tuple[str, ...]
-    prepare: Callable[[Any, Any, Sequence[Media], str], Inputs]
+    placeholders: tuple[Placeholder, ...]
+    grids: Callable[[Any, Mapping[str, Tensor]], Grids]
+    process: Callable[[Any, Any, Sequence[Media], str], Mapping[str, Tensor]]
+    multimodal: Callable[[Module], Module] = inner_model
+    decoder: Callable[[Module], Module] = language_model
     first_droppable_layer: Callable[[Any], int] = lambda config: 1
-    refusal: Callable[[Any], str | None] = lambda config: None
-    presets: Mapping[str, str] = field(default_factory=dict)
-    preset_source: str = ""
+    refusal: Callable[[Any], str | None] = refuse_sliding_windows
+    presets: Mapping[str, str] = field(default_factory=lambda: dict(PRESETS))
+    preset_layers: int = REFERENCE_DEPTH
+    preset_source: str = "arXiv 2509.01552 for LLaVA-1.5-7B, scaled by depth"
+    media: tuple[str, ...] = ("image", "images", "video")
+
+    def vision_mask(self, config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
+        """Where the droppable vision tokens are in this forward, ``[B, L]`` bool.
+
+        ``None`` if it was given no pixels: a placeholder id without them is text, and a model
+        may even generate one.
+
+        Args:
+            config: the model's.
+            arguments: the forward's; ``input_ids [B, L]`` among them.
+        """
+        ids = arguments["input_ids"]
+        masks = [
+            ids == getattr(config, placeholder.token_id)
+            for placeholder in self.placeholders
+            if placeholder.filled(arguments)
+        ]
+        return functools.reduce(torch.logical_or, masks) if masks else None
+
+    def vision_tokens(self, config: Any, tensors: Mapping[str, Tensor]) -> VisionTokens:
+        """Where the vision tokens of processed prompts are, with their grids."""
+        mask = self.vision_mask(config, tensors)
+        if mask is None:
+            rows = len(tensors["input_ids"])
+            nowhere = tensors["input_ids"].new_zeros(0)
+            return VisionTokens((nowhere,) * rows, ((),) * rows)
+        return VisionTokens(true_positions(mask), self.grids(config, tensors))
+
+    def prepare(self, processor: Any, config: Any, media: Sequence[Media], prompt: str) -> Inputs:
+        """One prompt, through the model's own processor."""
+        tensors = self.process(processor, config, media, prompt)
+        return Inputs(tensors, self.vision_tokens(config, tensors))
 
     def layers(self, model: Module) -> Sequence[Module]:
         """The decoder's blocks, in order."""

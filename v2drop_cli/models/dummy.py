@@ -19,6 +19,8 @@ from v2drop_cli.models.registry import ASSETS, Source
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
 
+_STAND_IN_FOR = "llava"
+
 
 def read_config_file(path: Path) -> Any:
     """A transformers config from a JSON file.
@@ -52,15 +54,26 @@ def dummy_model(config: Any, device: torch.device, dtype: torch.dtype, options: 
 def dummy_processor(source: Source, config: Any) -> Any:
     """The model's own processor if it is on this machine, else a stand-in of the same shapes.
 
-    The stand-in makes pixels and vision tokens exactly as LLaVA's does; text goes through the
-    embedded model's small tokenizer, whose counts differ from the real one's. ``config`` is
-    told that tokenizer's placeholder id.
+    Only LLaVA-1.5 has a stand-in: other families' prompts depend on processors that cannot be
+    made up here. It makes pixels and vision tokens exactly as LLaVA's does; text goes through
+    the embedded model's small tokenizer, whose counts differ from the real one's. ``config``
+    is told that tokenizer's placeholder id.
     """
     from transformers import AutoProcessor
 
     if source.is_local and (Path(source.location) / "tokenizer_config.json").is_file():
         return AutoProcessor.from_pretrained(source.location)
-    return _stand_in(config)
+    if config.model_type == _STAND_IN_FOR:
+        return _stand_in(config)
+    try:  # a cached or reachable processor is small, unlike weights
+        return AutoProcessor.from_pretrained(source.location)
+    except Exception as error:  # of a Hub client, a parser or a missing package
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"dummy weights need this model's processor, and {source.location} gave none: {first}",
+            hint="copy its processor and tokenizer files here, beside config.json, and pass that "
+            "directory as --model; LLaVA-1.5 models have a stand-in and need no files",
+        ) from error
 
 
 def _stand_in(config: Any) -> Any:

@@ -10,13 +10,12 @@ into each image instead (the "image grid" way of showing a clip to an image mode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import Family, Grid, Inputs, Module, VisionTokens
-from v2drop_cli.schedule import PRESETS
+from v2drop_cli.models.base import IMAGE, Family, Grid, Grids
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,41 +32,21 @@ CHAT_TEMPLATE = (
 )
 
 
-def _multimodal(model: Module) -> Module:
-    # LlavaForConditionalGeneration holds a LlavaModel; a bare LlavaModel is its own.
-    inner: Module = getattr(model, "model", model)
-    return inner
-
-
-def _decoder(model: Module) -> Module:
-    decoder: Module = _multimodal(model).language_model  # type: ignore[assignment]
-    return decoder
-
-
 def _tokens_per_side(config: Any) -> int:
     vision = config.vision_config
     return int(vision.image_size // vision.patch_size)
 
 
-def _vision_tokens(config: Any, input_ids: Tensor) -> VisionTokens:
-    """Every image placeholder of ``input_ids [B, L]``; one square grid an image."""
-    is_vision = input_ids == config.image_token_id
-    counts = is_vision.sum(dim=1).tolist()
-    index = is_vision.nonzero()[:, 1].split(counts)
+def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
+    """One square grid an image."""
     side = _tokens_per_side(config)
-    grids = tuple((Grid(1, side, side),) * (count // side**2) for count in counts)
-    return VisionTokens(tuple(index), grids)
+    counts = (tensors["input_ids"] == config.image_token_id).sum(dim=1).tolist()
+    return tuple((Grid(1, side, side),) * (count // side**2) for count in counts)
 
 
-def _refusal(config: Any) -> str | None:
-    text = config.get_text_config()
-    kinds = getattr(text, "layer_types", None) or []
-    if getattr(text, "sliding_window", None) or any(kind != "full_attention" for kind in kinds):
-        return "its decoder uses sliding-window attention, whose windows count dropped tokens"
-    return None
-
-
-def _prepare(processor: Any, config: Any, media: Sequence[Media], prompt: str) -> Inputs:
+def _process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
     """The chat prompt with one ``<image>`` per picture, then the question."""
     pictures = [picture for item in media for picture in _pictures(item, config)]
     content: list[dict[str, str]] = [{"type": "image"} for _ in pictures]
@@ -78,8 +57,7 @@ def _prepare(processor: Any, config: Any, media: Sequence[Media], prompt: str) -
         chat_template=processor.chat_template or CHAT_TEMPLATE,
     )
     images = {"images": pictures} if pictures else {}
-    tensors = dict(processor(text=text, return_tensors="pt", **images))
-    return Inputs(tensors, _vision_tokens(config, tensors["input_ids"]))
+    return dict(processor(text=text, return_tensors="pt", **images))
 
 
 def _pictures(media: Media, config: Any) -> list[Image]:
@@ -116,12 +94,8 @@ def tile_frames(frames: Sequence[Image], rows: int, columns: int, size: int) -> 
 LLAVA = Family(
     name="llava",
     model_types=("llava",),
-    multimodal=_multimodal,
-    decoder=_decoder,
-    vision_tokens=_vision_tokens,
-    vision_inputs=("pixel_values", "mm_encoder_outputs"),
-    prepare=_prepare,
-    refusal=_refusal,
-    presets=PRESETS,
+    placeholders=(IMAGE,),
+    grids=_grids,
+    process=_process,
     preset_source="arXiv 2509.01552 for LLaVA-1.5-7B; other depths scaled",
 )

@@ -18,6 +18,8 @@ ASSETS = Path(__file__).parent / "assets"
 # family name → where it is; the file in this folder has the family's name.
 FAMILIES: dict[str, str] = {
     "llava": "v2drop_cli.models.llava:LLAVA",
+    "qwen2_vl": "v2drop_cli.models.qwen2_vl:QWEN2_VL",
+    "qwen2_5_vl": "v2drop_cli.models.qwen2_5_vl:QWEN2_5_VL",
 }
 
 
@@ -57,6 +59,34 @@ ALIASES: dict[str, Alias] = {
             "llava",
             "llava-1.5-13b.json",
             "40 decoder layers, 576 vision tokens",
+        ),
+        Alias(
+            "qwen2-vl-2b",
+            "Qwen/Qwen2-VL-2B-Instruct",
+            "qwen2_vl",
+            "qwen2-vl-2b.json",
+            "28 decoder layers, any resolution, video",
+        ),
+        Alias(
+            "qwen2-vl-7b",
+            "Qwen/Qwen2-VL-7B-Instruct",
+            "qwen2_vl",
+            "qwen2-vl-7b.json",
+            "in the paper; 28 decoder layers, any resolution, video",
+        ),
+        Alias(
+            "qwen2.5-vl-3b",
+            "Qwen/Qwen2.5-VL-3B-Instruct",
+            "qwen2_5_vl",
+            "qwen2.5-vl-3b.json",
+            "36 decoder layers, any resolution, video",
+        ),
+        Alias(
+            "qwen2.5-vl-7b",
+            "Qwen/Qwen2.5-VL-7B-Instruct",
+            "qwen2_5_vl",
+            "qwen2.5-vl-7b.json",
+            "28 decoder layers, any resolution, video",
         ),
     )
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
@@ -69,7 +70,14 @@ class ScheduleOptions:
     def resolve(self, loaded: LoadedModel, n_vision: int) -> Iterator[tuple[str, Schedule]]:
         """Yield (short name, schedule) for a model and a prompt of ``n_vision`` tokens."""
         n_layers, first = loaded.n_layers, loaded.first_droppable
-        presets = dict(loaded.family.presets)
+        family = loaded.family
+        named = partial(
+            preset,
+            presets=family.presets,
+            n_layers=n_layers,
+            first_droppable=first,
+            written_for=family.preset_layers,
+        )
         layers = None if self.layers is None else _layers(self.layers)
         usual = scale_layers(REFERENCE_LAYERS, n_layers, first)
         for text in self.schedules:
@@ -83,7 +91,7 @@ class ScheduleOptions:
                 )
             yield text, Schedule.from_lists(layers or usual[: len(keeps)], keeps)
         for name in self.presets:
-            yield name, preset(name, presets, n_layers, first)
+            yield name, named(name)
         for text in self.budgets:
             yield (
                 f"budget {text}",
@@ -95,7 +103,7 @@ class ScheduleOptions:
                 ),
             )
         if not (self.schedules or self.ratios or self.presets or self.budgets):
-            yield DEFAULT_PRESET, preset(DEFAULT_PRESET, presets, n_layers, first)
+            yield DEFAULT_PRESET, named(DEFAULT_PRESET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.models.registry import ALIASES, FAMILIES, get_family
+
+if TYPE_CHECKING:
+    from v2drop_cli.models.base import Family
 
 Rows = list[dict[str, Any]]
 
@@ -28,15 +32,25 @@ def catalogue() -> dict[str, Rows]:
             {
                 "family": family.name,
                 "model types": list(family.model_types),
+                "takes": list(family.media),
                 "presets": list(family.presets),
                 "preset source": family.preset_source,
             }
             for family in families
         ],
         "methods": [{"method": name, "paper": get_method(name).paper} for name in METHODS],
-        "presets": [
-            {"preset": name, "family": family.name, "schedule at 32 layers": schedule}
-            for family in families
-            for name, schedule in family.presets.items()
-        ],
+        "presets": _presets(families),
     }
+
+
+def _presets(families: Sequence[Family]) -> Rows:
+    """One row per schedule; most families share the paper's."""
+    shared: dict[tuple[str, str, int], list[str]] = {}
+    for family in families:
+        for name, schedule in family.presets.items():
+            key = (name, schedule, family.preset_layers)
+            shared.setdefault(key, []).append(family.name)
+    return [
+        {"preset": name, "schedule": schedule, "at layers": depth, "families": names}
+        for (name, schedule, depth), names in shared.items()
+    ]

@@ -1,0 +1,13 @@
+"""Tiny random-weight models of every family, for exact tests. One file per family."""
+
+from __future__ import annotations
+
+import importlib
+
+from tests.families.case import Case
+
+# family name → where its case is; a test compares this with the registry.
+NAMES = ("llava", "qwen2_vl", "qwen2_5_vl")
+CASES: dict[str, Case] = {
+    name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES
+}

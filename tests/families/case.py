@@ -1,0 +1,181 @@
+"""What the matrix needs to know of a family, and how prompts are put together from it.
+
+Positions of vision tokens come from here, where the prompts are written, never from the
+package: the tests of dropping then also test that a family finds its tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+PAD, BOS, EOS = 0, 1, 2
+FIRST_WORD, VOCABULARY = 10, 64  # ids 3 to 9 are for placeholders and the like
+
+TEXT = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.15,
+    "bos_token_id": BOS,
+    "eos_token_id": EOS,
+    "pad_token_id": PAD,
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One image or video in a prompt.
+
+    Attributes:
+        ids: its token ids, delimiters included.
+        vision: which of them are droppable.
+        kind: 1 image, 2 video: what M-RoPE processors mark as ``mm_token_type_ids``.
+        tensors: what goes to the model, joined over pieces along dimension 0.
+    """
+
+    ids: list[int]
+    vision: list[bool]
+    kind: int
+    tensors: dict[str, torch.Tensor]
+
+
+def piece(ids: list[int], token: int, tensors: dict[str, torch.Tensor], kind: int = 1) -> Piece:
+    """A piece whose droppable tokens are those equal to `token`."""
+    return Piece(ids, [i == token for i in ids], kind, tensors)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    ids: list[int]
+    vision: list[int]
+    types: list[int]
+    pieces: list[Piece]
+
+
+def join(pieces: Sequence[Piece]) -> dict[str, torch.Tensor]:
+    """Tensors of all pieces of a batch, in order."""
+    names = dict.fromkeys(name for p in pieces for name in p.tensors)
+    return {n: torch.cat([p.tensors[n] for p in pieces if n in p.tensors]) for n in names}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One family.
+
+    Attributes:
+        name: as registered.
+        model: the transformers class.
+        config: (text values, token ids by config attribute) → a tiny configuration.
+        ids: token ids of the test prompts, by config attribute.
+        image: seed → an image; different seeds may give different sizes.
+        video: seed → a video, or None where the family has none.
+        join: pieces of each prompt of a batch → the model's tensors.
+        types: whether the model takes `mm_token_type_ids`.
+        tokens: what a tokenizer calls those ids, by config attribute.
+        processor: a tokenizer → the family's processor at the tiny configuration's sizes.
+        template: a chat template like the family's.
+        stages: (layer, share or count) of each drop.
+        layers: model → decoder blocks, found without the package.
+    """
+
+    name: str
+    model: Any
+    config: Callable[[dict[str, Any], dict[str, int]], Any]
+    ids: dict[str, int]
+    image: Callable[[int], Piece]
+    video: Callable[[int], Piece] | None = None
+    join: Callable[[Sequence[Sequence[Piece]]], dict[str, torch.Tensor]] = field(
+        default=lambda rows: join([p for row in rows for p in row])
+    )
+    types: bool = False
+    tokens: dict[str, str] = field(default_factory=dict)
+    processor: Callable[[Any], Any] | None = None
+    template: str = ""
+    stages: tuple[tuple[int, float | int], ...] = ((1, 0.5), (3, 0.5), (5, 1))
+    layers: Callable[[torch.nn.Module], Sequence[torch.nn.Module]] = lambda model: (
+        model.model.language_model.layers
+    )
+
+    def make(self, attn: str) -> torch.nn.Module:
+        """A tiny random model, float32, eval."""
+        return build(self.model, self.config(TEXT, self.ids), attn)
+
+    @property
+    def schedule(self) -> str:
+        return ",".join(f"{a}:{k}t" if isinstance(k, int) else f"{a}:{k}" for a, k in self.stages)
+
+    @property
+    def shapes(self) -> dict[str, list[tuple[int, str]]]:
+        """Batches by name: per row, how many words come first and what is shown."""
+        second = "iv" if self.video else "ii"
+        shapes = {
+            "image": [(3, "i")],
+            "images": [(2, "ii")],
+            "ragged": [(3, "i"), (2, second), (9, ""), (11, "i")],
+        }
+        return shapes | ({"video": [(2, "v")]} if self.video else {})
+
+    def prompt(self, words: int, shown: str, seed: int) -> Prompt:
+        """Words, what is shown with a word after each, more words."""
+        draw = torch.Generator().manual_seed(seed)
+
+        def text(n: int) -> list[int]:
+            return torch.randint(FIRST_WORD, VOCABULARY, (n,), generator=draw).tolist()
+
+        prompt = Prompt([BOS, *text(words)], [], [0] * (words + 1), [])
+        for n, letter in enumerate(shown):
+            new = (self.image if letter == "i" else self.video)(seed * 3 + n)
+            start = len(prompt.ids)
+            prompt.ids.extend([*new.ids, *text(1)])
+            prompt.vision.extend(start + i for i, yes in enumerate(new.vision) if yes)
+            prompt.types.extend([new.kind if yes else 0 for yes in new.vision] + [0])
+            prompt.pieces.append(new)
+        tail = text(4)
+        prompt.ids.extend(tail)
+        prompt.types.extend([0] * len(tail))
+        return prompt
+
+    def prompts(self, shape: str) -> list[Prompt]:
+        return [self.prompt(*row, seed) for seed, row in enumerate(self.shapes[shape])]
+
+    def batch(self, prompts: Sequence[Prompt]) -> tuple[dict[str, torch.Tensor], list[list[int]]]:
+        """The model's tensors, padded on the left, and each row's vision columns."""
+        width = max(len(p.ids) for p in prompts)
+        fills = [width - len(p.ids) for p in prompts]
+        inputs = {
+            "input_ids": torch.tensor(
+                [[PAD] * f + p.ids for f, p in zip(fills, prompts, strict=True)]
+            ),
+            "attention_mask": torch.tensor(
+                [[0] * f + [1] * len(p.ids) for f, p in zip(fills, prompts, strict=True)]
+            ),
+        }
+        if self.types:
+            types = [[0] * f + p.types for f, p in zip(fills, prompts, strict=True)]
+            inputs["mm_token_type_ids"] = torch.tensor(types)
+        if any(p.pieces for p in prompts):
+            inputs |= self.join([p.pieces for p in prompts])
+        vision = [[f + i for i in p.vision] for f, p in zip(fills, prompts, strict=True)]
+        return inputs, vision
+
+
+def build(model_class: Any, config: Any, attn: str) -> torch.nn.Module:
+    """Random weights under a fixed seed; no end token, for an early stop would compare nothing."""
+    torch.manual_seed(0)
+    model = model_class(config).eval()
+    model.set_attn_implementation(attn)
+    model.generation_config.pad_token_id = PAD
+    model.generation_config.eos_token_id = None
+    return model
+
+
+def noise(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

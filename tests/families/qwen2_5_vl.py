@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from tests.families.case import Piece
+from tests.families.qwen2_vl import CASE as QWEN2_VL
+from tests.families.qwen2_vl import PATCH, ROPE, vision_processors
+
+
+def config(text, ids):
+    vision = {
+        "depth": 2,
+        "hidden_size": 16,
+        "out_hidden_size": 32,
+        "intermediate_size": 24,
+        "num_heads": 2,
+        "patch_size": PATCH,
+        "window_size": 16,
+        "fullatt_block_indexes": [1],
+        "tokens_per_second": 4,
+        "initializer_range": 0.3,
+    }
+    text = {**text, "rope_parameters": ROPE}
+    return Qwen2_5_VLConfig(vision_config=vision, text_config=text, **ids)
+
+
+def video(seed: int) -> Piece:
+    """Qwen2-VL's, at two or three seconds a step."""
+    piece = QWEN2_VL.video(seed)
+    seconds = {"second_per_grid_ts": torch.tensor([2.0 + seed % 2])}
+    return dataclasses.replace(piece, tensors=piece.tensors | seconds)
+
+
+def processor(tokenizer):
+    from transformers import Qwen2_5_VLProcessor
+
+    images, videos = vision_processors()
+    return Qwen2_5_VLProcessor(image_processor=images, tokenizer=tokenizer, video_processor=videos)
+
+
+CASE = dataclasses.replace(
+    QWEN2_VL,
+    name="qwen2_5_vl",
+    model=Qwen2_5_VLForConditionalGeneration,
+    config=config,
+    video=video,
+    processor=processor,
+)

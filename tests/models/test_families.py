@@ -1,0 +1,102 @@
+"""What families say without a model: grids, prompts, presets, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.families import CASES, NAMES
+from v2drop_cli.errors import UnsupportedModelError
+from v2drop_cli.media import Media
+from v2drop_cli.models.registry import family_for, get_family
+from v2drop_cli.schedule import PRESETS, preset
+
+
+def shown(kind: str, n_frames: int = 1, times=None) -> Media:
+    frames = tuple(Image.new("RGB", (40, 30), (i * 9, 0, 0)) for i in range(n_frames))
+    return Media(Path(f"a.{kind}"), kind, frames, times, 40, 30)
+
+
+class Recorder:
+    """A processor that notes what it is given."""
+
+    chat_template = "{{ messages }}"
+
+    def apply_chat_template(self, messages, **options):
+        self.messages, self.options = messages, options
+        return "the text"
+
+    def __call__(self, **given):
+        self.given = given
+        return {"input_ids": torch.tensor([[11, 12]])}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_processor_is_given(name):
+    """Media first, in order, as the chat template's items; then the question."""
+    case, family, processor = CASES[name], get_family(name), Recorder()
+    media = [shown("image"), *([shown("video", 3, (0.0, 0.5, 1.0))] if case.video else [])]
+    config = family_config(name)
+    inputs = family.prepare(processor, config, media, "why?")
+    [turn] = processor.messages
+    assert [item["type"] for item in turn["content"]] == [*(m.kind for m in media), "text"]
+    assert turn["content"][-1]["text"] == "why?"
+    assert processor.options["add_generation_prompt"] is True
+    assert processor.given["images"] == [media[0].frames[0]]
+    if case.video:
+        assert processor.given["videos"] == [list(media[1].frames)]
+    assert inputs.vision.counts == (0,)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_grids_cover_the_vision_tokens(name):
+    case, family = CASES[name], get_family(name)
+    for shape in case.shapes:
+        prompts = case.prompts(shape)
+        inputs, vision = case.batch(prompts)
+        found = family.vision_tokens(family_config(name), inputs)
+        assert [row.tolist() for row in found.index] == vision
+        for prompt, grids, columns in zip(prompts, found.grids, vision, strict=True):
+            covered = sum(grid.t * grid.h * grid.w for grid in grids)
+            assert (covered > 0) == bool(prompt.pieces)
+            assert covered <= len(columns) <= covered * 1.5  # more: newline tokens
+
+
+def family_config(name):
+    case = CASES[name]
+    from tests.families.case import TEXT
+
+    return case.config(TEXT, case.ids)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_presets_fit_every_depth(name):
+    family = get_family(name)
+    assert set(PRESETS) <= set(family.presets)
+    assert family.preset_source
+    for depth in (16, 28, 32, 36, 64, 80):
+        for chosen in family.presets:
+            schedule = preset(chosen, family.presets, depth, 3, family.preset_layers)
+            schedule.check(n_layers=depth, first_droppable=3)
+    for chosen, text in family.presets.items():
+        written = preset(chosen, family.presets, family.preset_layers, 1, family.preset_layers)
+        assert str(written) == text
+
+
+def test_the_authors_qwen_schedule_is_for_28_layers():
+    family = get_family("qwen2_vl")
+    plan = preset("official-code", family.presets, 28, 1, family.preset_layers)
+    assert str(plan) == "3:0.25,16:0.05,22:1t"
+    counts = plan.resolve(1000, 28)
+    assert round(counts.layer_average / 1000, 3) == 0.226  # the share of tokens they report
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sliding_windows_are_refused_in_every_family(name):
+    config = family_config(name)
+    config.get_text_config().sliding_window = 8
+    with pytest.raises(UnsupportedModelError, match="sliding"):
+        family_for(config)

@@ -1,0 +1,31 @@
+"""Real processors on real files, in a process where torchvision works: see `shim.py`."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processors.shim import FOLDER
+
+ROOT = Path(__file__).parents[2]
+INSTALL = "pip install --no-deps --target .torchvision torchvision==0.28.0"
+
+
+@pytest.mark.slow
+def test_every_familys_own_processor_on_real_files():
+    if not (FOLDER / "torchvision").is_dir() and not importlib.util.find_spec("torchvision"):
+        pytest.skip(f"processors of most families need torchvision; {INSTALL}")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.processors.shim", "-p", "no:cacheprovider"]  # fmt: skip # noqa: E501
+    done = subprocess.run(
+        [*command, "tests/processors/check_families.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,62 @@
+"""What families share in making a prompt: the chat turn, and media as processors take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
+
+# Frame times go to the processor as indices at this rate: exact to the millisecond.
+_TICKS_PER_S = 1000
+
+
+def chat_text(
+    processor: Any, media: Sequence[Media], prompt: str, fallback: str | None = None
+) -> str:
+    """One user turn, media first, through the processor's own chat template.
+
+    Args:
+        processor: the model's.
+        media: what the turn shows, in order.
+        prompt: the question.
+        fallback: a template for checkpoints saved without one.
+    """
+    content: list[dict[str, str]] = [{"type": item.kind} for item in media]
+    content.append({"type": "text", "text": prompt})
+    text: str = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        chat_template=processor.chat_template or fallback,
+    )
+    return text
+
+
+def media_arguments(media: Sequence[Media]) -> dict[str, Any]:
+    """Images and videos as a processor's arguments; the frames are chosen already."""
+    images = [item.frames[0] for item in media if item.kind == "image"]
+    videos = [item for item in media if item.kind == "video"]
+    arguments: dict[str, Any] = {"images": images} if images else {}
+    if videos:
+        arguments["videos"] = [list(video.frames) for video in videos]
+        arguments["video_metadata"] = [_metadata(video) for video in videos]
+        arguments["do_sample_frames"] = False
+    return arguments
+
+
+def _metadata(video: Media) -> Any:
+    from transformers.video_utils import VideoMetadata
+
+    ticks = [round(time * _TICKS_PER_S) for time in video.frame_times_s or (0.0,)]
+    # Frames are evenly spread, so the last one lasts as long as the mean of the others.
+    step = (ticks[-1] - ticks[0]) / (len(ticks) - 1) if len(ticks) > 1 else _TICKS_PER_S
+    total = max(round(step * len(ticks)), len(ticks))
+    return VideoMetadata(
+        total_num_frames=total,
+        fps=_TICKS_PER_S,
+        width=video.width,
+        height=video.height,
+        duration=total / _TICKS_PER_S,
+        frames_indices=ticks,
+    )
