@@ -41,6 +41,8 @@ class Drop:
     count: int | None = None
 
     def __post_init__(self) -> None:
+        if self.count is not None and not isinstance(self.count, int):
+            raise ScheduleError(f"cannot keep {self.count} tokens", hint="a count is an integer")
         if self.layer < 0:
             raise ScheduleError(f"layer {self.layer} is negative", hint="layers count from 0")
         if self.layer == 0:
@@ -66,7 +68,10 @@ class Drop:
         return int(alive * self.keep)
 
     def __str__(self) -> str:
-        return f"{self.layer}:{self.count}t" if self.keep is None else f"{self.layer}:{self.keep:g}"
+        if self.keep is None:
+            return f"{self.layer}:{self.count}t"
+        short = f"{self.keep:g}"
+        return f"{self.layer}:{short if float(short) == self.keep else repr(self.keep)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ class Schedule:
     drops: tuple[Drop, ...]
 
     def __post_init__(self) -> None:
+        if not self.drops:
+            raise ScheduleError("the schedule is empty", hint=GRAMMAR_HINT)
         layers = [drop.layer for drop in self.drops]
         for previous, layer in pairwise(layers):
             if layer == previous:
@@ -117,6 +124,8 @@ class Schedule:
         """Read the text form. Raises :class:`ScheduleError` with what is wrong and the grammar."""
         if isinstance(text, Schedule):
             return text
+        if not isinstance(text, str):
+            raise ScheduleError(f"{text!r} is no schedule", hint=GRAMMAR_HINT)
         items = [item.strip() for item in text.split(",")]
         if not any(items):
             raise ScheduleError("the schedule is empty", hint=GRAMMAR_HINT)
@@ -165,11 +174,11 @@ class Schedule:
 
 
 def _parse_drop(item: str, whole: str) -> Drop:
-    match = re.fullmatch(r"([+-]?\d+)\s*:\s*(\S+)", item)
+    match = re.fullmatch(r"([+-]?\d{1,6})\s*:\s*(\S+)", item)
     if match is None:
         raise ScheduleError(f"cannot read {item!r} in schedule {whole!r}", hint=GRAMMAR_HINT)
     layer, keep = int(match[1]), match[2]
-    if re.fullmatch(r"[+-]?\d+t", keep):
+    if re.fullmatch(r"[+-]?\d{1,9}t", keep):
         return Drop(layer, count=int(keep[:-1]))
     return Drop(layer, keep=parse_share(keep))
 
@@ -268,6 +277,7 @@ def solve_budget(budget: float, *, n_vision: int, n_layers: int, layers: Sequenc
     Raises:
         ScheduleError: if no schedule with these layers meets the budget.
     """
+    Schedule(tuple(Drop(layer, 1.0) for layer in layers)).check(n_layers=n_layers)
     if not math.isfinite(budget) or budget < 0:
         raise ScheduleError(f"a budget of {budget:g} tokens means nothing", hint="give 0 or more")
     lowest = n_vision * layers[0] / n_layers
@@ -296,7 +306,8 @@ def solve_budget(budget: float, *, n_vision: int, n_layers: int, layers: Sequenc
         ratio = (low + high) / 2
         low, high = (ratio, high) if total(spread(ratio, last_drops_all)) < wanted else (low, ratio)
     counts = [round(count) for count in spread(high, last_drops_all)]
-    _settle(counts, spans, wanted - n_vision * layers[0], n_vision)
+    adjustable = len(counts) - last_drops_all
+    _settle(counts, spans[:adjustable], wanted - n_vision * layers[0], n_vision)
     return Schedule(
         tuple(Drop(layer, count=count) for layer, count in zip(layers, counts, strict=True))
     )
@@ -305,7 +316,7 @@ def solve_budget(budget: float, *, n_vision: int, n_layers: int, layers: Sequenc
 def _settle(counts: list[int], spans: Sequence[int], wanted: float, n_vision: int) -> None:
     """Move single tokens, in place, until rounding no longer costs half a token of average."""
     for stage, span in sorted(enumerate(spans), key=lambda item: -item[1]):
-        error = wanted - sum(c * s for c, s in zip(counts, spans, strict=True))
+        error = wanted - sum(c * s for c, s in zip(counts, spans, strict=False))
         above = counts[stage - 1] if stage else n_vision
         below = counts[stage + 1] if stage + 1 < len(counts) else 0
         counts[stage] = min(above, max(below, counts[stage] + round(error / span)))

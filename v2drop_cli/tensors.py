@@ -39,6 +39,29 @@ def true_columns(mask: Tensor, count: int) -> Tensor:
     return torch.argsort(~mask, stable=True)[:count]
 
 
+def droppable(vision: Tensor, padding: Tensor | None) -> Tensor:
+    """The vision tokens that may go: no padding, and not a row's last token.
+
+    The output at the last token is the answer's first; a prompt that ends in an image would
+    otherwise be answered from a token that is gone.
+
+    Args:
+        vision: ``[B, Q]`` bool.
+        padding: ``[B, Q or more]`` bool, false where padded; ``None`` for no padding.
+
+    >>> droppable(torch.tensor([[True, True, False]]), torch.tensor([[False, True, True]])).tolist()
+    [[False, True, False]]
+    >>> droppable(torch.tensor([[True, True]]), None).tolist()
+    [[True, False]]
+    """
+    width = vision.shape[1]
+    order = torch.arange(1, width + 1, device=vision.device).expand_as(vision)
+    if padding is not None:
+        real = padding[:, -width:].to(vision.device)
+        vision, order = vision & real, order * real
+    return vision.scatter(1, order.argmax(dim=1, keepdim=True), False)
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """The columns a layer processes, as positions in this forward's input.
@@ -66,6 +89,11 @@ class Columns:
         """W, filler included."""
         return self.index.shape[1]
 
+    def to(self, device: torch.device) -> Columns:
+        """The same on ``device``."""
+        valid = None if self.valid is None else self.valid.to(device)
+        return Columns(self.index.to(device), valid, self.lengths)
+
 
 def pack(rows: Sequence[Tensor]) -> Columns:
     """Columns from one ascending index tensor ``[w_b]`` per row, filled on the right."""
@@ -74,7 +102,7 @@ def pack(rows: Sequence[Tensor]) -> Columns:
     if min(lengths) == width:
         return Columns(torch.stack(list(rows)), None, lengths)
     index = torch.stack([torch.cat([row, _filler(row, width - len(row))]) for row in rows])
-    counts = torch.tensor(lengths, device=index.device)
+    counts = torch.tensor(lengths).to(index.device, non_blocking=True)
     valid = torch.arange(width, device=index.device) < counts[:, None]
     return Columns(index, valid, lengths)
 

@@ -343,3 +343,14 @@ def test_every_error_class_has_an_exit_code_and_stands_in_the_drawn_tree():
         if cls.__module__ == errors.__name__:
             assert cls.__name__ in errors.__doc__
             assert cls.exit_code in (1, 2, 3)
+
+
+def test_a_prompt_that_places_pictures_itself(quick):
+    quick("--image", CAT, "--prompt", "<image> what?").refused(2, "'<image>'")
+
+
+def test_seeds_out_of_range(v2drop):
+    for seed in ("-1", "9" * 20):
+        result = v2drop("run", "--image", CAT, "--seed", seed)
+        assert result.code == 2
+        assert "--seed" in result.err

@@ -51,6 +51,9 @@ def _tell(error: Exception) -> int:
         if error.hint:
             _say("hint", error.hint)
         return error.exit_code
+    if isinstance(error, OSError):  # a full disk, a closed terminal
+        _say("error", str(error))
+        return 1
     _say("error", f"{type(error).__name__}: {str(error)[:500] or 'no message'}")
     _say("hint", "this was not expected; --debug shows where it happened")
     return 1

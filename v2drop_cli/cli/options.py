@@ -148,6 +148,8 @@ Seed = Annotated[
     int,
     typer.Option(
         "--seed",
+        min=0,
+        max=2**32 - 1,
         metavar="N",
         help="For random selection, dummy weights, order.",
         rich_help_panel=MEASURING,

@@ -29,13 +29,26 @@ class CachedColumns:
     Attributes:
         length: columns held.
         valid: ``[B, length]`` bool, or ``None`` when none is padding or filler.
+        fixed: how many columns at the start belong to a prompt with dropped tokens. Cropping
+            takes as many columns from every layer, which is only right after these. A 0-d
+            tensor, read on the host only if something was cropped.
     """
 
     length: int
     valid: Tensor | None
+    fixed: Tensor
 
     def cut(self, length: int) -> Tensor | None:
-        """Validity of the first ``length`` columns: rolled-back generation crops the tail."""
+        """Validity of the first ``length`` columns: rolled-back generation crops the tail.
+
+        Raises:
+            InstrumentError: the crop reaches into a prompt whose tokens were dropped.
+        """
+        if length < self.length and length < int(self.fixed):
+            raise InstrumentError(
+                "the KV cache was cropped into a prompt whose vision tokens were dropped",
+                hint="crop no further than the text after the last image, or prefill again",
+            )
         return None if self.valid is None else self.valid[:, :length]
 
 
@@ -45,20 +58,30 @@ class CacheBook:
     def __init__(self) -> None:
         self._pages: WeakKeyDictionary[Any, dict[int, CachedColumns]] = WeakKeyDictionary()
 
-    def shortened(self, cache: Any, layer: int) -> CachedColumns | None:
-        """What is known of ``layer``, or ``None`` where it holds just what layer 0 holds."""
+    def shortened(self, cache: Any, layer: int, before: int) -> CachedColumns | None:
+        """What is known of ``layer``, or ``None`` where it holds just what layer 0 holds.
+
+        Args:
+            cache: the cache, or ``None``.
+            layer: the layer about to run.
+            before: columns that layer 0 held before this forward.
+
+        Raises:
+            InstrumentError: the layer holds something else than this context left there.
+        """
         if cache is None:
             return None
         known = self._pages.get(cache, {}).get(layer)
         length = cached_length(cache, layer)
-        if known is None or length == 0:  # an emptied cache starts over
+        if known is not None and length:  # an emptied cache starts over
+            if length <= known.length:
+                return known
+        elif length == before or getattr(cache, "is_compileable", False):
             return None
-        if length > known.length:
-            raise InstrumentError(
-                "the KV cache grew while dropping() was not looking",
-                hint="keep one dropping() context open for all turns on a cache",
-            )
-        return known
+        raise InstrumentError(
+            "this KV cache was filled, shortened or copied outside this dropping() context",
+            hint="keep one dropping() context open for all turns on a cache",
+        )
 
     def remember(self, cache: Any, layer: int, columns: CachedColumns) -> None:
         """Note ``columns`` for ``layer``, replacing what was known."""
@@ -66,31 +89,13 @@ class CacheBook:
             self._pages.setdefault(cache, {})[layer] = columns
 
 
-def check_cache(cache: Any, layer: int, width: int) -> None:
-    """Refuse caches that cannot hold layers of different lengths, or whose layers already differ.
-
-    Args:
-        cache: the cache, or ``None``.
-        layer: the layer about to run; those before it already hold this forward's columns.
-        width: columns of this forward.
-
-    Raises:
-        InstrumentError: for a static (compilable) cache, or one that another context shortened.
-    """
-    if cache is None:
-        return
+def refuse_static(cache: Any) -> None:
+    """Raise :class:`InstrumentError` for a cache whose layers cannot differ in length."""
     if getattr(cache, "is_compileable", False):
         raise InstrumentError(
             f"{type(cache).__name__} has one length for all layers; dropping makes them differ",
             hint="generate with the default dynamic cache",
         )
-    full = cached_length(cache, 0)
-    for i in range(len(cache)):
-        if cached_length(cache, i) != (full if i < layer else full - width):
-            raise InstrumentError(
-                "this KV cache was shortened under another dropping() context",
-                hint="keep one dropping() context open for all turns on a cache",
-            )
 
 
 def join_valid(past: Tensor | None, past_length: int, new: Tensor | None, like: Tensor) -> Any:
@@ -101,10 +106,18 @@ def join_valid(past: Tensor | None, past_length: int, new: Tensor | None, like: 
         past_length: cached columns.
         new: ``[B, W]`` bool or ``None`` for all valid.
         like: ``[B, W, D]`` hidden states, for sizes and device.
+
+    Raises:
+        InstrumentError: the cache has another number of rows.
     """
     if past is None and new is None:
         return None
     batch, width = like.shape[:2]
+    if past is not None and len(past) != batch:
+        raise InstrumentError(
+            f"the KV cache has {len(past)} rows, the new tokens {batch}",
+            hint="repeat or select rows before the first forward, not on the cache",
+        )
     ones = {"dtype": torch.bool, "device": like.device}
     past = torch.ones(batch, past_length, **ones) if past is None else past  # type: ignore[call-overload]
     new = torch.ones(batch, width, **ones) if new is None else new  # type: ignore[call-overload]

@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from inspect import signature
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, UnsupportedModelError, UsageError
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
-from v2drop_cli.instrument.state import DropState
+from v2drop_cli.instrument.refusals import refuse_compiled, refuse_recomputation
+from v2drop_cli.instrument.state import DropState, as_padding
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.registry import get_method
-from v2drop_cli.models.base import Family, true_positions
+from v2drop_cli.models.base import Family, LoadedModel, true_positions
 from v2drop_cli.models.registry import family_for
-from v2drop_cli.schedule import Schedule
+from v2drop_cli.schedule import Schedule, preset
+from v2drop_cli.tensors import droppable
 
 
 @contextmanager
 def dropping(
-    model: nn.Module,
+    model: nn.Module | LoadedModel,
     schedule: str | Schedule,
     *,
     method: str | Method = "v2drop",
@@ -38,9 +41,13 @@ def dropping(
     applies the schedule to the new images' tokens; earlier turns' tokens stay as they are, and
     a later prefill without images drops nothing. All images of a row compete for its places.
 
+    One forward at a time: two threads need two models. The trace grows with every drop; clear
+    it in long loops.
+
     Args:
-        model: a loaded transformers model of a known family.
-        schedule: text form (``"3:0.5,17:0.3,22:0"``) or a :class:`Schedule`.
+        model: a loaded transformers model of a known family, or what :func:`v2drop_cli.load` gave.
+        schedule: text form (``"3:0.5,17:0.3,22:0"``), the name of a preset (``"paper-192"``), or
+            a :class:`Schedule`.
         method: a name (``v2drop``, ``random``, ``uniform`` …) or a :class:`Method`.
         seed: for methods that draw at random.
 
@@ -55,51 +62,92 @@ def dropping(
         InstrumentError: the model is inside another ``dropping`` context already; later, from
             the model's call, if it is called in a way that cannot be served.
     """
-    config: Any = model.config
+    target = model.model if isinstance(model, LoadedModel) else model
+    config: Any = getattr(target, "config", None)
+    if config is None:
+        raise UnsupportedModelError(
+            f"{type(target).__name__} is no transformers model: it has no config",
+            hint="pass the model itself, not a wrapper around it",
+        )
     family = family_for(config)
-    layers = family.layers(model)
-    parsed = Schedule.parse(schedule)
-    parsed.check(n_layers=len(layers), first_droppable=family.first_droppable_layer(config))
-    chosen = get_method(method) if isinstance(method, str) else method
-    multimodal = family.multimodal(model)
+    multimodal, decoder = family.multimodal(target), family.decoder(target)
+    layers = family.layers(target)
+    refuse_compiled(target, multimodal, decoder)
     if is_hooked(multimodal):
         raise InstrumentError(
             "this model is inside a dropping() context already",
             hint="leave the outer context first; compare methods one after the other",
         )
-    text_config = config.get_text_config()
-    state = DropState(parsed, chosen, text_config, seed)
-    first = parsed.drops[0].layer
+    first = family.first_droppable_layer(config)
+    parsed = named_schedule(schedule, family, len(layers), first)
+    parsed.check(n_layers=len(layers), first_droppable=first)
+    chosen = get_method(method) if isinstance(method, str) else method
+    if not isinstance(chosen, Method):
+        raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
+    state = DropState(parsed, chosen, config.get_text_config(), seed)
     hooks = [
         Before(layer, partial(_layer_call, state, i))
         for i, layer in enumerate(layers)
-        if i >= first - 1
+        if i >= parsed.drops[0].layer - 1
     ]
     with hooked(
-        Before(multimodal, partial(_forward_call, state, family, config)),
-        After(family.decoder(model), partial(_decoder_output, state)),
+        Before(multimodal, partial(_forward_call, state, family, config, multimodal, decoder)),
+        Before(decoder, partial(_decoder_call, state)),
+        After(decoder, partial(_decoder_output, state)),
+        After(multimodal, lambda output: state.abandon(), always=True),
         *hooks,
     ):
         yield state.trace
 
 
+def named_schedule(
+    schedule: str | Schedule, family: Family, n_layers: int, first_droppable: int
+) -> Schedule:
+    """A schedule in text form, or by the name of one of the family's presets."""
+    if isinstance(schedule, str) and schedule in family.presets:
+        return preset(schedule, family.presets, n_layers, first_droppable, family.preset_layers)
+    return Schedule.parse(schedule)
+
+
 def _forward_call(
-    state: DropState, family: Family, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    state: DropState,
+    family: Family,
+    config: Any,
+    multimodal: nn.Module,
+    decoder: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Call | None:
     """Before the model: find this forward's vision tokens. Changes nothing."""
-    ids = kwargs.get("input_ids", args[0] if args else None)
+    refuse_recomputation(decoder)
+    given = (
+        signature(multimodal.forward).bind_partial(*args, **kwargs).arguments if args else kwargs
+    )
+    ids, attention_mask = given.get("input_ids"), given.get("attention_mask")
     if ids is None:
-        if any(placeholder.filled(kwargs) for placeholder in family.placeholders):
+        if any(placeholder.filled(given) for placeholder in family.placeholders):
             raise InstrumentError(
                 "dropping finds vision tokens by input_ids, and got inputs_embeds only",
                 hint="pass input_ids and the pixels, and let the model merge them",
             )
-        embeds = kwargs.get("inputs_embeds")
-        state.begin((), kwargs.get("attention_mask"), 0 if embeds is None else embeds.shape[1])
+        state.abandon()  # the decoder's own hook begins it
         return None
-    mask = family.vision_mask(config, {**kwargs, "input_ids": ids})
-    vision = () if mask is None else true_positions(mask)
-    state.begin(vision, kwargs.get("attention_mask"), ids.shape[1])
+    mask = family.vision_mask(config, given)
+    state.refuse_split_image(given.get("past_key_values"), mask)
+    vision: tuple[Tensor, ...] = ()
+    if mask is not None:
+        vision = true_positions(droppable(mask, as_padding(attention_mask)))
+    state.begin(vision, attention_mask, ids.shape[1])
+    return None
+
+
+def _decoder_call(state: DropState, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    """Before the decoder: a call without ids is text, and may be the next turn on a cache."""
+    if state.forward is None:
+        tokens = kwargs.get("inputs_embeds")
+        tokens = kwargs.get("input_ids", args[0] if args else None) if tokens is None else tokens
+        if tokens is not None:
+            state.begin((), kwargs.get("attention_mask"), tokens.shape[1])
     return None
 
 

@@ -25,10 +25,14 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """Run ``hook`` on ``module``'s output; what it returns replaces it, unless ``None``."""
+    """Run ``hook`` on ``module``'s output; what it returns replaces it, unless ``None``.
+
+    With ``always``, also when the forward raises; the output is then ``None``.
+    """
 
     module: nn.Module
     hook: PostHook
+    always: bool = False
 
 
 @contextmanager
@@ -44,7 +48,9 @@ def _register(item: Before | After) -> Any:
     if isinstance(item, Before):
         return item.module.register_forward_pre_hook(_PreHookCall(item.hook), with_kwargs=True)
     after = item.hook
-    return item.module.register_forward_hook(lambda module, args, output: after(output))
+    return item.module.register_forward_hook(
+        lambda module, args, output: after(output), always_call=item.always
+    )
 
 
 class _PreHookCall:

@@ -32,4 +32,6 @@ class RowSignals:
         """``[n, D]`` hidden states that entered the layer before."""
         if self.entered_before is None:
             raise InstrumentError("the previous layer was not recorded: add it to Method.needs")
-        return self.entered_before[self.alive]
+        # On a model spread over devices, the layer before may have run elsewhere.
+        before = self.entered_before
+        return before[self.alive.to(before.device)].to(self.entering.device)

@@ -14,8 +14,8 @@ One forward of the model, worked through: a prompt of 10 columns, vision tokens 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -25,12 +25,13 @@ from v2drop_cli.instrument.cache import (
     CacheBook,
     CachedColumns,
     cached_length,
-    check_cache,
     join_valid,
+    refuse_static,
 )
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.instrument.probe import RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace
+from v2drop_cli.instrument.verdict import ask
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method
 from v2drop_cli.schedule import Drop, Schedule
 from v2drop_cli.tensors import Columns, gather_rope, gather_rows, pack, scatter_rows, true_columns
@@ -43,6 +44,7 @@ class Forward:
     Attributes:
         vision: per row, ``[n]`` columns of the vision tokens in this forward's input.
         padding: ``[B, past + Q]`` bool from the caller's attention mask, or ``None``.
+        foreign_mask: the caller's mask has a form of its own, which cannot be shortened.
         width: Q, columns of this forward before any drop.
         lengths: per row, how many of them are no padding; on the host, known if there is vision.
         columns: the columns still alive, or ``None`` while nothing was dropped.
@@ -55,10 +57,21 @@ class Forward:
     padding: Tensor | None = None
     width: int = 0
     lengths: tuple[int, ...] = ()
+    foreign_mask: bool = False
     columns: Columns | None = None
     alive: list[Tensor] = field(default_factory=list)
     previous: Tensor | None = None
     ready: dict[Any, dict[str, Any]] = field(default_factory=dict)
+
+    def move(self, device: torch.device) -> None:
+        """Follow a model that is spread over devices."""
+        if self.alive and self.alive[0].device != device:
+            self.vision = tuple(row.to(device) for row in self.vision)
+            self.alive = [row.to(device) for row in self.alive]
+            self.columns = None if self.columns is None else self.columns.to(device)
+            self.ready.clear()
+        if self.padding is not None:
+            self.padding = self.padding.to(device)
 
 
 class DropState:
@@ -72,30 +85,48 @@ class DropState:
         self.trace = DropTrace()
         self.book = CacheBook()
         self.forward: Forward | None = None
+        # Caches whose last forward ended inside, or right after, an image.
+        self.open_images: WeakSet[Any] = WeakSet()
 
     # One forward -----------------------------------------------------------------------------
 
-    def begin(self, vision: tuple[Tensor, ...], attention_mask: Any, width: int) -> None:
-        """Start a forward over ``width`` new columns with vision tokens at ``vision``."""
-        padding = None
-        if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
-            padding = attention_mask.bool()
-        elif attention_mask is not None and vision:
+    def refuse_split_image(self, cache: Any, mask: Tensor | None) -> None:
+        """Raise if an image's tokens come in two forwards: the schedule counts whole images.
+
+        Args:
+            cache: the forward's cache, or ``None``.
+            mask: ``[B, Q]`` bool, its vision tokens; ``None`` without pixels.
+        """
+        if cache is None:
+            return
+        if mask is not None and cache in self.open_images and bool(mask[:, 0].any()):
             raise InstrumentError(
-                "dropping needs the 2-D attention mask (1 for tokens, 0 for padding)",
-                hint="pass the processor's attention_mask, and use the default dynamic cache",
+                "an image's tokens are spread over several forwards (chunked prefill)",
+                hint="prefill each image in one forward: prefill_chunk_size=None",
             )
+        self.open_images.discard(cache)
+        if mask is not None and bool(mask[:, -1].any()):
+            self.open_images.add(cache)
+
+    def begin(self, vision: tuple[Tensor, ...], attention_mask: Any, width: int) -> None:
+        """Start a forward over ``width`` new columns with droppable tokens at ``vision``."""
+        padding = as_padding(attention_mask)
         lengths = (width,) * len(vision)
         if padding is not None and vision:
             lengths = tuple(padding[:, -width:].sum(dim=1).tolist())
-        self.forward = Forward(vision, padding, width, lengths, alive=list(vision))
+        foreign = attention_mask is not None and padding is None
+        self.forward = Forward(vision, padding, width, lengths, foreign, alive=list(vision))
+
+    def abandon(self) -> None:
+        """Forget a forward that raised: its tensors would otherwise live on."""
+        self.forward = None
 
     def finish(self, hidden: Tensor) -> Tensor | None:
         """The decoder's output ``[B, W, D]`` back at full width; ``None`` if it already is."""
         forward, self.forward = self.forward, None
         if forward is None or forward.columns is None:
             return None
-        return scatter_rows(hidden, forward.columns, forward.width)
+        return scatter_rows(hidden, forward.columns.to(hidden.device), forward.width)
 
     # One layer -------------------------------------------------------------------------------
 
@@ -104,27 +135,29 @@ class DropState:
         forward = self.forward
         if forward is None:
             return None
+        forward.move(hidden.device)
         cache = kwargs.get("past_key_values")
         if layer in self.drops and any(len(row) for row in forward.alive):
             hidden = self._drop(forward, self.drops[layer], hidden, cache)
         if PREVIOUS_HIDDEN in self.method.needs:
             forward.previous = hidden if layer + 1 in self.drops else None
-        known = self.book.shortened(cache, layer)
+        known = self.book.shortened(cache, layer, _columns_before(cache, layer, forward.width))
         if forward.columns is None and known is None:
             return None
+        if forward.foreign_mask:
+            raise InstrumentError(
+                "dropping needs the 2-D attention mask (1 for tokens, 0 for padding)",
+                hint="pass the processor's attention_mask, and use the default dynamic cache",
+            )
         return hidden, self._kwargs_for(forward, layer, hidden, kwargs, known)
 
     def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, cache: Any) -> Tensor:
         counts = [drop.kept(len(row)) for row in forward.alive]
         if counts == [len(row) for row in forward.alive]:
             return hidden
-        if forward.columns is None and not any(
-            map(partial(self.book.shortened, cache), self.drops)
-        ):
-            check_cache(cache, drop.layer, hidden.shape[1])
+        refuse_static(cache)
         rows, alive, merged = self._select(forward, drop.layer, hidden, counts)
-        # Layer 0 never drops and has run: its cache tells how many columns came before.
-        past = max(0, cached_length(cache, 0) - forward.width)
+        past = _columns_before(cache, drop.layer, forward.width)
         self._record(forward, drop.layer, alive, rows, past)
         packed = pack(rows)
         if merged is not None:
@@ -167,10 +200,8 @@ class DropState:
             return Kept(vision.new_zeros(0))
         previous = None if forward.previous is None else forward.previous[b]
         signals = RowSignals(hidden[b], previous, vision)
-        with torch.no_grad():
-            return self.method.select(
-                DropContext(layer, k, self._original(forward, b, vision), self.seed, signals)
-            )
+        ctx = DropContext(layer, k, self._original(forward, b, vision), self.seed, signals)
+        return ask(self.method, ctx, hidden[b])
 
     def _lengths(self, forward: Forward) -> tuple[int, ...]:
         return forward.lengths if forward.columns is None else forward.columns.lengths
@@ -217,7 +248,9 @@ class DropState:
         if key not in forward.ready:
             forward.ready[key] = self._stage(forward, hidden, kwargs, past, past_valid)
         stage = forward.ready[key]
-        self.book.remember(cache, layer, CachedColumns(past + hidden.shape[1], stage["valid"]))
+        length = past + hidden.shape[1]
+        fixed = length - _text_after(forward) if known is None or forward.columns else known.fixed
+        self.book.remember(cache, layer, CachedColumns(length, stage["valid"], fixed))
         return {**kwargs, **stage["kwargs"]}
 
     def _stage(
@@ -231,14 +264,15 @@ class DropState:
         columns = forward.columns
         changed: dict[str, Any] = {}
         if columns is not None:
-            changed["position_embeddings"] = gather_rope(
-                kwargs["position_embeddings"], columns.index
-            )
+            if kwargs.get("position_embeddings") is None:
+                raise InstrumentError("this decoder's layers are not handed rotary tables")
+            rope = kwargs["position_embeddings"]
+            changed["position_embeddings"] = gather_rope(rope, columns.index.to(rope[0].device))
             # A row of gapped positions would read as packed sequences to flash kernels.
             changed["position_ids"] = None
             new_valid = columns.valid
         else:
-            new_valid = self._new_padding(forward, hidden.shape[1])
+            new_valid = self._new_padding(forward, hidden)
         valid = join_valid(past_valid, past, new_valid, hidden)
         changed["attention_mask"] = causal_mask(self.config, hidden, past=past, valid=valid)
         return {"kwargs": changed, "valid": valid}
@@ -247,9 +281,36 @@ class DropState:
         """Padding of the cached columns, for a layer that still holds all of them."""
         return None if forward.padding is None or not past else forward.padding[:, :past]
 
-    def _new_padding(self, forward: Forward, width: int) -> Tensor | None:
-        """Padding of this forward's columns; a single new token is never padding."""
-        return None if forward.padding is None or width == 1 else forward.padding[:, -width:]
+    def _new_padding(self, forward: Forward, hidden: Tensor) -> Tensor | None:
+        """Padding of this forward's columns; the only new token of an only row is none."""
+        batch, width = hidden.shape[:2]
+        if forward.padding is None or (batch == 1 and width == 1):
+            return None
+        return forward.padding[:, -width:]
+
+
+def as_padding(attention_mask: Any) -> Tensor | None:
+    """A 2-D attention mask as bool, ``None`` for any other."""
+    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
+        return attention_mask.bool()
+    return None
+
+
+def _columns_before(cache: Any, layer: int, width: int) -> int:
+    """Columns of the whole sequence before this forward. Layer 0 never drops, so it knows."""
+    full = cached_length(cache, 0)
+    # By the time a later layer is entered, layer 0 holds this forward's columns as well.
+    return max(0, full - width) if layer else full
+
+
+def _text_after(forward: Forward) -> Tensor:
+    """0-d: columns after every row's last vision token; none can be told apart from filler."""
+    assert forward.columns is not None
+    like = forward.columns.index
+    if forward.columns.valid is not None:
+        return like.new_zeros(())
+    last = [row[-1] if len(row) else like.new_full((), -1) for row in forward.vision]
+    return forward.width - 1 - torch.stack(last).max()
 
 
 def _compose(before: Columns | None, packed: Columns) -> Columns:

@@ -18,4 +18,5 @@ class Random(Method):
         """``[n]`` uniform numbers from a generator of their own."""
         # Drawn on the CPU: one seed then means one subset, whatever runs the model.
         generator = torch.Generator().manual_seed(ctx.seed * 1_000_003 + ctx.layer)
-        return torch.rand(len(ctx.positions), generator=generator).to(ctx.positions.device)
+        drawn = torch.rand(len(ctx.positions), generator=generator)
+        return drawn.to(ctx.positions.device, non_blocking=True)

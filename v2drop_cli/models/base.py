@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.errors import UnsupportedModelError
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH
 
 if TYPE_CHECKING:
@@ -85,9 +86,15 @@ def true_positions(mask: Tensor) -> tuple[Tensor, ...]:
 
 
 def inner_model(model: Module) -> Module:
-    """``XForConditionalGeneration`` holds an ``XModel``; a bare ``XModel`` is its own."""
-    inner: Module = getattr(model, "model", model)
-    return inner
+    """The ``XModel`` inside ``XForConditionalGeneration``, or inside a wrapper around it.
+
+    Raises:
+        UnsupportedModelError: there is none.
+    """
+    for module in model.modules():
+        if "language_model" in module._modules:
+            return module
+    raise UnsupportedModelError(f"{type(model).__name__} holds no language_model")
 
 
 def language_model(model: Module) -> Module:
@@ -200,7 +207,10 @@ class Family:
 
     def layers(self, model: Module) -> Sequence[Module]:
         """The decoder's blocks, in order."""
-        blocks: Sequence[Module] = self.decoder(model).layers  # type: ignore[assignment]
+        decoder = self.decoder(model)
+        if "layers" not in decoder._modules:
+            raise UnsupportedModelError(f"a {type(decoder).__name__} decoder is not served")
+        blocks: Sequence[Module] = decoder.layers  # type: ignore[assignment]
         return blocks
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from v2drop_cli.errors import UsageError
+
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
@@ -23,6 +25,7 @@ def chat_text(
         prompt: the question.
         fallback: a template for checkpoints saved without one.
     """
+    check_prompt(processor, prompt)
     content: list[dict[str, str]] = [{"type": item.kind} for item in media]
     content.append({"type": "text", "text": prompt})
     text: str = processor.apply_chat_template(
@@ -31,6 +34,17 @@ def chat_text(
         chat_template=processor.chat_template or fallback,
     )
     return text
+
+
+def check_prompt(processor: Any, prompt: str) -> None:
+    """Raise :class:`UsageError` for a prompt that places pictures itself."""
+    for kind in ("image", "video"):
+        token = getattr(processor, f"{kind}_token", None)
+        if isinstance(token, str) and token in prompt:
+            raise UsageError(
+                f"the prompt holds the placeholder {token!r}",
+                hint="pictures are placed before the prompt; leave it out",
+            )
 
 
 def media_arguments(media: Sequence[Media]) -> dict[str, Any]:

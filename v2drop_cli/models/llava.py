@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids
+from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, refuse_sliding_windows
+from v2drop_cli.models.chat import check_prompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +31,9 @@ CHAT_TEMPLATE = (
     "{{ '<image>\\n' if item['type'] == 'image' else item['text'] }}"
     "{% endfor %} {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
+
+
+_SQUARE_TOWERS = ("clip_vision_model", "siglip_vision_model")
 
 
 def _tokens_per_side(config: Any) -> int:
@@ -48,6 +52,7 @@ def _process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
     """The chat prompt with one ``<image>`` per picture, then the question."""
+    check_prompt(processor, prompt)
     pictures = [picture for item in media for picture in _pictures(item, config)]
     content: list[dict[str, str]] = [{"type": "image"} for _ in pictures]
     content.append({"type": "text", "text": prompt})
@@ -91,11 +96,19 @@ def tile_frames(frames: Sequence[Image], rows: int, columns: int, size: int) -> 
     return mosaics
 
 
+def _refusal(config: Any) -> str | None:
+    tower = config.vision_config.model_type
+    if tower not in _SQUARE_TOWERS:
+        return f"its vision tower is {tower!r}; square-image towers are served: {_SQUARE_TOWERS}"
+    return refuse_sliding_windows(config)
+
+
 LLAVA = Family(
     name="llava",
     model_types=("llava",),
     placeholders=(IMAGE,),
     grids=_grids,
     process=_process,
+    refusal=_refusal,
     preset_source="arXiv 2509.01552 for LLaVA-1.5-7B; other depths scaled",
 )
