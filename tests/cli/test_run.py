@@ -25,6 +25,7 @@ def test_json_is_the_contract(quick):
     assert report["schema"] == SCHEMA
     assert set(report) == {
         "schema", "environment", "request", "arms", "comparisons", "null_comparison", "warnings",
+        "protocol",
     }  # fmt: skip
     assert report["request"]["weights"] == "trained"
     assert report["request"]["seed"] == 3

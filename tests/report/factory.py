@@ -13,6 +13,8 @@ from v2drop_cli.records import (
     Drop,
     MediaRecord,
     Memory,
+    Overhead,
+    Protocol,
     Ratio,
     Report,
     Request,
@@ -187,6 +189,35 @@ def dummy_report() -> Report:
     )
 
 
+def protocol(**changes: Any) -> Protocol:
+    """Stopped by precision after twelve rounds; scoring costs 1.4 ms."""
+    found = Protocol(
+        rounds=12,
+        stopped_by="precision",
+        partial=False,
+        precision=0.01,
+        reached_precision=0.0093,
+        max_time_s=60.0,
+        elapsed_s=8.4,
+        null_timing=timing(),
+        scoring_overheads=(Overhead("v2drop", "random", 0.0014, (0.0011, 0.0018), 0.00654),),
+    )
+    return replace(found, **changes)
+
+
+def profiled() -> Report:
+    """What ``v2drop profile`` measures."""
+    files = {"media_s": stats(0.0061), "end_to_end_s": stats(0.4232)}
+    arms = (dense(), dropped(), dropped("random", "Two people are walking."))
+    parted = {"answers_identical": False, "token_agreement": 0.625, "first_divergence": 3}
+    return report(
+        request=request(repeats=10, batch_size=2),
+        arms=tuple(replace(arm, timing=replace(arm.timing, **files)) for arm in arms),
+        comparisons=(comparison(), comparison("random", **parted)),
+        protocol=protocol(),
+    )
+
+
 def dense_only() -> Report:
     """Nothing to compare."""
     return report(arms=(dense(),), comparisons=(), null_comparison=None)
@@ -280,4 +311,5 @@ REPORTS = {
     "missing": missing_values,
     "diverging": diverging,
     "hostile": hostile,
+    "profiled": profiled,
 }

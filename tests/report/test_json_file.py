@@ -56,11 +56,13 @@ def test_keys_are_the_contract(tmp_path):
         "comparisons",
         "null_comparison",
         "warnings",
+        "protocol",
     ]
     assert document["schema"] == "v2drop.report/1"
     assert set(document["request"]) == {
         *("model", "resolved_id", "revision", "weights", "media", "prompt", "attn_implementation"),
         *("dtype", "device", "seed", "max_new_tokens", "repeats", "warmup", "timed_new_tokens"),
+        "batch_size",
     }
     arm = document["arms"][1]
     assert set(arm) == {
@@ -71,7 +73,7 @@ def test_keys_are_the_contract(tmp_path):
     assert set(arm["drops"][0]) == {"layer", "before", "after", "kept"}
     assert set(arm["timing"]) == {
         *("preprocess_s", "vision_s", "prefill_s", "time_to_first_token_s"),
-        *("decode_s_per_token", "generate_s", "wall_s"),
+        *("decode_s_per_token", "generate_s", "wall_s", "media_s", "end_to_end_s"),
     }
     assert set(arm["timing"]["prefill_s"]) == STATS
     assert set(arm["memory"]) == {

@@ -73,6 +73,16 @@ class Inputs:
         index = tuple(row.to(device) for row in self.vision.index)
         return Inputs(moved, VisionTokens(index, self.vision.grids))
 
+    @staticmethod
+    def batch(prompts: Sequence[Inputs]) -> Inputs:
+        """Equally long prompts as the rows of one batch."""
+        tensors = {
+            name: torch.cat([p.tensors[name] for p in prompts]) for name in prompts[0].tensors
+        }
+        index = tuple(row for p in prompts for row in p.vision.index)
+        grids = tuple(row for p in prompts for row in p.vision.grids)
+        return Inputs(tensors, VisionTokens(index, grids))
+
 
 @dataclass(frozen=True, slots=True)
 class Family:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from v2drop_cli.records import DENSE, ArmResult, Comparison, Report, Stats, Timing
-from v2drop_cli.report import wording
+from v2drop_cli.report import profile_wording, wording
 from v2drop_cli.report.text import clean
 from v2drop_cli.report.wording import Tone
 
 _STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
+    ("media decode", lambda timing: timing.media_s),
     ("preprocess", lambda timing: timing.preprocess_s),
     ("vision", lambda timing: timing.vision_s),
     ("prefill", lambda timing: timing.prefill_s),
@@ -23,7 +24,9 @@ _STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
     ("decode per token", lambda timing: timing.decode_s_per_token),
     ("generate", lambda timing: timing.generate_s),
     ("total", lambda timing: timing.wall_s),
+    ("end to end", lambda timing: timing.end_to_end_s),
 )
+_PROFILE_ONLY = {"media decode", "end to end"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ def _facts(report: Report) -> Iterator[Fact]:
         yield Fact("" if number else "media", wording.media(media))
     yield Fact("model", wording.model(report))
     yield Fact("prompt", clean(request.prompt, lines=True) or wording.EMPTY)
+    if request.batch_size > 1:
+        yield Fact("batch", profile_wording.batch(request.batch_size))
 
 
 def _identity_rows(report: Report) -> Iterator[Row]:
@@ -171,6 +176,8 @@ def _token_rows(report: Report) -> Iterator[Row]:
 
 def _time_rows(report: Report) -> Iterator[Row]:
     for label, stage in _STAGES:
+        if label in _PROFILE_ONLY and report.protocol is None:
+            continue
         found = (wording.time(stage(arm.timing)) for arm in report.arms)
         yield Row(label, tuple(map(Cell, found)))
 
@@ -205,11 +212,15 @@ def _speedup_rows(report: Report) -> Iterator[Row]:
 
 def _footer(report: Report) -> Iterator[Fact]:
     yield Fact("measured", wording.measured(report))
+    if report.protocol is not None:
+        yield Fact("stopped", profile_wording.stopped(report.protocol))
     if report.request.device.startswith("cpu"):
         yield Fact("device", wording.CPU_LABEL)
     yield Fact("reading", wording.READING if len(report.arms) > 1 else wording.READING_ALONE)
     if report.null_comparison is not None:
         yield Fact("noise floor", wording.noise_floor(report.null_comparison))
+    for overhead in report.protocol.scoring_overheads if report.protocol else ():
+        yield Fact("scoring", profile_wording.scoring(overhead))
     for caveat in report.warnings:
         if caveat.message not in (wording.DUMMY_LABEL, wording.CPU_LABEL):
             yield Fact("warning", clean(caveat.message), "warn")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from v2drop_cli.measure.stats import paired_ratio
-from v2drop_cli.records import ArmResult, Comparison, Ratio, Stats
+from v2drop_cli.measure.stats import paired_difference, paired_ratio
+from v2drop_cli.records import ArmResult, Comparison, Overhead, Ratio, Stats
 
 
 def compare(reference: ArmResult, arm: ArmResult) -> Comparison:
@@ -24,6 +24,28 @@ def compare(reference: ArmResult, arm: ArmResult) -> Comparison:
         token_agreement=token_agreement(expected, tokens),
         first_divergence=first_divergence(expected, tokens),
     )
+
+
+def scoring_overheads(
+    dense: ArmResult, arms: Sequence[ArmResult], random: str
+) -> tuple[Overhead, ...]:
+    """Prefill of each arm less that of method ``random`` at the same schedule, where there is one.
+
+    Random selection gathers and shortens just as much, so what is left is the scoring.
+    """
+    found = []
+    by_schedule = {arm.schedule: arm for arm in arms if arm.method == random}
+    for arm in arms:
+        bar = by_schedule.get(arm.schedule)
+        ours, full = arm.timing.prefill_s, dense.timing.prefill_s
+        if bar is None or arm.method == random or ours is None or full is None:
+            continue
+        theirs = bar.timing.prefill_s
+        if theirs is not None and full.median:
+            median, interval = paired_difference(ours.samples, theirs.samples)
+            share = median / full.median
+            found.append(Overhead(arm.label, bar.label, median, interval, share))
+    return tuple(found)
 
 
 def token_agreement(expected: Sequence[int], tokens: Sequence[int]) -> float:

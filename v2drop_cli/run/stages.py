@@ -25,6 +25,7 @@ class StageTimes:
         decode_s_per_token: mean over the later tokens; ``None`` when there are none.
         generate_s: start of the forward to the last token.
         wall_s: as ``generate_s``, on the host, until the device had nothing left to do.
+        media_s: decoding the media files, wall clock; ``None`` where nothing was decoded.
     """
 
     preprocess_s: float
@@ -33,6 +34,14 @@ class StageTimes:
     decode_s_per_token: float | None
     generate_s: float
     wall_s: float
+    media_s: float | None = None
+
+    @property
+    def end_to_end_s(self) -> float | None:
+        """From the files to the last token, on the host's clock."""
+        if self.media_s is None:
+            return None
+        return self.media_s + self.preprocess_s + self.wall_s
 
     @property
     def time_to_first_token_s(self) -> float:

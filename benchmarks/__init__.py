@@ -1,0 +1,1 @@
+"""Training and measurement code that is not part of the installed package."""
