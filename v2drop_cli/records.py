@@ -70,6 +70,11 @@ class Timing:
         wall_s: the same on the host's clock.
         media_s: decoding the media files; ``v2drop profile`` only, once a round for all arms.
         end_to_end_s: media, preprocess and ``wall_s`` together.
+        processor_s: of ``preprocess_s``, the processor's part.
+        transfer_s: of ``preprocess_s``, the transfer to the device.
+        tower_s: of ``vision_s``, the vision tower's part, where the family says where it is.
+        projector_s: of ``vision_s``, the projector's part, likewise.
+        drop_s: of ``prefill_s``, scoring and gathering; ``None`` for dense.
     """
 
     preprocess_s: Stats | None = None
@@ -81,6 +86,11 @@ class Timing:
     wall_s: Stats | None = None
     media_s: Stats | None = None
     end_to_end_s: Stats | None = None
+    processor_s: Stats | None = None
+    transfer_s: Stats | None = None
+    tower_s: Stats | None = None
+    projector_s: Stats | None = None
+    drop_s: Stats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,26 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What the decoder's work costs at least, from shapes and the token counts of each layer.
+
+    Attributes:
+        prefill_flops: of the matrix products of one prefill, language head included.
+        prefill_bytes: weights read once, keys and values written once.
+        decode_flops_per_token: of the first token after the prefill.
+        decode_bytes_per_token: weights and keys and values read once for it.
+        decode_floor_s_per_token: those bytes over the memory's bandwidth; ``None`` where that
+            is not known.
+    """
+
+    prefill_flops: int
+    prefill_bytes: int
+    decode_flops_per_token: int
+    decode_bytes_per_token: int
+    decode_floor_s_per_token: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ArmResult:
     """One way of running the model: dense, or one method at one schedule."""
 
@@ -123,11 +153,17 @@ class ArmResult:
     timing: Timing
     memory: Memory
     energy_j: float | None = None
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One arm against the reference arm; every ratio above 1 is better than the reference."""
+    """One arm against the reference arm; every ratio above 1 is better than the reference.
+
+    Attributes:
+        ideal_prefill_speedup: prefill FLOPs of the reference over those of the arm.
+        realised_over_ideal: the measured prefill speed-up as a share of that.
+    """
 
     arm: str
     reference: str
@@ -139,6 +175,8 @@ class Comparison:
     answers_identical: bool
     token_agreement: float
     first_divergence: int | None
+    ideal_prefill_speedup: float | None = None
+    realised_over_ideal: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

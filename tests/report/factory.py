@@ -11,6 +11,7 @@ from v2drop_cli.records import (
     Caveat,
     Comparison,
     Drop,
+    Limit,
     MediaRecord,
     Memory,
     Overhead,
@@ -207,13 +208,31 @@ def protocol(**changes: Any) -> Protocol:
 
 def profiled() -> Report:
     """What ``v2drop profile`` measures."""
-    files = {"media_s": stats(0.0061), "end_to_end_s": stats(0.4232)}
+    parts = {
+        "media_s": stats(0.0061),
+        "end_to_end_s": stats(0.4232),
+        "processor_s": stats(0.004),
+        "transfer_s": stats(0.00012),
+        "tower_s": stats(0.0171),
+        "projector_s": stats(0.0011),
+    }
     arms = (dense(), dropped(), dropped("random", "Two people are walking."))
+    drop_s = (None, stats(0.0021), stats(0.0007))
+    full = Limit(8_520_000_000_000, 13_500_000_000, 13_500_000_000, 13_900_000_000, 0.00415)
+    less = replace(full, prefill_flops=3_700_000_000_000, decode_floor_s_per_token=0.00407)
     parted = {"answers_identical": False, "token_agreement": 0.625, "first_divergence": 3}
+    ideal = {"ideal_prefill_speedup": 2.303, "realised_over_ideal": 0.944}
     return report(
         request=request(repeats=10, batch_size=2),
-        arms=tuple(replace(arm, timing=replace(arm.timing, **files)) for arm in arms),
-        comparisons=(comparison(), comparison("random", **parted)),
+        arms=tuple(
+            replace(
+                arm,
+                timing=replace(arm.timing, **parts, drop_s=own),
+                limit=full if own is None else less,
+            )
+            for arm, own in zip(arms, drop_s, strict=True)
+        ),
+        comparisons=(comparison(**ideal), comparison("random", **parted, **ideal)),
         protocol=protocol(),
     )
 

@@ -29,6 +29,8 @@ COMPARISON = {
     "peak_memory_ratio",
     "kv_cache_ratio",
     "answers_identical",
+    "ideal_prefill_speedup",
+    "realised_over_ideal",
     "token_agreement",
     "first_divergence",
 }
@@ -67,13 +69,14 @@ def test_keys_are_the_contract(tmp_path):
     arm = document["arms"][1]
     assert set(arm) == {
         *("label", "method", "schedule", "answer", "vision_tokens"),
-        *("layer_average_vision_tokens", "drops", "timing", "memory", "energy_j"),
+        *("layer_average_vision_tokens", "drops", "timing", "memory", "energy_j", "limit"),
     }
     assert set(arm["answer"]) == {"text", "token_ids"}
     assert set(arm["drops"][0]) == {"layer", "before", "after", "kept"}
     assert set(arm["timing"]) == {
         *("preprocess_s", "vision_s", "prefill_s", "time_to_first_token_s"),
         *("decode_s_per_token", "generate_s", "wall_s", "media_s", "end_to_end_s"),
+        *("processor_s", "transfer_s", "tower_s", "projector_s", "drop_s"),
     }
     assert set(arm["timing"]["prefill_s"]) == STATS
     assert set(arm["memory"]) == {

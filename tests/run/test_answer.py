@@ -59,13 +59,15 @@ def test_greedy_is_what_generate_says(inputs):
 
 def test_stages_are_exact_under_a_fake_clock(loaded):
     inputs = passes.Subject(loaded, [load_image(CAT)], "what?").prepare()
-    clock = FakeClock([0.0, 2.0, 5.0, 9.0])  # start, decoder, first token, end
+    # start, tower begins and ends, projector begins and ends, decoder, first token, end
+    clock = FakeClock([0.0, 0.25, 0.75, 1.0, 1.125, 2.0, 5.0, 9.0])
     times = time_stages(loaded, inputs, clock, 5)
     assert (times.vision_s, times.prefill_s) == (2.0, 3.0)
+    assert (times.tower_s, times.projector_s, times.drop_s) == (0.5, 0.125, 0.0)
     assert times.decode_s_per_token == 1.0
     assert times.generate_s == 9.0
     assert times.time_to_first_token_s == pytest.approx(5.0 + times.preprocess_s)
-    one = time_stages(loaded, inputs, FakeClock([0.0, 1.0, 2.0, 2.0]), 1)
+    one = time_stages(loaded, inputs, FakeClock([0.0, *[0.5] * 4, 1.0, 2.0, 2.0]), 1)
     assert one.decode_s_per_token is None
 
 
@@ -79,9 +81,13 @@ def test_a_run_reports_rounds_and_is_exact_under_a_fake_clock(loaded, monkeypatc
     assert rounds[-1] == report
     assert set(stages) == {"answers", "memory", "timing"}
     for arm in report.arms:
-        assert arm.timing.prefill_s.samples == (1.0, 1.0, 1.0)
-        assert arm.timing.generate_s.median == 3.0
-    assert report.comparisons[0].prefill_speedup.median == 1.0
+        # Three drops and the putting back: eight marks between decoder and first token.
+        marks = 0 if arm.method is None else 8
+        assert arm.timing.prefill_s.samples == (1.0 + marks,) * 3
+        assert arm.timing.generate_s.median == 7.0 + marks
+        assert (arm.timing.drop_s is None) == (arm.method is None)
+    assert report.arms[1].timing.drop_s.samples == (4.0,) * 3
+    assert report.comparisons[0].prefill_speedup.median == 1 / 9
 
 
 def test_answers_are_the_models_own_generate(loaded):

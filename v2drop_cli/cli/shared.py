@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import MediaArgumentError
 
@@ -51,7 +51,8 @@ def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    hub_logging.set_verbosity_error()
+    silence: Any = hub_logging.set_verbosity_error  # untyped in huggingface_hub
+    silence()
     return load(model, load_options)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ def dropping(
     *,
     method: str | Method = "v2drop",
     seed: int = 0,
+    mark: Callable[[str], None] | None = None,
 ) -> Iterator[DropTrace]:
     """Drop vision tokens inside ``model`` for the duration (V2Drop, arXiv 2509.01552, §3).
 
@@ -43,6 +44,8 @@ def dropping(
         schedule: text form (``"3:0.5,17:0.3,22:0"``) or a :class:`Schedule`.
         method: a name (``v2drop``, ``random``, ``uniform`` …) or a :class:`Method`.
         seed: for methods that draw at random.
+        mark: called with ``"drop begins"`` and ``"drop ends"`` around the work that dropping
+            adds to a prefill, for a clock; must not wait for the device.
 
     Yields:
         The trace: ``trace.events[0].kept`` are the prompt positions of the vision tokens kept
@@ -68,7 +71,7 @@ def dropping(
             hint="leave the outer context first; compare methods one after the other",
         )
     text_config = config.get_text_config()
-    state = DropState(parsed, chosen, text_config, seed)
+    state = DropState(parsed, chosen, text_config, seed, mark)
     first = parsed.drops[0].layer
     hooks = [
         Before(layer, partial(_layer_call, state, i))

@@ -99,6 +99,9 @@ class Family:
         prepare: (processor, config, media, prompt) → processed inputs of one prompt.
         first_droppable_layer: config → first layer whose input may be shortened, 1 or more.
         refusal: config → why this configuration cannot be served, or ``None``.
+        vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
+            apart; for timing only.
+        projector: model → the module between tower and decoder, or ``None`` likewise.
         presets: named schedules, written for 32 layers and scaled by depth elsewhere.
         preset_source: where the presets come from.
     """
@@ -112,6 +115,8 @@ class Family:
     prepare: Callable[[Any, Any, Sequence[Media], str], Inputs]
     first_droppable_layer: Callable[[Any], int] = lambda config: 1
     refusal: Callable[[Any], str | None] = lambda config: None
+    vision_tower: Callable[[Module], Module | None] = lambda model: None
+    projector: Callable[[Module], Module | None] = lambda model: None
     presets: Mapping[str, str] = field(default_factory=dict)
     preset_source: str = ""
 

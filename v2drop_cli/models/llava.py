@@ -44,6 +44,14 @@ def _decoder(model: Module) -> Module:
     return decoder
 
 
+def _vision_tower(model: Module) -> Module | None:
+    return getattr(_multimodal(model), "vision_tower", None)
+
+
+def _projector(model: Module) -> Module | None:
+    return getattr(_multimodal(model), "multi_modal_projector", None)
+
+
 def _tokens_per_side(config: Any) -> int:
     vision = config.vision_config
     return int(vision.image_size // vision.patch_size)
@@ -122,6 +130,8 @@ LLAVA = Family(
     vision_inputs=("pixel_values", "mm_encoder_outputs"),
     prepare=_prepare,
     refusal=_refusal,
+    vision_tower=_vision_tower,
+    projector=_projector,
     presets=PRESETS,
     preset_source="arXiv 2509.01552 for LLaVA-1.5-7B; other depths scaled",
 )

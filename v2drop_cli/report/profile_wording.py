@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from v2drop_cli.records import Overhead, Protocol
+from v2drop_cli.records import Comparison, Limit, Overhead, Protocol
 from v2drop_cli.report.text import clean, glued
 from v2drop_cli.report.wording import percent, plural
-from v2drop_cli.units import NOT_AVAILABLE, format_seconds
+from v2drop_cli.units import NOT_AVAILABLE, format_flops, format_ratio, format_seconds
 
 
 def stopped(protocol: Protocol) -> str:
@@ -39,3 +39,32 @@ def scoring(overhead: Overhead) -> str:
 def batch(size: int) -> str:
     """Say that counts, times and memory are of all rows together."""
     return f"{plural(size, 'row')} of this prompt: all figures are of the whole batch"
+
+
+def work(limit: Limit | None) -> str:
+    """Arithmetic of one prefill."""
+    return glued(format_flops(limit.prefill_flops if limit else None))
+
+
+def ideal(comparison: Comparison | None) -> str:
+    """The prefill speed-up that the arithmetic saved would give; empty for the reference."""
+    if comparison is None or comparison.ideal_prefill_speedup is None:
+        return ""
+    return format_ratio(comparison.ideal_prefill_speedup)
+
+
+def realised(comparison: Comparison | None) -> str:
+    """How much of the ideal was measured; empty for the reference."""
+    if comparison is None or comparison.realised_over_ideal is None:
+        return ""
+    return f"{glued(percent_of(comparison.realised_over_ideal))} of ideal"
+
+
+def percent_of(share: float) -> str:
+    """A share that may be above 1: ``94 %``."""
+    return f"{share * 100:.0f} %"
+
+
+def floor(limit: Limit | None) -> str:
+    """The least time per token that the memory's bandwidth allows."""
+    return glued(format_seconds(limit.decode_floor_s_per_token if limit else None))

@@ -11,11 +11,13 @@ from v2drop_cli.records import ArmResult, Comparison, Overhead, Ratio, Stats
 def compare(reference: ArmResult, arm: ArmResult) -> Comparison:
     """Every ratio is reference over arm: above 1 the arm is faster or smaller."""
     ours, theirs = arm.timing, reference.timing
+    prefill = _speedup(theirs.prefill_s, ours.prefill_s)
+    ideal = _quotient(_prefill_flops(reference), _prefill_flops(arm))
     tokens, expected = arm.answer.token_ids, reference.answer.token_ids
     return Comparison(
         arm=arm.label,
         reference=reference.label,
-        prefill_speedup=_speedup(theirs.prefill_s, ours.prefill_s),
+        prefill_speedup=prefill,
         decode_speedup=_speedup(theirs.decode_s_per_token, ours.decode_s_per_token),
         generate_speedup=_speedup(theirs.generate_s, ours.generate_s),
         peak_memory_ratio=_quotient(reference.memory.peak_bytes, arm.memory.peak_bytes),
@@ -23,6 +25,8 @@ def compare(reference: ArmResult, arm: ArmResult) -> Comparison:
         answers_identical=tokens == expected,
         token_agreement=token_agreement(expected, tokens),
         first_divergence=first_divergence(expected, tokens),
+        ideal_prefill_speedup=ideal,
+        realised_over_ideal=prefill.median / ideal if prefill and ideal else None,
     )
 
 
@@ -70,6 +74,10 @@ def first_divergence(expected: Sequence[int], tokens: Sequence[int]) -> int | No
             return i
     shorter = min(len(expected), len(tokens))
     return None if len(expected) == len(tokens) else shorter
+
+
+def _prefill_flops(arm: ArmResult) -> int | None:
+    return None if arm.limit is None else arm.limit.prefill_flops
 
 
 def _speedup(reference: Stats | None, arm: Stats | None) -> Ratio | None:

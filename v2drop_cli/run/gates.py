@@ -33,6 +33,7 @@ _COUNTS: dict[str, Callable[[ArmResult], Value]] = {
     "vision_tokens": lambda arm: arm.vision_tokens,
     "layer_average_vision_tokens": lambda arm: arm.layer_average_vision_tokens,
     "last_vision_tokens": lambda arm: arm.drops[-1].after if arm.drops else arm.vision_tokens,
+    "prefill_flops": lambda arm: arm.limit.prefill_flops if arm.limit else None,
     "kv_cache_bytes": lambda arm: arm.memory.kv_cache_bytes,
     "peak_bytes": lambda arm: arm.memory.peak_bytes,
 }
@@ -42,6 +43,8 @@ _COMPARED: dict[str, Callable[[Comparison], Value]] = {
     "generate_speedup": lambda found: found.generate_speedup,
     "peak_memory_ratio": lambda found: found.peak_memory_ratio,
     "kv_cache_ratio": lambda found: found.kv_cache_ratio,
+    "ideal_prefill_speedup": lambda found: found.ideal_prefill_speedup,
+    "realised_over_ideal": lambda found: found.realised_over_ideal,
     "answers_identical": lambda found: float(found.answers_identical),
     "token_agreement": lambda found: found.token_agreement,
 }

@@ -14,12 +14,13 @@ from typing import Any
 
 from v2drop_cli.generate import drop_idle_mask, greedy
 from v2drop_cli.measure.clock import Clock
+from v2drop_cli.measure.limits import decoder_shape, limit, memory_bandwidth
 from v2drop_cli.measure.memory import MemoryMeter, memory_for
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import Inputs, LoadedModel
-from v2drop_cli.records import Answer, ArmResult, Caveat, Drop, Memory, Report, Stats, Timing
+from v2drop_cli.records import Answer, ArmResult, Caveat, Drop, Limit, Memory, Report, Stats, Timing
 from v2drop_cli.run.arms import Arm
 from v2drop_cli.run.stages import StageTimes, new_cache, time_stages
 from v2drop_cli.schedule import DropPlan
@@ -114,6 +115,16 @@ class Passes:
             self.vision_tokens, self.loaded.n_layers, self.loaded.first_droppable
         )
 
+    def limit(self, arm: Arm) -> Limit:
+        """What the arm's prefill and decoding cost at least, from its tokens per layer."""
+        loaded = self.loaded
+        config = loaded.model.config.get_text_config()
+        layers = loaded.family.layers(loaded.model)
+        shape = decoder_shape(layers, loaded.model.get_output_embeddings(), config)
+        text = self.inputs.tensors["input_ids"].shape[1] - self.vision_tokens
+        columns = [text + vision for vision in self.plan(arm).counts]
+        return limit(shape, columns, self.subject.batch_size, memory_bandwidth(loaded.device))
+
     def memory(self, arm: Arm, new_tokens: int) -> Memory:
         """Peaks of one generation of ``new_tokens``."""
         loaded = self.loaded
@@ -132,9 +143,13 @@ class Passes:
         began = time.perf_counter()
         inputs = self.subject.prepare()
         processor_s = time.perf_counter() - began
-        with arm.applied(self.loaded):
+        with arm.applied(self.loaded, clock.mark):
             times = time_stages(self.loaded, inputs, clock, new_tokens)
-        return replace(times, preprocess_s=processor_s + times.preprocess_s)
+        if arm.method is None:
+            times = replace(times, drop_s=None)
+        return replace(
+            times, preprocess_s=processor_s + times.preprocess_s, processor_s=processor_s
+        )
 
     def caveats(self) -> tuple[Caveat, ...]:
         """What the reader must know of media, weights and device; complete after the passes."""

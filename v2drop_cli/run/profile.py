@@ -118,7 +118,8 @@ class _Profile:
         options, total = self.options, len(self.arms)
         self.watch.on_stage("answers and memory", number, total)
         result = self.passes.answer(arm, options.max_new_tokens)
-        return replace(result, memory=self.passes.memory(arm, options.new_tokens))
+        memory = self.passes.memory(arm, options.new_tokens)
+        return replace(result, memory=memory, limit=self.passes.limit(arm))
 
     def _measure(self) -> str:
         """Take rounds until there is a reason to stop; return it."""
