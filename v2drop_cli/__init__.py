@@ -15,6 +15,7 @@ from v2drop_cli.version import __version__
 if TYPE_CHECKING:
     from v2drop_cli.instrument.dropping import dropping
     from v2drop_cli.models.loading import load
+    from v2drop_cli.run.profile import profile
     from v2drop_cli.schedule import Drop, DropPlan, Schedule, solve_budget
 
 # Imported on first use: importing this package must not import torch.
@@ -24,6 +25,7 @@ _HOMES = {
     "Schedule": "v2drop_cli.schedule",
     "dropping": "v2drop_cli.instrument.dropping",
     "load": "v2drop_cli.models.loading",
+    "profile": "v2drop_cli.run.profile",
     "solve_budget": "v2drop_cli.schedule",
 }
 
@@ -34,6 +36,7 @@ __all__ = [
     "__version__",
     "dropping",
     "load",
+    "profile",
     "solve_budget",
 ]
 

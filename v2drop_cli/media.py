@@ -28,6 +28,7 @@ __all__ = [
     "MAX_PIXELS",
     "Media",
     "check_media_path",
+    "decode_again",
     "load_image",
     "load_video",
     "sample_indices",
@@ -163,6 +164,13 @@ def load_video(path: str | os.PathLike[str], n_frames: int) -> Media:
     frames, times_s, caveats = read_frames(file, n_frames)
     width, height = frames[0].size
     return Media(file, "video", frames, times_s, width, height, caveats)
+
+
+def decode_again(media: Media) -> Media:
+    """Read the file of ``media`` once more, the same way: for timing just that."""
+    if media.kind == "image":
+        return load_image(media.path)
+    return load_video(media.path, len(media.frames))
 
 
 def _path_hint(file: Path) -> str:

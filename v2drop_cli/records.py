@@ -60,7 +60,22 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Stages of one answer. Time to first token is preprocess + vision + prefill."""
+    """Stages of one answer. Time to first token is preprocess + vision + prefill.
+
+    Attributes:
+        preprocess_s: processor and transfer to the device, wall clock.
+        vision_s: from the start of the forward to the language model's first layer.
+        prefill_s: from there to the first new token.
+        generate_s: from the start of the forward to the last token, on the device's timeline.
+        wall_s: the same on the host's clock.
+        media_s: decoding the media files; ``v2drop profile`` only, once a round for all arms.
+        end_to_end_s: media, preprocess and ``wall_s`` together.
+        processor_s: of ``preprocess_s``, the processor's part.
+        transfer_s: of ``preprocess_s``, the transfer to the device.
+        tower_s: of ``vision_s``, the vision tower's part, where the family says where it is.
+        projector_s: of ``vision_s``, the projector's part, likewise.
+        drop_s: of ``prefill_s``, scoring and gathering; ``None`` for dense.
+    """
 
     preprocess_s: Stats | None = None
     vision_s: Stats | None = None
@@ -69,6 +84,13 @@ class Timing:
     decode_s_per_token: Stats | None = None
     generate_s: Stats | None = None
     wall_s: Stats | None = None
+    media_s: Stats | None = None
+    end_to_end_s: Stats | None = None
+    processor_s: Stats | None = None
+    transfer_s: Stats | None = None
+    tower_s: Stats | None = None
+    projector_s: Stats | None = None
+    drop_s: Stats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +120,26 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What the decoder's work costs at least, from shapes and the token counts of each layer.
+
+    Attributes:
+        prefill_flops: of the matrix products of one prefill, language head included.
+        prefill_bytes: weights read once, keys and values written once.
+        decode_flops_per_token: of the first token after the prefill.
+        decode_bytes_per_token: weights and keys and values read once for it.
+        decode_floor_s_per_token: those bytes over the memory's bandwidth; ``None`` where that
+            is not known.
+    """
+
+    prefill_flops: int
+    prefill_bytes: int
+    decode_flops_per_token: int
+    decode_bytes_per_token: int
+    decode_floor_s_per_token: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ArmResult:
     """One way of running the model: dense, or one method at one schedule."""
 
@@ -111,11 +153,17 @@ class ArmResult:
     timing: Timing
     memory: Memory
     energy_j: float | None = None
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One arm against the reference arm; every ratio above 1 is better than the reference."""
+    """One arm against the reference arm; every ratio above 1 is better than the reference.
+
+    Attributes:
+        ideal_prefill_speedup: prefill FLOPs of the reference over those of the arm.
+        realised_over_ideal: the measured prefill speed-up as a share of that.
+    """
 
     arm: str
     reference: str
@@ -127,6 +175,55 @@ class Comparison:
     answers_identical: bool
     token_agreement: float
     first_divergence: int | None
+    ideal_prefill_speedup: float | None = None
+    realised_over_ideal: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What a method's scoring costs: its prefill less that of random selection.
+
+    Attributes:
+        arm: the method's arm.
+        random_arm: random selection at the same schedule: the same dropping, no scoring.
+        prefill_s: median of the paired differences, in seconds; below 0 within noise.
+        ci95: its bootstrap interval.
+        share_of_dense_prefill: the median as a share of the dense prefill's median.
+    """
+
+    arm: str
+    random_arm: str
+    prefill_s: float
+    ci95: tuple[float, float] | None
+    share_of_dense_prefill: float
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How ``v2drop profile`` measured, and why it stopped.
+
+    Attributes:
+        rounds: complete rounds that the statistics are of; each holds every arm once.
+        stopped_by: ``precision``, ``time``, ``interrupted``; ``running`` in a file that is
+            rewritten while measuring.
+        partial: not finished: ``interrupted`` or ``running``.
+        precision: wanted half-width of every prefill ratio's interval, as a share of it.
+        reached_precision: the widest one, or ``None`` where an interval is unknown.
+        max_time_s: of the timed rounds, warm-up included.
+        elapsed_s: what they took.
+        null_timing: the second dense arm's samples; its ratios are ``null_comparison``.
+        scoring_overheads: one per arm that has a random arm at the same schedule.
+    """
+
+    rounds: int
+    stopped_by: str
+    partial: bool
+    precision: float
+    reached_precision: float | None
+    max_time_s: float
+    elapsed_s: float
+    null_timing: Timing
+    scoring_overheads: tuple[Overhead, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +264,7 @@ class Request:
     repeats: int
     warmup: int
     timed_new_tokens: int
+    batch_size: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +277,7 @@ class Report:
     comparisons: tuple[Comparison, ...]
     null_comparison: Comparison | None = None
     warnings: tuple[Caveat, ...] = field(default=())
+    protocol: Protocol | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The ``v2drop.report/1`` document: plain dicts, lists, numbers, strings, ``None``."""

@@ -42,6 +42,22 @@ def format_bytes(value: Bytes | None) -> str:
     return f"{_three_digits(scaled)} TiB"
 
 
+def format_flops(value: int | None) -> str:
+    """Powers of 1000: ``8.52 TFLOP``.
+
+    >>> format_flops(8_520_000_000_000), format_flops(950), format_flops(None)
+    ('8.52 TFLOP', '950 FLOP', 'n/a')
+    """
+    if value is None:
+        return NOT_AVAILABLE
+    scaled = float(value)
+    for unit in ("", "k", "M", "G", "T"):
+        if abs(scaled) < 1000:
+            return f"{value} FLOP" if not unit else f"{_three_digits(scaled)} {unit}FLOP"
+        scaled /= 1000
+    return f"{_three_digits(scaled)} PFLOP"
+
+
 def format_ratio(value: float | None) -> str:
     """A speed-up or a share: ``1.52x``.
 

@@ -258,7 +258,7 @@ def test_cuda_without_cuda(v2drop):
 
 
 def test_out_of_gpu_memory_says_what_was_asked_and_free(quick, monkeypatch):
-    import v2drop_cli.run.answer as answer
+    import v2drop_cli.run.passes as passes
 
     def explode(*args, **kwargs):
         raise torch.OutOfMemoryError(
@@ -266,7 +266,7 @@ def test_out_of_gpu_memory_says_what_was_asked_and_free(quick, monkeypatch):
             "7.79 GiB of which 1.20 GiB is free. Process 1 has 6 GiB memory in use."
         )
 
-    monkeypatch.setattr(answer, "greedy", explode)
+    monkeypatch.setattr(passes, "greedy", explode)
     quick("--image", CAT).refused(1, "Tried to allocate 13.00 GiB", "1.20 GiB is free", "try ")
 
 
@@ -316,12 +316,12 @@ def test_ctrl_c_leaves_with_130(checkpoint):
 
 
 def test_the_unexpected_is_one_line_and_a_traceback_with_debug(quick, monkeypatch):
-    import v2drop_cli.run.answer as answer
+    import v2drop_cli.run.passes as passes
 
     def explode(*args, **kwargs):
         raise ZeroDivisionError("\x1b[31mby\nzero")
 
-    monkeypatch.setattr(answer, "prepare", explode)
+    monkeypatch.setattr(passes.Subject, "prepare", explode)
     result = quick("--image", CAT)
     result.refused(1, "ZeroDivisionError", "--debug")
     assert "\x1b" not in result.err

@@ -13,7 +13,7 @@ from v2drop_cli.records import SCHEMA
 CAT, SCENE, CLIP = SAMPLES / "cat.jpg", SAMPLES / "scene.png", SAMPLES / "clip.mp4"
 ARM_KEYS = {
     "label", "method", "schedule", "answer", "vision_tokens", "layer_average_vision_tokens",
-    "drops", "timing", "memory", "energy_j",
+    "drops", "timing", "memory", "energy_j", "limit",
 }  # fmt: skip
 TIMING_KEYS = {"preprocess_s", "vision_s", "prefill_s", "decode_s_per_token", "generate_s"}
 
@@ -25,6 +25,7 @@ def test_json_is_the_contract(quick):
     assert report["schema"] == SCHEMA
     assert set(report) == {
         "schema", "environment", "request", "arms", "comparisons", "null_comparison", "warnings",
+        "protocol",
     }  # fmt: skip
     assert report["request"]["weights"] == "trained"
     assert report["request"]["seed"] == 3

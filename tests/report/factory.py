@@ -11,8 +11,11 @@ from v2drop_cli.records import (
     Caveat,
     Comparison,
     Drop,
+    Limit,
     MediaRecord,
     Memory,
+    Overhead,
+    Protocol,
     Ratio,
     Report,
     Request,
@@ -187,6 +190,53 @@ def dummy_report() -> Report:
     )
 
 
+def protocol(**changes: Any) -> Protocol:
+    """Stopped by precision after twelve rounds; scoring costs 1.4 ms."""
+    found = Protocol(
+        rounds=12,
+        stopped_by="precision",
+        partial=False,
+        precision=0.01,
+        reached_precision=0.0093,
+        max_time_s=60.0,
+        elapsed_s=8.4,
+        null_timing=timing(),
+        scoring_overheads=(Overhead("v2drop", "random", 0.0014, (0.0011, 0.0018), 0.00654),),
+    )
+    return replace(found, **changes)
+
+
+def profiled() -> Report:
+    """What ``v2drop profile`` measures."""
+    parts = {
+        "media_s": stats(0.0061),
+        "end_to_end_s": stats(0.4232),
+        "processor_s": stats(0.004),
+        "transfer_s": stats(0.00012),
+        "tower_s": stats(0.0171),
+        "projector_s": stats(0.0011),
+    }
+    arms = (dense(), dropped(), dropped("random", "Two people are walking."))
+    drop_s = (None, stats(0.0021), stats(0.0007))
+    full = Limit(8_520_000_000_000, 13_500_000_000, 13_500_000_000, 13_900_000_000, 0.00415)
+    less = replace(full, prefill_flops=3_700_000_000_000, decode_floor_s_per_token=0.00407)
+    parted = {"answers_identical": False, "token_agreement": 0.625, "first_divergence": 3}
+    ideal = {"ideal_prefill_speedup": 2.303, "realised_over_ideal": 0.944}
+    return report(
+        request=request(repeats=10, batch_size=2),
+        arms=tuple(
+            replace(
+                arm,
+                timing=replace(arm.timing, **parts, drop_s=own),
+                limit=full if own is None else less,
+            )
+            for arm, own in zip(arms, drop_s, strict=True)
+        ),
+        comparisons=(comparison(**ideal), comparison("random", **parted, **ideal)),
+        protocol=protocol(),
+    )
+
+
 def dense_only() -> Report:
     """Nothing to compare."""
     return report(arms=(dense(),), comparisons=(), null_comparison=None)
@@ -280,4 +330,5 @@ REPORTS = {
     "missing": missing_values,
     "diverging": diverging,
     "hostile": hostile,
+    "profiled": profiled,
 }

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tests.report import factory
 from v2drop_cli.records import Report
+from v2drop_cli.report.export import to_markdown
 from v2drop_cli.report.terminal import render
 from v2drop_cli.report.view import build_view
 
@@ -56,6 +57,8 @@ CASES: dict[str, Callable[[], str]] = {
     "report_four_arms_stacked": lambda: shown(factory.four_arms(), 100, terminal=True),
     "report_missing": lambda: shown(factory.missing_values(), 100, terminal=True),
     "report_diverging": lambda: shown(factory.diverging(), 100, terminal=True),
+    "report_profile": lambda: shown(factory.profiled(), 120, terminal=True),
+    "report_profile_md": lambda: to_markdown(build_view(factory.profiled())),
     "report_hostile": lambda: shown(factory.hostile(), 100, terminal=True),
     "report_hostile_narrow": lambda: shown(factory.hostile(), 40, terminal=True),
 }

@@ -17,7 +17,7 @@ from v2drop_cli.generate import drop_idle_mask, greedy
 from v2drop_cli.measure.clock import FakeClock
 from v2drop_cli.media import load_image
 from v2drop_cli.records import Answer, ArmResult, Memory, Stats, Timing
-from v2drop_cli.run import answer
+from v2drop_cli.run import answer, passes
 from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.run.compare import compare, first_divergence, token_agreement
 from v2drop_cli.run.stages import new_cache, time_stages
@@ -58,14 +58,16 @@ def test_greedy_is_what_generate_says(inputs):
 
 
 def test_stages_are_exact_under_a_fake_clock(loaded):
-    inputs = answer.prepare(loaded, [load_image(CAT)], "what?")
-    clock = FakeClock([0.0, 2.0, 5.0, 9.0])  # start, decoder, first token, end
+    inputs = passes.Subject(loaded, [load_image(CAT)], "what?").prepare()
+    # start, tower begins and ends, projector begins and ends, decoder, first token, end
+    clock = FakeClock([0.0, 0.25, 0.75, 1.0, 1.125, 2.0, 5.0, 9.0])
     times = time_stages(loaded, inputs, clock, 5)
     assert (times.vision_s, times.prefill_s) == (2.0, 3.0)
+    assert (times.tower_s, times.projector_s, times.drop_s) == (0.5, 0.125, 0.0)
     assert times.decode_s_per_token == 1.0
     assert times.generate_s == 9.0
     assert times.time_to_first_token_s == pytest.approx(5.0 + times.preprocess_s)
-    one = time_stages(loaded, inputs, FakeClock([0.0, 1.0, 2.0, 2.0]), 1)
+    one = time_stages(loaded, inputs, FakeClock([0.0, *[0.5] * 4, 1.0, 2.0, 2.0]), 1)
     assert one.decode_s_per_token is None
 
 
@@ -73,20 +75,24 @@ def test_a_run_reports_rounds_and_is_exact_under_a_fake_clock(loaded, monkeypatc
     ticks = iter(range(10**6))
     monkeypatch.setattr(answer, "clock_for", lambda device: FakeClock(float(t) for t in ticks))
     rounds, stages = [], []
-    watch = answer.Watch(lambda what, done, total: stages.append(what), rounds.append)
+    watch = passes.Watch(lambda what, done, total: stages.append(what), rounds.append)
     report = answer.run(loaded, [load_image(CAT)], options(), watch)
     assert [len(r.arms[0].timing.prefill_s.samples) for r in rounds] == [1, 2, 3]
     assert rounds[-1] == report
     assert set(stages) == {"answers", "memory", "timing"}
     for arm in report.arms:
-        assert arm.timing.prefill_s.samples == (1.0, 1.0, 1.0)
-        assert arm.timing.generate_s.median == 3.0
-    assert report.comparisons[0].prefill_speedup.median == 1.0
+        # Three drops and the putting back: eight marks between decoder and first token.
+        marks = 0 if arm.method is None else 8
+        assert arm.timing.prefill_s.samples == (1.0 + marks,) * 3
+        assert arm.timing.generate_s.median == 7.0 + marks
+        assert (arm.timing.drop_s is None) == (arm.method is None)
+    assert report.arms[1].timing.drop_s.samples == (4.0,) * 3
+    assert report.comparisons[0].prefill_speedup.median == 1 / 9
 
 
 def test_answers_are_the_models_own_generate(loaded):
     report = answer.run(loaded, [load_image(CAT)], options(repeats=1, warmup=0))
-    inputs = answer.prepare(loaded, [load_image(CAT)], "what?")
+    inputs = passes.Subject(loaded, [load_image(CAT)], "what?").prepare()
     length = inputs.tensors["input_ids"].shape[1]
     plain = loaded.model.generate(**inputs.tensors, do_sample=False, max_new_tokens=4)
     assert report.arms[0].answer.token_ids == tuple(plain[0, length:].tolist())
@@ -96,12 +102,12 @@ def test_answers_are_the_models_own_generate(loaded):
 
 
 def test_kv_bytes_are_what_the_live_cache_holds(loaded):
-    inputs = answer.prepare(loaded, [load_image(CAT)], "what?")
+    inputs = passes.Subject(loaded, [load_image(CAT)], "what?").prepare()
     cache = new_cache(loaded)
     list(greedy(loaded.model, drop_idle_mask(inputs.tensors), cache, 2))
     held = sum(k.nbytes + v.nbytes for k, v, _ in cache)
-    assert answer.cache_bytes(cache) == held
-    assert answer.cache_bytes(new_cache(loaded)) == 0
+    assert passes.cache_bytes(cache) == held
+    assert passes.cache_bytes(new_cache(loaded)) == 0
 
 
 def test_weights_count_tied_tensors_once(loaded):
@@ -109,7 +115,7 @@ def test_weights_count_tied_tensors_once(loaded):
     once = sum(p.nbytes for p in model.parameters()) + sum(b.nbytes for b in model.buffers())
     model.lm_head.weight, untied = model.get_input_embeddings().weight, model.lm_head.weight
     try:
-        assert answer.weights_bytes(model) <= once
+        assert passes.weights_bytes(model) <= once
     finally:
         model.lm_head.weight = untied
 

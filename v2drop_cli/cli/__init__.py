@@ -11,6 +11,7 @@ import typer
 
 from v2drop_cli.cli.doctor import doctor
 from v2drop_cli.cli.models import models
+from v2drop_cli.cli.profile import profile
 from v2drop_cli.cli.run import run
 from v2drop_cli.version import __version__
 
@@ -47,5 +48,6 @@ def callback(
 
 
 app.command()(run)
+app.command()(profile)
 app.command()(models)
 app.command()(doctor)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli.guard import guarded
-from v2drop_cli.errors import MediaArgumentError
+from v2drop_cli.cli.shared import (
+    DEFAULT_FRAMES,
+    DEFAULT_PROMPTS,
+    load_quietly,
+    media_kind,
+    open_media,
+    show,
+)
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
-    from v2drop_cli.models.base import LoadedModel
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
     from v2drop_cli.report.json_file import ResultFile
     from v2drop_cli.run.answer import RunOptions
-
-DEFAULT_PROMPTS = {"image": "Describe the image.", "video": "Describe the video."}
 
 
 @guarded
 def run(
     image: o.Image = None,
     video: o.Video = None,
-    frames: o.Frames = 8,
+    frames: o.Frames = DEFAULT_FRAMES,
     prompt: o.Prompt = None,
     schedule: o.Schedules = None,
     layers: o.Layers = None,
@@ -84,9 +86,9 @@ def run(
     )
     arms.check()
     load.check(model)
-    kind = _media_kind(image, video)
+    kind = media_kind(image, video)
     result_file = None if output is None else ResultFile(output)
-    media = _open_media(image, video, frames)
+    media = open_media(image, video, frames)
 
     from v2drop_cli.run.answer import RunOptions
 
@@ -99,30 +101,7 @@ def run(
         warmup=warmup,
     )
     report = _measure(model, load, media, run_options, result_file)
-    _show(report, json)
-
-
-def _media_kind(image: list[Path] | None, video: Path | None) -> str:
-    """What was given; both or neither is an error. Paths are checked before any work."""
-    from v2drop_cli.media import check_media_path
-
-    if image and video:
-        raise MediaArgumentError("--image and --video together", hint="give one or the other")
-    if not image and not video:
-        raise MediaArgumentError(
-            "nothing to look at", hint="give --image FILE or --video FILE (see sample_media/)"
-        )
-    for path in image or ([video] if video else []):
-        check_media_path(path)
-    return "image" if image else "video"
-
-
-def _open_media(image: list[Path] | None, video: Path | None, frames: int) -> list[Media]:
-    from v2drop_cli.media import load_image, load_video
-
-    if video is not None:
-        return [load_video(video, frames)]
-    return [load_image(path) for path in image or ()]
+    show(report, json)
 
 
 def _measure(
@@ -133,40 +112,14 @@ def _measure(
     result_file: ResultFile | None,
 ) -> Report:
     from v2drop_cli.cli.progress import telling
-    from v2drop_cli.run.answer import Watch, run
+    from v2drop_cli.run.answer import run
+    from v2drop_cli.run.passes import Watch
 
     with telling() as tell:
         tell(f"loading {model}")
         loaded = load_quietly(model, load_options)
         watch = Watch(
             on_stage=tell,
-            on_round=lambda report: result_file.write(report.dumps()) if result_file else None,
+            on_round=(lambda report: result_file.write(report.dumps())) if result_file else None,
         )
         return run(loaded, media, run_options, watch)
-
-
-def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
-    """Load without the libraries' own talk; our errors say what matters."""
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging
-
-    from v2drop_cli.models.loading import load
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    hub_logging.set_verbosity_error()
-    return load(model, load_options)
-
-
-def _show(report: Report, as_json: bool) -> None:
-    if as_json:
-        from v2drop_cli.report.text import encodable_json
-
-        sys.stdout.write(encodable_json(report.dumps(), sys.stdout.encoding) + "\n")
-        return
-    from rich.console import Console
-
-    from v2drop_cli.report.terminal import render
-    from v2drop_cli.report.view import build_view
-
-    render(build_view(report), Console())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from inspect import signature
@@ -30,6 +30,7 @@ def dropping(
     *,
     method: str | Method = "v2drop",
     seed: int = 0,
+    mark: Callable[[str], None] | None = None,
 ) -> Iterator[DropTrace]:
     """Drop vision tokens inside ``model`` for the duration (V2Drop, arXiv 2509.01552, §3).
 
@@ -50,6 +51,8 @@ def dropping(
             a :class:`Schedule`.
         method: a name (``v2drop``, ``random``, ``uniform`` …) or a :class:`Method`.
         seed: for methods that draw at random.
+        mark: called with ``"drop begins"`` and ``"drop ends"`` around the work that dropping
+            adds to a prefill, for a clock; must not wait for the device.
 
     Yields:
         The trace: ``trace.events[0].kept`` are the prompt positions of the vision tokens kept
@@ -84,7 +87,7 @@ def dropping(
     chosen = get_method(method) if isinstance(method, str) else method
     if not isinstance(chosen, Method):
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
-    state = DropState(parsed, chosen, config.get_text_config(), seed)
+    state = DropState(parsed, chosen, config.get_text_config(), seed, mark)
     hooks = [
         Before(layer, partial(_layer_call, state, i))
         for i, layer in enumerate(layers)

@@ -13,6 +13,7 @@ One forward of the model, worked through: a prompt of 10 columns, vision tokens 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakSet
@@ -35,6 +36,9 @@ from v2drop_cli.instrument.verdict import ask
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method
 from v2drop_cli.schedule import Drop, Schedule
 from v2drop_cli.tensors import Columns, gather_rope, gather_rows, pack, scatter_rows, true_columns
+
+# What a clock is told around the work that dropping adds: scoring, gathering, putting back.
+DROP_BEGINS, DROP_ENDS = "drop begins", "drop ends"
 
 
 @dataclass(slots=True)
@@ -77,7 +81,15 @@ class Forward:
 class DropState:
     """State of one context. Layer hooks call :meth:`enter_layer`; nothing is kept on modules."""
 
-    def __init__(self, schedule: Schedule, method: Method, config: Any, seed: int) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        method: Method,
+        config: Any,
+        seed: int,
+        mark: Callable[[str], None] | None = None,
+    ) -> None:
+        self.mark = mark or (lambda name: None)
         self.drops: dict[int, Drop] = {drop.layer: drop for drop in schedule.drops}
         self.method = method
         self.config = config
@@ -126,7 +138,10 @@ class DropState:
         forward, self.forward = self.forward, None
         if forward is None or forward.columns is None:
             return None
-        return scatter_rows(hidden, forward.columns.to(hidden.device), forward.width)
+        self.mark(DROP_BEGINS)
+        full = scatter_rows(hidden, forward.columns.to(hidden.device), forward.width)
+        self.mark(DROP_ENDS)
+        return full
 
     # One layer -------------------------------------------------------------------------------
 
@@ -136,9 +151,19 @@ class DropState:
         if forward is None:
             return None
         forward.move(hidden.device)
+        if layer not in self.drops or not any(len(row) for row in forward.alive):
+            return self._arguments(forward, layer, hidden, kwargs)
+        self.mark(DROP_BEGINS)
+        hidden = self._drop(forward, self.drops[layer], hidden, kwargs.get("past_key_values"))
+        changed = self._arguments(forward, layer, hidden, kwargs)
+        self.mark(DROP_ENDS)
+        return changed
+
+    def _arguments(
+        self, forward: Forward, layer: int, hidden: Tensor, kwargs: dict[str, Any]
+    ) -> Any:
+        """As :meth:`enter_layer`, once this layer has dropped what it drops."""
         cache = kwargs.get("past_key_values")
-        if layer in self.drops and any(len(row) for row in forward.alive):
-            hidden = self._drop(forward, self.drops[layer], hidden, cache)
         if PREVIOUS_HIDDEN in self.method.needs:
             forward.previous = hidden if layer + 1 in self.drops else None
         known = self.book.shortened(cache, layer, _columns_before(cache, layer, forward.width))

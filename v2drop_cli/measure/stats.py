@@ -10,7 +10,7 @@ import inspect
 import math
 import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
 from v2drop_cli.records import Ratio, Stats
@@ -52,6 +52,27 @@ def summarize(samples: Sequence[float | None] | None) -> Stats | None:
     if not all(math.isfinite(sample) for sample in known):
         raise ValueError(f"samples must be finite, got {known}")
     return Stats(statistics.median(known), tuple(known), median_interval(known))
+
+
+def medians_only(samples: Iterable[float | None]) -> Stats | None:
+    """As :func:`summarize`, without the interval, which takes a hundred times as long."""
+    known = _all_known(list(samples))
+    return Stats(statistics.median(known), tuple(known)) if known else None
+
+
+def paired_difference(
+    arm: Sequence[float], reference: Sequence[float]
+) -> tuple[float, tuple[float, float] | None]:
+    """Median of ``arm - reference`` per block, and its 95 % bootstrap interval.
+
+    Raises:
+        ValueError: different lengths, so they are not of the same blocks, or no samples.
+
+    """
+    differences = [ours - theirs for ours, theirs in zip(arm, reference, strict=True)]
+    if not differences:
+        raise ValueError("no samples to compare")
+    return statistics.median(differences), median_interval(differences)
 
 
 def paired_ratio(

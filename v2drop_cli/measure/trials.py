@@ -11,6 +11,7 @@ import gc
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -33,12 +34,16 @@ def schedule_blocks(n_arms: int, repeats: int, seed: int) -> list[list[int]]:
     """
     if n_arms < 1 or repeats < 0:
         raise ValueError(f"cannot schedule {n_arms} arms in {repeats} blocks")
+    return list(islice(_orders(n_arms, seed), repeats))
+
+
+def _orders(n_arms: int, seed: int) -> Iterator[list[int]]:
+    """Orders of the blocks, without end: a random one, its mirror image, a random one …"""
     draw = random.Random(seed)
-    blocks: list[list[int]] = []
-    for block in range(repeats):
-        order = blocks[-1][::-1] if block % 2 else draw.sample(range(n_arms), n_arms)
-        blocks.append(order)
-    return blocks
+    while True:
+        order = draw.sample(range(n_arms), n_arms)
+        yield order
+        yield order[::-1]
 
 
 def run_trials(
@@ -74,12 +79,15 @@ def run_trials(
 def run_blocks(
     arms: Sequence[Callable[[], T]],
     *,
-    repeats: int,
+    repeats: int | None,
     warmup: int,
     seed: int,
     on_progress: Progress | None = None,
 ) -> Iterator[list[T]]:
     """As :func:`run_trials`, one block at a time, so that a caller can save or stop between.
+
+    Without ``repeats`` there is no last block: the caller stops taking, and the total told to
+    ``on_progress`` is 0.
 
     Yields:
         The results of one block, in the order of ``arms``.
@@ -90,11 +98,13 @@ def run_blocks(
     """
     if warmup < 0:
         raise ValueError(f"cannot warm up {warmup} times")
-    timed = schedule_blocks(len(arms), repeats, seed)
+    if len(arms) < 1 or (repeats or 0) < 0:
+        raise ValueError(f"cannot schedule {len(arms)} arms in {repeats} blocks")
+    timed = islice(_orders(len(arms), seed), repeats)
     rehearsal = [list(range(len(arms)))] * warmup
-    total = (len(timed) + len(rehearsal)) * len(arms)
+    total = 0 if repeats is None else (repeats + warmup) * len(arms)
     done = 0
-    for number, order in enumerate(rehearsal + timed):
+    for number, order in enumerate(chain(rehearsal, timed)):
         results: dict[int, T] = {}
         for arm in order:
             with _no_collection_inside():

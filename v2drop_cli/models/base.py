@@ -78,6 +78,16 @@ class Inputs:
         index = tuple(row.to(device) for row in self.vision.index)
         return Inputs(moved, VisionTokens(index, self.vision.grids))
 
+    @staticmethod
+    def batch(prompts: Sequence[Inputs]) -> Inputs:
+        """Equally long prompts as the rows of one batch."""
+        tensors = {
+            name: torch.cat([p.tensors[name] for p in prompts]) for name in prompts[0].tensors
+        }
+        index = tuple(row for p in prompts for row in p.vision.index)
+        grids = tuple(row for p in prompts for row in p.vision.grids)
+        return Inputs(tensors, VisionTokens(index, grids))
+
 
 def true_positions(mask: Tensor) -> tuple[Tensor, ...]:
     """Per row of ``mask [B, L]``, the ascending positions of what is true."""
@@ -153,6 +163,9 @@ class Family:
         decoder: model → the text decoder, with its blocks in ``.layers``.
         first_droppable_layer: config → first layer whose input may be shortened, 1 or more.
         refusal: config → why this configuration cannot be served, or ``None``.
+        vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
+            apart; for timing only.
+        projector: model → the module between tower and decoder, or ``None`` likewise.
         presets: named schedules, scaled by depth for models of other depths.
         preset_layers: decoder layers that the presets are written for.
         preset_source: where the presets come from.
@@ -168,6 +181,8 @@ class Family:
     decoder: Callable[[Module], Module] = language_model
     first_droppable_layer: Callable[[Any], int] = lambda config: 1
     refusal: Callable[[Any], str | None] = refuse_sliding_windows
+    vision_tower: Callable[[Module], Module | None] = lambda model: None
+    projector: Callable[[Module], Module | None] = lambda model: None
     presets: Mapping[str, str] = field(default_factory=lambda: dict(PRESETS))
     preset_layers: int = REFERENCE_DEPTH
     preset_source: str = "arXiv 2509.01552 for LLaVA-1.5-7B, scaled by depth"

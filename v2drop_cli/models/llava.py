@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, refuse_sliding_windows
+from v2drop_cli.models.base import (
+    IMAGE,
+    Family,
+    Grid,
+    Grids,
+    Module,
+    inner_model,
+    refuse_sliding_windows,
+)
 from v2drop_cli.models.chat import check_prompt
 
 if TYPE_CHECKING:
@@ -34,6 +42,14 @@ CHAT_TEMPLATE = (
 
 
 _SQUARE_TOWERS = ("clip_vision_model", "siglip_vision_model")
+
+
+def _vision_tower(model: Module) -> Module | None:
+    return getattr(inner_model(model), "vision_tower", None)
+
+
+def _projector(model: Module) -> Module | None:
+    return getattr(inner_model(model), "multi_modal_projector", None)
 
 
 def _tokens_per_side(config: Any) -> int:
@@ -110,5 +126,7 @@ LLAVA = Family(
     grids=_grids,
     process=_process,
     refusal=_refusal,
+    vision_tower=_vision_tower,
+    projector=_projector,
     preset_source="arXiv 2509.01552 for LLaVA-1.5-7B; other depths scaled",
 )

@@ -11,19 +11,28 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from v2drop_cli.records import DENSE, ArmResult, Comparison, Report, Stats, Timing
-from v2drop_cli.report import wording
+from v2drop_cli.report import profile_wording, wording
 from v2drop_cli.report.text import clean
 from v2drop_cli.report.wording import Tone
 
 _STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
+    ("media decode", lambda timing: timing.media_s),
     ("preprocess", lambda timing: timing.preprocess_s),
+    ("- processor", lambda timing: timing.processor_s),
+    ("- transfer", lambda timing: timing.transfer_s),
     ("vision", lambda timing: timing.vision_s),
+    ("- tower", lambda timing: timing.tower_s),
+    ("- projector", lambda timing: timing.projector_s),
     ("prefill", lambda timing: timing.prefill_s),
+    ("- scoring, gathering", lambda timing: timing.drop_s),
     ("to first token", lambda timing: timing.time_to_first_token_s),
     ("decode per token", lambda timing: timing.decode_s_per_token),
     ("generate", lambda timing: timing.generate_s),
     ("total", lambda timing: timing.wall_s),
+    ("end to end", lambda timing: timing.end_to_end_s),
 )
+_OF_THE_ROW_ABOVE = "- "
+_PROFILE_ONLY = {"media decode", "end to end"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,7 @@ def build_view(report: Report) -> View:
         Section("Vision tokens", tuple(_token_rows(report))),
         Section("Time (median)", tuple(_time_rows(report))),
         Section("Memory", tuple(_memory_rows(report))),
+        Section("Against the limit", tuple(_limit_rows(report))),
         Section(f"Speed-up over {clean(_reference(report))}", tuple(_speedup_rows(report))),
     )
     return View(
@@ -127,6 +137,8 @@ def _facts(report: Report) -> Iterator[Fact]:
         yield Fact("" if number else "media", wording.media(media))
     yield Fact("model", wording.model(report))
     yield Fact("prompt", clean(request.prompt, lines=True) or wording.EMPTY)
+    if request.batch_size > 1:
+        yield Fact("batch", profile_wording.batch(request.batch_size))
 
 
 def _identity_rows(report: Report) -> Iterator[Row]:
@@ -171,8 +183,17 @@ def _token_rows(report: Report) -> Iterator[Row]:
 
 def _time_rows(report: Report) -> Iterator[Row]:
     for label, stage in _STAGES:
-        found = (wording.time(stage(arm.timing)) for arm in report.arms)
-        yield Row(label, tuple(map(Cell, found)))
+        part = label.startswith(_OF_THE_ROW_ABOVE)
+        if (part or label in _PROFILE_ONLY) and report.protocol is None:
+            continue
+        found = [stage(arm.timing) for arm in report.arms]
+        if not part or any(stats is not None for stats in found):
+            yield Row(label, tuple(_stage(stats, part) for stats in found))
+
+
+def _stage(stats: Stats | None, part: bool) -> Cell:
+    """A part that an arm does not have is no missing measurement: dense scores nothing."""
+    return NOTHING if stats is None and part else Cell(wording.time(stats))
 
 
 def _memory_rows(report: Report) -> Iterator[Row]:
@@ -185,6 +206,22 @@ def _memory_rows(report: Report) -> Iterator[Row]:
     yield Row("KV cache", tuple(map(Cell, caches)))
     if any(arm.energy_j is not None for arm in arms):
         yield Row("energy", tuple(Cell(wording.energy(arm.energy_j)) for arm in arms))
+
+
+def _limit_rows(report: Report) -> Iterator[Row]:
+    arms = report.arms
+    limits = [arm.limit for arm in arms]
+    if not any(limits):
+        return
+    found = [_comparison(report, arm) for arm in arms]
+    yield Row("prefill work", tuple(Cell(profile_wording.work(item)) for item in limits))
+    ideal = (profile_wording.ideal(item) for item in found)
+    yield Row("ideal speed-up", tuple(map(_figure, ideal)))
+    realised = (profile_wording.realised(item) for item in found)
+    yield Row("realised", tuple(map(_figure, realised)))
+    if any(item and item.decode_floor_s_per_token for item in limits):
+        floors = (profile_wording.floor(item) for item in limits)
+        yield Row("decode floor", tuple(map(Cell, floors)))
 
 
 def _speedup_rows(report: Report) -> Iterator[Row]:
@@ -205,11 +242,15 @@ def _speedup_rows(report: Report) -> Iterator[Row]:
 
 def _footer(report: Report) -> Iterator[Fact]:
     yield Fact("measured", wording.measured(report))
+    if report.protocol is not None:
+        yield Fact("stopped", profile_wording.stopped(report.protocol))
     if report.request.device.startswith("cpu"):
         yield Fact("device", wording.CPU_LABEL)
     yield Fact("reading", wording.READING if len(report.arms) > 1 else wording.READING_ALONE)
     if report.null_comparison is not None:
         yield Fact("noise floor", wording.noise_floor(report.null_comparison))
+    for overhead in report.protocol.scoring_overheads if report.protocol else ():
+        yield Fact("scoring", profile_wording.scoring(overhead))
     for caveat in report.warnings:
         if caveat.message not in (wording.DUMMY_LABEL, wording.CPU_LABEL):
             yield Fact("warning", clean(caveat.message), "warn")

@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Literal
 
-from v2drop_cli.records import ArmResult, Comparison, MediaRecord, Ratio, Report, Stats
+from v2drop_cli.records import (
+    ArmResult,
+    Comparison,
+    MediaRecord,
+    Ratio,
+    Report,
+    Stats,
+)
 from v2drop_cli.report.text import GLUE, TIMES, clean, glued
 from v2drop_cli.units import (
     NOT_AVAILABLE,

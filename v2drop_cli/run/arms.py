@@ -5,7 +5,7 @@ No torch until an arm is applied: what was typed is checked before seconds of im
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -122,14 +122,16 @@ class Arm:
     schedule: Schedule | None = None
     seed: int = 0
 
-    def applied(self, loaded: LoadedModel) -> AbstractContextManager[DropTrace]:
-        """The context in which ``loaded`` runs this way."""
+    def applied(
+        self, loaded: LoadedModel, mark: Callable[[str], None] | None = None
+    ) -> AbstractContextManager[DropTrace]:
+        """The context in which ``loaded`` runs this way; ``mark`` as in ``dropping``."""
         from v2drop_cli.instrument.dropping import dropping
         from v2drop_cli.instrument.trace import DropTrace
 
         if self.method is None or self.schedule is None:
             return nullcontext(DropTrace())
-        return dropping(loaded.model, self.schedule, method=self.method, seed=self.seed)
+        return dropping(loaded.model, self.schedule, method=self.method, seed=self.seed, mark=mark)
 
 
 @dataclass(frozen=True, slots=True)

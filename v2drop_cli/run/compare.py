@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from v2drop_cli.measure.stats import paired_ratio
-from v2drop_cli.records import ArmResult, Comparison, Ratio, Stats
+from v2drop_cli.measure.stats import paired_difference, paired_ratio
+from v2drop_cli.records import ArmResult, Comparison, Overhead, Ratio, Stats
 
 
 def compare(reference: ArmResult, arm: ArmResult) -> Comparison:
     """Every ratio is reference over arm: above 1 the arm is faster or smaller."""
     ours, theirs = arm.timing, reference.timing
+    prefill = _speedup(theirs.prefill_s, ours.prefill_s)
+    ideal = _quotient(_prefill_flops(reference), _prefill_flops(arm))
     tokens, expected = arm.answer.token_ids, reference.answer.token_ids
     return Comparison(
         arm=arm.label,
         reference=reference.label,
-        prefill_speedup=_speedup(theirs.prefill_s, ours.prefill_s),
+        prefill_speedup=prefill,
         decode_speedup=_speedup(theirs.decode_s_per_token, ours.decode_s_per_token),
         generate_speedup=_speedup(theirs.generate_s, ours.generate_s),
         peak_memory_ratio=_quotient(reference.memory.peak_bytes, arm.memory.peak_bytes),
@@ -23,7 +25,31 @@ def compare(reference: ArmResult, arm: ArmResult) -> Comparison:
         answers_identical=tokens == expected,
         token_agreement=token_agreement(expected, tokens),
         first_divergence=first_divergence(expected, tokens),
+        ideal_prefill_speedup=ideal,
+        realised_over_ideal=prefill.median / ideal if prefill and ideal else None,
     )
+
+
+def scoring_overheads(
+    dense: ArmResult, arms: Sequence[ArmResult], random: str
+) -> tuple[Overhead, ...]:
+    """Prefill of each arm less that of method ``random`` at the same schedule, where there is one.
+
+    Random selection gathers and shortens just as much, so what is left is the scoring.
+    """
+    found = []
+    by_schedule = {arm.schedule: arm for arm in arms if arm.method == random}
+    for arm in arms:
+        bar = by_schedule.get(arm.schedule)
+        ours, full = arm.timing.prefill_s, dense.timing.prefill_s
+        if bar is None or arm.method == random or ours is None or full is None:
+            continue
+        theirs = bar.timing.prefill_s
+        if theirs is not None and full.median:
+            median, interval = paired_difference(ours.samples, theirs.samples)
+            share = median / full.median
+            found.append(Overhead(arm.label, bar.label, median, interval, share))
+    return tuple(found)
 
 
 def token_agreement(expected: Sequence[int], tokens: Sequence[int]) -> float:
@@ -48,6 +74,10 @@ def first_divergence(expected: Sequence[int], tokens: Sequence[int]) -> int | No
             return i
     shorter = min(len(expected), len(tokens))
     return None if len(expected) == len(tokens) else shorter
+
+
+def _prefill_flops(arm: ArmResult) -> int | None:
+    return None if arm.limit is None else arm.limit.prefill_flops
 
 
 def _speedup(reference: Stats | None, arm: Stats | None) -> Ratio | None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from v2drop_cli.generate import drop_idle_mask, greedy
-from v2drop_cli.instrument.hooks import Before, hooked
-from v2drop_cli.measure.clock import Clock
+from v2drop_cli.instrument.hooks import After, Before, hooked
+from v2drop_cli.instrument.state import DROP_BEGINS, DROP_ENDS
+from v2drop_cli.measure.clock import Clock, Marks
 from v2drop_cli.models.base import Inputs, LoadedModel
+
+_TOWER = ("tower begins", "tower ends")
+_PROJECTOR = ("projector begins", "projector ends")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,13 @@ class StageTimes:
         decode_s_per_token: mean over the later tokens; ``None`` when there are none.
         generate_s: start of the forward to the last token.
         wall_s: as ``generate_s``, on the host, until the device had nothing left to do.
+        media_s: decoding the media files, wall clock; ``None`` where nothing was decoded.
+        processor_s: of ``preprocess_s``, before the transfer.
+        transfer_s: of ``preprocess_s``, to the device.
+        tower_s: of ``vision_s``, the vision tower; ``None`` where the family does not tell it
+            apart, or it did not run.
+        projector_s: of ``vision_s``, the projector, likewise.
+        drop_s: of ``prefill_s``, what dropping adds; 0 where nothing was dropped.
     """
 
     preprocess_s: float
@@ -33,6 +45,19 @@ class StageTimes:
     decode_s_per_token: float | None
     generate_s: float
     wall_s: float
+    media_s: float | None = None
+    processor_s: float | None = None
+    transfer_s: float | None = None
+    tower_s: float | None = None
+    projector_s: float | None = None
+    drop_s: float | None = None
+
+    @property
+    def end_to_end_s(self) -> float | None:
+        """From the files to the last token, on the host's clock."""
+        if self.media_s is None:
+            return None
+        return self.media_s + self.preprocess_s + self.wall_s
 
     @property
     def time_to_first_token_s(self) -> float:
@@ -50,8 +75,9 @@ def new_cache(loaded: LoadedModel) -> Any:
 def time_stages(loaded: LoadedModel, inputs: Inputs, clock: Clock, n_tokens: int) -> StageTimes:
     """Generate ``n_tokens`` tokens for ``inputs`` (host tensors) and time the stages.
 
-    Fixed work: greedy, no early stop. One hook marks the clock where the language model
-    begins; nothing inside the timed region waits for the device.
+    Fixed work: greedy, no early stop. Hooks mark the clock around the vision tower and the
+    projector and where the language model begins; nothing inside the timed region waits for
+    the device.
     """
     began = time.perf_counter()
     tensors = drop_idle_mask(inputs.to(loaded.device, loaded.dtype).tensors)
@@ -63,7 +89,8 @@ def time_stages(loaded: LoadedModel, inputs: Inputs, clock: Clock, n_tokens: int
             clock.mark("decoder")
             seen.append(None)
 
-    with hooked(Before(loaded.family.decoder(loaded.model), at_decoder)):
+    decoder = Before(loaded.family.decoder(loaded.model), at_decoder)
+    with hooked(decoder, *_around(loaded, clock)):
         clock.start()  # waits for the transfer
         transfer_s = time.perf_counter() - began
         clock.mark("start")
@@ -81,4 +108,30 @@ def time_stages(loaded: LoadedModel, inputs: Inputs, clock: Clock, n_tokens: int
         decode_s_per_token=decode_s / (n_tokens - 1) if n_tokens > 1 else None,
         generate_s=between("start", "end"),
         wall_s=marks.wall_s,
+        transfer_s=transfer_s,
+        tower_s=_spans(marks, *_TOWER),
+        projector_s=_spans(marks, *_PROJECTOR),
+        drop_s=_spans(marks, DROP_BEGINS, DROP_ENDS) or 0.0,
     )
+
+
+def _around(loaded: LoadedModel, clock: Clock) -> Iterator[Before | After]:
+    """Hooks that mark begin and end of the parts before the decoder, where they are known."""
+    family, model = loaded.family, loaded.model
+    for module, (begins, ends) in (
+        (family.vision_tower(model), _TOWER),
+        (family.projector(model), _PROJECTOR),
+    ):
+        if module is not None:
+            yield Before(module, partial(_mark, clock, begins))
+            yield After(module, partial(_mark, clock, ends))
+
+
+def _mark(clock: Clock, name: str, *_: Any) -> None:
+    """A hook that changes nothing."""
+    clock.mark(name)
+
+
+def _spans(marks: Marks, begins: str, ends: str) -> float | None:
+    """Seconds of all spans together: a tower may run once a picture."""
+    return marks.total(begins, ends) if begins in marks else None

@@ -1,0 +1,115 @@
+"""`v2drop profile` from the command line: the report, the files, the exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cli.conftest import SAMPLES
+from v2drop_cli.report.json_file import load_report
+
+CAT, CLIP = SAMPLES / "cat.jpg", SAMPLES / "clip.mp4"
+BRIEF = (
+    "--repeats", "3", "--warmup", "0", "--max-time", "0", "--new-tokens", "2",
+    "--max-new-tokens", "3",
+)  # fmt: skip
+
+
+@pytest.fixture
+def brief(v2drop, checkpoint):
+    def call(*args):
+        return v2drop("profile", "--model", checkpoint, *BRIEF, *args)
+
+    return call
+
+
+def test_what_the_done_when_asks_for(brief):
+    result = brief("--video", CLIP, "--frames", 4, "--ratios", "0.5,0.25")
+    assert result.code == 0, result.err
+    assert result.err == ""
+    for said in (
+        "dense", "v2drop", "random", "144 → 72 → 18", "noise floor", "scoring", "stopped",
+        "time over after 3 rounds", "KV cache", "prefill", "media decode", "end to end",
+    ):  # fmt: skip
+        assert said in result.out, said
+
+
+def test_all_files_tell_of_the_same_rounds(brief, tmp_path):
+    paths = [tmp_path / name for name in ("r.json", "r.md", "r.csv")]
+    flags = ("--output", "--export-md", "--export-csv")
+    pairs = [item for pair in zip(flags, paths, strict=True) for item in pair]
+    result = brief("--image", CAT, "--json", *pairs)
+    assert result.code == 0, result.err
+    document = load_report(paths[0])
+    assert document == json.loads(result.out)
+    assert document["protocol"]["stopped_by"] == "time"
+    rows = list(csv.DictReader(paths[2].read_text().splitlines()))
+    prefill = [row for row in rows if row["stage"] == "prefill_s"]
+    assert len(prefill) == 3 * 4
+    assert {row["arm"] for row in prefill} == {"dense", "v2drop", "random", "dense (null)"}
+    dense = [float(row["seconds"]) for row in prefill if row["arm"] == "dense"]
+    assert dense == document["arms"][0]["timing"]["prefill_s"]["samples"]
+    assert "| prefill |" in paths[1].read_text()
+
+
+def test_gates(brief, tmp_path):
+    path = tmp_path / "r.json"
+    held = brief("--image", CAT, "--fail-if", "dense:vision_tokens!=36")
+    assert held.code == 0, held.err
+    failed = brief(
+        "--image", CAT, "--output", path,
+        "--fail-if", "kv_cache_ratio<99", "--fail-if", "last_vision_tokens<1",
+    )  # fmt: skip
+    assert failed.code == 3
+    assert "2 gate(s) failed: kv_cache_ratio<99: v2drop has" in failed.err
+    assert "dense" in failed.out  # the report comes first
+    assert load_report(path)["protocol"]["rounds"] == 3
+
+
+def test_bad_input_is_refused_before_any_work(v2drop, tmp_path, monkeypatch):
+    import v2drop_cli.models.loading as loading
+
+    def never(*args, **kwargs):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(loading, "load", never)
+    v2drop("profile").refused(2, "nothing to look at")
+    on_cat = ("profile", "--image", CAT)
+    v2drop(*on_cat, "--fail-if", "prefil_speedup<1").refused(2, "did you mean prefill_speedup")
+    v2drop(*on_cat, "--fail-if", "fast").refused(2, "cannot read the gate")
+    v2drop(*on_cat, "--precision", "0").refused(2, "--precision '0' is no share")
+    v2drop(*on_cat, "--precision", "x%").refused(2, "is no share")
+    v2drop(*on_cat, "--export-md", tmp_path).refused(2, "directory")
+    v2drop(*on_cat, "--export-csv", tmp_path / "no" / "x").refused(2, "no directory")
+
+
+@pytest.mark.slow
+def test_ctrl_c_prints_and_saves_what_there_is(checkpoint, tmp_path):
+    path = tmp_path / "r.json"
+    command = [sys.executable, "-m", "v2drop_cli", "profile", "--image", CAT]
+    process = subprocess.Popen(
+        [*map(str, command), "--model", str(checkpoint), "--repeats", "100000", "--output", path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert err.strip() == "interrupted: the report is partial"
+    assert "INTERRUPTED" in out
+    document = load_report(path)
+    assert document["protocol"]["partial"]
+    assert document["protocol"]["stopped_by"] in ("interrupted", "running")
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]

@@ -1,0 +1,175 @@
+"""What `profile` does, with clocks that are told the time where numbers must be exact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints import save_checkpoint
+from tests.report import factory
+from v2drop_cli import load
+from v2drop_cli.media import load_image
+from v2drop_cli.run import passes
+from v2drop_cli.run import profile as module
+from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
+from v2drop_cli.run.compare import scoring_overheads
+from v2drop_cli.run.profile import ProfileOptions, StopRule, profile
+from v2drop_cli.run.stages import StageTimes
+
+CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
+PREFILL = {None: 4.0, "v2drop": 2.0, "random": 1.5}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return load(str(save_checkpoint(tmp_path_factory.mktemp("model"))), device="cpu")
+
+
+def options(**changes):
+    arms = ArmOptions(ScheduleOptions(schedules=("1:0.5",)))
+    base = ProfileOptions("what?", "small", arms, StopRule(3, 0.01, 0.0), True, 3, 2, 1)
+    return replace(base, **changes)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Trials that take exactly what `PREFILL` says, and a list of the arms as they come."""
+    order = []
+
+    def time(self, arm, clock, new_tokens):
+        order.append((arm.method, new_tokens))
+        seconds = PREFILL[arm.method]
+        return StageTimes(0.5, 0.25, seconds, 0.125, seconds + 1, seconds + 1)
+
+    monkeypatch.setattr(passes.Passes, "time", time)
+    return order
+
+
+def test_a_profile_is_exact(loaded, told):
+    report = profile(loaded, [load_image(CAT)], options())
+    assert [arm.label for arm in report.arms] == ["dense", "v2drop", "random"]
+    assert [c.prefill_speedup.median for c in report.comparisons] == [2.0, 4.0 / 1.5]
+    assert report.comparisons[0].prefill_speedup.ci95 == (2.0, 2.0)
+    assert report.null_comparison.prefill_speedup.ci95 == (1.0, 1.0)
+    assert report.null_comparison.answers_identical
+    protocol = report.protocol
+    assert (protocol.rounds, protocol.stopped_by, protocol.partial) == (3, "precision", False)
+    assert protocol.reached_precision == 0.0
+    assert protocol.null_timing.prefill_s.samples == (4.0, 4.0, 4.0)
+    [overhead] = protocol.scoring_overheads
+    assert (overhead.arm, overhead.random_arm) == ("v2drop", "random")
+    assert (overhead.prefill_s, overhead.ci95) == (0.5, (0.5, 0.5))
+    assert overhead.share_of_dense_prefill == 0.125
+    timing = report.arms[1].timing
+    assert timing.end_to_end_s.samples == tuple(m + 0.5 + 3.0 for m in timing.media_s.samples)
+    # The files are read once a round, for all arms.
+    assert timing.media_s == report.arms[0].timing.media_s
+
+
+def test_every_round_holds_every_arm_and_the_null_and_mirrors_the_round_before(loaded, told):
+    profile(loaded, [load_image(CAT)], options(stop=StopRule(4, 0.01, 0.0)))
+    rounds = [[m for m, _ in told[start : start + 4]] for start in range(0, len(told), 4)]
+    assert len(rounds) == 1 + 4
+    for methods in rounds:
+        assert sorted(methods, key=str) == [None, None, "random", "v2drop"]
+    assert rounds[2] == rounds[1][::-1]
+    assert rounds[4] == rounds[3][::-1]
+    assert {tokens for _, tokens in told} == {2}
+
+
+def test_random_is_added_once_and_only_if_wanted(loaded, told):
+    report = profile(loaded, [load_image(CAT)], options(with_random=False))
+    assert [arm.label for arm in report.arms] == ["dense", "v2drop"]
+    assert report.protocol.scoring_overheads == ()
+    arms = replace(options().arms, methods=("random", "v2drop"))
+    report = profile(loaded, [load_image(CAT)], options(arms=arms))
+    assert [arm.label for arm in report.arms] == ["dense", "random", "v2drop"]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "reached", "elapsed", "reason"),
+    [
+        (2, 0.001, 99.0, None),  # the least comes first, whatever the time
+        (3, 0.01, 1.0, "precision"),
+        (3, 0.02, 1.0, None),
+        (3, None, 1.0, None),
+        (3, None, 10.0, "time"),
+        (3, 0.02, 10.0, "time"),
+    ],
+)
+def test_the_stop_rule(rounds, reached, elapsed, reason):
+    assert StopRule(3, 0.01, 10.0).reason(rounds, reached, elapsed) == reason
+
+
+def test_time_ends_what_precision_does_not(loaded):
+    report = profile(loaded, [load_image(CAT)], options(stop=StopRule(3, 1e-9, 0.0)))
+    assert (report.protocol.rounds, report.protocol.stopped_by) == (3, "time")
+    assert report.protocol.reached_precision > 1e-9
+
+
+def test_an_interruption_keeps_the_complete_rounds(loaded, monkeypatch, told):
+    timed = passes.Passes.time
+
+    def interrupted(self, arm, clock, new_tokens):
+        if len(told) == 4 + 2 * 4 + 1:  # a warm-up round, two rounds, one arm of the third
+            raise KeyboardInterrupt
+        return timed(self, arm, clock, new_tokens)
+
+    monkeypatch.setattr(passes.Passes, "time", interrupted)
+    seen = []
+    watch = passes.Watch(on_round=seen.append)
+    report = profile(loaded, [load_image(CAT)], options(stop=StopRule(9, 0.01, 0.0)), watch)
+    assert (report.protocol.rounds, report.protocol.stopped_by) == (2, "interrupted")
+    assert report.protocol.partial
+    assert len(report.arms[0].timing.prefill_s.samples) == 2
+    assert [r.protocol.rounds for r in seen] == [1, 2]
+    assert {r.protocol.stopped_by for r in seen} == {"running"}
+    assert all(r.protocol.partial for r in seen)
+
+
+def test_an_interruption_before_the_first_round_leaves_nothing(loaded, monkeypatch):
+    def interrupted(self, arm, clock, new_tokens):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(passes.Passes, "time", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        profile(loaded, [load_image(CAT)], options())
+
+
+def test_a_batch_is_the_prompt_repeated(loaded):
+    one = profile(loaded, [load_image(CAT)], options())
+    three = profile(loaded, [load_image(CAT)], options(batch_size=3))
+    assert three.request.batch_size == 3
+    assert [arm.answer for arm in three.arms] == [arm.answer for arm in one.arms]
+    for single, batch in zip(one.arms, three.arms, strict=True):
+        assert batch.vision_tokens == 3 * single.vision_tokens
+        assert batch.layer_average_vision_tokens == 3 * single.layer_average_vision_tokens
+        assert batch.memory.kv_cache_bytes == 3 * single.memory.kv_cache_bytes
+        for drop, whole in zip(single.drops, batch.drops, strict=True):
+            assert (whole.before, whole.after) == (3 * drop.before, 3 * drop.after)
+            assert len(whole.kept) == 3
+
+
+def test_progress_is_told_between_trials(loaded, told):
+    said = []
+    watch = passes.Watch(lambda what, done, total: said.append(what))
+    profile(loaded, [load_image(CAT)], options(stop=StopRule(3, 0.01, 30.0)), watch)
+    assert said[0] == "answers and memory"
+    assert any(what.startswith("timing: round 1, at least 3, ") for what in said)
+
+
+def test_overheads_pair_only_equal_schedules():
+    dense, ours = factory.dense(), factory.dropped()
+    other = factory.dropped("random 1:0.5", schedule="1:0.5")
+    assert scoring_overheads(dense, [ours, other], "random") == ()
+    [found] = scoring_overheads(dense, [ours, factory.dropped("random")], "random")
+    assert found.prefill_s == 0.0
+
+
+def test_the_null_is_not_an_arm_of_the_report(loaded, told):
+    report = profile(loaded, [load_image(CAT)], options())
+    assert (report.null_comparison.arm, report.null_comparison.reference) == ("dense", "dense")
+    assert len({arm.label for arm in report.arms}) == len(report.arms)
+    assert module.RANDOM == "random"

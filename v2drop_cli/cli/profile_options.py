@@ -1,0 +1,146 @@
+"""Options of ``v2drop profile`` alone, and the files it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from v2drop_cli.cli.options import DROPPING, MEASURING, OUTPUT
+from v2drop_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from v2drop_cli.records import Report
+    from v2drop_cli.report.json_file import ResultFile
+
+NoRandom = Annotated[
+    bool,
+    typer.Option(
+        "--no-random",
+        help="Leave out the random-selection arm (and the scoring overhead).",
+        rich_help_panel=DROPPING,
+    ),
+]
+NewTokens = Annotated[
+    int,
+    typer.Option(
+        "--new-tokens",
+        metavar="N",
+        min=1,
+        help="Tokens of each timed generation, always all of them.",
+        rich_help_panel=MEASURING,
+    ),
+]
+BatchSize = Annotated[
+    int,
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        min=1,
+        help="Rows of the same prompt.",
+        rich_help_panel=MEASURING,
+    ),
+]
+LeastRepeats = Annotated[
+    int,
+    typer.Option(
+        "--repeats",
+        metavar="N",
+        min=1,
+        help="Timed rounds to take at least.",
+        rich_help_panel=MEASURING,
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="SHARE",
+        help="Stop once every prefill ratio is known to +/- this share.",
+        rich_help_panel=MEASURING,
+    ),
+]
+MaxTime = Annotated[
+    float,
+    typer.Option(
+        "--max-time",
+        metavar="SECONDS",
+        min=0,
+        help="Or once this time is over and --repeats are done.",
+        rich_help_panel=MEASURING,
+    ),
+]
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-if",
+        metavar="GATE",
+        help='Leave with 3 if so, e.g. "prefill_speedup<1.2"; repeatable.',
+        rich_help_panel=OUTPUT,
+    ),
+]
+ExportMd = Annotated[
+    Path | None,
+    typer.Option(
+        "--export-md", metavar="FILE", help="Write a Markdown report.", rich_help_panel=OUTPUT
+    ),
+]
+ExportCsv = Annotated[
+    Path | None,
+    typer.Option(
+        "--export-csv", metavar="FILE", help="Write every raw sample.", rich_help_panel=OUTPUT
+    ),
+]
+
+
+def parse_precision(text: str) -> float:
+    """``1%`` or ``0.01`` → 0.01.
+
+    Raises:
+        UsageError: not between 0 and 1.
+    """
+    percent = text.endswith("%")
+    try:
+        value = float(text[:-1] if percent else text) / (100 if percent else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise UsageError(f"--precision {text!r} is no share", hint="for example 1% or 0.01")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFiles:
+    """Where a profile goes beside stdout; each is known to be writable."""
+
+    json: ResultFile | None
+    markdown: ResultFile | None
+    csv: ResultFile | None
+
+    @classmethod
+    def checked(cls, json: Path | None, markdown: Path | None, csv: Path | None) -> ResultFiles:
+        """Refuse paths that cannot be written, before anything is measured."""
+        from v2drop_cli.report.json_file import ResultFile
+
+        return cls(*(None if path is None else ResultFile(path) for path in (json, markdown, csv)))
+
+    @property
+    def on_round(self) -> Callable[[Report], None] | None:
+        """What to do with the report so far after each round, if anything."""
+        file = self.json
+        return None if file is None else lambda report: file.write(report.dumps())
+
+    def finish(self, report: Report) -> None:
+        """Write the final report in every form asked for."""
+        from v2drop_cli.report.export import to_csv, to_markdown
+        from v2drop_cli.report.view import build_view
+
+        if self.json is not None:
+            self.json.write(report.dumps())
+        if self.markdown is not None:
+            self.markdown.write(to_markdown(build_view(report)))
+        if self.csv is not None:
+            self.csv.write(to_csv(report))

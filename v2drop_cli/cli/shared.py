@@ -1,0 +1,71 @@
+"""What ``run`` and ``profile`` do alike: check and open media, load, show a report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from v2drop_cli.errors import MediaArgumentError
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
+    from v2drop_cli.models.base import LoadedModel
+    from v2drop_cli.models.loading_options import LoadOptions
+    from v2drop_cli.records import Report
+
+DEFAULT_PROMPTS = {"image": "Describe the image.", "video": "Describe the video."}
+DEFAULT_FRAMES = 8
+
+
+def media_kind(image: list[Path] | None, video: Path | None) -> str:
+    """What was given; both or neither is an error. Paths are checked before any work."""
+    from v2drop_cli.media import check_media_path
+
+    if image and video:
+        raise MediaArgumentError("--image and --video together", hint="give one or the other")
+    if not image and not video:
+        raise MediaArgumentError(
+            "nothing to look at", hint="give --image FILE or --video FILE (see sample_media/)"
+        )
+    for path in image or ([video] if video else []):
+        check_media_path(path)
+    return "image" if image else "video"
+
+
+def open_media(image: list[Path] | None, video: Path | None, frames: int) -> list[Media]:
+    """Decode what was given."""
+    from v2drop_cli.media import load_image, load_video
+
+    if video is not None:
+        return [load_video(video, frames)]
+    return [load_image(path) for path in image or ()]
+
+
+def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
+    """Load without the libraries' own talk; our errors say what matters."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
+    from v2drop_cli.models.loading import load
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    silence: Any = hub_logging.set_verbosity_error  # untyped in huggingface_hub
+    silence()
+    return load(model, load_options)
+
+
+def show(report: Report, as_json: bool) -> None:
+    """The report on stdout."""
+    if as_json:
+        from v2drop_cli.report.text import encodable_json
+
+        sys.stdout.write(encodable_json(report.dumps(), sys.stdout.encoding) + "\n")
+        return
+    from rich.console import Console
+
+    from v2drop_cli.report.terminal import render
+    from v2drop_cli.report.view import build_view
+
+    render(build_view(report), Console())

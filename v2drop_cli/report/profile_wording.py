@@ -1,0 +1,70 @@
+"""The words that only ``v2drop profile`` needs: why it stopped, what scoring costs."""
+
+from __future__ import annotations
+
+from v2drop_cli.records import Comparison, Limit, Overhead, Protocol
+from v2drop_cli.report.text import clean, glued
+from v2drop_cli.report.wording import percent, plural
+from v2drop_cli.units import NOT_AVAILABLE, format_flops, format_ratio, format_seconds
+
+
+def stopped(protocol: Protocol) -> str:
+    """Why measuring ended, and how precise the least precise prefill ratio is."""
+    reached = protocol.reached_precision
+    known = NOT_AVAILABLE if reached is None else glued(f"±{percent(reached)}")
+    after = f"after {plural(protocol.rounds, 'round')}, {glued(format_seconds(protocol.elapsed_s))}"
+    why = {
+        "precision": f"precise enough {after}",
+        "time": f"time over {after}",
+        "interrupted": f"INTERRUPTED {after}: partial",
+        "running": f"still running {after}: partial",
+    }.get(protocol.stopped_by, f"{clean(protocol.stopped_by)} {after}")
+    wanted = glued(f"±{percent(protocol.precision)}")
+    return f"{why}; prefill ratios known to {known} (wanted: {wanted})"
+
+
+def scoring(overhead: Overhead) -> str:
+    """Say what scoring costs over random selection, as a time and a share of dense prefill."""
+    bounds = overhead.ci95
+    if bounds is None:
+        return f"{clean(overhead.arm)} less {clean(overhead.random_arm)}: within noise"
+    low, high = (glued(format_seconds(bound)) for bound in bounds)
+    names = f"prefill of {clean(overhead.arm)} less {clean(overhead.random_arm)}"
+    if bounds[0] <= 0 <= bounds[1]:
+        return f"{names}: within noise [{low}, {high}]"
+    share = glued(f"{overhead.share_of_dense_prefill * 100:.2g} % of dense prefill")
+    return f"{names}: {glued(format_seconds(overhead.prefill_s))} [{low}, {high}], {share}"
+
+
+def batch(size: int) -> str:
+    """Say that counts, times and memory are of all rows together."""
+    return f"{plural(size, 'row')} of this prompt: all figures are of the whole batch"
+
+
+def work(limit: Limit | None) -> str:
+    """Arithmetic of one prefill."""
+    return glued(format_flops(limit.prefill_flops if limit else None))
+
+
+def ideal(comparison: Comparison | None) -> str:
+    """The prefill speed-up that the arithmetic saved would give; empty for the reference."""
+    if comparison is None or comparison.ideal_prefill_speedup is None:
+        return ""
+    return format_ratio(comparison.ideal_prefill_speedup)
+
+
+def realised(comparison: Comparison | None) -> str:
+    """How much of the ideal was measured; empty for the reference."""
+    if comparison is None or comparison.realised_over_ideal is None:
+        return ""
+    return f"{glued(percent_of(comparison.realised_over_ideal))} of ideal"
+
+
+def percent_of(share: float) -> str:
+    """A share that may be above 1: ``94 %``."""
+    return f"{share * 100:.0f} %"
+
+
+def floor(limit: Limit | None) -> str:
+    """The least time per token that the memory's bandwidth allows."""
+    return glued(format_seconds(limit.decode_floor_s_per_token if limit else None))

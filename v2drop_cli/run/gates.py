@@ -1,0 +1,147 @@
+"""``--fail-if``: conditions on a report's ratios and counts under which a build must fail.
+
+    prefill_speedup<1.2             any of the arms asked for
+    random:token_agreement<0.5      the arm labelled random
+    dense:vision_tokens!=144
+
+A ratio is a measurement, so its gate fails only when the whole 95 % interval meets the
+condition: a build must not fail for noise. A gate on what was not measured fails.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from v2drop_cli.errors import UsageError, unknown_name
+from v2drop_cli.records import ArmResult, Comparison, Ratio, Report
+
+HINT = "write METRIC<NUMBER, for example prefill_speedup<1.2 or random:token_agreement<0.5"
+
+Value = Ratio | float | None
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_COUNTS: dict[str, Callable[[ArmResult], Value]] = {
+    "vision_tokens": lambda arm: arm.vision_tokens,
+    "layer_average_vision_tokens": lambda arm: arm.layer_average_vision_tokens,
+    "last_vision_tokens": lambda arm: arm.drops[-1].after if arm.drops else arm.vision_tokens,
+    "prefill_flops": lambda arm: arm.limit.prefill_flops if arm.limit else None,
+    "kv_cache_bytes": lambda arm: arm.memory.kv_cache_bytes,
+    "peak_bytes": lambda arm: arm.memory.peak_bytes,
+}
+_COMPARED: dict[str, Callable[[Comparison], Value]] = {
+    "prefill_speedup": lambda found: found.prefill_speedup,
+    "decode_speedup": lambda found: found.decode_speedup,
+    "generate_speedup": lambda found: found.generate_speedup,
+    "peak_memory_ratio": lambda found: found.peak_memory_ratio,
+    "kv_cache_ratio": lambda found: found.kv_cache_ratio,
+    "ideal_prefill_speedup": lambda found: found.ideal_prefill_speedup,
+    "realised_over_ideal": lambda found: found.realised_over_ideal,
+    "answers_identical": lambda found: float(found.answers_identical),
+    "token_agreement": lambda found: found.token_agreement,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One condition, as typed.
+
+    Attributes:
+        text: what was typed, for messages.
+        arm: label of the arm it is about, or ``None`` for all that were asked for.
+        metric: key of the report.
+        sign: the comparison.
+        limit: what to compare with.
+    """
+
+    text: str
+    arm: str | None
+    metric: str
+    sign: str
+    limit: float
+
+    @classmethod
+    def parse(cls, text: str) -> Gate:
+        """Read one condition.
+
+        Raises:
+            UsageError: no condition.
+            UnknownNameError: on nothing a report has.
+        """
+        match = re.fullmatch(r"(?:(.+):)?\s*([a-z_]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)", text.strip())
+        if match is None:
+            raise UsageError(f"cannot read the gate {text!r}", hint=HINT)
+        arm, metric, sign, limit = match.groups()
+        if metric not in (*_COMPARED, *_COUNTS):
+            raise unknown_name("metric", metric, [*_COMPARED, *_COUNTS])
+        return cls(text, arm, metric, sign, _number(limit, text))
+
+    def check(self, report: Report, asked_for: Iterable[str]) -> list[str]:
+        """Say in one line per arm why the gate fails; nothing if it holds.
+
+        Args:
+            report: what was measured.
+            asked_for: methods whose arms a gate without an arm is about.
+        """
+        arms = self._arms(report, set(asked_for))
+        if not arms:
+            return [f"{self.text}: there is no arm {self.arm!r} to compare"]
+        found = {item.arm: item for item in report.comparisons}
+        said = (self._failure(arm, found.get(arm.label)) for arm in arms)
+        return [line for line in said if line is not None]
+
+    def _arms(self, report: Report, asked_for: set[str]) -> list[ArmResult]:
+        if self.arm is None:
+            return [arm for arm in report.arms if arm.method in asked_for]
+        labels = {item.label for item in report.arms}
+        if self.metric in _COMPARED:
+            labels &= {item.arm for item in report.comparisons}
+        return [arm for arm in report.arms if arm.label == self.arm and arm.label in labels]
+
+    def _failure(self, arm: ArmResult, comparison: Comparison | None) -> str | None:
+        if self.metric in _COUNTS:
+            value = _COUNTS[self.metric](arm)
+        else:
+            value = None if comparison is None else _COMPARED[self.metric](comparison)
+        meets = _OPERATORS[self.sign]
+        where = f"{self.text}: {arm.label}"
+        if value is None:
+            return f"{where}: {self.metric} was not measured"
+        if not isinstance(value, Ratio):
+            return f"{where} has {value:g}" if meets(value, self.limit) else None
+        if value.ci95 is None:
+            return f"{where}: {self.metric} has no interval, which takes 3 rounds or more"
+        low, high = value.ci95
+        if not all(meets(bound, self.limit) for bound in value.ci95):
+            return None
+        return f"{where} has {value.median:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+
+
+def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
+    """Read all gates, before anything is measured."""
+    return tuple(Gate.parse(text) for text in texts)
+
+
+def failures(gates: Iterable[Gate], report: Report, asked_for: Iterable[str]) -> list[str]:
+    """All gates' failures, in order."""
+    methods = tuple(asked_for)
+    return [line for gate in gates for line in gate.check(report, methods)]
+
+
+def _number(text: str, gate: str) -> float:
+    words = {"true": 1.0, "false": 0.0}
+    try:
+        value = words[text] if text in words else float(text)
+    except ValueError:
+        raise UsageError(f"{text!r} in the gate {gate!r} is no number", hint=HINT) from None
+    if value != value:  # NaN compares with nothing, so such a gate could never fail
+        raise UsageError(f"{text!r} in the gate {gate!r} is no number", hint=HINT)
+    return value

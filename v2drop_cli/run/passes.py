@@ -1,0 +1,200 @@
+"""What can be measured of one arm on one prompt: its answer, one timed trial, its memory.
+
+Each is a pass of its own, so that no measurement disturbs another. Commands differ in which
+passes they make and in what order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from v2drop_cli.generate import drop_idle_mask, greedy
+from v2drop_cli.measure.clock import Clock
+from v2drop_cli.measure.limits import decoder_shape, limit, memory_bandwidth
+from v2drop_cli.measure.memory import MemoryMeter, memory_for
+from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.measure.stats import summarize
+from v2drop_cli.media import Media
+from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.records import Answer, ArmResult, Caveat, Drop, Limit, Memory, Report, Stats, Timing
+from v2drop_cli.run.arms import Arm
+from v2drop_cli.run.stages import StageTimes, new_cache, time_stages
+from v2drop_cli.schedule import DropPlan
+
+DUMMY_CAVEAT = Caveat("dummy_weights", "dummy weights: timings are real, answers are not")
+CPU_CAVEAT = Caveat("device_cpu", "measured on the CPU: wall clock; GPU figures n/a")
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who wants to know: called between measurements, never inside one.
+
+    Attributes:
+        on_stage: what is going on now, and how far (done, total).
+        on_round: a complete report after each round of timed trials, if anyone wants it.
+    """
+
+    on_stage: Callable[[str, int, int], None] = lambda what, done, total: None
+    on_round: Callable[[Report], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One prompt on one loaded model.
+
+    Attributes:
+        batch_size: how many rows of the same prompt are answered at once.
+    """
+
+    loaded: LoadedModel
+    media: Sequence[Media]
+    prompt: str
+    batch_size: int = 1
+
+    def prepare(self) -> Inputs:
+        """Process the prompt with its media, once a row; tensors stay on the host."""
+        loaded = self.loaded
+        rows = [
+            loaded.family.prepare(loaded.processor, loaded.model.config, self.media, self.prompt)
+            for _ in range(self.batch_size)
+        ]
+        return rows[0] if len(rows) == 1 else Inputs.batch(rows)
+
+
+class Passes:
+    """The passes over one subject."""
+
+    def __init__(self, subject: Subject, nvml: Nvml) -> None:
+        self.subject, self.nvml = subject, nvml
+        self.loaded = subject.loaded
+        self.inputs = subject.prepare()
+        self.meter: MemoryMeter = memory_for(self.loaded.device, nvml)
+
+    @property
+    def vision_tokens(self) -> int:
+        """Vision tokens of one row of the batch."""
+        return self.inputs.vision.counts[0] if self.inputs.vision.counts else 0
+
+    def answer(self, arm: Arm, max_new_tokens: int) -> ArmResult:
+        """Generate until the model stops, noting what is dropped; nothing is timed."""
+        loaded = self.loaded
+        tensors = self.inputs.to(loaded.device, loaded.dtype).tensors
+        length = tensors["input_ids"].shape[1]
+        with arm.applied(loaded) as trace:
+            output = loaded.model.generate(
+                **tensors, do_sample=False, max_new_tokens=max_new_tokens
+            )
+        tokens = tuple(output[0, length:].tolist())
+        plan = self.plan(arm)
+        rows = self.subject.batch_size
+        drops = tuple(
+            Drop(event.layer, sum(event.before), sum(event.after), event.kept)
+            for event in trace.events
+        )
+        return ArmResult(
+            label=arm.label,
+            method=arm.method,
+            schedule=None if arm.schedule is None else str(arm.schedule),
+            answer=Answer(loaded.decode(tokens), tokens),
+            vision_tokens=plan.counts[0] * rows,
+            layer_average_vision_tokens=plan.layer_average * rows,
+            drops=drops,
+            timing=Timing(),
+            memory=Memory(),
+        )
+
+    def plan(self, arm: Arm) -> DropPlan:
+        """Vision tokens of one row that each layer processes."""
+        if arm.schedule is None:
+            return DropPlan((self.vision_tokens,) * self.loaded.n_layers)
+        return arm.schedule.resolve(
+            self.vision_tokens, self.loaded.n_layers, self.loaded.first_droppable
+        )
+
+    def limit(self, arm: Arm) -> Limit:
+        """What the arm's prefill and decoding cost at least, from its tokens per layer."""
+        loaded = self.loaded
+        config = loaded.model.config.get_text_config()
+        layers = loaded.family.layers(loaded.model)
+        shape = decoder_shape(layers, loaded.model.get_output_embeddings(), config)
+        text = self.inputs.tensors["input_ids"].shape[1] - self.vision_tokens
+        columns = [text + vision for vision in self.plan(arm).counts]
+        return limit(shape, columns, self.subject.batch_size, memory_bandwidth(loaded.device))
+
+    def memory(self, arm: Arm, new_tokens: int) -> Memory:
+        """Peaks of one generation of ``new_tokens``."""
+        loaded = self.loaded
+        tensors = drop_idle_mask(self.inputs.to(loaded.device, loaded.dtype).tensors)
+        cache = new_cache(loaded)
+        self.meter.start()
+        with arm.applied(loaded):
+            for _ in greedy(loaded.model, tensors, cache, new_tokens):
+                pass
+        return self.meter.finish(
+            weights_bytes=weights_bytes(loaded.model), kv_cache_bytes=cache_bytes(cache)
+        )
+
+    def time(self, arm: Arm, clock: Clock, new_tokens: int) -> StageTimes:
+        """One trial: processor, transfer, and a generation of exactly ``new_tokens``."""
+        began = time.perf_counter()
+        inputs = self.subject.prepare()
+        processor_s = time.perf_counter() - began
+        with arm.applied(self.loaded, clock.mark):
+            times = time_stages(self.loaded, inputs, clock, new_tokens)
+        if arm.method is None:
+            times = replace(times, drop_s=None)
+        return replace(
+            times, preprocess_s=processor_s + times.preprocess_s, processor_s=processor_s
+        )
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What the reader must know of media, weights and device; complete after the passes."""
+        found = [caveat for item in self.subject.media for caveat in item.caveats]
+        if self.loaded.weights == "dummy":
+            found.append(DUMMY_CAVEAT)
+        if self.loaded.device.type == "cpu":
+            found.append(CPU_CAVEAT)
+        else:
+            found.extend(self.nvml.caveats)
+        return tuple(dict.fromkeys((*found, *self.meter.caveats)))
+
+    def described(self) -> dict[str, Any]:
+        """The part of a report's request that the subject decides."""
+        loaded = self.loaded
+        return {
+            "resolved_id": loaded.source,
+            "revision": loaded.revision,
+            "weights": loaded.weights,
+            "media": tuple(item.record for item in self.subject.media),
+            "prompt": self.subject.prompt,
+            "attn_implementation": loaded.attn_implementation,
+            "dtype": str(loaded.dtype).removeprefix("torch."),
+            "device": str(loaded.device),
+            "batch_size": self.subject.batch_size,
+        }
+
+
+def timing_of(
+    samples: Sequence[StageTimes],
+    statistics: Callable[[Iterable[float | None]], Stats | None] | None = None,
+) -> Timing:
+    """All stages of several trials, each with ``statistics`` (median and interval by default)."""
+    names = [field.name for field in dataclasses.fields(Timing)]
+    of = statistics or (lambda values: summarize(list(values)))
+    return Timing(**{name: of([getattr(s, name) for s in samples]) for name in names})
+
+
+def weights_bytes(model: Any) -> int:
+    """Bytes of parameters and buffers; shared tensors count once."""
+    tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def cache_bytes(cache: Any) -> int:
+    """Bytes that the layers of a KV cache hold."""
+    held = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
+    return sum(tensor.numel() * tensor.element_size() for tensor in held)

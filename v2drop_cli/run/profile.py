@@ -1,0 +1,226 @@
+"""``v2drop profile``: the same comparison as ``run``, measured until the numbers can be quoted.
+
+Every round holds each arm once, in random order, the next round in reverse; beside the arms
+asked for run a second dense arm (the A/A null: what this machine shows where nothing differs)
+and random selection (all of the dropping, none of the scoring). Rounds go on until every
+prefill ratio is known precisely enough, or time is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from v2drop_cli.measure.clock import clock_for
+from v2drop_cli.measure.environment import describe
+from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.measure.stats import medians_only, paired_ratio
+from v2drop_cli.measure.trials import run_blocks
+from v2drop_cli.media import Media, decode_again
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.records import DENSE, ArmResult, Protocol, Ratio, Report, Request
+from v2drop_cli.run.arms import Arm, ArmOptions
+from v2drop_cli.run.compare import compare, scoring_overheads
+from v2drop_cli.run.passes import Passes, Subject, Watch, timing_of
+from v2drop_cli.run.stages import StageTimes
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """When enough was measured.
+
+    Attributes:
+        repeats: rounds to take at least, whatever the time.
+        precision: then until the half-width of every prefill ratio's interval is at most this
+            share of the ratio,
+        max_time_s: or until this many seconds of rounds, warm-up included.
+    """
+
+    repeats: int = 10
+    precision: float = 0.01
+    max_time_s: float = 60.0
+
+    def reason(self, rounds: int, reached: float | None, elapsed_s: float) -> str | None:
+        """Why to stop now, or ``None`` to go on."""
+        if rounds < self.repeats:
+            return None
+        if reached is not None and reached <= self.precision:
+            return "precision"
+        return "time" if elapsed_s >= self.max_time_s else None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileOptions:
+    """What to profile; see ``v2drop profile --help``."""
+
+    prompt: str
+    model_name: str
+    arms: ArmOptions
+    stop: StopRule = field(default_factory=StopRule)
+    with_random: bool = True
+    max_new_tokens: int = 64
+    new_tokens: int = 16
+    warmup: int = 2
+    batch_size: int = 1
+
+
+def profile(
+    loaded: LoadedModel,
+    media: Sequence[Media],
+    options: ProfileOptions,
+    watch: Watch | None = None,
+) -> Report:
+    """Measure the arms on one prompt.
+
+    Ctrl-C after the first round ends the measuring, not the report: it is marked partial.
+
+    Raises:
+        ScheduleError: a schedule does not fit the model or the prompt.
+        DeviceMemoryError: the device ran out of memory.
+        KeyboardInterrupt: interrupted before there was anything to report.
+    """
+    with Nvml(loaded.device) as nvml:
+        passes = Passes(Subject(loaded, media, options.prompt, options.batch_size), nvml)
+        methods = options.arms.methods
+        if options.with_random and RANDOM not in methods:
+            methods = (*methods, RANDOM)
+        arms = replace(options.arms, methods=methods).resolve(loaded, passes.vision_tokens)
+        return _Profile(passes, arms, options, watch or Watch()).report()
+
+
+class _Profile:
+    """The passes of one profile, and the report they add up to.
+
+    ``arms[1]`` is the null, a second dense arm; it is measured like any other.
+    """
+
+    def __init__(
+        self, passes: Passes, arms: list[Arm], options: ProfileOptions, watch: Watch
+    ) -> None:
+        self.passes, self.options, self.watch = passes, options, watch
+        self.arms = [arms[0], Arm(DENSE), *arms[1:]]
+        self.environment = describe(passes.loaded.device, passes.nvml)
+        self.results: list[ArmResult] = []
+        self.rounds: list[list[StageTimes]] = []
+        self.began = 0.0
+
+    def report(self) -> Report:
+        """Run all passes."""
+        self.results = [self._untimed(number, arm) for number, arm in enumerate(self.arms)]
+        stopped_by = self._measure()
+        self.watch.on_stage("intervals", 0, 0)
+        return self._assemble(stopped_by)
+
+    def _untimed(self, number: int, arm: Arm) -> ArmResult:
+        options, total = self.options, len(self.arms)
+        self.watch.on_stage("answers and memory", number, total)
+        result = self.passes.answer(arm, options.max_new_tokens)
+        memory = self.passes.memory(arm, options.new_tokens)
+        return replace(result, memory=memory, limit=self.passes.limit(arm))
+
+    def _measure(self) -> str:
+        """Take rounds until there is a reason to stop; return it."""
+        clock = clock_for(self.passes.loaded.device)
+        self.began = time.monotonic()
+
+        def trial(arm: Arm) -> Callable[[], StageTimes]:
+            return lambda: self.passes.time(arm, clock, self.options.new_tokens)
+
+        try:
+            for block in run_blocks(
+                [trial(arm) for arm in self.arms],
+                repeats=None,
+                warmup=self.options.warmup,
+                seed=self.options.arms.seed,
+                on_progress=self._tell,
+            ):
+                media_s = self._decode_media()
+                self.rounds.append([replace(times, media_s=media_s) for times in block])
+                reason = self.options.stop.reason(
+                    len(self.rounds), self._reached_precision(), self._elapsed()
+                )
+                if reason is not None:
+                    return reason
+                if self.watch.on_round is not None:
+                    self.watch.on_round(self._assemble("running"))
+        except KeyboardInterrupt:
+            if not self.rounds:
+                raise
+        return "interrupted"
+
+    def _decode_media(self) -> float | None:
+        """Seconds to decode the files; once a round, for dropping has no part in it."""
+        began = time.perf_counter()
+        for item in self.passes.subject.media:
+            decode_again(item)
+        return time.perf_counter() - began
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def _tell(self, done: int, _: int) -> None:
+        left = max(0.0, self.options.stop.max_time_s - self._elapsed())
+        rounds, least = len(self.rounds), self.options.stop.repeats
+        what = f"round {rounds + 1}, at least {least}" if rounds < least else f"round {rounds + 1}"
+        self.watch.on_stage(f"timing: {what}, {left:.0f} s left", done, 0)
+
+    def _samples(self, arm: int) -> list[StageTimes]:
+        return [block[arm] for block in self.rounds]
+
+    def _reached_precision(self) -> float | None:
+        """The widest half-width of the prefill ratios, as a share; ``None`` if one is unknown."""
+        series = [[times.prefill_s for times in self._samples(n)] for n in range(len(self.arms))]
+        return _widest([paired_ratio(series[0], other) for other in series[1:]])
+
+    def _assemble(self, stopped_by: str) -> Report:
+        # While running, intervals of everything would take longer than the next round.
+        statistics = medians_only if stopped_by == "running" else None
+        dense, null, *others = (
+            replace(result, timing=timing_of(self._samples(number), statistics))
+            for number, result in enumerate(self.results)
+        )
+        comparisons = [compare(dense, arm) for arm in (null, *others)]
+        protocol = Protocol(
+            rounds=len(self.rounds),
+            stopped_by=stopped_by,
+            partial=stopped_by in ("running", "interrupted"),
+            precision=self.options.stop.precision,
+            reached_precision=_widest([found.prefill_speedup for found in comparisons]),
+            max_time_s=self.options.stop.max_time_s,
+            elapsed_s=self._elapsed(),
+            null_timing=null.timing,
+            scoring_overheads=scoring_overheads(dense, others, RANDOM),
+        )
+        return Report(
+            environment=self.environment,
+            request=self._request(),
+            arms=(dense, *others),
+            comparisons=tuple(comparisons[1:]),
+            null_comparison=comparisons[0],
+            warnings=self.passes.caveats(),
+            protocol=protocol,
+        )
+
+    def _request(self) -> Request:
+        options = self.options
+        return Request(
+            model=options.model_name,
+            seed=options.arms.seed,
+            max_new_tokens=options.max_new_tokens,
+            repeats=options.stop.repeats,
+            warmup=options.warmup,
+            timed_new_tokens=options.new_tokens,
+            **self.passes.described(),
+        )
+
+
+def _widest(ratios: Sequence[Ratio | None]) -> float | None:
+    shares = [
+        None if r is None or r.ci95 is None else (r.ci95[1] - r.ci95[0]) / 2 / r.median
+        for r in ratios
+    ]
+    known = [share for share in shares if share is not None]
+    return max(known) if known and len(known) == len(shares) else None
