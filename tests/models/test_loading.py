@@ -146,3 +146,38 @@ def test_free_memory_of_this_machine_and_of_one_that_does_not_tell(monkeypatch):
     assert devices.free_memory(torch.device("cpu")) > 10**6
     monkeypatch.setattr(devices.Path, "read_text", lambda *a, **k: "MemTotal: 1 kB")
     assert devices.free_memory(torch.device("cpu")) is None
+
+
+# The embedded model's answers ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("media", "prompt", "answer"),
+    [
+        ("scene.png", None, "1"),
+        ("scene.png", "What color is the triangle?", "green"),
+        ("scene.png", "is there a red star in the image", "yes"),
+        ("clip.mp4", None, "right"),
+    ],
+)
+def test_dense_and_v2drop_answer_right_on_the_samples(media, prompt, answer):
+    """At the default schedule, with the questions asked when none is given among them."""
+    from v2drop_cli.media import load_image, load_video
+    from v2drop_cli.models.registry import default_prompt
+
+    loaded = v2drop.load("tiny", device="cpu")
+    path = ASSETS.parents[2] / "sample_media" / media
+    shown = load_image(path) if media.endswith("png") else load_video(path, 8)
+    text = prompt or default_prompt("tiny", shown.kind)
+    inputs = loaded.family.prepare(loaded.processor, loaded.model.config, [shown], text)
+    length = inputs.tensors["input_ids"].shape[1]
+
+    def said():
+        out = loaded.model.generate(**inputs.tensors, do_sample=False, max_new_tokens=8)
+        return loaded.decode(out[0, length:].tolist())
+
+    assert inputs.vision.counts == (576 if shown.kind == "image" else 1152,)
+    assert said() == answer
+    with v2drop.dropping(loaded, "paper-192") as trace:
+        assert said() == answer
+    assert trace.events[-1].after == (0,)

@@ -33,7 +33,10 @@ Frames = Annotated[
 Prompt = Annotated[
     str | None,
     typer.Option(
-        "--prompt", metavar="TEXT", help="Question [default: describe it].", rich_help_panel=MEDIA
+        "--prompt",
+        metavar="TEXT",
+        help="Question [default: one that fits the model].",
+        rich_help_panel=MEDIA,
     ),
 ]
 Schedules = Annotated[

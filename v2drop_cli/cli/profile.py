@@ -11,7 +11,6 @@ from v2drop_cli.cli import profile_options as p
 from v2drop_cli.cli.guard import INTERRUPTED, guarded
 from v2drop_cli.cli.shared import (
     DEFAULT_FRAMES,
-    DEFAULT_PROMPTS,
     load_quietly,
     media_kind,
     open_media,
@@ -70,6 +69,7 @@ def profile(
     v2drop profile --image cat.jpg --fail-if "prefill_speedup<1.2"
     """
     from v2drop_cli.models.loading_options import LoadOptions
+    from v2drop_cli.models.registry import default_prompt
     from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
     from v2drop_cli.run.gates import parse_gates
 
@@ -100,7 +100,7 @@ def profile(
     from v2drop_cli.run.profile import ProfileOptions, StopRule
 
     options = ProfileOptions(
-        prompt=prompt if prompt is not None else DEFAULT_PROMPTS[kind],
+        prompt=prompt if prompt is not None else default_prompt(model, kind),
         model_name=model,
         arms=arms,
         stop=StopRule(repeats, wanted, max_time),

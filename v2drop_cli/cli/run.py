@@ -8,7 +8,6 @@ from v2drop_cli.cli import options as o
 from v2drop_cli.cli.guard import guarded
 from v2drop_cli.cli.shared import (
     DEFAULT_FRAMES,
-    DEFAULT_PROMPTS,
     load_quietly,
     media_kind,
     open_media,
@@ -18,6 +17,7 @@ from v2drop_cli.cli.shared import (
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
     from v2drop_cli.models.loading_options import LoadOptions
+    from v2drop_cli.models.registry import default_prompt
     from v2drop_cli.records import Report
     from v2drop_cli.report.json_file import ResultFile
     from v2drop_cli.run.answer import RunOptions
@@ -93,7 +93,7 @@ def run(
     from v2drop_cli.run.answer import RunOptions
 
     run_options = RunOptions(
-        prompt=prompt if prompt is not None else DEFAULT_PROMPTS[kind],
+        prompt=prompt if prompt is not None else default_prompt(model, kind),
         model_name=model,
         arms=arms,
         max_new_tokens=max_new_tokens,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
 
-DEFAULT_PROMPTS = {"image": "Describe the image.", "video": "Describe the video."}
 DEFAULT_FRAMES = 8
 
 

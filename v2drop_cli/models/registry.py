@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ FAMILIES: dict[str, str] = {
 }
 
 
+DEFAULT_PROMPTS = {"image": "Describe the image.", "video": "Describe the video."}
+
+
 @dataclass(frozen=True, slots=True)
 class Alias:
     """A short name for a model.
@@ -33,6 +37,7 @@ class Alias:
         family: family name.
         config: file in ``assets/`` with the architecture, for ``--weights dummy``; or ``None``.
         note: one line for ``v2drop models``.
+        prompts: what to ask of an image or a video when no prompt is given.
     """
 
     name: str
@@ -40,12 +45,24 @@ class Alias:
     family: str
     config: str | None
     note: str
+    prompts: Mapping[str, str] = field(default_factory=lambda: DEFAULT_PROMPTS)
 
 
 ALIASES: dict[str, Alias] = {
     alias.name: alias
     for alias in (
-        Alias("tiny", None, "llava", None, "trained, embedded: no download, runs on a CPU"),
+        Alias(
+            "tiny",
+            None,
+            "llava",
+            None,
+            "trained, embedded: no download, runs on a CPU; knows coloured shapes",
+            # It was taught questions; describing is the hardest of them.
+            {
+                "image": "How many circles are there?",
+                "video": "Which direction does the circle move?",
+            },
+        ),
         Alias(
             "llava-1.5-7b",
             "llava-hf/llava-1.5-7b-hf",
@@ -140,6 +157,11 @@ def resolve(name: str) -> Source:
     error = unknown_name("model", name, ALIASES)
     error.hint = f"{error.hint}; a Hub id (org/name) or a local path works too"
     raise error
+
+
+def default_prompt(model: str, kind: str) -> str:
+    """What to ask ``model`` about an ``image`` or a ``video`` when nothing was asked."""
+    return (ALIASES[model].prompts if model in ALIASES else DEFAULT_PROMPTS)[kind]
 
 
 def check_choice(kind: str, name: str, known: tuple[str, ...]) -> None:
