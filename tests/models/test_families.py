@@ -45,7 +45,7 @@ def test_what_the_processor_is_given(name):
     assert [item["type"] for item in turn["content"]] == [*(m.kind for m in media), "text"]
     assert turn["content"][-1]["text"] == "why?"
     assert processor.options["add_generation_prompt"] is True
-    assert processor.given["images"] == [media[0].frames[0]]
+    assert processor.given["images"] in ([media[0].frames[0]], [[media[0].frames[0]]])
     if case.video:
         assert processor.given["videos"] == [list(media[1].frames)]
     assert inputs.vision.counts == (0,)
@@ -62,7 +62,7 @@ def test_grids_cover_the_vision_tokens(name):
         for prompt, grids, columns in zip(prompts, found.grids, vision, strict=True):
             covered = sum(grid.t * grid.h * grid.w for grid in grids)
             assert (covered > 0) == bool(prompt.pieces)
-            assert covered <= len(columns) <= covered * 1.5  # more: newline tokens
+            assert covered == len(columns)
 
 
 def family_config(name):

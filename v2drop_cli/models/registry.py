@@ -20,6 +20,7 @@ FAMILIES: dict[str, str] = {
     "llava": "v2drop_cli.models.llava:LLAVA",
     "qwen2_vl": "v2drop_cli.models.qwen2_vl:QWEN2_VL",
     "qwen2_5_vl": "v2drop_cli.models.qwen2_5_vl:QWEN2_5_VL",
+    "llava_onevision": "v2drop_cli.models.llava_onevision:LLAVA_ONEVISION",
 }
 
 
@@ -87,6 +88,20 @@ ALIASES: dict[str, Alias] = {
             "qwen2_5_vl",
             "qwen2.5-vl-7b.json",
             "28 decoder layers, any resolution, video",
+        ),
+        Alias(
+            "llava-onevision-7b",
+            "llava-hf/llava-onevision-qwen2-7b-ov-hf",
+            "llava_onevision",
+            None,
+            "the paper's video model; tiles, several images, video",
+        ),
+        Alias(
+            "llava-onevision-0.5b",
+            "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
+            "llava_onevision",
+            None,
+            "24 decoder layers; tiles, several images, video",
         ),
     )
 }
