@@ -21,6 +21,7 @@ FAMILIES: dict[str, str] = {
     "qwen2_vl": "v2drop_cli.models.qwen2_vl:QWEN2_VL",
     "qwen2_5_vl": "v2drop_cli.models.qwen2_5_vl:QWEN2_5_VL",
     "llava_onevision": "v2drop_cli.models.llava_onevision:LLAVA_ONEVISION",
+    "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
 }
 
 
@@ -102,6 +103,20 @@ ALIASES: dict[str, Alias] = {
             "llava_onevision",
             None,
             "24 decoder layers; tiles, several images, video",
+        ),
+        Alias(
+            "llava-next-vicuna-7b",
+            "llava-hf/llava-v1.6-vicuna-7b-hf",
+            "llava_next",
+            None,
+            "LLaVA-1.6; 32 decoder layers, tiles",
+        ),
+        Alias(
+            "llava-next-mistral-7b",
+            "llava-hf/llava-v1.6-mistral-7b-hf",
+            "llava_next",
+            None,
+            "LLaVA-1.6; 32 decoder layers, tiles",
         ),
     )
 }
