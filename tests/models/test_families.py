@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tests.families import CASES, NAMES
-from v2drop_cli.errors import UnsupportedModelError
+from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.media import Media
 from v2drop_cli.models.registry import family_for, get_family
 from v2drop_cli.schedule import PRESETS, preset
@@ -100,3 +100,20 @@ def test_sliding_windows_are_refused_in_every_family(name):
     config.get_text_config().sliding_window = 8
     with pytest.raises(UnsupportedModelError, match="sliding"):
         family_for(config)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "video" not in get_family(n).media])
+def test_a_video_for_a_model_without_video_is_refused(name):
+    with pytest.raises(MediaArgumentError, match="no video"):
+        get_family(name).prepare(Recorder(), family_config(name), [shown("video", 2)], "why?")
+
+
+def test_frame_times_reach_the_processor_as_they_are():
+    """Frames are chosen already; times are exact to the millisecond, however uneven."""
+    processor = Recorder()
+    clip = shown("video", 3, (0.25, 1.0, 2.25))
+    get_family("qwen2_5_vl").prepare(processor, family_config("qwen2_5_vl"), [clip], "when?")
+    assert processor.given["do_sample_frames"] is False
+    [metadata] = processor.given["video_metadata"]
+    assert metadata.timestamps == [0.25, 1.0, 2.25]
+    assert metadata.sampled_fps == 1.0  # three frames, one a second on average
