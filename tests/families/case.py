@@ -77,6 +77,7 @@ class Case:
         ids: token ids of the test prompts, by config attribute.
         image: seed → an image; different seeds may give different sizes.
         video: seed → a video, or None where the family has none.
+        image_of_several: the same in a prompt with more than one, where that differs.
         join: pieces of each prompt of a batch → the model's tensors.
         types: whether the model takes `mm_token_type_ids`.
         tokens: what a tokenizer calls those ids, by config attribute.
@@ -92,6 +93,7 @@ class Case:
     ids: dict[str, int]
     image: Callable[[int], Piece]
     video: Callable[[int], Piece] | None = None
+    image_of_several: Callable[[int], Piece] | None = None
     join: Callable[[Sequence[Sequence[Piece]]], dict[str, torch.Tensor]] = field(
         default=lambda rows: join([p for row in rows for p in row])
     )
@@ -132,7 +134,8 @@ class Case:
 
         prompt = Prompt([BOS, *text(words)], [], [0] * (words + 1), [])
         for n, letter in enumerate(shown):
-            new = (self.image if letter == "i" else self.video)(seed * 3 + n)
+            image = (self.image_of_several if shown.count("i") > 1 else None) or self.image
+            new = (image if letter == "i" else self.video)(seed * 3 + n)
             start = len(prompt.ids)
             prompt.ids.extend([*new.ids, *text(1)])
             prompt.vision.extend(start + i for i, yes in enumerate(new.vision) if yes)

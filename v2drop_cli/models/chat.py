@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from v2drop_cli.errors import UsageError
+from v2drop_cli.errors import MediaArgumentError, UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from v2drop_cli.media import Media
 
 # Frame times go to the processor as indices at this rate: exact to the millisecond.
 _TICKS_PER_S = 1000
+
+
+def process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    """One user turn through a processor that takes images and videos."""
+    text = chat_text(processor, media, prompt)
+    return dict(processor(text=[text], return_tensors="pt", **media_arguments(media)))
+
+
+def process_images(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    """The same for a model that takes images only.
+
+    Raises:
+        MediaArgumentError: a video is among the media.
+    """
+    if any(item.kind == "video" for item in media):
+        raise MediaArgumentError(
+            f"{config.model_type} models take no video",
+            hint="pass frames of it as --image, or choose a model that does: v2drop models",
+        )
+    return process(processor, config, media, prompt)
 
 
 def chat_text(
@@ -51,7 +77,8 @@ def media_arguments(media: Sequence[Media]) -> dict[str, Any]:
     """Images and videos as a processor's arguments; the frames are chosen already."""
     images = [item.frames[0] for item in media if item.kind == "image"]
     videos = [item for item in media if item.kind == "video"]
-    arguments: dict[str, Any] = {"images": images} if images else {}
+    # Nested, one list a prompt: some processors treat several images of one prompt differently.
+    arguments: dict[str, Any] = {"images": [images]} if images else {}
     if videos:
         arguments["videos"] = [list(video.frames) for video in videos]
         arguments["video_metadata"] = [_metadata(video) for video in videos]

@@ -9,7 +9,8 @@ the decoder and is not touched.
 from __future__ import annotations
 
 from v2drop_cli.models.base import IMAGE, VIDEO, Family
-from v2drop_cli.models.qwen2_vl import process, thw_grids
+from v2drop_cli.models.chat import process
+from v2drop_cli.models.qwen2_vl import thw_grids
 
 QWEN2_5_VL = Family(
     name="qwen2_5_vl",

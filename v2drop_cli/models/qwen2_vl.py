@@ -8,51 +8,31 @@ survivor keeps its own triple, and text after a picture counts on from where it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import Tensor
 
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids
-from v2drop_cli.models.chat import chat_text, media_arguments
+from v2drop_cli.models.chat import process
+from v2drop_cli.models.spans import walk
 from v2drop_cli.schedule import PRESETS, preset
-
-if TYPE_CHECKING:
-    from v2drop_cli.media import Media
 
 
 def thw_grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     """One grid per image or video, in prompt order, from the processor's ``*_grid_thw``."""
     merge = config.vision_config.spatial_merge_size
     waiting = {
-        config.image_token_id: _grids_of(tensors.get("image_grid_thw"), merge),
-        config.video_token_id: _grids_of(tensors.get("video_grid_thw"), merge),
+        config.image_token_id: grids_of(tensors.get("image_grid_thw"), merge),
+        config.video_token_id: grids_of(tensors.get("video_grid_thw"), merge),
     }
-    return tuple(spans(row, waiting) for row in tensors["input_ids"].tolist())
+    return tuple(walk(row, waiting) for row in tensors["input_ids"].tolist())
 
 
-def spans(row: list[int], waiting: Mapping[int, Iterator[Grid]]) -> tuple[Grid, ...]:
-    """Walk one row of ids and take the next grid of its kind at each span's first token."""
-    found, column = [], 0
-    while column < len(row):
-        grid = next(waiting[row[column]], None) if row[column] in waiting else None
-        if grid is not None:
-            found.append(grid)
-        column += 1 if grid is None else grid.t * grid.h * grid.w
-    return tuple(found)
-
-
-def _grids_of(thw: Tensor | None, merge: int) -> Iterator[Grid]:
+def grids_of(thw: Tensor | None, merge: int) -> Iterator[tuple[Grid, ...]]:
+    """Grids of tokens from grids of patches ``[n, 3]``."""
     rows = [] if thw is None else thw.tolist()
-    return (Grid(t, h // merge, w // merge) for t, h, w in rows)
-
-
-def process(
-    processor: Any, config: Any, media: Sequence[Media], prompt: str
-) -> Mapping[str, Tensor]:
-    """One user turn through the processor."""
-    text = chat_text(processor, media, prompt)
-    return dict(processor(text=[text], return_tensors="pt", **media_arguments(media)))
+    return ((Grid(t, h // merge, w // merge),) for t, h, w in rows)
 
 
 # The authors run 3/16/22 on the 7B model, whose decoder has 28 layers.

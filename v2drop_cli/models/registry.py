@@ -21,6 +21,8 @@ FAMILIES: dict[str, str] = {
     "llava": "v2drop_cli.models.llava:LLAVA",
     "qwen2_vl": "v2drop_cli.models.qwen2_vl:QWEN2_VL",
     "qwen2_5_vl": "v2drop_cli.models.qwen2_5_vl:QWEN2_5_VL",
+    "llava_onevision": "v2drop_cli.models.llava_onevision:LLAVA_ONEVISION",
+    "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
 }
 
 
@@ -104,6 +106,34 @@ ALIASES: dict[str, Alias] = {
             "qwen2_5_vl",
             "qwen2.5-vl-7b.json",
             "28 decoder layers, any resolution, video",
+        ),
+        Alias(
+            "llava-onevision-7b",
+            "llava-hf/llava-onevision-qwen2-7b-ov-hf",
+            "llava_onevision",
+            None,
+            "the paper's video model; tiles, several images, video",
+        ),
+        Alias(
+            "llava-onevision-0.5b",
+            "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
+            "llava_onevision",
+            None,
+            "24 decoder layers; tiles, several images, video",
+        ),
+        Alias(
+            "llava-next-vicuna-7b",
+            "llava-hf/llava-v1.6-vicuna-7b-hf",
+            "llava_next",
+            None,
+            "LLaVA-1.6; 32 decoder layers, tiles",
+        ),
+        Alias(
+            "llava-next-mistral-7b",
+            "llava-hf/llava-v1.6-mistral-7b-hf",
+            "llava_next",
+            None,
+            "LLaVA-1.6; 32 decoder layers, tiles",
         ),
     )
 }

@@ -1,0 +1,31 @@
+"""How runs of placeholders lie over pixels: shared by families with grids of many sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from v2drop_cli.models.base import Grid
+
+# A learned separator that stands for no pixels: a box without area, at the picture's far corner.
+NEWLINE = Grid(1, 1, 1, (1.0, 1.0, 1.0, 1.0))
+
+
+def with_newlines(rows: int, columns: int) -> Grid:
+    """Rows of tokens with a newline token after each: one more column, right of the picture."""
+    return Grid(1, rows, columns + 1, (0.0, 0.0, (columns + 1) / columns, 1.0))
+
+
+def walk(row: list[int], waiting: Mapping[int, Iterator[tuple[Grid, ...]]]) -> tuple[Grid, ...]:
+    """The grids of one row of ids, in order.
+
+    Args:
+        row: token ids of one prompt.
+        waiting: per placeholder id, the grids of each image or video still to come.
+    """
+    found: list[Grid] = []
+    column = 0
+    while column < len(row):
+        grids = next(waiting[row[column]], ()) if row[column] in waiting else ()
+        found.extend(grids)
+        column += max(1, sum(grid.t * grid.h * grid.w for grid in grids))
+    return tuple(found)
