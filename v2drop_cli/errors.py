@@ -12,7 +12,8 @@
     ├── DeviceError                exit 1   no such device, or not enough memory on it
     │   └── DeviceMemoryError
     ├── InstrumentError            exit 1   the model was called in a way dropping cannot serve
-    └── GateError                  exit 3   a --fail-if gate failed
+    ├── GateError                  exit 3   a --fail-if gate failed
+    └── InvalidMeasurementError    exit 4   the machine was slowed down in too many rounds
 
 ``message`` says what is wrong in one line; ``hint`` says what to do about it. The command
 line prints both on stderr and leaves with ``exit_code``; library users catch the class.
@@ -90,6 +91,12 @@ class GateError(V2DropError):
     """A regression gate did not hold."""
 
     exit_code = 3
+
+
+class InvalidMeasurementError(V2DropError):
+    """The machine was slowed down in too many rounds: the report is there, but not to be used."""
+
+    exit_code = 4
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

@@ -199,11 +199,33 @@ class Overhead:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineState:
+    """The GPU between two rounds; ``None`` for what the driver does not tell.
+
+    Attributes:
+        sm_clock_mhz: clock of the streaming multiprocessors.
+        power_w: power draw, on most GPUs of the last second.
+        temperature_c: of the chip.
+        event_reasons: what holds the clocks down, in NVML's names.
+        other_processes: others that compute on this GPU.
+    """
+
+    sm_clock_mhz: int | None
+    power_w: float | None
+    temperature_c: int | None
+    event_reasons: tuple[str, ...] | None
+    other_processes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
     """How ``v2drop profile`` measured, and why it stopped.
 
     Attributes:
         rounds: complete rounds that the statistics are of; each holds every arm once.
+        invalid_rounds: rounds left out of them: the GPU was slowed down before or after.
+        machine: its state before the first round and after each; empty on a CPU.
+        idle_power_w: with the model loaded and nothing to do.
         stopped_by: ``precision``, ``time``, ``interrupted``; ``running`` in a file that is
             rewritten while measuring.
         partial: not finished: ``interrupted`` or ``running``.
@@ -216,6 +238,9 @@ class Protocol:
     """
 
     rounds: int
+    invalid_rounds: int
+    machine: tuple[MachineState, ...]
+    idle_power_w: float | None
     stopped_by: str
     partial: bool
     precision: float

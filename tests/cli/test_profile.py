@@ -90,6 +90,16 @@ def test_bad_input_is_refused_before_any_work(v2drop, tmp_path, monkeypatch):
     v2drop(*on_cat, "--export-csv", tmp_path / "no" / "x").refused(2, "no directory")
 
 
+def test_too_many_spoiled_rounds_leave_with_4_after_the_report(brief, monkeypatch):
+    import v2drop_cli.run.profile as module
+
+    monkeypatch.setattr(module, "invalid", lambda protocol: "slowed down in 3 of 4 rounds")
+    result = brief("--image", CAT, "--fail-if", "vision_tokens>0")
+    assert result.code == 4
+    assert result.err.startswith("error: slowed down in 3 of 4 rounds")
+    assert "v2drop" in result.out
+
+
 @pytest.mark.slow
 def test_ctrl_c_prints_and_saves_what_there_is(checkpoint, tmp_path):
     path = tmp_path / "r.json"

@@ -12,6 +12,7 @@ from v2drop_cli.records import (
     Comparison,
     Drop,
     Limit,
+    MachineState,
     MediaRecord,
     Memory,
     Overhead,
@@ -194,6 +195,9 @@ def protocol(**changes: Any) -> Protocol:
     """Stopped by precision after twelve rounds; scoring costs 1.4 ms."""
     found = Protocol(
         rounds=12,
+        invalid_rounds=0,
+        machine=(MachineState(1980, 312.5, 61, (), 0),) * 13,
+        idle_power_w=74.1,
         stopped_by="precision",
         partial=False,
         precision=0.01,

@@ -10,12 +10,14 @@ import pytest
 from tests.checkpoints import save_checkpoint
 from tests.report import factory
 from v2drop_cli import load
+from v2drop_cli.measure import state
 from v2drop_cli.media import load_image
+from v2drop_cli.records import MachineState
 from v2drop_cli.run import passes
 from v2drop_cli.run import profile as module
 from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.run.compare import scoring_overheads
-from v2drop_cli.run.profile import ProfileOptions, StopRule, profile
+from v2drop_cli.run.profile import ProfileOptions, Rounds, StopRule, invalid, profile
 from v2drop_cli.run.stages import StageTimes
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
@@ -100,7 +102,14 @@ def test_random_is_added_once_and_only_if_wanted(loaded, told):
     ],
 )
 def test_the_stop_rule(rounds, reached, elapsed, reason):
-    assert StopRule(3, 0.01, 10.0).reason(rounds, reached, elapsed) == reason
+    assert StopRule(3, 0.01, 10.0).reason(Rounds(rounds), reached, elapsed) == reason
+
+
+def test_invalid_rounds_do_not_go_on_for_ever():
+    rule = StopRule(3, 0.01, 10.0)
+    assert rule.reason(Rounds(1, 2), None, 9.0) is None
+    assert rule.reason(Rounds(2, 9), 0.001, 9.0) is None
+    assert rule.reason(Rounds(0, 3), None, 10.0) == "time"
 
 
 def test_time_ends_what_precision_does_not(loaded):
@@ -173,3 +182,58 @@ def test_the_null_is_not_an_arm_of_the_report(loaded, told):
     assert (report.null_comparison.arm, report.null_comparison.reference) == ("dense", "dense")
     assert len({arm.label for arm in report.arms}) == len(report.arms)
     assert module.RANDOM == "random"
+
+
+# Machine state, on a GPU that is a fake ------------------------------------------------------
+
+
+class Gpu:
+    """A driver whose event reasons are told, one per look."""
+
+    def __init__(self, *reasons):
+        self.reasons = iter(reasons)
+
+    def look(self, nvml):
+        return MachineState(1980, 300.0, 60, next(self.reasons, ()), 0)
+
+
+@pytest.fixture
+def on_gpu(monkeypatch, told):
+    def install(*reasons):
+        monkeypatch.setattr(module._Profile, "on_gpu", True)
+        monkeypatch.setattr(module, "idle_power", lambda nvml: 74.0)
+        monkeypatch.setattr(passes.Passes, "energy", lambda self, arm, new_tokens: 9.5)
+        monkeypatch.setattr(state, "read_state", Gpu(*reasons).look)
+
+    return install
+
+
+SLOW = ("hw_thermal_slowdown",)
+
+
+def test_spoiled_rounds_are_left_out_and_counted(loaded, on_gpu):
+    on_gpu((), (), (), (), SLOW, (), ())  # rounds 4 and 5 touch the slowdown
+    report = profile(loaded, [load_image(CAT)], options(stop=StopRule(4, 0.01, 99.0)))
+    assert (report.protocol.rounds, report.protocol.invalid_rounds) == (4, 2)
+    assert len(report.arms[0].timing.prefill_s.samples) == 4
+    assert len(report.protocol.machine) == 7
+    assert report.protocol.idle_power_w == 74.0
+    assert [arm.energy_j for arm in report.arms] == [9.5] * 3
+    assert "gpu-slowed" in [caveat.code for caveat in report.warnings]
+    assert invalid(report.protocol) == "the GPU was slowed down in 2 of 6 rounds"
+
+
+def test_nothing_but_spoiled_rounds_is_still_a_report(loaded, on_gpu):
+    on_gpu(*[SLOW] * 9)
+    report = profile(loaded, [load_image(CAT)], options())
+    assert (report.protocol.rounds, report.protocol.invalid_rounds) == (0, 3)
+    assert report.arms[0].timing.prefill_s is None
+    assert report.comparisons[0].prefill_speedup is None
+    assert invalid(report.protocol) is not None
+    report.dumps()
+
+
+@pytest.mark.parametrize(("rounds", "spoiled", "is_invalid"), [(8, 2, False), (7, 2, True)])
+def test_a_fifth_of_the_rounds_may_be_spoiled(rounds, spoiled, is_invalid):
+    protocol = factory.protocol(rounds=rounds, invalid_rounds=spoiled)
+    assert (invalid(protocol) is not None) == is_invalid

@@ -16,7 +16,7 @@ from v2drop_cli.cli.shared import (
     open_media,
     show,
 )
-from v2drop_cli.errors import GateError
+from v2drop_cli.errors import GateError, InvalidMeasurementError
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -97,7 +97,7 @@ def profile(
     media = open_media(image, video, frames)
 
     from v2drop_cli.run.gates import failures
-    from v2drop_cli.run.profile import ProfileOptions, StopRule
+    from v2drop_cli.run.profile import ProfileOptions, StopRule, invalid
 
     options = ProfileOptions(
         prompt=prompt if prompt is not None else default_prompt(model, kind),
@@ -113,7 +113,7 @@ def profile(
     report = _measure(load, media, options, files)
     files.finish(report)
     show(report, json)
-    _leave(report, failures(gates, report, arms.methods))
+    _leave(report, invalid(report.protocol), failures(gates, report, arms.methods))
 
 
 def _measure(
@@ -132,10 +132,12 @@ def _measure(
         return measure(loaded, media, options, Watch(tell, files.on_round))
 
 
-def _leave(report: Report, failed: list[str]) -> None:
-    """Leave with what the report means: interrupted, a gate failed, or nothing."""
+def _leave(report: Report, useless: str | None, failed: list[str]) -> None:
+    """Leave with what the report means: interrupted, invalid, a gate failed, or nothing."""
     if report.protocol is not None and report.protocol.partial:
         typer.echo("interrupted: the report is partial", err=True)
         raise typer.Exit(INTERRUPTED)
+    if useless is not None:
+        raise InvalidMeasurementError(useless, hint="let it cool, or free it, and measure again")
     if failed:
         raise GateError(f"{len(failed)} gate(s) failed: {'; '.join(failed)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from v2drop_cli.records import Comparison, Limit, Overhead, Protocol
 from v2drop_cli.report.text import clean, glued
 from v2drop_cli.report.wording import percent, plural
@@ -21,6 +23,30 @@ def stopped(protocol: Protocol) -> str:
     }.get(protocol.stopped_by, f"{clean(protocol.stopped_by)} {after}")
     wanted = glued(f"±{percent(protocol.precision)}")
     return f"{why}; prefill ratios known to {known} (wanted: {wanted})"
+
+
+def machine(protocol: Protocol) -> str:
+    """Clock, temperature and power between the rounds, and the rounds that were left out."""
+    states = protocol.machine
+    parts = [
+        _range([state.sm_clock_mhz for state in states], "MHz"),
+        _range([state.temperature_c for state in states], "C"),
+        _range([state.power_w for state in states], "W"),
+    ]
+    if protocol.idle_power_w is not None:
+        parts.append(glued(f"idle {protocol.idle_power_w:.0f} W"))
+    if protocol.invalid_rounds:
+        parts.append(f"{plural(protocol.invalid_rounds, 'round')} left out: slowed down")
+    return ", ".join(part for part in parts if part) or NOT_AVAILABLE
+
+
+def _range(values: Sequence[float | None], unit: str) -> str:
+    """``1965 to 1980 MHz``; empty where nothing is known."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = (f"{value:.0f}" for value in (min(known), max(known)))
+    return glued(f"{low} {unit}" if low == high else f"{low} to {high} {unit}")
 
 
 def scoring(overhead: Overhead) -> str:

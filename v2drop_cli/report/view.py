@@ -244,6 +244,8 @@ def _footer(report: Report) -> Iterator[Fact]:
     yield Fact("measured", wording.measured(report))
     if report.protocol is not None:
         yield Fact("stopped", profile_wording.stopped(report.protocol))
+        if report.protocol.machine:
+            yield Fact("machine", profile_wording.machine(report.protocol))
     if report.request.device.startswith("cpu"):
         yield Fact("device", wording.CPU_LABEL)
     yield Fact("reading", wording.READING if len(report.arms) > 1 else wording.READING_ALONE)

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from v2drop_cli.generate import drop_idle_mask, greedy
 from v2drop_cli.measure.clock import Clock
+from v2drop_cli.measure.energy import energy_of
 from v2drop_cli.measure.limits import decoder_shape, limit, memory_bandwidth
 from v2drop_cli.measure.memory import MemoryMeter, memory_for
 from v2drop_cli.measure.nvml import Nvml
@@ -24,6 +27,7 @@ from v2drop_cli.records import Answer, ArmResult, Caveat, Drop, Limit, Memory, R
 from v2drop_cli.run.arms import Arm
 from v2drop_cli.run.stages import StageTimes, new_cache, time_stages
 from v2drop_cli.schedule import DropPlan
+from v2drop_cli.units import Joules
 
 DUMMY_CAVEAT = Caveat("dummy_weights", "dummy weights: timings are real, answers are not")
 CPU_CAVEAT = Caveat("device_cpu", "measured on the CPU: wall clock; GPU figures n/a")
@@ -137,6 +141,18 @@ class Passes:
         return self.meter.finish(
             weights_bytes=weights_bytes(loaded.model), kv_cache_bytes=cache_bytes(cache)
         )
+
+    def energy(self, arm: Arm, new_tokens: int) -> Joules | None:
+        """Joules of one generation of ``new_tokens``; ``None`` where there is no counter."""
+        loaded = self.loaded
+        tensors = drop_idle_mask(self.inputs.to(loaded.device, loaded.dtype).tensors)
+
+        def request() -> None:
+            for _ in greedy(loaded.model, tensors, new_cache(loaded), new_tokens):
+                pass
+
+        with arm.applied(loaded):
+            return energy_of(request, self.nvml, lambda: torch.cuda.synchronize(loaded.device))
 
     def time(self, arm: Arm, clock: Clock, new_tokens: int) -> StageTimes:
         """One trial: processor, transfer, and a generation of exactly ``new_tokens``."""

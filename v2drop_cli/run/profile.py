@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from v2drop_cli.measure.clock import clock_for
+from v2drop_cli.measure.energy import idle_power
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.measure.state import MachineWatch
 from v2drop_cli.measure.stats import medians_only, paired_ratio
 from v2drop_cli.measure.trials import run_blocks
 from v2drop_cli.media import Media, decode_again
@@ -26,6 +28,16 @@ from v2drop_cli.run.passes import Passes, Subject, Watch, timing_of
 from v2drop_cli.run.stages import StageTimes
 
 RANDOM = "random"
+MOST_INVALID = 0.2
+"""With a larger share of invalid rounds the whole measurement is invalid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """How many rounds there were: valid ones, and ones that the machine spoiled."""
+
+    valid: int
+    invalid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +55,13 @@ class StopRule:
     precision: float = 0.01
     max_time_s: float = 60.0
 
-    def reason(self, rounds: int, reached: float | None, elapsed_s: float) -> str | None:
-        """Why to stop now, or ``None`` to go on."""
-        if rounds < self.repeats:
-            return None
-        if reached is not None and reached <= self.precision:
+    def reason(self, rounds: Rounds, reached: float | None, elapsed_s: float) -> str | None:
+        """Why to stop now, or ``None`` to go on. Invalid rounds are no reason to go on for ever."""
+        precise = reached is not None and reached <= self.precision
+        if rounds.valid >= self.repeats and precise:
             return "precision"
-        return "time" if elapsed_s >= self.max_time_s else None
+        over = elapsed_s >= self.max_time_s
+        return "time" if over and rounds.valid + rounds.invalid >= self.repeats else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +117,20 @@ class _Profile:
         self.environment = describe(passes.loaded.device, passes.nvml)
         self.results: list[ArmResult] = []
         self.rounds: list[list[StageTimes]] = []
+        self.machine: MachineWatch | None = None
+        self.idle_power_w: float | None = None
         self.began = 0.0
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether there is a machine state to read at all."""
+        return self.passes.loaded.device.type == "cuda"
 
     def report(self) -> Report:
         """Run all passes."""
+        if self.on_gpu:
+            self.watch.on_stage("idle power", 0, 0)
+            self.idle_power_w = idle_power(self.passes.nvml)
         self.results = [self._untimed(number, arm) for number, arm in enumerate(self.arms)]
         stopped_by = self._measure()
         self.watch.on_stage("intervals", 0, 0)
@@ -118,12 +140,17 @@ class _Profile:
         options, total = self.options, len(self.arms)
         self.watch.on_stage("answers and memory", number, total)
         result = self.passes.answer(arm, options.max_new_tokens)
-        memory = self.passes.memory(arm, options.new_tokens)
-        return replace(result, memory=memory, limit=self.passes.limit(arm))
+        return replace(
+            result,
+            memory=self.passes.memory(arm, options.new_tokens),
+            limit=self.passes.limit(arm),
+            energy_j=self.passes.energy(arm, options.new_tokens) if self.on_gpu else None,
+        )
 
     def _measure(self) -> str:
         """Take rounds until there is a reason to stop; return it."""
         clock = clock_for(self.passes.loaded.device)
+        self.machine = MachineWatch(self.passes.nvml) if self.on_gpu else None
         self.began = time.monotonic()
 
         def trial(arm: Arm) -> Callable[[], StageTimes]:
@@ -137,19 +164,28 @@ class _Profile:
                 seed=self.options.arms.seed,
                 on_progress=self._tell,
             ):
-                media_s = self._decode_media()
-                self.rounds.append([replace(times, media_s=media_s) for times in block])
+                self._take(block)
+                counts = Rounds(len(self.rounds), self._invalid())
                 reason = self.options.stop.reason(
-                    len(self.rounds), self._reached_precision(), self._elapsed()
+                    counts, self._reached_precision(), self._elapsed()
                 )
                 if reason is not None:
                     return reason
-                if self.watch.on_round is not None:
+                if self.rounds and self.watch.on_round is not None:
                     self.watch.on_round(self._assemble("running"))
         except KeyboardInterrupt:
             if not self.rounds:
                 raise
         return "interrupted"
+
+    def _take(self, block: list[StageTimes]) -> None:
+        """Keep a round, unless the machine was slowed down before or after it."""
+        if self.machine is None or self.machine.round_is_valid():
+            media_s = self._decode_media()
+            self.rounds.append([replace(times, media_s=media_s) for times in block])
+
+    def _invalid(self) -> int:
+        return 0 if self.machine is None else self.machine.slowed_rounds
 
     def _decode_media(self) -> float | None:
         """Seconds to decode the files; once a round, for dropping has no part in it."""
@@ -177,7 +213,8 @@ class _Profile:
 
     def _assemble(self, stopped_by: str) -> Report:
         # While running, intervals of everything would take longer than the next round.
-        statistics = medians_only if stopped_by == "running" else None
+        brief = stopped_by == "running" or not self.rounds
+        statistics = medians_only if brief else None
         dense, null, *others = (
             replace(result, timing=timing_of(self._samples(number), statistics))
             for number, result in enumerate(self.results)
@@ -185,6 +222,9 @@ class _Profile:
         comparisons = [compare(dense, arm) for arm in (null, *others)]
         protocol = Protocol(
             rounds=len(self.rounds),
+            invalid_rounds=self._invalid(),
+            machine=tuple(self.machine.states) if self.machine else (),
+            idle_power_w=self.idle_power_w,
             stopped_by=stopped_by,
             partial=stopped_by in ("running", "interrupted"),
             precision=self.options.stop.precision,
@@ -200,7 +240,7 @@ class _Profile:
             arms=(dense, *others),
             comparisons=tuple(comparisons[1:]),
             null_comparison=comparisons[0],
-            warnings=self.passes.caveats(),
+            warnings=(*self.passes.caveats(), *(self.machine.caveats() if self.machine else ())),
             protocol=protocol,
         )
 
@@ -215,6 +255,16 @@ class _Profile:
             timed_new_tokens=options.new_tokens,
             **self.passes.described(),
         )
+
+
+def invalid(protocol: Protocol | None) -> str | None:
+    """Why the measurement as a whole is not to be used, or ``None``."""
+    if protocol is None:
+        return None
+    taken = protocol.rounds + protocol.invalid_rounds
+    if not taken or protocol.invalid_rounds <= MOST_INVALID * taken:
+        return None
+    return f"the GPU was slowed down in {protocol.invalid_rounds} of {taken} rounds"
 
 
 def _widest(ratios: Sequence[Ratio | None]) -> float | None:
