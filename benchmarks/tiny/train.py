@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
-        "--folder", type=Path, default=Path("/tmp/tiny/work"), help="where checkpoints are kept"
+        "--folder", type=Path, default=Path("build/tiny"), help="where checkpoints are kept"
     )
     parser.add_argument("--assets", type=Path, default=ASSETS, help="where the model is exported")
     args = parser.parse_args()

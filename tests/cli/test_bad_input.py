@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import struct
 import subprocess
@@ -300,19 +299,24 @@ def test_a_failed_run_leaves_no_output(quick, tmp_path):
 # Interruption and the unexpected -------------------------------------------------------------
 
 
-def test_ctrl_c_leaves_with_130(checkpoint):
+def test_ctrl_c_leaves_with_130(checkpoint, tmp_path):
+    """Interrupted amid the rounds: one line, and the last complete report stays."""
+    path = tmp_path / "report.json"
     command = [sys.executable, "-m", "v2drop_cli", "run", "--image", CAT, "--model", checkpoint]
     process = subprocess.Popen(
-        [*map(str, command), "--repeats", "100000"],
+        [*map(str, command), "--repeats", "100000", "--output", str(path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    time.sleep(12)
+    for _ in range(1200):
+        if path.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.strip()) == (130, "", "interrupted")
+    assert json.loads(path.read_text())["arms"]
 
 
 def test_the_unexpected_is_one_line_and_a_traceback_with_debug(quick, monkeypatch):

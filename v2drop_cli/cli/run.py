@@ -17,7 +17,6 @@ from v2drop_cli.cli.shared import (
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.models.registry import default_prompt
     from v2drop_cli.records import Report
     from v2drop_cli.report.json_file import ResultFile
     from v2drop_cli.run.answer import RunOptions
@@ -60,6 +59,7 @@ def run(
     v2drop run --model llava-1.5-7b --weights dummy --image cat.jpg --json
     """
     from v2drop_cli.models.loading_options import LoadOptions
+    from v2drop_cli.models.registry import default_prompt
     from v2drop_cli.report.json_file import ResultFile
     from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
 
