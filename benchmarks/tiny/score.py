@@ -19,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import Any
 import torch
 from PIL import Image
 from transformers import AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 import v2drop_cli
 from benchmarks.tiny.clips import mosaics, sample_clip
@@ -133,22 +135,44 @@ def batches(
             yield [case for case, _ in part], [text for _, text in part]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Prompts of one length, their pictures encoded already: every arm sees the same features."""
+
+    questions: list[Question]
+    inputs: dict[str, Any]
+
+
+@cache
+def loaded(folder: Path) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
+    """The model of this process."""
+    model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    return model, AutoProcessor.from_pretrained(folder)
+
+
+@cache
 @torch.inference_mode()
-def answer(
-    model: LlavaForConditionalGeneration,
-    processor: LlavaProcessor,
-    cases: list[Case],
-    texts: list[str],
-) -> list[str]:
+def encoded(folder: Path, media: str, per_task: int, size: int) -> list[Batch]:
+    """The held-out questions about one medium; drawn and seen once in each process."""
+    model, processor = loaded(folder)
+    found = []
+    for cases, texts in batches(processor, list(held_out(media, per_task)), size):
+        pictures = [picture for case in cases for picture in case.pictures]
+        inputs = dict(processor(text=texts, images=pictures, return_tensors="pt"))
+        seen = model.get_image_features(inputs.pop("pixel_values")).pooler_output
+        inputs["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=seen)}
+        found.append(Batch([case.question for case in cases], inputs))
+    return found
+
+
+@torch.inference_mode()
+def answer(folder: Path, batch: Batch) -> list[str]:
     """Generate greedily, and return the decoded answers."""
-    pictures = [picture for case in cases for picture in case.pictures]
-    inputs = processor(text=texts, images=pictures, return_tensors="pt").to(
-        model.device, model.dtype
-    )
-    longest = 24 if any("describe" in case.question.type for case in cases) else 5
+    model, processor = loaded(folder)
+    longest = 24 if any("describe" in question.type for question in batch.questions) else 5
     generator: Any = model  # transformers' own annotation of generate() refuses its models
-    output = generator.generate(**inputs, do_sample=False, max_new_tokens=longest)
-    fresh = output[:, inputs["input_ids"].shape[1] :]
+    output = generator.generate(**batch.inputs, do_sample=False, max_new_tokens=longest)
+    fresh = output[:, batch.inputs["input_ids"].shape[1] :]
     return [text.strip() for text in processor.batch_decode(fresh, skip_special_tokens=True)]
 
 
@@ -190,20 +214,19 @@ class Job:
     def run(self) -> dict[str, dict[str, float]]:
         """Answer every question, and sum up per question type and over all."""
         torch.set_num_threads(1)
-        model = LlavaForConditionalGeneration.from_pretrained(self.folder, dtype=torch.float32)
-        processor = AutoProcessor.from_pretrained(self.folder)
         right: dict[str, list[bool]] = defaultdict(list)
-        schedule = self.schedule
+        schedule, (model, _) = self.schedule, loaded(self.folder)
         dropping = (
             v2drop_cli.dropping(model, schedule, method=self.arm.method) if schedule else None
         )
         with dropping or nullcontext():
-            cases = list(held_out(self.media, self.per_task))
-            for part, texts in batches(processor, cases, self.batch):
-                for case, given in zip(part, answer(model, processor, part, texts), strict=True):
-                    hit = given == case.question.answer
-                    right[f"{self.media}: {case.question.type}"].append(hit)
-                    if not case.question.type.startswith("describe"):
+            for batch in encoded(self.folder, self.media, self.per_task, self.batch):
+                for question, given in zip(
+                    batch.questions, answer(self.folder, batch), strict=True
+                ):
+                    hit = given == question.answer
+                    right[f"{self.media}: {question.type}"].append(hit)
+                    if not question.type.startswith("describe"):
                         right[f"{self.media}: all"].append(hit)
         return {name: summary(hits) for name, hits in sorted(right.items())}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -65,42 +66,71 @@ def dropping(
         InstrumentError: the model is inside another ``dropping`` context already; later, from
             the model's call, if it is called in a way that cannot be served.
     """
-    target = model.model if isinstance(model, LoadedModel) else model
-    config: Any = getattr(target, "config", None)
-    if config is None:
-        raise UnsupportedModelError(
-            f"{type(target).__name__} is no transformers model: it has no config",
-            hint="pass the model itself, not a wrapper around it",
-        )
-    family = family_for(config)
-    multimodal, decoder = family.multimodal(target), family.decoder(target)
-    layers = family.layers(target)
-    refuse_compiled(target, multimodal, decoder)
-    if is_hooked(multimodal):
-        raise InstrumentError(
-            "this model is inside a dropping() context already",
-            hint="leave the outer context first; compare methods one after the other",
-        )
-    first = family.first_droppable_layer(config)
-    parsed = named_schedule(schedule, family, len(layers), first)
-    parsed.check(n_layers=len(layers), first_droppable=first)
+    target = Target.of(model)
+    family, n_layers = target.family, len(target.layers)
+    first = family.first_droppable_layer(target.config)
+    parsed = named_schedule(schedule, family, n_layers, first)
+    parsed.check(n_layers=n_layers, first_droppable=first)
     chosen = get_method(method) if isinstance(method, str) else method
     if not isinstance(chosen, Method):
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
-    state = DropState(parsed, chosen, config.get_text_config(), seed, mark)
-    hooks = [
-        Before(layer, partial(_layer_call, state, i))
-        for i, layer in enumerate(layers)
-        if i >= parsed.drops[0].layer - 1
-    ]
-    with hooked(
-        Before(multimodal, partial(_forward_call, state, family, config, multimodal, decoder)),
-        Before(decoder, partial(_decoder_call, state)),
-        After(decoder, partial(_decoder_output, state)),
-        After(multimodal, lambda output: state.abandon(), always=True),
-        *hooks,
-    ):
+    state = DropState(parsed, chosen, target.config.get_text_config(), seed, mark)
+    with hooked(*_hooks(state, target, parsed.drops[0].layer)):
         yield state.trace
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model to drop in, taken apart.
+
+    Attributes:
+        config: the whole model's.
+        family: how to talk to it.
+        multimodal: the module whose forward takes the ids and the pixels.
+        decoder: the text decoder.
+        layers: its blocks.
+    """
+
+    config: Any
+    family: Family
+    multimodal: nn.Module
+    decoder: nn.Module
+    layers: Sequence[nn.Module]
+
+    @classmethod
+    def of(cls, model: nn.Module | LoadedModel) -> Target:
+        """Find the parts of ``model``; raise for what cannot be served."""
+        whole = model.model if isinstance(model, LoadedModel) else model
+        config: Any = getattr(whole, "config", None)
+        if config is None:
+            raise UnsupportedModelError(
+                f"{type(whole).__name__} is no transformers model: it has no config",
+                hint="pass the model itself, not a wrapper around it",
+            )
+        family = family_for(config)
+        multimodal, decoder = family.multimodal(whole), family.decoder(whole)
+        refuse_compiled(whole, multimodal, decoder)
+        if is_hooked(multimodal):
+            raise InstrumentError(
+                "this model is inside a dropping() context already",
+                hint="leave the outer context first; compare methods one after the other",
+            )
+        return cls(config, family, multimodal, decoder, family.layers(whole))
+
+
+def _hooks(state: DropState, target: Target, first_drop: int) -> list[Before | After]:
+    """All hooks of one context; layers before the one that is compared with need none."""
+    return [
+        Before(target.multimodal, partial(_forward_call, state, target)),
+        Before(target.decoder, partial(_decoder_call, state)),
+        After(target.decoder, partial(_decoder_output, state)),
+        After(target.multimodal, lambda output: state.abandon(), always=True),
+        *(
+            Before(layer, partial(_layer_call, state, i))
+            for i, layer in enumerate(target.layers)
+            if i >= first_drop - 1
+        ),
+    ]
 
 
 def named_schedule(
@@ -113,29 +143,23 @@ def named_schedule(
 
 
 def _forward_call(
-    state: DropState,
-    family: Family,
-    config: Any,
-    multimodal: nn.Module,
-    decoder: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    state: DropState, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Call | None:
     """Before the model: find this forward's vision tokens. Changes nothing."""
-    refuse_recomputation(decoder)
-    given = (
-        signature(multimodal.forward).bind_partial(*args, **kwargs).arguments if args else kwargs
-    )
+    refuse_recomputation(target.decoder)
+    given: Mapping[str, Any] = kwargs
+    if args:
+        given = signature(target.multimodal.forward).bind_partial(*args, **kwargs).arguments
     ids, attention_mask = given.get("input_ids"), given.get("attention_mask")
     if ids is None:
-        if any(placeholder.filled(given) for placeholder in family.placeholders):
+        if any(placeholder.filled(given) for placeholder in target.family.placeholders):
             raise InstrumentError(
                 "dropping finds vision tokens by input_ids, and got inputs_embeds only",
                 hint="pass input_ids and the pixels, and let the model merge them",
             )
         state.abandon()  # the decoder's own hook begins it
         return None
-    mask = family.vision_mask(config, given)
+    mask = target.family.vision_mask(target.config, given)
     state.refuse_split_image(given.get("past_key_values"), mask)
     vision: tuple[Tensor, ...] = ()
     if mask is not None:
