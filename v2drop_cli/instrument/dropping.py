@@ -12,9 +12,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError, UsageError
+from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.refusals import refuse_compiled, refuse_recomputation
-from v2drop_cli.instrument.state import DropState, as_padding
+from v2drop_cli.instrument.state import DropState
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.registry import get_method

@@ -14,7 +14,6 @@ One forward of the model, worked through: a prompt of 10 columns, vision tokens 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakSet
 
@@ -29,53 +28,17 @@ from v2drop_cli.instrument.cache import (
     join_valid,
     refuse_static,
 )
+from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.instrument.probe import RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace
 from v2drop_cli.instrument.verdict import ask
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method
 from v2drop_cli.schedule import Drop, Schedule
-from v2drop_cli.tensors import Columns, gather_rope, gather_rows, pack, scatter_rows, true_columns
+from v2drop_cli.tensors import gather_rope, gather_rows, pack, scatter_rows, true_columns
 
 # What a clock is told around the work that dropping adds: scoring, gathering, putting back.
 DROP_BEGINS, DROP_ENDS = "drop begins", "drop ends"
-
-
-@dataclass(slots=True)
-class Forward:
-    """One forward of the model, from the ids to the decoder's output.
-
-    Attributes:
-        vision: per row, ``[n]`` columns of the vision tokens in this forward's input.
-        padding: ``[B, past + Q]`` bool from the caller's attention mask, or ``None``.
-        foreign_mask: the caller's mask has a form of its own, which cannot be shortened.
-        width: Q, columns of this forward before any drop.
-        lengths: per row, how many of them are no padding; on the host, known if there is vision.
-        columns: the columns still alive, or ``None`` while nothing was dropped.
-        alive: per row, where the alive vision tokens are among the alive columns.
-        previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
-        ready: per cached length, the kwargs of this stage's layers, made once.
-    """
-
-    vision: tuple[Tensor, ...] = ()
-    padding: Tensor | None = None
-    width: int = 0
-    lengths: tuple[int, ...] = ()
-    foreign_mask: bool = False
-    columns: Columns | None = None
-    alive: list[Tensor] = field(default_factory=list)
-    previous: Tensor | None = None
-    ready: dict[Any, dict[str, Any]] = field(default_factory=dict)
-
-    def move(self, device: torch.device) -> None:
-        """Follow a model that is spread over devices."""
-        if self.alive and self.alive[0].device != device:
-            self.vision = tuple(row.to(device) for row in self.vision)
-            self.alive = [row.to(device) for row in self.alive]
-            self.columns = None if self.columns is None else self.columns.to(device)
-            self.ready.clear()
-        if self.padding is not None:
-            self.padding = self.padding.to(device)
 
 
 class DropState:
@@ -188,7 +151,7 @@ class DropState:
         if merged is not None:
             hidden = merged
         hidden = gather_rows(hidden, packed.index)
-        forward.columns = _compose(forward.columns, packed)
+        forward.columns = compose(forward.columns, packed)
         forward.alive = alive
         forward.ready.clear()
         return hidden
@@ -274,7 +237,7 @@ class DropState:
             forward.ready[key] = self._stage(forward, hidden, kwargs, past, past_valid)
         stage = forward.ready[key]
         length = past + hidden.shape[1]
-        fixed = length - _text_after(forward) if known is None or forward.columns else known.fixed
+        fixed = length - text_after(forward) if known is None or forward.columns else known.fixed
         self.book.remember(cache, layer, CachedColumns(length, stage["valid"], fixed))
         return {**kwargs, **stage["kwargs"]}
 
@@ -314,34 +277,8 @@ class DropState:
         return forward.padding[:, -width:]
 
 
-def as_padding(attention_mask: Any) -> Tensor | None:
-    """A 2-D attention mask as bool, ``None`` for any other."""
-    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
-        return attention_mask.bool()
-    return None
-
-
 def _columns_before(cache: Any, layer: int, width: int) -> int:
     """Columns of the whole sequence before this forward. Layer 0 never drops, so it knows."""
     full = cached_length(cache, 0)
     # By the time a later layer is entered, layer 0 holds this forward's columns as well.
     return max(0, full - width) if layer else full
-
-
-def _text_after(forward: Forward) -> Tensor:
-    """0-d: columns after every row's last vision token; none can be told apart from filler."""
-    assert forward.columns is not None
-    like = forward.columns.index
-    if forward.columns.valid is not None:
-        return like.new_zeros(())
-    last = [row[-1] if len(row) else like.new_full((), -1) for row in forward.vision]
-    return forward.width - 1 - torch.stack(last).max()
-
-
-def _compose(before: Columns | None, packed: Columns) -> Columns:
-    """Columns of the shortened input, as columns of this forward's input."""
-    if before is None:
-        return packed
-    return Columns(
-        gather_rows(before.index[..., None], packed.index)[..., 0], packed.valid, packed.lengths
-    )

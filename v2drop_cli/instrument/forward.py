@@ -1,0 +1,74 @@
+"""One forward of the model, from the ids to the decoder's output: what is alive where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from v2drop_cli.tensors import Columns, gather_rows
+
+
+@dataclass(slots=True)
+class Forward:
+    """One forward of the model, from the ids to the decoder's output.
+
+    Attributes:
+        vision: per row, ``[n]`` columns of the vision tokens in this forward's input.
+        padding: ``[B, past + Q]`` bool from the caller's attention mask, or ``None``.
+        foreign_mask: the caller's mask has a form of its own, which cannot be shortened.
+        width: Q, columns of this forward before any drop.
+        lengths: per row, how many of them are no padding; on the host, known if there is vision.
+        columns: the columns still alive, or ``None`` while nothing was dropped.
+        alive: per row, where the alive vision tokens are among the alive columns.
+        previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
+        ready: per cached length, the kwargs of this stage's layers, made once.
+    """
+
+    vision: tuple[Tensor, ...] = ()
+    padding: Tensor | None = None
+    width: int = 0
+    lengths: tuple[int, ...] = ()
+    foreign_mask: bool = False
+    columns: Columns | None = None
+    alive: list[Tensor] = field(default_factory=list)
+    previous: Tensor | None = None
+    ready: dict[Any, dict[str, Any]] = field(default_factory=dict)
+
+    def move(self, device: torch.device) -> None:
+        """Follow a model that is spread over devices."""
+        if self.alive and self.alive[0].device != device:
+            self.vision = tuple(row.to(device) for row in self.vision)
+            self.alive = [row.to(device) for row in self.alive]
+            self.columns = None if self.columns is None else self.columns.to(device)
+            self.ready.clear()
+        if self.padding is not None:
+            self.padding = self.padding.to(device)
+
+
+def as_padding(attention_mask: Any) -> Tensor | None:
+    """A 2-D attention mask as bool, ``None`` for any other."""
+    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
+        return attention_mask.bool()
+    return None
+
+
+def text_after(forward: Forward) -> Tensor:
+    """0-d: columns after every row's last vision token; none can be told apart from filler."""
+    assert forward.columns is not None
+    like = forward.columns.index
+    if forward.columns.valid is not None:
+        return like.new_zeros(())
+    last = [row[-1] if len(row) else like.new_full((), -1) for row in forward.vision]
+    return forward.width - 1 - torch.stack(last).max()
+
+
+def compose(before: Columns | None, packed: Columns) -> Columns:
+    """Columns of the shortened input, as columns of this forward's input."""
+    if before is None:
+        return packed
+    return Columns(
+        gather_rows(before.index[..., None], packed.index)[..., 0], packed.valid, packed.lengths
+    )
