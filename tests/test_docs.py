@@ -61,6 +61,14 @@ def test_the_quickstart_is_two_lines_and_ci_runs_the_second():
     assert found.stdout == blocks[1], found.stderr
 
 
+def test_the_library_example_runs(monkeypatch, capsys):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("((")
+
+
 def test_library_example_names_are_public():
     import v2drop_cli
 

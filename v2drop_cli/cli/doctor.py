@@ -12,7 +12,7 @@ from v2drop_cli.cli.guard import guarded
 
 @guarded
 def doctor(model: o.Model = "tiny", json: o.Json = False, debug: o.Debug = False) -> None:
-    r"""Check this machine: software, GPU, Hub cache, memory for a model.
+    """Check this machine: software, GPU, Hub cache, memory for a model.
 
     Leaves with 1 if something that matters is not ok.
 

@@ -61,7 +61,7 @@ def profile(
     export_csv: p.ExportCsv = None,
     debug: o.Debug = False,
 ) -> None:
-    r"""Measure dense, dropping and random selection until the numbers hold.
+    """Measure dense, dropping and random selection until the numbers hold.
 
     \b
     v2drop profile --image cat.jpg

@@ -50,7 +50,7 @@ def run(
     output: o.Output = None,
     debug: o.Debug = False,
 ) -> None:
-    r"""Answer one prompt dense and with dropping, side by side.
+    """Answer one prompt dense and with dropping, side by side.
 
     \b
     v2drop run --image cat.jpg

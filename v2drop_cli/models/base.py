@@ -266,6 +266,10 @@ class LoadedModel:
         """Attention implementation of the decoder: ``eager``, ``sdpa`` …"""
         return str(self.model.config.get_text_config()._attn_implementation)
 
+    def prepare(self, media: Sequence[Media], prompt: str) -> Inputs:
+        """One prompt with its media, processed; tensors on the host."""
+        return self.family.prepare(self.processor, self.model.config, media, prompt)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of generated token ids, special tokens left out."""
         text: str = self.processor.tokenizer.decode(list(token_ids), skip_special_tokens=True)

@@ -135,12 +135,13 @@ def _guarded(source: Source, action: Any) -> Any:
         return action()
     except ImportError as error:
         raise ModelError(
-            f"{source.location} needs a package that is not installed: {_first_line(error)}",
-            hint="v2drop doctor lists what is missing; flash kernels: pip install 'v2drop[flash]'",
+            f"{source.name} needs a package that is not installed: {_first_line(error)}",
+            hint="v2drop doctor lists what is missing; "
+            "flash kernels: pip install flash-attn --no-build-isolation",
         ) from error
     except torch.OutOfMemoryError as error:
         raise DeviceMemoryError(
-            f"out of memory loading {source.location}",
+            f"out of memory loading {source.name}",
             hint="try --dtype bfloat16, a smaller model, or --device cpu",
         ) from error
     except Exception as error:  # of four libraries, each with errors of its own

@@ -165,6 +165,12 @@ class Source:
     config: Path | None
     is_local: bool
 
+    @property
+    def name(self) -> str:
+        """How to call it in a message: the embedded model's path says nothing to anybody."""
+        path = Path(self.location)
+        return path.name if path.parent == ASSETS else self.location
+
 
 def resolve(name: str) -> Source:
     """Find what ``--model NAME`` means: an alias, a local path or a Hub id (``org/name``).

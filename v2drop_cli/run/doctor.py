@@ -113,7 +113,9 @@ def _flash() -> Finding:
     version = _version("flash-attn")
     if version is not None:
         return Finding(True, "flash-attn", version)
-    return Finding(None, "flash-attn", "not installed (optional): pip install 'v2drop[flash]'")
+    return Finding(
+        None, "flash-attn", "not installed (optional): pip install flash-attn --no-build-isolation"
+    )
 
 
 def _hub(model: str) -> Finding:
