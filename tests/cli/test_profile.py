@@ -110,6 +110,8 @@ def test_ctrl_c_prints_and_saves_what_there_is(checkpoint, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A shell's background jobs ignore SIGINT, and hand that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not path.exists() and time.monotonic() < deadline:
