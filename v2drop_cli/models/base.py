@@ -143,6 +143,33 @@ class Placeholder:
         return arguments.get(self.pixels) is not None or encoded.get(self.modality) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class MadeUp:
+    """An image or a video that only has a size: enough to time a model on.
+
+    Attributes:
+        width, height: pixels of the picture, or of every frame.
+        frames: of a video; ``None`` for an image.
+    """
+
+    width: int
+    height: int
+    frames: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Synthetic:
+    """What a family's processor would make of made-up media, without the processor.
+
+    Attributes:
+        ids: per image or video, the token ids that stand for it, delimiters included.
+        tensors: random pixels, and whatever sizes go with them, for the model's ``forward``.
+    """
+
+    ids: Sequence[Sequence[int]]
+    tensors: Mapping[str, Tensor]
+
+
 IMAGE = Placeholder("image_token_id", "pixel_values")
 VIDEO = Placeholder("video_token_id", "pixel_values_videos", "video")
 
@@ -170,6 +197,9 @@ class Family:
         preset_layers: decoder layers that the presets are written for.
         preset_source: where the presets come from.
         media: what its processor takes: ``image``, ``images`` (several), ``video``.
+        synthetic: (config, made-up media) → their ids and pixels, with the counts and shapes
+            that the family's own processor gives at its published settings; ``None`` where
+            nobody wrote it.
     """
 
     name: str
@@ -187,6 +217,7 @@ class Family:
     preset_layers: int = REFERENCE_DEPTH
     preset_source: str = "arXiv 2509.01552 for LLaVA-1.5-7B, scaled by depth"
     media: tuple[str, ...] = ("image", "images", "video")
+    synthetic: Callable[[Any, Sequence[MadeUp]], Synthetic] | None = None
 
     def vision_mask(self, config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
         """Where the droppable vision tokens are in this forward, ``[B, L]`` bool.
