@@ -7,6 +7,7 @@ import json
 import pytest
 
 from v2drop_cli.methods.registry import METHODS
+from v2drop_cli.models.refused import REFUSED
 from v2drop_cli.models.registry import ALIASES, FAMILIES
 from v2drop_cli.schedule import PRESETS
 
@@ -23,8 +24,9 @@ def test_models_lists_every_registry(v2drop):
     assert {row["at layers"] for row in llavas} == {32}
     for name in FAMILIES:
         assert any(name in row["families"] for row in found["presets"])
+    assert {row["model type"]: row["reason"] for row in found["refused"]} == REFUSED
     text = v2drop("models").out
-    for name in (*ALIASES, *METHODS, *PRESETS):
+    for name in (*ALIASES, *METHODS, *PRESETS, *REFUSED):
         assert name in text
 
 

@@ -10,7 +10,7 @@ from v2drop_cli.cli.guard import guarded
 
 @guarded
 def models(json: o.Json = False, debug: o.Debug = False) -> None:
-    """List models, families, methods and presets.
+    """List models, families, methods, presets and refusals.
 
     \b
     v2drop models

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import UnsupportedModelError, UsageError, unknown_name
+from v2drop_cli.models.refused import REFUSED
 
 if TYPE_CHECKING:
     from v2drop_cli.models.base import Family
@@ -217,7 +218,8 @@ def family_for(config: Any) -> Family:
     """The family that serves ``config.model_type``.
 
     Raises:
-        UnsupportedModelError: no family does, or the family refuses this configuration.
+        UnsupportedModelError: no family does, or the model type or this configuration is
+            refused, with the reason.
     """
     model_type = getattr(config, "model_type", None)
     families = [get_family(name) for name in FAMILIES]
@@ -228,6 +230,7 @@ def family_for(config: Any) -> Family:
                 raise UnsupportedModelError(f"cannot drop in this {family.name} model: {reason}")
             return family
     served = sorted(name for family in families for name in family.model_types)
-    raise UnsupportedModelError(
-        f"no family serves model_type {model_type!r}", hint=f"served: {', '.join(served)}"
-    )
+    message = f"no family serves model_type {model_type!r}"
+    if model_type in REFUSED:
+        message = f"{message}: {REFUSED[model_type]}"
+    raise UnsupportedModelError(message, hint=f"served: {', '.join(served)}")

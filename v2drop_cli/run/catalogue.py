@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.methods.registry import METHODS, get_method
+from v2drop_cli.models.refused import REFUSED
 from v2drop_cli.models.registry import ALIASES, FAMILIES, get_family
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ Rows = list[dict[str, Any]]
 
 
 def catalogue() -> dict[str, Rows]:
-    """Models by alias, families, methods and presets, each a list of rows with equal keys."""
+    """Models by alias, families, methods, presets and what is refused: rows with equal keys."""
     families = [get_family(name) for name in FAMILIES]
     return {
         "models": [
@@ -40,6 +41,7 @@ def catalogue() -> dict[str, Rows]:
         ],
         "methods": [{"method": name, "paper": get_method(name).paper} for name in METHODS],
         "presets": _presets(families),
+        "refused": [{"model type": name, "reason": reason} for name, reason in REFUSED.items()],
     }
 
 

@@ -1,0 +1,93 @@
+"""Model types that no family serves, and why: a wrong number is worse than none.
+
+Reasons were read in the modeling code of transformers 5.17 and 5.23. "Not proven yet" means that
+nothing was found that forbids dropping, and that nobody has run the tests of exactness.
+"""
+
+from __future__ import annotations
+
+_NOT_PROVEN = "not proven yet: no exactness tests were run for it"
+_WINDOWS = "its decoder has sliding windows, which count dropped tokens"
+_ONE_STATE = "its decoder has linear attention, which folds every token into one running state"
+_NO_TOKENS = "its decoder reads pictures by cross-attention: no vision tokens are in the sequence"
+_NO_ROTARY = "its decoder adds positions to the embeddings: there are no rotary tables to shorten"
+_DEEPSTACK = "its decoder adds picture features to hidden states between layers, at full length"
+_SOUND = "audio tokens lie among the vision tokens, and dropping beside them is not proven"
+_QUERIES = "it reads a picture as 32 queries, and OPT or T5 decoders have no rotary tables"
+_OWN_CODE = "transformers does not have it; its own code was not examined"
+_LLAVAS_PACKAGE = "it needs LLaVA's own package; use the llava-hf checkpoint of the same model"
+
+# In transformers: model_type → reason.
+_NATIVE: dict[str, str] = {
+    "aria": _NOT_PROVEN,
+    "aya_vision": _WINDOWS,
+    "blip": _NO_TOKENS,
+    "blip-2": _QUERIES,
+    "chameleon": "a picture becomes tokens of its vocabulary, inside the decoder",
+    "cohere2_vision": _WINDOWS,
+    "deepseek_ocr2": _NOT_PROVEN,
+    "deepseek_vl": _NOT_PROVEN,
+    "deepseek_vl_hybrid": _NOT_PROVEN,
+    "emu3": "a picture becomes tokens of its vocabulary, not features",
+    "ernie4_5_vl_moe": "its layers route by token types of the whole prompt, at full length",
+    "exaone4_5": _WINDOWS,
+    "fast_vlm": _NOT_PROVEN,
+    "florence2": _NO_TOKENS,
+    "fuyu": _NOT_PROVEN,
+    "gemma3": "pictures attend in both directions, and sliding windows count dropped tokens",
+    "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
+    "gemma4": "sliding windows count dropped tokens, and layers take inputs at full length",
+    "git": _NO_ROTARY,
+    "glm46v": _NOT_PROVEN,
+    "glm_ocr": _NOT_PROVEN,
+    "got_ocr2": _NOT_PROVEN,
+    "granite4_vision": _DEEPSTACK,
+    "hunyuan_vl": _NOT_PROVEN,
+    "idefics": _NO_TOKENS,
+    "idefics2": _WINDOWS,
+    "instructblip": _QUERIES,
+    "instructblipvideo": _QUERIES,
+    "janus": _NOT_PROVEN,
+    "kimi_k25": _NOT_PROVEN,
+    "kosmos-2": _NO_ROTARY,
+    "kosmos-2.5": _NO_ROTARY,
+    "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
+    "lighton_ocr": _NOT_PROVEN,
+    "llama4": "its decoder attends in chunks, which count dropped tokens",
+    "minicpmv4_6": _ONE_STATE,
+    "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
+    "mllama": _NO_TOKENS,
+    "molmo2": "its pictures attend in both directions; short layers are given causal masks",
+    "ovis2": _NOT_PROVEN,
+    "paddleocr_vl": _NOT_PROVEN,
+    "paligemma": "its prompts attend in both directions; short layers are given causal masks",
+    "perception_lm": _NOT_PROVEN,
+    "phi4_multimodal": "its decoder merges the pictures itself, behind the point that is hooked",
+    "pix2struct": _NO_TOKENS,
+    "qwen2_5_omni": _SOUND,
+    "qwen2_5_omni_thinker": _SOUND,
+    "qwen3_5": _ONE_STATE,
+    "qwen3_5_moe": _ONE_STATE,
+    "qwen3_omni_moe": _SOUND,
+    "qwen3_omni_moe_thinker": _SOUND,
+    "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",
+    "video_llama_3": _NOT_PROVEN,
+    "vipllava": _NOT_PROVEN,
+    "vision-encoder-decoder": _NO_TOKENS,
+}
+
+# Not in transformers: the model_type of checkpoints that bring or need code of their own.
+FOREIGN: dict[str, str] = {
+    "deepseek_vl_v2": _OWN_CODE,
+    "internvl_chat": f"{_OWN_CODE}; the checkpoints whose names end in -hf are in transformers",
+    "kimi_vl": _OWN_CODE,
+    "llava_llama": _LLAVAS_PACKAGE,
+    "llava_mistral": _LLAVAS_PACKAGE,
+    "llava_qwen": _LLAVAS_PACKAGE,
+    "minicpmo": _OWN_CODE,
+    "minicpmv": _OWN_CODE,
+    "molmo": _OWN_CODE,
+    "phi3_v": _OWN_CODE,
+}
+
+REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
