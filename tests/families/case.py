@@ -82,6 +82,9 @@ class Case:
         types: whether the model takes `mm_token_type_ids`.
         tokens: what a tokenizer calls those ids, by config attribute.
         processor: a tokenizer → the family's processor at the tiny configuration's sizes.
+        specials: further tokens that its tokenizers have whole, such as a tile's marker.
+        needs: packages that its processor imports.
+        mixed: whether a prompt may show both images and videos.
         template: a chat template like the family's.
         stages: (layer, share or count) of each drop.
         layers: model → decoder blocks, found without the package.
@@ -100,6 +103,9 @@ class Case:
     types: bool = False
     tokens: dict[str, str] = field(default_factory=dict)
     processor: Callable[[Any], Any] | None = None
+    specials: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    mixed: bool = True
     template: str = ""
     stages: tuple[tuple[int, float | int], ...] = ((1, 0.5), (3, 0.5), (5, 1))
     layers: Callable[[torch.nn.Module], Sequence[torch.nn.Module]] = lambda model: (

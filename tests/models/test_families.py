@@ -37,18 +37,23 @@ class Recorder:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_processor_is_given(name):
     """Media first, in order, as the chat template's items; then the question."""
-    case, family, processor = CASES[name], get_family(name), Recorder()
-    media = [shown("image"), *([shown("video", 3, (0.0, 0.5, 1.0))] if case.video else [])]
-    config = family_config(name)
-    inputs = family.prepare(processor, config, media, "why?")
-    [turn] = processor.messages
-    assert [item["type"] for item in turn["content"]] == [*(m.kind for m in media), "text"]
-    assert turn["content"][-1]["text"] == "why?"
-    assert processor.options["add_generation_prompt"] is True
-    assert processor.given["images"] in ([media[0].frames[0]], [[media[0].frames[0]]])
-    if case.video:
-        assert processor.given["videos"] == [list(media[1].frames)]
-    assert inputs.vision.counts == (0,)
+    case, family, config = CASES[name], get_family(name), family_config(name)
+    image, video = shown("image"), shown("video", 3, (0.0, 0.5, 1.0))
+    prompts = [[image], [video], [image, video]] if case.video else [[image]]
+    for media in prompts if case.mixed else prompts[:2]:
+        processor = Recorder()
+        inputs = family.prepare(processor, config, media, "why?")
+        [turn] = processor.messages
+        assert [item["type"] for item in turn["content"]] == [*(m.kind for m in media), "text"]
+        assert turn["content"][-1]["text"] == "why?"
+        assert processor.options["add_generation_prompt"] is True
+        assert ("images" in processor.given) == (image in media)
+        if image in media:
+            assert processor.given["images"] in ([image.frames[0]], [[image.frames[0]]])
+        if video in media:
+            frames = list(video.frames)
+            assert processor.given["videos"] in ([frames], [[frames]])
+        assert inputs.vision.counts == (0,)
 
 
 @pytest.mark.parametrize("name", NAMES)

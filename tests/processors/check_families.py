@@ -34,6 +34,7 @@ def tiny_tokenizer(case):
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     specials = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", *case.tokens.values()]
+    specials += case.specials
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
     )
@@ -49,6 +50,8 @@ def checkpoint(tmp_path_factory):
     def make(name):
         if name not in made:
             case, folder = CASES[name], tmp_path_factory.mktemp(name)
+            for package in case.needs:
+                pytest.importorskip(package)
             tokenizer = tiny_tokenizer(case)
             ids = {k: tokenizer.convert_tokens_to_ids(t) for k, t in case.tokens.items()}
             text = {

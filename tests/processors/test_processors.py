@@ -12,7 +12,7 @@ import pytest
 from tests.processors.shim import FOLDER
 
 ROOT = Path(__file__).parents[2]
-INSTALL = "pip install --no-deps --target .torchvision torchvision==0.28.0"
+INSTALL = "pip install --no-deps --target .torchvision torchvision==0.28.0 num2words==0.5.14"
 
 
 @pytest.mark.slow

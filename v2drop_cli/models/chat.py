@@ -41,7 +41,11 @@ def process_images(
 
 
 def chat_text(
-    processor: Any, media: Sequence[Media], prompt: str, fallback: str | None = None
+    processor: Any,
+    media: Sequence[Media],
+    prompt: str,
+    fallback: str | None = None,
+    template: str | None = None,
 ) -> str:
     """One user turn, media first, through the processor's own chat template.
 
@@ -50,6 +54,7 @@ def chat_text(
         media: what the turn shows, in order.
         prompt: the question.
         fallback: a template for checkpoints saved without one.
+        template: a template to use instead of the processor's own.
     """
     check_prompt(processor, prompt)
     content: list[dict[str, str]] = [{"type": item.kind} for item in media]
@@ -57,7 +62,7 @@ def chat_text(
     text: str = processor.apply_chat_template(
         [{"role": "user", "content": content}],
         add_generation_prompt=True,
-        chat_template=processor.chat_template or fallback,
+        chat_template=template or processor.chat_template or fallback,
     )
     return text
 

@@ -24,6 +24,8 @@ FAMILIES: dict[str, str] = {
     "qwen2_5_vl": "v2drop_cli.models.qwen2_5_vl:QWEN2_5_VL",
     "llava_onevision": "v2drop_cli.models.llava_onevision:LLAVA_ONEVISION",
     "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
+    "idefics3": "v2drop_cli.models.idefics3:IDEFICS3",
+    "smolvlm": "v2drop_cli.models.smolvlm:SMOLVLM",
 }
 
 
@@ -135,6 +137,13 @@ ALIASES: dict[str, Alias] = {
             "llava_next",
             None,
             "LLaVA-1.6; 32 decoder layers, tiles",
+        ),
+        Alias(
+            "smolvlm2-2.2b",
+            "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
+            "smolvlm",
+            None,
+            "24 decoder layers; tiles, several images, video; needs num2words",
         ),
     )
 }
