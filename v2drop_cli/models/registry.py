@@ -23,6 +23,7 @@ FAMILIES: dict[str, str] = {
     "qwen2_5_vl": "v2drop_cli.models.qwen2_5_vl:QWEN2_5_VL",
     "llava_onevision": "v2drop_cli.models.llava_onevision:LLAVA_ONEVISION",
     "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
+    "qwen3_vl": "v2drop_cli.models.qwen3_vl:QWEN3_VL",
 }
 
 
