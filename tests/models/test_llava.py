@@ -34,6 +34,7 @@ def test_registry_and_folder_agree():
         "dummy",
         "chat",
         "spans",
+        "patches",
     }
     assert files - rooms == set(FAMILIES)
     for name in FAMILIES:
