@@ -34,7 +34,8 @@ PICTURES = [(640, 480), (83, 61), (9, 500), (3, 4), (1000, 1000)]
 CLIPS = [(64, 48, 2), (65, 49, 5), (321, 200, 8)]
 # Sizes at both ends of the limits are only counted: their pixels would fill the memory.
 COUNTED = [*PICTURES, (1, 1), (1, 200), (2183, 2185), (4032, 3024), (8000, 6000), (30, 6000)]
-COUNTED_CLIPS = [*CLIPS, (8, 8, 2), (40, 30, 3), (1920, 1080, 16), (3840, 2160, 64), (80, 90, 768)]
+# Even numbers of frames: older versions of transformers count odd ones short (but process them).
+COUNTED_CLIPS = [(65, 49, 4), (8, 8, 2), (40, 30, 6), (1920, 1080, 16), (3840, 2160, 64), (80, 90, 768)]  # fmt: skip # noqa: E501
 
 
 @pytest.fixture(scope="module")
