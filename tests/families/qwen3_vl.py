@@ -17,20 +17,22 @@ ROPE = {
 }
 
 
+VISION = {
+    "depth": 4,
+    "hidden_size": 16,
+    "out_hidden_size": 32,
+    "intermediate_size": 24,
+    "num_heads": 2,
+    "patch_size": PATCH,
+    "num_position_embeddings": 64,
+    "deepstack_visual_indexes": [0, 1, 2],
+    "initializer_range": 0.3,
+}
+
+
 def config(text, ids):
-    vision = {
-        "depth": 4,
-        "hidden_size": 16,
-        "out_hidden_size": 32,
-        "intermediate_size": 24,
-        "num_heads": 2,
-        "patch_size": PATCH,
-        "num_position_embeddings": 64,
-        "deepstack_visual_indexes": [0, 1, 2],
-        "initializer_range": 0.3,
-    }
     text = {**text, "head_dim": 8, "rope_parameters": ROPE}
-    return Qwen3VLConfig(vision_config=vision, text_config=text, **ids)
+    return Qwen3VLConfig(vision_config=VISION, text_config=text, **ids)
 
 
 def video(seed: int):
@@ -41,7 +43,7 @@ def video(seed: int):
         "video_grid_thw": torch.tensor([[t, 2 * h, 2 * w]]),
     }
     step = [FIRST_WORD + 1, START, *[VIDEO] * (h * w), END]
-    return piece(step * t, VIDEO, tensors, kind=2)
+    return piece([START, *(step * t), END], VIDEO, tensors, kind=2)
 
 
 def processor(tokenizer):

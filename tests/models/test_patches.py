@@ -21,6 +21,10 @@ TOKENS = {
     ("qwen2_vl", VIDEO): [3 * 7 * 9],
     ("qwen2_5_vl", IMAGE): [8 * 10],
     ("qwen2_5_vl", VIDEO): [3 * 7 * 9],
+    # An image has 256 x 256 pixels at least: 61 x 83 times 3.6 each way, rounded up.
+    ("qwen3_vl", IMAGE): [28 * 38],
+    ("qwen3_vl", VIDEO): [3 * 6 * 8],
+    ("qwen3_vl_moe", IMAGE): [28 * 38],
 }
 
 

@@ -25,10 +25,17 @@ QWEN2_SIZES = {"min_pixels": 3136, "max_pixels": 12845056}
 FILES = {
     "qwen2_vl": {"preprocessor_config.json": QWEN2_SIZES},
     "qwen2_5_vl": {"preprocessor_config.json": QWEN2_SIZES},
+    "qwen3_vl": {
+        "preprocessor_config.json": {"size": {"shortest_edge": 65536, "longest_edge": 16777216}},
+        "video_preprocessor_config.json": {
+            "size": {"shortest_edge": 4096, "longest_edge": 25165824}
+        },
+    },
 }
 CLASSES = {
-    "qwen2_vl": ("Qwen2VLImageProcessor", "Qwen2VLProcessor"),
-    "qwen2_5_vl": ("Qwen2VLImageProcessor", "Qwen2_5_VLProcessor"),
+    "qwen2_vl": ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor", "Qwen2VLProcessor"),
+    "qwen2_5_vl": ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor", "Qwen2_5_VLProcessor"),
+    "qwen3_vl": ("Qwen2VLImageProcessor", "Qwen3VLVideoProcessor", "Qwen3VLProcessor"),
 }
 PICTURES = [(640, 480), (83, 61), (9, 500), (3, 4), (1000, 1000)]
 CLIPS = [(64, 48, 2), (65, 49, 5), (321, 200, 8)]
@@ -46,10 +53,12 @@ def published(tmp_path_factory):
     def make(name):
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
-            case, (images, processor) = CASES[name], CLASSES[name]
+            case, (images, videos, processor) = CASES[name], CLASSES[name]
             tiny_tokenizer(case).save_pretrained(folder)
             for file, settings in FILES[name].items():
-                kind = {"image_processor_type": images, "processor_class": processor}
+                own = {"video_processor_type": videos}
+                own = own if file.startswith("video") else {"image_processor_type": images}
+                kind = {"processor_class": processor, **own}
                 shapes = {"patch_size": PATCH, "temporal_patch_size": 2, "merge_size": 2}
                 (folder / file).write_text(json.dumps({**settings, **shapes, **kind}))
             made[name] = AutoProcessor.from_pretrained(folder)

@@ -24,6 +24,7 @@ FAMILIES: dict[str, str] = {
     "llava_onevision": "v2drop_cli.models.llava_onevision:LLAVA_ONEVISION",
     "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
     "qwen3_vl": "v2drop_cli.models.qwen3_vl:QWEN3_VL",
+    "qwen3_vl_moe": "v2drop_cli.models.qwen3_vl_moe:QWEN3_VL_MOE",
 }
 
 
