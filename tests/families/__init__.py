@@ -15,6 +15,8 @@ NAMES = (
     "llava_next",
     "idefics3",
     "smolvlm",
+    "qwen3_vl",
+    "qwen3_vl_moe",
 )
 CASES: dict[str, Case] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES

@@ -35,6 +35,7 @@ def test_registry_and_folder_agree():
         "chat",
         "spans",
         "refused",
+        "patches",
     }
     assert files - rooms == set(FAMILIES)
     for name in FAMILIES:

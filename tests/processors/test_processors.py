@@ -21,7 +21,7 @@ def test_every_familys_own_processor_on_real_files():
         pytest.skip(f"processors of most families need torchvision; {INSTALL}")
     command = [sys.executable, "-m", "pytest", "-p", "tests.processors.shim", "-p", "no:cacheprovider"]  # fmt: skip # noqa: E501
     done = subprocess.run(
-        [*command, "tests/processors/check_families.py"],
+        [*command, "tests/processors/check_families.py", "tests/processors/check_patches.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,

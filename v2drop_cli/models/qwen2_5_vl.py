@@ -8,9 +8,28 @@ the decoder and is not touched.
 
 from __future__ import annotations
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, MadeUp, Synthetic
 from v2drop_cli.models.chat import process
-from v2drop_cli.models.qwen2_vl import thw_grids
+from v2drop_cli.models.patches import FRAMES_PER_S
+from v2drop_cli.models.qwen2_vl import synthetic, thw_grids
+
+
+def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+    """Qwen2-VL's, with the seconds a step of a video takes."""
+    plain = synthetic(config, media)
+    videos = sum(item.frames is not None for item in media)
+    if not videos:
+        return plain
+    step_s = config.vision_config.temporal_patch_size / FRAMES_PER_S
+    seconds = {"second_per_grid_ts": torch.tensor([step_s] * videos)}
+    return dataclasses.replace(plain, tensors={**plain.tensors, **seconds})
+
 
 QWEN2_5_VL = Family(
     name="qwen2_5_vl",
@@ -18,4 +37,5 @@ QWEN2_5_VL = Family(
     placeholders=(IMAGE, VIDEO),
     grids=thw_grids,
     process=process,
+    synthetic=_synthetic,
 )

@@ -8,13 +8,14 @@ survivor keeps its own triple, and text after a picture counts on from where it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Synthetic
 from v2drop_cli.models.chat import process
+from v2drop_cli.models.patches import Limits, Patches, frame_patches, made_up, tokens_of
 from v2drop_cli.models.spans import walk
 from v2drop_cli.schedule import PRESETS, preset
 
@@ -35,6 +36,26 @@ def grids_of(thw: Tensor | None, merge: int) -> Iterator[tuple[Grid, ...]]:
     return ((Grid(t, h // merge, w // merge),) for t, h, w in rows)
 
 
+# preprocessor_config.json of Qwen/Qwen2-VL-*-Instruct and Qwen/Qwen2.5-VL-*-Instruct; videos,
+# having no file of their own there, are read with the same.
+PUBLISHED = Limits(56 * 56, 16384 * 28 * 28)
+
+
+def synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+    """Made-up media within the published limits, a picture's or each frame's."""
+    return made_up(config, media, _patches, _span)
+
+
+def _patches(config: Any, item: MadeUp) -> Patches:
+    return frame_patches(config, item, PUBLISHED)
+
+
+def _span(config: Any, item: MadeUp, patches: Patches) -> Sequence[int]:
+    token = config.image_token_id if item.frames is None else config.video_token_id
+    tokens = [token] * (patches[0] * tokens_of(config, patches))
+    return [config.vision_start_token_id, *tokens, config.vision_end_token_id]
+
+
 # The authors run 3/16/22 on the 7B model, whose decoder has 28 layers.
 LAYERS = 28
 QWEN_PRESETS = {
@@ -51,4 +72,5 @@ QWEN2_VL = Family(
     presets=QWEN_PRESETS,
     preset_layers=LAYERS,
     preset_source="official-code: the authors' for Qwen2-VL-7B; paper-*: LLaVA-1.5's, scaled",
+    synthetic=synthetic,
 )

@@ -26,6 +26,8 @@ FAMILIES: dict[str, str] = {
     "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
     "idefics3": "v2drop_cli.models.idefics3:IDEFICS3",
     "smolvlm": "v2drop_cli.models.smolvlm:SMOLVLM",
+    "qwen3_vl": "v2drop_cli.models.qwen3_vl:QWEN3_VL",
+    "qwen3_vl_moe": "v2drop_cli.models.qwen3_vl_moe:QWEN3_VL_MOE",
 }
 
 
