@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
@@ -16,7 +17,9 @@ from tests.cli.conftest import QUICK
 from tests.families import CASES, NAMES
 from tests.families.case import TEXT, build
 from v2drop_cli.cli import app
-from v2drop_cli.media import load_image, load_video
+from v2drop_cli.media import Media, load_image, load_video
+from v2drop_cli.models.base import MadeUp
+from v2drop_cli.models.registry import get_family
 
 SAMPLES = Path(__file__).parents[2] / "sample_media"
 MEDIA = {
@@ -103,3 +106,44 @@ def test_the_command_runs(checkpoint, name, kind):
     dense, dropped = json.loads(result.stdout)["arms"]
     assert dense["vision_tokens"] == dropped["vision_tokens"] > 4
     assert [d["layer"] for d in dropped["drops"]] == [layer for layer, _ in CASES[name].stages]
+
+
+SIZES = [(16, 16), (64, 48), (20, 90), (300, 100), (33, 31)]
+MADE_UP = [
+    (name, kind, size)
+    for name in NAMES
+    if get_family(name).synthetic
+    for kind in ("image", "images", "video")
+    if kind != "video" or CASES[name].video
+    for size in SIZES
+]
+
+
+def real(made: MadeUp) -> Media:
+    """A grey picture or clip of that size."""
+    frames = tuple(Image.new("RGB", (made.width, made.height)) for _ in range(made.frames or 1))
+    kind = "video" if made.frames else "image"
+    times = tuple(n / 2 for n in range(len(frames))) if made.frames else None
+    return Media(Path(f"made.{kind}"), kind, frames, times, made.width, made.height)
+
+
+@pytest.mark.parametrize(("name", "kind", "size"), MADE_UP)
+def test_made_up_media_are_what_the_processor_gives(checkpoint, name, kind, size):
+    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
+    shown = {
+        "image": [MadeUp(*size)],
+        "images": [MadeUp(*size), MadeUp(40, 30)],
+        "video": [MadeUp(*size, 5)],
+    }[kind]
+    config = loaded.model.config
+    made = loaded.family.synthetic(config, shown)
+    prepared = loaded.family.prepare(loaded.processor, config, [real(m) for m in shown], "why?")
+    text = {"input_ids", "attention_mask", "mm_token_type_ids"}
+    given = {k: v for k, v in prepared.tensors.items() if k not in text}
+    assert {k: v.shape for k, v in made.tensors.items()} == {k: v.shape for k, v in given.items()}
+    for key, value in given.items():
+        assert made.tensors[key].dtype == value.dtype
+        assert value.is_floating_point() or torch.equal(made.tensors[key], value)
+    placeholders = {getattr(config, p.token_id) for p in loaded.family.placeholders}
+    wanted = [i for i in prepared.tensors["input_ids"][0].tolist() if i in placeholders]
+    assert [i for run in made.ids for i in run if i in placeholders] == wanted
