@@ -16,10 +16,12 @@ import v2drop_cli as v2drop
 from tests.cli.conftest import QUICK
 from tests.families import CASES, NAMES
 from tests.families.case import TEXT, build
+from tests.processors.published import PROCESSORS
 from v2drop_cli.cli import app
 from v2drop_cli.media import Media, load_image, load_video
 from v2drop_cli.models.base import MadeUp
-from v2drop_cli.models.registry import get_family
+from v2drop_cli.models.dummy import read_config_file
+from v2drop_cli.models.registry import ALIASES, ASSETS, get_family
 
 SAMPLES = Path(__file__).parents[2] / "sample_media"
 MEDIA = {
@@ -127,23 +129,50 @@ def real(made: MadeUp) -> Media:
     return Media(Path(f"made.{kind}"), kind, frames, times, made.width, made.height)
 
 
-@pytest.mark.parametrize(("name", "kind", "size"), MADE_UP)
-def test_made_up_media_are_what_the_processor_gives(checkpoint, name, kind, size):
-    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
-    shown = {
-        "image": [MadeUp(*size)],
-        "images": [MadeUp(*size), MadeUp(40, 30)],
-        "video": [MadeUp(*size, 5)],
-    }[kind]
-    config = loaded.model.config
-    made = loaded.family.synthetic(config, shown)
-    prepared = loaded.family.prepare(loaded.processor, config, [real(m) for m in shown], "why?")
+SHOWN = {
+    "image": lambda *size: [MadeUp(*size)],
+    "images": lambda *size: [MadeUp(*size), MadeUp(40, 30)],
+    "video": lambda *size: [MadeUp(*size, 5)],
+}
+
+
+def check_made_up(family, config, processor, shown):
+    """Counts, shapes and sizes of made-up media are those of real media of the same sizes."""
+    made = family.synthetic(config, shown)
+    prepared = family.prepare(processor, config, [real(item) for item in shown], "why?")
     text = {"input_ids", "attention_mask", "mm_token_type_ids"}
     given = {k: v for k, v in prepared.tensors.items() if k not in text}
     assert {k: v.shape for k, v in made.tensors.items()} == {k: v.shape for k, v in given.items()}
     for key, value in given.items():
         assert made.tensors[key].dtype == value.dtype
         assert value.is_floating_point() or torch.equal(made.tensors[key], value)
-    placeholders = {getattr(config, p.token_id) for p in loaded.family.placeholders}
+    placeholders = {getattr(config, p.token_id) for p in family.placeholders}
     wanted = [i for i in prepared.tensors["input_ids"][0].tolist() if i in placeholders]
     assert [i for run in made.ids for i in run if i in placeholders] == wanted
+
+
+@pytest.mark.parametrize(("name", "kind", "size"), MADE_UP)
+def test_made_up_media_are_what_the_processor_gives(checkpoint, name, kind, size):
+    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
+    check_made_up(loaded.family, loaded.model.config, loaded.processor, SHOWN[kind](*size))
+
+
+LARGE = [(336, 336), (1000, 1000), (1920, 1080), (300, 2000), (2304, 2304), (640, 427)]
+
+
+@pytest.mark.parametrize("size", LARGE)
+@pytest.mark.parametrize("kind", SHOWN)
+@pytest.mark.parametrize("alias", PROCESSORS)
+def test_made_up_media_at_published_sizes(alias, kind, size):
+    """With the architecture that is shipped for dummy weights."""
+    config = read_config_file(ASSETS / ALIASES[alias].config)
+    case, family = CASES[ALIASES[alias].family], get_family(ALIASES[alias].family)
+    if kind == "video" and not case.video:
+        assert "pixel_values_videos" not in {p.pixels for p in family.placeholders}
+        return
+    tokenizer = tiny_tokenizer(case)
+    for name, token in case.tokens.items():
+        setattr(config, name, tokenizer.convert_tokens_to_ids(token))
+    processor = PROCESSORS[alias](tokenizer)
+    processor.chat_template = case.template
+    check_made_up(family, config, processor, SHOWN[kind](*size))
