@@ -7,7 +7,14 @@ import importlib
 from tests.families.case import Case
 
 # family name → where its case is; a test compares this with the registry.
-NAMES = ("llava", "qwen2_vl", "qwen2_5_vl", "llava_onevision", "llava_next")
+NAMES = (
+    "llava",
+    "qwen2_vl",
+    "qwen2_5_vl",
+    "llava_onevision",
+    "llava_next",
+    "llava_next_video",
+)
 CASES: dict[str, Case] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES
 }

@@ -23,6 +23,7 @@ FAMILIES: dict[str, str] = {
     "qwen2_5_vl": "v2drop_cli.models.qwen2_5_vl:QWEN2_5_VL",
     "llava_onevision": "v2drop_cli.models.llava_onevision:LLAVA_ONEVISION",
     "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
+    "llava_next_video": "v2drop_cli.models.llava_next_video:LLAVA_NEXT_VIDEO",
 }
 
 
@@ -134,6 +135,13 @@ ALIASES: dict[str, Alias] = {
             "llava_next",
             None,
             "LLaVA-1.6; 32 decoder layers, tiles",
+        ),
+        Alias(
+            "llava-next-video-7b",
+            "llava-hf/LLaVA-NeXT-Video-7B-hf",
+            "llava_next_video",
+            None,
+            "32 decoder layers; tiles, video of pooled frames",
         ),
     )
 }
