@@ -17,6 +17,7 @@ NAMES = (
     "smolvlm",
     "qwen3_vl",
     "qwen3_vl_moe",
+    "llava_next_video",
 )
 CASES: dict[str, Case] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES

@@ -7,15 +7,39 @@ import json
 import pytest
 import torch
 
+from tests.models.test_loading import llava_parameters
 from v2drop_cli.models.dummy import read_config_file
 from v2drop_cli.models.registry import ALIASES, ASSETS, family_for
 
-# As the Hub's model pages count the weights of the checkpoints.
+
+def qwen2(width, inner, layers, heads, pairs, words):
+    """A Qwen2 decoder: biases on queries, keys and values; `words` rows of embeddings in all."""
+    keys = pairs * width // heads
+    block = 2 * width**2 + 2 * width * keys + width + 2 * keys + 3 * width * inner + 2 * width
+    return layers * block + width + words * width
+
+
+def siglip(out):
+    """SigLIP-SO400M/14 at 384 px without its last layer and head, a projector of two layers."""
+    width, inner, patches = 1152, 4304, (384 // 14) ** 2
+    block = 4 * (width**2 + width) + 2 * width * inner + inner + width + 4 * width
+    tower = 26 * block + 3 * 14**2 * width + width + patches * width + 2 * width
+    return tower + width * out + out + out**2 + out
+
+
+# As the Hub's model pages count the weights of the checkpoints; where no exact count was found,
+# by hand from the published architecture, and what is published to its last digit.
 WEIGHTS = {
     "qwen2-vl-2b": 2_208_985_600,
     "qwen2-vl-7b": 8_291_375_616,
     "qwen2.5-vl-3b": 3_754_622_976,
     "qwen2.5-vl-7b": 8_292_166_656,
+    # LLaVA-1.5's and a newline; the authors' three files are 14.13 GB, with 64 words less.
+    "llava-next-vicuna-7b": llava_parameters(4096, 11008, 32, 32064) + 4096,
+    # And a newline. 1.79 GB of 16 bits a weight, embeddings tied; 8.03B as the Hub says of the
+    # authors' architecture. The Hugging Face conversion pads the vocabularies to 64 more words.
+    "llava-onevision-0.5b": qwen2(896, 4864, 24, 14, 2, 152000) + siglip(896) + 896,
+    "llava-onevision-7b": qwen2(3584, 18944, 28, 28, 4, 2 * 152128) + siglip(3584) + 3584,
 }
 
 

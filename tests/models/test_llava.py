@@ -32,6 +32,7 @@ def test_registry_and_folder_agree():
         "loading_options",
         "devices",
         "dummy",
+        "made_up",
         "chat",
         "spans",
         "refused",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
@@ -15,8 +16,12 @@ import v2drop_cli as v2drop
 from tests.cli.conftest import QUICK
 from tests.families import CASES, NAMES
 from tests.families.case import TEXT, build
+from tests.processors.published import PROCESSORS
 from v2drop_cli.cli import app
-from v2drop_cli.media import load_image, load_video
+from v2drop_cli.media import Media, load_image, load_video
+from v2drop_cli.models.base import MadeUp
+from v2drop_cli.models.dummy import read_config_file
+from v2drop_cli.models.registry import ALIASES, ASSETS, get_family
 
 SAMPLES = Path(__file__).parents[2] / "sample_media"
 MEDIA = {
@@ -106,3 +111,71 @@ def test_the_command_runs(checkpoint, name, kind):
     dense, dropped = json.loads(result.stdout)["arms"]
     assert dense["vision_tokens"] == dropped["vision_tokens"] > 4
     assert [d["layer"] for d in dropped["drops"]] == [layer for layer, _ in CASES[name].stages]
+
+
+SIZES = [(16, 16), (64, 48), (20, 90), (300, 100), (33, 31)]
+MADE_UP = [
+    (name, kind, size)
+    for name in NAMES
+    if get_family(name).synthetic
+    for kind in ("image", "images", "video")
+    if kind != "video" or CASES[name].video
+    for size in SIZES
+]
+
+
+def real(made: MadeUp) -> Media:
+    """A grey picture or clip of that size."""
+    frames = tuple(Image.new("RGB", (made.width, made.height)) for _ in range(made.frames or 1))
+    kind = "video" if made.frames else "image"
+    times = tuple(n / 2 for n in range(len(frames))) if made.frames else None
+    return Media(Path(f"made.{kind}"), kind, frames, times, made.width, made.height)
+
+
+SHOWN = {
+    "image": lambda *size: [MadeUp(*size)],
+    "images": lambda *size: [MadeUp(*size), MadeUp(40, 30)],
+    "video": lambda *size: [MadeUp(*size, 5)],
+}
+
+
+def check_made_up(family, config, processor, shown):
+    """Counts, shapes and sizes of made-up media are those of real media of the same sizes."""
+    made = family.synthetic(config, shown)
+    prepared = family.prepare(processor, config, [real(item) for item in shown], "why?")
+    text = {"input_ids", "attention_mask", "mm_token_type_ids"}
+    given = {k: v for k, v in prepared.tensors.items() if k not in text}
+    assert {k: v.shape for k, v in made.tensors.items()} == {k: v.shape for k, v in given.items()}
+    for key, value in given.items():
+        assert made.tensors[key].dtype == value.dtype
+        assert value.is_floating_point() or torch.equal(made.tensors[key], value)
+    placeholders = {getattr(config, p.token_id) for p in family.placeholders}
+    wanted = [i for i in prepared.tensors["input_ids"][0].tolist() if i in placeholders]
+    assert [i for run in made.ids for i in run if i in placeholders] == wanted
+
+
+@pytest.mark.parametrize(("name", "kind", "size"), MADE_UP)
+def test_made_up_media_are_what_the_processor_gives(checkpoint, name, kind, size):
+    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
+    check_made_up(loaded.family, loaded.model.config, loaded.processor, SHOWN[kind](*size))
+
+
+LARGE = [(336, 336), (1000, 1000), (1920, 1080), (300, 2000), (2304, 2304), (640, 427)]
+
+
+@pytest.mark.parametrize("size", LARGE)
+@pytest.mark.parametrize("kind", SHOWN)
+@pytest.mark.parametrize("alias", PROCESSORS)
+def test_made_up_media_at_published_sizes(alias, kind, size):
+    """With the architecture that is shipped for dummy weights."""
+    config = read_config_file(ASSETS / ALIASES[alias].config)
+    case, family = CASES[ALIASES[alias].family], get_family(ALIASES[alias].family)
+    if kind == "video" and not case.video:
+        assert "pixel_values_videos" not in {p.pixels for p in family.placeholders}
+        return
+    tokenizer = tiny_tokenizer(case)
+    for name, token in case.tokens.items():
+        setattr(config, name, tokenizer.convert_tokens_to_ids(token))
+    processor = PROCESSORS[alias](tokenizer)
+    processor.chat_template = case.template
+    check_made_up(family, config, processor, SHOWN[kind](*size))

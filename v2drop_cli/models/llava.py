@@ -10,6 +10,7 @@ into each image instead (the "image grid" way of showing a clip to an image mode
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,14 @@ from v2drop_cli.models.base import (
     Family,
     Grid,
     Grids,
+    MadeUp,
     Module,
+    Synthetic,
     inner_model,
     refuse_sliding_windows,
 )
 from v2drop_cli.models.chat import check_prompt
+from v2drop_cli.models.made_up import noise
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -112,6 +116,15 @@ def tile_frames(frames: Sequence[Image], rows: int, columns: int, size: int) -> 
     return mosaics
 
 
+def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+    """Square crops; of a video, as many as its frames or their mosaics."""
+    rows, columns = getattr(config, "frame_grid", (1, 1))
+    pictures = [math.ceil(item.frames / (rows * columns)) if item.frames else 1 for item in media]
+    size, tokens = config.vision_config.image_size, _tokens_per_side(config) ** 2
+    ids = [[config.image_token_id] * (n * tokens) for n in pictures]
+    return Synthetic(ids, {"pixel_values": noise(sum(pictures), 3, size, size)} if media else {})
+
+
 def _refusal(config: Any) -> str | None:
     tower = config.vision_config.model_type
     if tower not in _SQUARE_TOWERS:
@@ -129,4 +142,5 @@ LLAVA = Family(
     vision_tower=_vision_tower,
     projector=_projector,
     preset_source="arXiv 2509.01552 for LLaVA-1.5-7B; other depths scaled",
+    synthetic=_synthetic,
 )

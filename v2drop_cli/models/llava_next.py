@@ -8,14 +8,15 @@ schedule's counts include them. Each of several images is tiled. The model takes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids
+from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, MadeUp, Synthetic
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.llava_onevision import unpadded
+from v2drop_cli.models.made_up import placeholders, tiled_images
 from v2drop_cli.models.spans import walk, with_newlines
 
 
@@ -31,6 +32,12 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     return tuple(walk(row, waiting) for row in tensors["input_ids"].tolist())
 
 
+def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+    tensors = tiled_images(config, media)
+    waiting = {config.image_token_id: anyres_grids(config, tensors)}
+    return Synthetic(placeholders(config, media, waiting), tensors)
+
+
 LLAVA_NEXT = Family(
     name="llava_next",
     model_types=("llava_next",),
@@ -38,4 +45,5 @@ LLAVA_NEXT = Family(
     grids=_grids,
     process=process_images,
     media=("image", "images"),
+    synthetic=_synthetic,
 )

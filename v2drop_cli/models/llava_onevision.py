@@ -11,14 +11,15 @@ places like any other token of the span, and a schedule's counts include them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Synthetic
 from v2drop_cli.models.chat import process
+from v2drop_cli.models.made_up import clips, placeholders, tiled_images
 from v2drop_cli.models.spans import NEWLINE, walk, with_newlines
 
 # Shrunk only if it is clearly too large, as in the model.
@@ -26,12 +27,16 @@ _TOLERATED = 1.1
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
+    waiting = _waiting(config, tensors)
+    return tuple(walk(row, waiting) for row in tensors["input_ids"].tolist())
+
+
+def _waiting(config: Any, tensors: Mapping[str, Tensor]) -> dict[int, Iterator[tuple[Grid, ...]]]:
     side = config.vision_config.image_size // config.vision_config.patch_size
-    waiting = {
+    return {
         config.image_token_id: _images(config, tensors, side),
         config.video_token_id: _videos(tensors.get("pixel_values_videos"), math.ceil(side / 2)),
     }
-    return tuple(walk(row, waiting) for row in tensors["input_ids"].tolist())
 
 
 def _images(config: Any, tensors: Mapping[str, Tensor], side: int) -> Iterator[tuple[Grid, ...]]:
@@ -77,10 +82,20 @@ def _videos(pixels: Tensor | None, side: int) -> Iterator[tuple[Grid, ...]]:
         yield Grid(len(video), side, side), NEWLINE
 
 
+def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+    images = [item for item in media if item.frames is None]
+    tensors = tiled_images(config, images, alone=len(images) == 1)
+    if images:
+        tensors["batch_num_images"] = torch.tensor([len(images)])
+    tensors |= clips(config, [item for item in media if item.frames is not None])
+    return Synthetic(placeholders(config, media, _waiting(config, tensors)), tensors)
+
+
 LLAVA_ONEVISION = Family(
     name="llava_onevision",
     model_types=("llava_onevision",),
     placeholders=(IMAGE, VIDEO),
     grids=_grids,
     process=process,
+    synthetic=_synthetic,
 )

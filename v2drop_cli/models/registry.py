@@ -28,6 +28,7 @@ FAMILIES: dict[str, str] = {
     "smolvlm": "v2drop_cli.models.smolvlm:SMOLVLM",
     "qwen3_vl": "v2drop_cli.models.qwen3_vl:QWEN3_VL",
     "qwen3_vl_moe": "v2drop_cli.models.qwen3_vl_moe:QWEN3_VL_MOE",
+    "llava_next_video": "v2drop_cli.models.llava_next_video:LLAVA_NEXT_VIDEO",
 }
 
 
@@ -116,21 +117,21 @@ ALIASES: dict[str, Alias] = {
             "llava-onevision-7b",
             "llava-hf/llava-onevision-qwen2-7b-ov-hf",
             "llava_onevision",
-            None,
+            "llava-onevision-7b.json",
             "the paper's video model; tiles, several images, video",
         ),
         Alias(
             "llava-onevision-0.5b",
             "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
             "llava_onevision",
-            None,
+            "llava-onevision-0.5b.json",
             "24 decoder layers; tiles, several images, video",
         ),
         Alias(
             "llava-next-vicuna-7b",
             "llava-hf/llava-v1.6-vicuna-7b-hf",
             "llava_next",
-            None,
+            "llava-next-vicuna-7b.json",
             "LLaVA-1.6; 32 decoder layers, tiles",
         ),
         Alias(
@@ -146,6 +147,13 @@ ALIASES: dict[str, Alias] = {
             "smolvlm",
             None,
             "24 decoder layers; tiles, several images, video; needs num2words",
+        ),
+        Alias(
+            "llava-next-video-7b",
+            "llava-hf/LLaVA-NeXT-Video-7B-hf",
+            "llava_next_video",
+            None,
+            "32 decoder layers; tiles, video of pooled frames",
         ),
     )
 }

@@ -1,0 +1,86 @@
+"""Made-up media: the model takes what a family says a picture or a clip becomes.
+
+`tests/processors` compares counts and shapes with the family's own processor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from tests.families import CASES, NAMES
+from tests.families.case import BOS, FIRST_WORD
+from v2drop_cli.models.base import MadeUp, Synthetic
+from v2drop_cli.models.made_up import clips
+from v2drop_cli.models.registry import family_for, get_family
+
+SHOWN = {
+    "image": [MadeUp(32, 20)],
+    "images": [MadeUp(32, 20), MadeUp(17, 40)],
+    "video": [MadeUp(30, 20, 5)],
+    "both": [MadeUp(30, 20, 3), MadeUp(32, 20)],
+}
+CELLS = [
+    (name, kind)
+    for name in NAMES
+    if get_family(name).synthetic
+    for kind in SHOWN
+    if kind in ("image", "images") or CASES[name].video
+]
+
+
+def prompt(case, made: Synthetic, media) -> dict[str, torch.Tensor]:
+    """The model's tensors of one row: a word, what is shown with a word after each."""
+    ids, types = [BOS], [0]
+    for item, run in zip(media, made.ids, strict=True):
+        droppable = {case.ids[name] for name in case.ids if name.startswith(("image", "video"))}
+        ids += [*run, FIRST_WORD]
+        types += [(1 if item.frames is None else 2) if i in droppable else 0 for i in run] + [0]
+    inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids)).long()}
+    if case.types:
+        inputs["mm_token_type_ids"] = torch.tensor([types])
+    return inputs | dict(made.tensors)
+
+
+@pytest.mark.parametrize(("name", "kind"), CELLS)
+def test_the_model_takes_made_up_media(name, kind):
+    case, media = CASES[name], SHOWN[kind]
+    model = case.make("sdpa")
+    family = family_for(model.config)
+    made = family.synthetic(model.config, media)
+    inputs = prompt(case, made, media)
+    with torch.no_grad():
+        out = model(**inputs)
+    assert out.logits.isfinite().all()
+    found = family.vision_tokens(model.config, inputs)
+    placeholders = {getattr(model.config, p.token_id) for p in family.placeholders}
+    assert found.counts == (sum(i in placeholders for run in made.ids for i in run),)
+    assert found.counts[0] > 4
+    assert sum(grid.t * grid.h * grid.w for grid in found.grids[0]) == found.counts[0]
+    again = family.synthetic(model.config, media)
+    assert all(torch.equal(again.tensors[key], made.tensors[key]) for key in made.tensors)
+
+
+@pytest.mark.parametrize(("grid", "pictures"), [((1, 1), 5), ([2, 2], 2), ([1, 5], 1)])
+def test_llavas_frames_are_images_or_mosaics(grid, pictures):
+    model = CASES["llava"].make("sdpa")
+    model.config.frame_grid = grid
+    made = get_family("llava").synthetic(model.config, [MadeUp(30, 20, 5), MadeUp(9, 9)])
+    assert [len(run) for run in made.ids] == [pictures * 16, 16]
+    assert made.tensors["pixel_values"].shape == (pictures + 1, 3, 16, 16)
+
+
+def test_text_alone_needs_nothing_made_up():
+    for name in dict.fromkeys(name for name, _ in CELLS):
+        case = CASES[name]
+        assert get_family(name).synthetic(case.make("sdpa").config, []) == Synthetic([], {})
+
+
+def test_clips_of_one_prompt_are_equally_long():
+    config = CASES["llava_onevision"].make("sdpa").config
+    clip = MadeUp(30, 20, 3)
+    assert clips(config, [clip, clip])["pixel_values_videos"].shape == (2, 3, 3, 16, 16)
+    with pytest.raises(ValueError, match="same number"):
+        clips(config, [clip, dataclasses.replace(clip, frames=4)])
