@@ -32,6 +32,8 @@ def test_registry_and_folder_agree():
         "loading_options",
         "devices",
         "dummy",
+        "synthetic",
+        "synthetic_input",
         "chat",
         "spans",
     }

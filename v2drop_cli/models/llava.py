@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from v2drop_cli.models.base import (
@@ -20,7 +21,9 @@ from v2drop_cli.models.base import (
     Family,
     Grid,
     Grids,
+    MadeUp,
     Module,
+    Synthetic,
     inner_model,
     refuse_sliding_windows,
 )
@@ -112,6 +115,15 @@ def tile_frames(frames: Sequence[Image], rows: int, columns: int, size: int) -> 
     return mosaics
 
 
+def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+    """Square crops; of a video, as many as its frames or their mosaics."""
+    rows, columns = getattr(config, "frame_grid", (1, 1))
+    pictures = [-(-(item.frames or 1) // (rows * columns)) for item in media]
+    size, tokens = config.vision_config.image_size, _tokens_per_side(config) ** 2
+    ids = [[config.image_token_id] * (n * tokens) for n in pictures]
+    return Synthetic(ids, {"pixel_values": torch.randn(sum(pictures), 3, size, size)})
+
+
 def _refusal(config: Any) -> str | None:
     tower = config.vision_config.model_type
     if tower not in _SQUARE_TOWERS:
@@ -129,4 +141,5 @@ LLAVA = Family(
     vision_tower=_vision_tower,
     projector=_projector,
     preset_source="arXiv 2509.01552 for LLaVA-1.5-7B; other depths scaled",
+    synthetic=_synthetic,
 )
