@@ -14,6 +14,8 @@ from typing import Any
 
 SCHEMA = "v2drop.report/1"
 DENSE = "dense"
+ADDED = {"added": True}
+"""Metadata of keys that the first documents of this schema lack: reading does without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +263,20 @@ class Caveat:
 
 @dataclass(frozen=True, slots=True)
 class MediaRecord:
-    """One media file as the model saw it."""
+    """One media file as the model saw it.
 
-    path: str
+    Attributes:
+        path: as it was named; ``None`` for synthetic media.
+        synthetic: random pixels of that size, no file.
+    """
+
+    path: str | None
     kind: str
     width: int
     height: int
     frames: int
     frame_times_s: tuple[float, ...] | None = None
+    synthetic: bool = field(default=False, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)

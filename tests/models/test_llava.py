@@ -33,6 +33,8 @@ def test_registry_and_folder_agree():
         "devices",
         "dummy",
         "made_up",
+        "synthetic",
+        "synthetic_input",
         "chat",
         "spans",
         "refused",

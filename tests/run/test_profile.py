@@ -105,6 +105,15 @@ def test_the_stop_rule(rounds, reached, elapsed, reason):
     assert StopRule(3, 0.01, 10.0).reason(Rounds(rounds), reached, elapsed) == reason
 
 
+def test_without_a_least_number_of_rounds_time_is_a_limit():
+    rule = StopRule(max_time_s=10.0)
+    assert (rule.least, rule.owed) == (10, 1)
+    assert rule.reason(Rounds(1), None, 10.0) == "time"
+    assert rule.reason(Rounds(0, 1), None, 10.0) == "time"
+    assert rule.reason(Rounds(9), 0.001, 9.9) is None  # a lucky few rounds are not precise
+    assert rule.reason(Rounds(10), 0.001, 9.9) == "precision"
+
+
 def test_invalid_rounds_do_not_go_on_for_ever():
     rule = StopRule(3, 0.01, 10.0)
     assert rule.reason(Rounds(1, 2), None, 9.0) is None
@@ -116,6 +125,13 @@ def test_time_ends_what_precision_does_not(loaded):
     report = profile(loaded, [load_image(CAT)], options(stop=StopRule(3, 1e-9, 0.0)))
     assert (report.protocol.rounds, report.protocol.stopped_by) == (3, "time")
     assert report.protocol.reached_precision > 1e-9
+
+
+def test_time_ends_a_profile_that_was_promised_no_rounds(loaded):
+    report = profile(loaded, [load_image(CAT)], options(stop=StopRule(max_time_s=0.0)))
+    assert (report.protocol.rounds, report.protocol.stopped_by) == (1, "time")
+    assert report.request.repeats == 1
+    assert report.comparisons[0].prefill_speedup.ci95 is None
 
 
 def test_an_interruption_keeps_the_complete_rounds(loaded, monkeypatch, told):

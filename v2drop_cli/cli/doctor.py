@@ -11,21 +11,27 @@ from v2drop_cli.cli.guard import guarded
 
 
 @guarded
-def doctor(model: o.Model = "tiny", json: o.Json = False, debug: o.Debug = False) -> None:
+def doctor(
+    model: o.Model = "tiny",
+    device: o.Device = "auto",
+    dtype: o.Dtype = "auto",
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
     """Check this machine: software, GPU, Hub cache, memory for a model.
 
     Leaves with 1 if something that matters is not ok.
 
     \b
     v2drop doctor
-    v2drop doctor --model llava-1.5-7b
+    v2drop doctor --model llava-1.5-7b --device cuda --dtype float16
     """
-    from v2drop_cli.models.registry import resolve
+    from v2drop_cli.models.loading_options import LoadOptions
 
-    resolve(model)
+    LoadOptions(device=device, dtype=dtype).check(model)
     from v2drop_cli.run.doctor import examine
 
-    findings = examine(model)
+    findings = examine(model, device, dtype)
     if json:
         from dataclasses import asdict
         from json import dumps

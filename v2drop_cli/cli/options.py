@@ -25,9 +25,13 @@ Video = Annotated[
     Path | None, typer.Option("--video", metavar="FILE", help="Video file.", rich_help_panel=MEDIA)
 ]
 Frames = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--frames", metavar="N", min=1, help="Frames sampled evenly.", rich_help_panel=MEDIA
+        "--frames",
+        metavar="N",
+        min=1,
+        help="Frames sampled evenly [default: 8]; or of a made-up video.",
+        rich_help_panel=MEDIA,
     ),
 ]
 Prompt = Annotated[

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
+from v2drop_cli.cli import media_options as m
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli import profile_options as p
 from v2drop_cli.cli.guard import INTERRUPTED, guarded
 from v2drop_cli.cli.shared import (
-    DEFAULT_FRAMES,
     load_quietly,
-    media_kind,
-    open_media,
     show,
 )
 from v2drop_cli.errors import GateError, InvalidMeasurementError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from v2drop_cli.media import Media
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
+    from v2drop_cli.run.gates import Gate
     from v2drop_cli.run.profile import ProfileOptions
 
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 def profile(
     image: o.Image = None,
     video: o.Video = None,
-    frames: o.Frames = DEFAULT_FRAMES,
+    frames: o.Frames = None,
+    image_size: m.ImageSize = None,
+    text_tokens: m.TextTokens = None,
     prompt: o.Prompt = None,
     schedule: o.Schedules = None,
     layers: o.Layers = None,
@@ -50,7 +52,7 @@ def profile(
     max_new_tokens: o.MaxNewTokens = 64,
     new_tokens: p.NewTokens = 16,
     batch_size: p.BatchSize = 1,
-    repeats: p.LeastRepeats = 10,
+    repeats: p.LeastRepeats = None,
     warmup: o.Warmup = 2,
     precision: p.Precision = "1%",
     max_time: p.MaxTime = 60.0,
@@ -61,15 +63,15 @@ def profile(
     export_csv: p.ExportCsv = None,
     debug: o.Debug = False,
 ) -> None:
-    """Measure dense, dropping and random selection until the numbers hold.
+    """Measure dense, dropping and random until the numbers hold.
 
     \b
     v2drop profile --image cat.jpg
     v2drop profile --video clip.mp4 --ratios 0.5,0.25 --output report.json
     v2drop profile --image cat.jpg --fail-if "prefill_speedup<1.2"
+    v2drop profile --model llava-1.5-7b --weights dummy --image-size 336x336
     """
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.models.registry import default_prompt
     from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
     from v2drop_cli.run.gates import parse_gates
 
@@ -92,15 +94,15 @@ def profile(
     arms.check()
     load.check(model)
     gates, wanted = parse_gates(fail_if or ()), p.parse_precision(precision)
-    kind = media_kind(image, video)
+    given = m.MediaOptions(image, video, frames, prompt, image_size, text_tokens)
+    load = given.checked(load)
     files = p.ResultFiles.checked(output, export_md, export_csv)
-    media = open_media(image, video, frames)
+    media = given.open()
 
-    from v2drop_cli.run.gates import failures
-    from v2drop_cli.run.profile import ProfileOptions, StopRule, invalid
+    from v2drop_cli.run.profile import ProfileOptions, StopRule
 
     options = ProfileOptions(
-        prompt=prompt if prompt is not None else default_prompt(model, kind),
+        prompt=given.question(model, load),
         model_name=model,
         arms=arms,
         stop=StopRule(repeats, wanted, max_time),
@@ -109,11 +111,12 @@ def profile(
         new_tokens=new_tokens,
         warmup=warmup,
         batch_size=batch_size,
+        synthetic=load.synthetic,
     )
     report = _measure(load, media, options, files)
     files.finish(report)
     show(report, json)
-    _leave(report, invalid(report.protocol), failures(gates, report, arms.methods))
+    _leave(report, gates, options)
 
 
 def _measure(
@@ -122,18 +125,34 @@ def _measure(
     options: ProfileOptions,
     files: p.ResultFiles,
 ) -> Report:
-    from v2drop_cli.cli.progress import telling
+    from v2drop_cli.cli.progress import announced, telling
     from v2drop_cli.run.passes import Watch
     from v2drop_cli.run.profile import profile as measure
 
     with telling() as tell:
         tell(f"loading {options.model_name}")
         loaded = load_quietly(options.model_name, load_options)
-        return measure(loaded, media, options, Watch(tell, files.on_round))
+        on_stage = announced(tell, _plan(options))
+        return measure(loaded, media, options, Watch(on_stage, files.on_round))
 
 
-def _leave(report: Report, useless: str | None, failed: list[str]) -> None:
+def _plan(options: ProfileOptions) -> str:
+    """What is about to be measured, and when it will stop."""
+    stop = options.stop
+    rounds = "" if stop.repeats is None else f" and at least {stop.repeats} rounds"
+    return (
+        f"profiling {options.model_name}: answers and memory, then rounds of all arms until "
+        f"precise, or for {stop.max_time_s:g} s{rounds}"
+    )
+
+
+def _leave(report: Report, gates: Sequence[Gate], options: ProfileOptions) -> None:
     """Leave with what the report means: interrupted, invalid, a gate failed, or nothing."""
+    from v2drop_cli.run.gates import failures
+    from v2drop_cli.run.profile import invalid
+
+    useless = invalid(report.protocol)
+    failed = failures(gates, report, options.arms.methods)
     if report.protocol is not None and report.protocol.partial:
         typer.echo("interrupted: the report is partial", err=True)
         raise typer.Exit(INTERRUPTED)

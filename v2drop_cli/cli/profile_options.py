@@ -45,12 +45,12 @@ BatchSize = Annotated[
     ),
 ]
 LeastRepeats = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--repeats",
         metavar="N",
         min=1,
-        help="Timed rounds to take at least.",
+        help="Timed rounds to take at least, whatever the time [default: 10, if time allows].",
         rich_help_panel=MEASURING,
     ),
 ]
@@ -69,7 +69,7 @@ MaxTime = Annotated[
         "--max-time",
         metavar="SECONDS",
         min=0,
-        help="Or once this time is over and --repeats are done.",
+        help="Or stop once this time is over; with --repeats N, not before N rounds.",
         rich_help_panel=MEASURING,
     ),
 ]

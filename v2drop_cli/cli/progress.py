@@ -1,4 +1,4 @@
-"""What is going on, on stderr, on terminals only.
+"""What is going on, on stderr: a line that changes on a terminal, one line elsewhere.
 
 Nothing is drawn by a thread: a line changes only when a measurement says that it is between
 two timed regions.
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
+
+import typer
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -42,3 +44,17 @@ def telling() -> Iterator[Teller]:
             progress.refresh()
 
         yield tell
+
+
+def announced(tell: Teller, line: str) -> Teller:
+    """``tell``; where there is no terminal to follow it on, ``line`` comes first, once."""
+    said = sys.stderr.isatty()
+
+    def first(what: str, done: int = 0, total: int = 0) -> None:
+        nonlocal said
+        if not said:
+            typer.echo(line, err=True)
+            said = True
+        tell(what, done, total)
+
+    return first

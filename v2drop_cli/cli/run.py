@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from v2drop_cli.cli import media_options as m
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli.guard import guarded
 from v2drop_cli.cli.shared import (
-    DEFAULT_FRAMES,
     load_quietly,
-    media_kind,
-    open_media,
     show,
 )
 
@@ -26,7 +24,9 @@ if TYPE_CHECKING:
 def run(
     image: o.Image = None,
     video: o.Video = None,
-    frames: o.Frames = DEFAULT_FRAMES,
+    frames: o.Frames = None,
+    image_size: m.ImageSize = None,
+    text_tokens: m.TextTokens = None,
     prompt: o.Prompt = None,
     schedule: o.Schedules = None,
     layers: o.Layers = None,
@@ -59,7 +59,6 @@ def run(
     v2drop run --model llava-1.5-7b --weights dummy --image cat.jpg --json
     """
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.models.registry import default_prompt
     from v2drop_cli.report.json_file import ResultFile
     from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
 
@@ -86,19 +85,21 @@ def run(
     )
     arms.check()
     load.check(model)
-    kind = media_kind(image, video)
+    given = m.MediaOptions(image, video, frames, prompt, image_size, text_tokens)
+    load = given.checked(load)
     result_file = None if output is None else ResultFile(output)
-    media = open_media(image, video, frames)
+    media = given.open()
 
     from v2drop_cli.run.answer import RunOptions
 
     run_options = RunOptions(
-        prompt=prompt if prompt is not None else default_prompt(model, kind),
+        prompt=given.question(model, load),
         model_name=model,
         arms=arms,
         max_new_tokens=max_new_tokens,
         repeats=repeats,
         warmup=warmup,
+        synthetic=load.synthetic,
     )
     report = _measure(model, load, media, run_options, result_file)
     show(report, json)

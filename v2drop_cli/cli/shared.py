@@ -25,7 +25,8 @@ def media_kind(image: list[Path] | None, video: Path | None) -> str:
         raise MediaArgumentError("--image and --video together", hint="give one or the other")
     if not image and not video:
         raise MediaArgumentError(
-            "nothing to look at", hint="give --image FILE or --video FILE (see sample_media/)"
+            "nothing to look at",
+            hint="give --image FILE or --video FILE (see sample_media/), or --weights dummy",
         )
     for path in image or ([video] if video else []):
         check_media_path(path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from v2drop_cli.errors import UnsupportedModelError
+from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH
 
 if TYPE_CHECKING:
@@ -266,7 +266,8 @@ class LoadedModel:
 
     Attributes:
         model: the transformers model, in eval mode on ``device``.
-        processor: its processor (tokenizer and image processor together).
+        processor: its processor (tokenizer and image processor together); ``None`` for synthetic
+            input.
         family: how this tool talks to it.
         source: resolved id or path it was loaded from.
         revision: commit of the Hub repository, where there is one.
@@ -298,10 +299,21 @@ class LoadedModel:
         return str(self.model.config.get_text_config()._attn_implementation)
 
     def prepare(self, media: Sequence[Media], prompt: str) -> Inputs:
-        """One prompt with its media, processed; tensors on the host."""
+        """One prompt with its media, processed; tensors on the host.
+
+        Raises:
+            UsageError: it was loaded for synthetic input, without a processor.
+        """
+        if self.processor is None:
+            raise UsageError(
+                "this model was loaded for synthetic input and has no processor",
+                hint="load it without `synthetic` to show it files",
+            )
         return self.family.prepare(self.processor, self.model.config, media, prompt)
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of generated token ids, special tokens left out."""
+        """Text of generated token ids, special tokens left out; empty without a tokenizer."""
+        if self.processor is None:
+            return ""
         text: str = self.processor.tokenizer.decode(list(token_ids), skip_special_tokens=True)
         return text.strip()

@@ -71,8 +71,9 @@ def dummy_processor(source: Source, config: Any) -> Any:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"dummy weights need this model's processor, and {source.location} gave none: {first}",
-            hint="copy its processor and tokenizer files here, beside config.json, and pass that "
-            "directory as --model; LLaVA-1.5 models have a stand-in and need no files",
+            hint="leave out --image and --video for synthetic input, which needs none; or copy its "
+            "processor and tokenizer files here, beside config.json, and pass that directory as "
+            "--model",
         ) from error
 
 

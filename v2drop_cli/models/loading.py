@@ -6,6 +6,8 @@ Safe by default: safetensors only, no remote code. The Hub's own environment var
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
 from v2drop_cli.models.dummy import dummy_model, dummy_processor, read_config_file
 from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.registry import Source, family_for, resolve
+from v2drop_cli.models.synthetic import maker
 from v2drop_cli.units import format_bytes
 
 
 def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any) -> LoadedModel:
-    """A model ready to answer, in eval mode.
+    """A model ready to answer, in eval mode. Nothing is printed, no progress bar either.
 
     Args:
         model: an alias (``v2drop models``), a Hub id or a local path.
@@ -35,14 +38,21 @@ def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any
     """
     options = LoadOptions(**changes) if options is None else options
     options.check(model)
+    with _no_progress_bars():
+        return _load(model, options)
+
+
+def _load(model: str, options: LoadOptions) -> LoadedModel:
     source = resolve(model)
     device = pick_device(options.device)
     config = _config(source, options)
     family = family_for(config)
+    if options.synthetic is not None:
+        maker(options.synthetic, family)
     dtype = pick_dtype(options.dtype, device, config)
     _check_fits(config, device, dtype, model)
     if options.weights == "dummy":
-        processor = dummy_processor(source, config)
+        processor = None if options.synthetic else dummy_processor(source, config)
         loaded = _guarded(source, lambda: dummy_model(config, device, dtype, options))
     else:
         processor = _processor(source, options)
@@ -58,6 +68,20 @@ def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any
         revision=getattr(config, "_commit_hash", None),
         weights=options.weights,
     )
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Without transformers' bars, and the Hub's with them; afterwards as before."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _config(source: Source, options: LoadOptions) -> Any:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import UsageError
 from v2drop_cli.models.registry import ATTENTION, DTYPES, check_choice, resolve
+
+if TYPE_CHECKING:
+    from v2drop_cli.models.synthetic_input import SyntheticInput
 
 WEIGHTS = ("trained", "dummy")
 
@@ -24,6 +28,8 @@ class LoadOptions:
         trust_remote_code: run code that comes with a Hub model.
         allow_pickle: load ``.bin`` weights; loading a pickle can run code.
         seed: of dummy weights.
+        synthetic: what to look at instead of media; no processor is loaded then. For dummy
+            weights only.
     """
 
     device: str = "auto"
@@ -34,12 +40,18 @@ class LoadOptions:
     trust_remote_code: bool = False
     allow_pickle: bool = False
     seed: int = 0
+    synthetic: SyntheticInput | None = None
 
     def check(self, model: str) -> None:
         """Raise a :class:`~v2drop_cli.errors.UsageError` for names that mean nothing."""
         resolve(model)
         check_choice("weights", self.weights, WEIGHTS)
         check_choice("dtype", self.dtype, DTYPES)
+        if self.synthetic is not None and self.weights != "dummy":
+            raise UsageError(
+                f"synthetic input for {self.weights} weights: their answers would look real",
+                hint="--weights dummy, or give --image FILE or --video FILE",
+            )
         if self.attn_implementation is not None:
             check_choice("attention implementation", self.attn_implementation, ATTENTION)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):

@@ -43,7 +43,7 @@ def _record(value: Any, kind: Any, where: str) -> Iterator[str]:
         path = f"{where}.{field.name}" if where else field.name
         if field.name in value:
             yield from _shape(value[field.name], hints[field.name], path)
-        else:
+        elif not field.metadata.get("added"):
             yield f"{path} is missing"
 
 

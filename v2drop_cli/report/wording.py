@@ -38,6 +38,7 @@ READING = (
 READING_ALONE = f"± spans the 95{GLUE}% interval; layers and tokens count from 0"
 REFERENCE = "reference"
 EMPTY = "(empty)"
+SYNTHETIC = "synthetic"
 NOTHING = "-"
 
 SPEEDUPS: tuple[tuple[str, Callable[[Comparison], Ratio | None]], ...] = (
@@ -53,7 +54,7 @@ _TIME_WIDTH = 7
 
 def media(record: MediaRecord) -> str:
     """Name, kind, size, and for a video how many frames and from when to when."""
-    name = clean(PurePath(record.path).name or record.path)
+    name = clean(PurePath(record.path).name or record.path) if record.path else SYNTHETIC
     parts = [f"{name},", clean(record.kind), f"{record.width}{TIMES}{record.height}"]
     if record.kind != "image" or record.frames > 1:
         parts[-1] += ","

@@ -15,6 +15,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.trials import run_blocks
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.synthetic_input import SyntheticInput
 from v2drop_cli.records import ArmResult, Report, Request
 from v2drop_cli.run.arms import Arm, ArmOptions
 from v2drop_cli.run.compare import compare
@@ -35,6 +36,7 @@ class RunOptions:
     max_new_tokens: int = 64
     repeats: int = 5
     warmup: int = 1
+    synthetic: SyntheticInput | None = None
 
     @property
     def timed_new_tokens(self) -> int:
@@ -55,7 +57,8 @@ def run(
         DeviceMemoryError: the device ran out of memory.
     """
     with Nvml(loaded.device) as nvml:
-        passes = Passes(Subject(loaded, media, options.prompt), nvml)
+        subject = Subject(loaded, media, options.prompt, synthetic=options.synthetic)
+        passes = Passes(subject, nvml)
         arms = options.arms.resolve(loaded, passes.vision_tokens)
         return _Bench(passes, arms, options, watch or Watch()).report()
 

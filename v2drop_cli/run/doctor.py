@@ -8,19 +8,17 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from v2drop_cli.errors import DeviceError
 from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.models.devices import free_memory
-from v2drop_cli.models.registry import ALIASES, ASSETS, resolve
+from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
+from v2drop_cli.models.registry import resolve
 from v2drop_cli.units import format_bytes
 
 # Below this, transformers' hooks and masks differ from what the instrument was checked against.
 OLDEST_TRANSFORMERS = (5, 17)
-# Rough weights of a model, when its own numbers are not at hand: see _model_memory.
-BYTES_PER_PARAMETER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +38,9 @@ class Finding:
     fix: str | None = None
 
 
-def examine(model: str) -> list[Finding]:
-    """Look at everything that ``v2drop run --model MODEL`` will need."""
-    return [*_software(), *_gpu(), _hub(model), _memory(model)]
+def examine(model: str, device: str = "auto", dtype: str = "auto") -> list[Finding]:
+    """Look at everything that ``v2drop run --model MODEL`` will need, with its other options."""
+    return [*_software(), *_gpu(), _hub(model), _memory(model, device, dtype)]
 
 
 def _version(package: str) -> str | None:
@@ -137,10 +135,13 @@ def _hub(model: str) -> Finding:
     )
 
 
-def _memory(model: str) -> Finding:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _memory(model: str, device_name: str, dtype: str) -> Finding:
+    try:
+        device = pick_device(device_name)
+    except DeviceError as error:
+        return Finding(False, "memory", error.message, "--device cpu works anywhere")
     free = free_memory(device)
-    needed = _weights_of(model)
+    needed = _weights_of(model, device, dtype)
     if needed is None or free is None:
         return Finding(None, "memory", f"{format_bytes(free)} free on {device}; need not known")
     return Finding(
@@ -151,21 +152,20 @@ def _memory(model: str) -> Finding:
     )
 
 
-def _weights_of(model: str) -> int | None:
-    """Bytes of the weights as ``run`` would load them (16 bit on a GPU, 32 bit on a CPU)."""
+def _weights_of(model: str, device: torch.device, dtype: str) -> int | None:
+    """Bytes of the weights as ``run`` would load them there; ``None`` without a configuration."""
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     from v2drop_cli.models.dummy import read_config_file
 
-    alias = ALIASES.get(model)
-    config: Any = None
-    if alias is not None and alias.config is not None:
-        config = read_config_file(ASSETS / alias.config)
-    elif os.path.isdir(location := resolve(model).location):
-        config = AutoConfig.from_pretrained(location)
+    source, config = resolve(model), None
+    if source.config is not None:
+        config = read_config_file(source.config)
+    elif os.path.isdir(source.location):
+        config = AutoConfig.from_pretrained(source.location)
     if config is None:
         return None
     with torch.device("meta"):
         skeleton = AutoModelForImageTextToText.from_config(config)
-    size = BYTES_PER_PARAMETER if torch.cuda.is_available() else 2 * BYTES_PER_PARAMETER
+    size = torch.empty((), dtype=pick_dtype(dtype, device, config)).element_size()
     return size * sum(int(parameter.numel()) for parameter in skeleton.parameters())

@@ -23,13 +23,30 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import Inputs, LoadedModel
-from v2drop_cli.records import Answer, ArmResult, Caveat, Drop, Limit, Memory, Report, Stats, Timing
+from v2drop_cli.models.synthetic import made_up, synthetic_inputs
+from v2drop_cli.models.synthetic_input import SyntheticInput
+from v2drop_cli.records import (
+    Answer,
+    ArmResult,
+    Caveat,
+    Drop,
+    Limit,
+    MediaRecord,
+    Memory,
+    Report,
+    Stats,
+    Timing,
+)
 from v2drop_cli.run.arms import Arm
 from v2drop_cli.run.stages import StageTimes, new_cache, time_stages
 from v2drop_cli.schedule import DropPlan
 from v2drop_cli.units import Joules
 
 DUMMY_CAVEAT = Caveat("dummy_weights", "dummy weights: timings are real, answers are not")
+SYNTHETIC_CAVEAT = Caveat(
+    "synthetic_input",
+    "synthetic input: random tokens and pixels; no media decode, processor or tokenizer ran",
+)
 CPU_CAVEAT = Caveat("device_cpu", "measured on the CPU: wall clock; GPU figures n/a")
 
 
@@ -52,21 +69,42 @@ class Subject:
 
     Attributes:
         batch_size: how many rows of the same prompt are answered at once.
+        synthetic: what to make up instead of processing media; there are none then.
     """
 
     loaded: LoadedModel
     media: Sequence[Media]
     prompt: str
     batch_size: int = 1
+    synthetic: SyntheticInput | None = None
 
     def prepare(self) -> Inputs:
         """Process the prompt with its media, once a row; tensors stay on the host."""
-        loaded = self.loaded
-        rows = [
-            loaded.family.prepare(loaded.processor, loaded.model.config, self.media, self.prompt)
-            for _ in range(self.batch_size)
-        ]
+        rows = [self._row() for _ in range(self.batch_size)]
         return rows[0] if len(rows) == 1 else Inputs.batch(rows)
+
+    def _row(self) -> Inputs:
+        if self.synthetic is not None:
+            return synthetic_inputs(self.loaded, self.synthetic)
+        return self.loaded.prepare(self.media, self.prompt)
+
+    @property
+    def records(self) -> tuple[MediaRecord, ...]:
+        """The media as a report names them."""
+        if self.synthetic is None:
+            return tuple(item.record for item in self.media)
+        media = made_up(self.synthetic, self.loaded.model.config)
+        return tuple(
+            MediaRecord(
+                path=None,
+                kind="image" if item.frames is None else "video",
+                width=item.width,
+                height=item.height,
+                frames=item.frames or 1,
+                synthetic=True,
+            )
+            for item in media
+        )
 
 
 class Passes:
@@ -156,22 +194,26 @@ class Passes:
 
     def time(self, arm: Arm, clock: Clock, new_tokens: int) -> StageTimes:
         """One trial: processor, transfer, and a generation of exactly ``new_tokens``."""
-        began = time.perf_counter()
-        inputs = self.subject.prepare()
-        processor_s = time.perf_counter() - began
+        inputs, processor_s = self.inputs, None
+        if self.subject.synthetic is None:
+            began = time.perf_counter()
+            inputs = self.subject.prepare()
+            processor_s = time.perf_counter() - began
         with arm.applied(self.loaded, clock.mark):
             times = time_stages(self.loaded, inputs, clock, new_tokens)
         if arm.method is None:
             times = replace(times, drop_s=None)
-        return replace(
-            times, preprocess_s=processor_s + times.preprocess_s, processor_s=processor_s
-        )
+        if processor_s is None or times.transfer_s is None:
+            return times
+        return replace(times, preprocess_s=processor_s + times.transfer_s, processor_s=processor_s)
 
     def caveats(self) -> tuple[Caveat, ...]:
         """What the reader must know of media, weights and device; complete after the passes."""
         found = [caveat for item in self.subject.media for caveat in item.caveats]
         if self.loaded.weights == "dummy":
             found.append(DUMMY_CAVEAT)
+        if self.subject.synthetic is not None:
+            found.append(SYNTHETIC_CAVEAT)
         if self.loaded.device.type == "cpu":
             found.append(CPU_CAVEAT)
         else:
@@ -185,7 +227,7 @@ class Passes:
             "resolved_id": loaded.source,
             "revision": loaded.revision,
             "weights": loaded.weights,
-            "media": tuple(item.record for item in self.subject.media),
+            "media": self.subject.records,
             "prompt": self.subject.prompt,
             "attn_implementation": loaded.attn_implementation,
             "dtype": str(loaded.dtype).removeprefix("torch."),

@@ -21,6 +21,7 @@ from v2drop_cli.measure.stats import medians_only, paired_ratio
 from v2drop_cli.measure.trials import run_blocks
 from v2drop_cli.media import Media, decode_again
 from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.synthetic_input import SyntheticInput
 from v2drop_cli.records import DENSE, ArmResult, Protocol, Ratio, Report, Request
 from v2drop_cli.run.arms import Arm, ArmOptions
 from v2drop_cli.run.compare import compare, scoring_overheads
@@ -28,6 +29,7 @@ from v2drop_cli.run.passes import Passes, Subject, Watch, timing_of
 from v2drop_cli.run.stages import StageTimes
 
 RANDOM = "random"
+MANY_ROUNDS = 10
 MOST_INVALID = 0.2
 """With a larger share of invalid rounds the whole measurement is invalid."""
 
@@ -45,23 +47,34 @@ class StopRule:
     """When enough was measured.
 
     Attributes:
-        repeats: rounds to take at least, whatever the time.
+        repeats: rounds to take at least, whatever the time; ``None`` for at least ``MANY_ROUNDS``
+            unless time is over before.
         precision: then until the half-width of every prefill ratio's interval is at most this
             share of the ratio,
         max_time_s: or until this many seconds of rounds, warm-up included.
     """
 
-    repeats: int = 10
+    repeats: int | None = None
     precision: float = 0.01
     max_time_s: float = 60.0
+
+    @property
+    def least(self) -> int:
+        """Rounds below which no precision is believed."""
+        return MANY_ROUNDS if self.repeats is None else self.repeats
+
+    @property
+    def owed(self) -> int:
+        """Rounds to take whatever the time."""
+        return 1 if self.repeats is None else self.repeats
 
     def reason(self, rounds: Rounds, reached: float | None, elapsed_s: float) -> str | None:
         """Why to stop now, or ``None`` to go on. Invalid rounds are no reason to go on for ever."""
         precise = reached is not None and reached <= self.precision
-        if rounds.valid >= self.repeats and precise:
+        if rounds.valid >= self.least and precise:
             return "precision"
         over = elapsed_s >= self.max_time_s
-        return "time" if over and rounds.valid + rounds.invalid >= self.repeats else None
+        return "time" if over and rounds.valid + rounds.invalid >= self.owed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,7 @@ class ProfileOptions:
     new_tokens: int = 16
     warmup: int = 2
     batch_size: int = 1
+    synthetic: SyntheticInput | None = None
 
 
 def profile(
@@ -95,7 +109,8 @@ def profile(
         KeyboardInterrupt: interrupted before there was anything to report.
     """
     with Nvml(loaded.device) as nvml:
-        passes = Passes(Subject(loaded, media, options.prompt, options.batch_size), nvml)
+        subject = Subject(loaded, media, options.prompt, options.batch_size, options.synthetic)
+        passes = Passes(subject, nvml)
         methods = options.arms.methods
         if options.with_random and RANDOM not in methods:
             methods = (*methods, RANDOM)
@@ -189,6 +204,8 @@ class _Profile:
 
     def _decode_media(self) -> float | None:
         """Seconds to decode the files; once a round, for dropping has no part in it."""
+        if not self.passes.subject.media:
+            return None
         began = time.perf_counter()
         for item in self.passes.subject.media:
             decode_again(item)
@@ -199,7 +216,7 @@ class _Profile:
 
     def _tell(self, done: int, _: int) -> None:
         left = max(0.0, self.options.stop.max_time_s - self._elapsed())
-        rounds, least = len(self.rounds), self.options.stop.repeats
+        rounds, least = len(self.rounds), self.options.stop.least
         what = f"round {rounds + 1}, at least {least}" if rounds < least else f"round {rounds + 1}"
         self.watch.on_stage(f"timing: {what}, {left:.0f} s left", done, 0)
 
@@ -250,7 +267,7 @@ class _Profile:
             model=options.model_name,
             seed=options.arms.seed,
             max_new_tokens=options.max_new_tokens,
-            repeats=options.stop.repeats,
+            repeats=options.stop.owed,
             warmup=options.warmup,
             timed_new_tokens=options.new_tokens,
             **self.passes.described(),

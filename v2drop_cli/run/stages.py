@@ -23,7 +23,8 @@ class StageTimes:
     """Seconds of one trial. The stages are on the device's timeline, ``wall_s`` on the host's.
 
     Attributes:
-        preprocess_s: processor and transfer to the device, wall clock.
+        preprocess_s: processor and transfer to the device, wall clock; ``None`` where no processor
+            ran.
         vision_s: start of the forward to the language model's first layer: vision tower,
             projector, merging into the prompt.
         prefill_s: from there to the first new token.
@@ -39,7 +40,7 @@ class StageTimes:
         drop_s: of ``prefill_s``, what dropping adds; 0 where nothing was dropped.
     """
 
-    preprocess_s: float
+    preprocess_s: float | None
     vision_s: float
     prefill_s: float
     decode_s_per_token: float | None
@@ -55,13 +56,15 @@ class StageTimes:
     @property
     def end_to_end_s(self) -> float | None:
         """From the files to the last token, on the host's clock."""
-        if self.media_s is None:
+        if self.media_s is None or self.preprocess_s is None:
             return None
         return self.media_s + self.preprocess_s + self.wall_s
 
     @property
-    def time_to_first_token_s(self) -> float:
-        """Preprocess, vision and prefill together."""
+    def time_to_first_token_s(self) -> float | None:
+        """Preprocess, vision and prefill together; ``None`` where one of them did not run."""
+        if self.preprocess_s is None:
+            return None
         return self.preprocess_s + self.vision_s + self.prefill_s
 
 
