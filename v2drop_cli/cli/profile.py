@@ -50,6 +50,7 @@ def profile(
     max_new_tokens: o.MaxNewTokens = 64,
     new_tokens: p.NewTokens = 16,
     batch_size: p.BatchSize = 1,
+    decode: p.Decode = "eager",
     repeats: p.LeastRepeats = 10,
     warmup: o.Warmup = 2,
     precision: p.Precision = "1%",
@@ -92,6 +93,7 @@ def profile(
     arms.check()
     load.check(model)
     gates, wanted = parse_gates(fail_if or ()), p.parse_precision(precision)
+    decoding = p.parse_decode(decode)
     kind = media_kind(image, video)
     files = p.ResultFiles.checked(output, export_md, export_csv)
     media = open_media(image, video, frames)
@@ -109,6 +111,7 @@ def profile(
         new_tokens=new_tokens,
         warmup=warmup,
         batch_size=batch_size,
+        decode=decoding,
     )
     report = _measure(load, media, options, files)
     files.finish(report)

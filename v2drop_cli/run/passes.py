@@ -10,11 +10,12 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 
-from v2drop_cli.generate import drop_idle_mask, greedy
+from v2drop_cli.generate import drop_idle_mask
 from v2drop_cli.measure.clock import Clock
 from v2drop_cli.measure.energy import energy_of
 from v2drop_cli.measure.limits import decoder_shape, limit, memory_bandwidth
@@ -23,11 +24,24 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import Inputs, LoadedModel
-from v2drop_cli.records import Answer, ArmResult, Caveat, Drop, Limit, Memory, Report, Stats, Timing
+from v2drop_cli.records import (
+    COMPILED,
+    EAGER,
+    Answer,
+    ArmResult,
+    Caveat,
+    Drop,
+    Limit,
+    Memory,
+    Report,
+    Stats,
+    Timing,
+)
 from v2drop_cli.run.arms import Arm
-from v2drop_cli.run.stages import StageTimes, new_cache, time_stages
+from v2drop_cli.run.decoding import Compiled, Eager, Generation, check_decoding, new_graph
+from v2drop_cli.run.stages import StageTimes, time_stages
 from v2drop_cli.schedule import DropPlan
-from v2drop_cli.units import Joules
+from v2drop_cli.units import Joules, Seconds
 
 DUMMY_CAVEAT = Caveat("dummy_weights", "dummy weights: timings are real, answers are not")
 CPU_CAVEAT = Caveat("device_cpu", "measured on the CPU: wall clock; GPU figures n/a")
@@ -52,12 +66,14 @@ class Subject:
 
     Attributes:
         batch_size: how many rows of the same prompt are answered at once.
+        decode: how timed generations decode, ``eager`` or ``compiled``.
     """
 
     loaded: LoadedModel
     media: Sequence[Media]
     prompt: str
     batch_size: int = 1
+    decode: str = EAGER
 
     def prepare(self) -> Inputs:
         """Process the prompt with its media, once a row; tensors stay on the host."""
@@ -70,13 +86,19 @@ class Subject:
 
 
 class Passes:
-    """The passes over one subject."""
+    """The passes over one subject.
+
+    Raises:
+        UsageError: the subject cannot be decoded in the way asked for.
+    """
 
     def __init__(self, subject: Subject, nvml: Nvml) -> None:
+        check_decoding(subject.loaded, subject.decode)
         self.subject, self.nvml = subject, nvml
         self.loaded = subject.loaded
         self.inputs = subject.prepare()
         self.meter: MemoryMeter = memory_for(self.loaded.device, nvml)
+        self._timed: list[tuple[Arm, int, Generation]] = []
 
     @property
     def vision_tokens(self) -> int:
@@ -133,22 +155,23 @@ class Passes:
         """Peaks of one generation of ``new_tokens``."""
         loaded = self.loaded
         tensors = drop_idle_mask(self.inputs.to(loaded.device, loaded.dtype).tensors)
-        cache = new_cache(loaded)
         self.meter.start()
+        generation = self._generation(arm, new_tokens)
         with arm.applied(loaded):
-            for _ in greedy(loaded.model, tensors, cache, new_tokens):
+            for _ in generation.tokens(tensors):
                 pass
         return self.meter.finish(
-            weights_bytes=weights_bytes(loaded.model), kv_cache_bytes=cache_bytes(cache)
+            weights_bytes=weights_bytes(loaded.model), kv_cache_bytes=generation.kv_bytes()
         )
 
     def energy(self, arm: Arm, new_tokens: int) -> Joules | None:
         """Joules of one generation of ``new_tokens``; ``None`` where there is no counter."""
         loaded = self.loaded
         tensors = drop_idle_mask(self.inputs.to(loaded.device, loaded.dtype).tensors)
+        generation = self._generation(arm, new_tokens)
 
         def request() -> None:
-            for _ in greedy(loaded.model, tensors, new_cache(loaded), new_tokens):
+            for _ in generation.tokens(tensors):
                 pass
 
         with arm.applied(loaded):
@@ -156,16 +179,37 @@ class Passes:
 
     def time(self, arm: Arm, clock: Clock, new_tokens: int) -> StageTimes:
         """One trial: processor, transfer, and a generation of exactly ``new_tokens``."""
+        generation = self._timed_generation(arm, new_tokens)
         began = time.perf_counter()
         inputs = self.subject.prepare()
         processor_s = time.perf_counter() - began
         with arm.applied(self.loaded, clock.mark):
-            times = time_stages(self.loaded, inputs, clock, new_tokens)
+            times = time_stages(self.loaded, inputs, clock, new_tokens, generation)
         if arm.method is None:
             times = replace(times, drop_s=None)
         return replace(
             times, preprocess_s=processor_s + times.preprocess_s, processor_s=processor_s
         )
+
+    def capture_s(self, arm: Arm) -> Seconds | None:
+        """What recording the arm's timed decoding took; ``None`` if nothing was recorded."""
+        return next((g.capture_s for known, _, g in self._timed if known is arm), None)
+
+    def _timed_generation(self, arm: Arm, new_tokens: int) -> Generation:
+        """The arm's own, made before its first trial: a second dense arm has a second one."""
+        for known, length, generation in self._timed:
+            if known is arm and length == new_tokens:
+                return generation
+        self._timed.append((arm, new_tokens, self._generation(arm, new_tokens)))
+        return self._timed[-1][2]
+
+    def _generation(self, arm: Arm, new_tokens: int) -> Generation:
+        loaded = self.loaded
+        if self.subject.decode != COMPILED:
+            return Eager(loaded, self.inputs, new_tokens)
+        graph = new_graph(loaded.device)
+        applied = partial(arm.applied, loaded)
+        return Compiled(loaded, self.inputs, new_tokens, graph, applied)
 
     def caveats(self) -> tuple[Caveat, ...]:
         """What the reader must know of media, weights and device; complete after the passes."""
@@ -191,6 +235,7 @@ class Passes:
             "dtype": str(loaded.dtype).removeprefix("torch."),
             "device": str(loaded.device),
             "batch_size": self.subject.batch_size,
+            "decode": self.subject.decode,
         }
 
 
@@ -208,9 +253,3 @@ def weights_bytes(model: Any) -> int:
     """Bytes of parameters and buffers; shared tensors count once."""
     tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-
-
-def cache_bytes(cache: Any) -> int:
-    """Bytes that the layers of a KV cache hold."""
-    held = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
-    return sum(tensor.numel() * tensor.element_size() for tensor in held)
