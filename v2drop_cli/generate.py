@@ -2,12 +2,14 @@
 
 ``model.generate`` is for answers; this is for measuring. It yields token tensors without
 reading them, so the device is never waited for inside the loop, and leaves out ``generate``'s
-per-call set-up, which on a GPU takes as long as a small model's step.
+per-call set-up, which on a GPU takes as long as a small model's step. For the same reason the
+steps can be recorded once and replayed: all that they read is in :class:`Start` and the cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,8 +26,36 @@ def drop_idle_mask(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: t for name, t in tensors.items() if not (idle and name == "attention_mask")}
 
 
+def next_positions(model: Any, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Position ids of the first new token, ``[..., B or 1, 1]``: M-RoPE has axes before the batch.
+
+    Left to themselves, M-RoPE models count on the host at every step, and wait for the copy.
+    Call it before the clock starts, because it may read the ids; they may be on the host.
+    """
+    return _positions(model, tensors)[..., -1:] + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What decoding starts from, beside the cache.
+
+    Attributes:
+        token: ``[B]`` the first new token.
+        mask: ``[B, L]`` attention mask of the prompt, or ``None`` without padding.
+        positions: ``[..., B or 1, 1]`` of that token, or ``None``: the model counts.
+    """
+
+    token: Tensor
+    mask: Tensor | None
+    positions: Tensor | None
+
+
 def greedy(
-    model: Any, tensors: Mapping[str, Tensor], cache: Any, max_new_tokens: int
+    model: Any,
+    tensors: Mapping[str, Tensor],
+    cache: Any,
+    max_new_tokens: int,
+    positions: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Yield the greedy continuation, one ``[B]`` tensor of token ids a step, never stopping early.
 
@@ -35,24 +65,40 @@ def greedy(
             ``attention_mask [B, L]``, and the padding on the left.
         cache: an empty KV cache; holds prompt and tokens afterwards.
         max_new_tokens: how many tokens to yield.
+        positions: what :func:`next_positions` said, so that the model need not count.
     """
+    start = prefill(model, tensors, cache, positions)
+    yield start.token
+    yield from decode(model, start, cache, max_new_tokens - 1)
+
+
+def prefill(
+    model: Any, tensors: Mapping[str, Tensor], cache: Any, positions: Tensor | None = None
+) -> Start:
+    """Run the prompt; arguments as in :func:`greedy`."""
     mask, explicit = tensors.get("attention_mask"), {}
     if mask is not None:
         # With padding, positions count tokens, not columns; the model knows how many axes (M-RoPE
         # has three). Without, it makes them itself.
-        others = {name: tensor for name, tensor in tensors.items() if name != "input_ids"}
-        prepare = model._prepare_position_ids_for_generation
-        explicit = {"position_ids": prepare(tensors["input_ids"], others)}
+        explicit = {"position_ids": _positions(model, tensors)}
+        positions = explicit["position_ids"][..., -1:] + 1
     with torch.no_grad():
         out = model(**tensors, **explicit, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        token = out.logits[:, -1].argmax(-1)
-        yield token
-        for _ in range(max_new_tokens - 1):
-            step: dict[str, Tensor] = {}
+        return Start(out.logits[:, -1].argmax(-1), mask, positions)
+
+
+def decode(model: Any, start: Start, cache: Any, steps: int) -> Iterator[Tensor]:
+    """Yield ``steps`` more tokens after ``start.token``, which is not yielded again."""
+    token, mask, positions = start.token, start.mask, start.positions
+    for _ in range(steps):
+        step: dict[str, Tensor] = {}
+        with torch.no_grad():
             if mask is not None:
                 mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-                explicit = {"position_ids": explicit["position_ids"][..., -1:] + 1}
-                step = {"attention_mask": mask, **explicit}
+                step["attention_mask"] = mask
+            if positions is not None:
+                step["position_ids"] = positions
+                positions = positions + 1
             out = model(
                 input_ids=token[:, None],
                 **step,
@@ -61,4 +107,11 @@ def greedy(
                 logits_to_keep=1,
             )
             token = out.logits[:, -1].argmax(-1)
-            yield token
+        yield token
+
+
+def _positions(model: Any, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Position ids of the whole prompt, as ``generate`` makes them."""
+    others = {name: tensor for name, tensor in tensors.items() if name != "input_ids"}
+    found: Tensor = model._prepare_position_ids_for_generation(tensors["input_ids"], others)
+    return found

@@ -18,6 +18,12 @@ ADDED = {"added": True}
 """Metadata of keys that the first documents of this schema lack: reading does without them."""
 
 
+# How timed generations decode.
+EAGER, COMPILED = "eager", "compiled"
+LAUNCH_BOUND_BELOW = 0.25
+"""Of the time for one token: a GPU that is done this soon after the last launch was waiting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
     """Samples of one quantity, in the unit of the field that holds it."""
@@ -77,6 +83,8 @@ class Timing:
         tower_s: of ``vision_s``, the vision tower's part, where the family says where it is.
         projector_s: of ``vision_s``, the projector's part, likewise.
         drop_s: of ``prefill_s``, scoring and gathering; ``None`` for dense.
+        host_wait_s: of ``wall_s``, from the last launch until the GPU was done; ``None`` on a
+            CPU, where work is done when the call returns.
     """
 
     preprocess_s: Stats | None = None
@@ -93,6 +101,15 @@ class Timing:
     tower_s: Stats | None = None
     projector_s: Stats | None = None
     drop_s: Stats | None = None
+    host_wait_s: Stats | None = None
+
+    @property
+    def launch_bound(self) -> bool | None:
+        """Whether the GPU waited for launches while decoding eagerly; ``None`` if unknown."""
+        wait, token = self.host_wait_s, self.decode_s_per_token
+        if wait is None or token is None:
+            return None
+        return wait.median < LAUNCH_BOUND_BELOW * token.median
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +160,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class ArmResult:
-    """One way of running the model: dense, or one method at one schedule."""
+    """One way of running the model: dense, or one method at one schedule.
+
+    Attributes:
+        capture_s: recording the compiled decoding, once; in no other time. ``None`` for eager.
+    """
 
     label: str
     method: str | None
@@ -156,6 +177,7 @@ class ArmResult:
     memory: Memory
     energy_j: float | None = None
     limit: Limit | None = None
+    capture_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +303,7 @@ class MediaRecord:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for, resolved."""
+    """What was asked for, resolved; ``decode`` is of the timed generations."""
 
     model: str
     resolved_id: str
@@ -298,6 +320,7 @@ class Request:
     warmup: int
     timed_new_tokens: int
     batch_size: int = 1
+    decode: str = EAGER
 
 
 @dataclass(frozen=True, slots=True)

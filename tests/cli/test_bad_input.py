@@ -257,7 +257,7 @@ def test_cuda_without_cuda(v2drop):
 
 
 def test_out_of_gpu_memory_says_what_was_asked_and_free(quick, monkeypatch):
-    import v2drop_cli.run.passes as passes
+    import v2drop_cli.run.decoding as decoding
 
     def explode(*args, **kwargs):
         raise torch.OutOfMemoryError(
@@ -265,7 +265,7 @@ def test_out_of_gpu_memory_says_what_was_asked_and_free(quick, monkeypatch):
             "7.79 GiB of which 1.20 GiB is free. Process 1 has 6 GiB memory in use."
         )
 
-    monkeypatch.setattr(passes, "greedy", explode)
+    monkeypatch.setattr(decoding, "greedy", explode)
     quick("--image", CAT).refused(1, "Tried to allocate 13.00 GiB", "1.20 GiB is free", "try ")
 
 

@@ -18,8 +18,8 @@ from v2drop_cli.measure.limits import DecoderShape, limit, memory_bandwidth
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.run.arms import Arm
-from v2drop_cli.run.passes import Passes, Subject, cache_bytes
-from v2drop_cli.run.stages import new_cache
+from v2drop_cli.run.decoding import cache_bytes, new_cache
+from v2drop_cli.run.passes import Passes, Subject
 from v2drop_cli.schedule import Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"

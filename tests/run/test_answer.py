@@ -20,7 +20,8 @@ from v2drop_cli.records import Answer, ArmResult, Memory, Stats, Timing
 from v2drop_cli.run import answer, passes
 from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.run.compare import compare, first_divergence, token_agreement
-from v2drop_cli.run.stages import new_cache, time_stages
+from v2drop_cli.run.decoding import cache_bytes, new_cache
+from v2drop_cli.run.stages import time_stages
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
 
@@ -106,8 +107,8 @@ def test_kv_bytes_are_what_the_live_cache_holds(loaded):
     cache = new_cache(loaded)
     list(greedy(loaded.model, drop_idle_mask(inputs.tensors), cache, 2))
     held = sum(k.nbytes + v.nbytes for k, v, _ in cache)
-    assert passes.cache_bytes(cache) == held
-    assert passes.cache_bytes(new_cache(loaded)) == 0
+    assert cache_bytes(cache) == held
+    assert cache_bytes(new_cache(loaded)) == 0
 
 
 def test_weights_count_tied_tensors_once(loaded):

@@ -52,6 +52,7 @@ def profile(
     max_new_tokens: o.MaxNewTokens = 64,
     new_tokens: p.NewTokens = 16,
     batch_size: p.BatchSize = 1,
+    decode: p.Decode = "eager",
     repeats: p.LeastRepeats = None,
     warmup: o.Warmup = 2,
     precision: p.Precision = "1%",
@@ -96,6 +97,7 @@ def profile(
     gates, wanted = parse_gates(fail_if or ()), p.parse_precision(precision)
     given = m.MediaOptions(image, video, frames, prompt, image_size, text_tokens)
     load = given.checked(load)
+    decoding = p.parse_decode(decode)
     files = p.ResultFiles.checked(output, export_md, export_csv)
     media = given.open()
 
@@ -112,6 +114,7 @@ def profile(
         warmup=warmup,
         batch_size=batch_size,
         synthetic=load.synthetic,
+        decode=decoding,
     )
     report = _measure(load, media, options, files)
     files.finish(report)

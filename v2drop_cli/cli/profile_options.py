@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from v2drop_cli.cli.options import DROPPING, MEASURING, OUTPUT
-from v2drop_cli.errors import UsageError
+from v2drop_cli.errors import UsageError, unknown_name
+from v2drop_cli.records import COMPILED, EAGER
 
 if TYPE_CHECKING:
     from v2drop_cli.records import Report
@@ -51,6 +52,15 @@ LeastRepeats = Annotated[
         metavar="N",
         min=1,
         help="Timed rounds to take at least, whatever the time [default: 10, if time allows].",
+        rich_help_panel=MEASURING,
+    ),
+]
+Decode = Annotated[
+    str,
+    typer.Option(
+        "--decode",
+        metavar="WAY",
+        help="eager, or compiled: without launches (CUDA graphs over fixed KV caches).",
         rich_help_panel=MEASURING,
     ),
 ]
@@ -110,6 +120,17 @@ def parse_precision(text: str) -> float:
     if not 0 < value < 1:
         raise UsageError(f"--precision {text!r} is no share", hint="for example 1% or 0.01")
     return value
+
+
+def parse_decode(text: str) -> str:
+    """``eager`` or ``compiled``.
+
+    Raises:
+        UnknownNameError: anything else.
+    """
+    if text not in (EAGER, COMPILED):
+        raise unknown_name("way to decode", text, (EAGER, COMPILED))
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,14 @@ class Marks:
         times_s: name and time of every mark in the order they were set, in seconds on the
             device's timeline; only differences mean something.
         wall_s: seconds on the host from ``start`` until the device had nothing left to do.
+        waited_s: of these, the last ones, in which the host had nothing left to launch and only
+            waited; ``None`` where work is done when the call returns.
 
     """
 
     times_s: tuple[tuple[str, Seconds], ...]
     wall_s: Seconds
+    waited_s: Seconds | None = None
 
     def __contains__(self, name: object) -> bool:
         return any(name == known for known, _ in self.times_s)
@@ -188,9 +191,11 @@ class CudaClock:
 
         """
         started_s, self._started_s = _running(self._started_s), None
+        launched_s = time.perf_counter()
         torch.cuda.synchronize(self._device)
-        wall_s = time.perf_counter() - started_s
-        return Marks(tuple(zip(self._names, self._seconds(), strict=True)), wall_s)
+        ended_s = time.perf_counter()
+        times = tuple(zip(self._names, self._seconds(), strict=True))
+        return Marks(times, ended_s - started_s, ended_s - launched_s)
 
     def _seconds(self) -> list[Seconds]:
         used = self._events[: len(self._names)]

@@ -9,6 +9,11 @@ from v2drop_cli.report.text import clean, glued
 from v2drop_cli.report.wording import percent, plural
 from v2drop_cli.units import NOT_AVAILABLE, format_flops, format_ratio, format_seconds
 
+LAUNCH_BOUND = (
+    "launch-bound: the GPU waited for Python to launch its work, so a smaller KV cache cannot "
+    "show in the time per token; v2drop profile --decode compiled takes the launches away"
+)
+
 
 def stopped(protocol: Protocol) -> str:
     """Why measuring ended, and how precise the least precise prefill ratio is."""
@@ -94,3 +99,13 @@ def percent_of(share: float) -> str:
 def floor(limit: Limit | None) -> str:
     """The least time per token that the memory's bandwidth allows."""
     return glued(format_seconds(limit.decode_floor_s_per_token if limit else None))
+
+
+def launch_bound(time: str) -> str:
+    """The time per token of a GPU that waited for launches."""
+    return f"{time} launch-bound"
+
+
+def capture(seconds: float | None) -> str:
+    """What recording the compiled decoding took; in no other figure."""
+    return glued(format_seconds(seconds))

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from v2drop_cli.records import DENSE, ArmResult, Comparison, Report, Stats, Timing
+from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Report, Stats, Timing
 from v2drop_cli.report import profile_wording, wording
 from v2drop_cli.report.text import clean
 from v2drop_cli.report.wording import Tone
 
+_DECODE = "decode per token"
 _STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
     ("media decode", lambda timing: timing.media_s),
     ("preprocess", lambda timing: timing.preprocess_s),
@@ -26,7 +27,7 @@ _STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
     ("prefill", lambda timing: timing.prefill_s),
     ("- scoring, gathering", lambda timing: timing.drop_s),
     ("to first token", lambda timing: timing.time_to_first_token_s),
-    ("decode per token", lambda timing: timing.decode_s_per_token),
+    (_DECODE, lambda timing: timing.decode_s_per_token),
     ("generate", lambda timing: timing.generate_s),
     ("total", lambda timing: timing.wall_s),
     ("end to end", lambda timing: timing.end_to_end_s),
@@ -188,7 +189,25 @@ def _time_rows(report: Report) -> Iterator[Row]:
             continue
         found = [stage(arm.timing) for arm in report.arms]
         if not part or any(stats is not None for stats in found):
-            yield Row(label, tuple(_stage(stats, part) for stats in found))
+            cells = tuple(_stage(stats, part) for stats in found)
+            yield Row(label, _launches(report, cells) if label == _DECODE else cells)
+    captures = [arm.capture_s for arm in report.arms]
+    if any(seconds is not None for seconds in captures):
+        yield Row("graph capture, once", tuple(Cell(profile_wording.capture(s)) for s in captures))
+
+
+def _launches(report: Report, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """Say beside a time per token that it is the time of launching the work."""
+    return tuple(
+        replace(cell, text=profile_wording.launch_bound(cell.text), tone="warn")
+        if _is_launch_bound(report, arm)
+        else cell
+        for cell, arm in zip(cells, report.arms, strict=True)
+    )
+
+
+def _is_launch_bound(report: Report, arm: ArmResult) -> bool:
+    return report.request.decode == EAGER and bool(arm.timing.launch_bound)
 
 
 def _stage(stats: Stats | None, part: bool) -> Cell:
@@ -248,6 +267,8 @@ def _footer(report: Report) -> Iterator[Fact]:
             yield Fact("machine", profile_wording.machine(report.protocol))
     if report.request.device.startswith("cpu"):
         yield Fact("device", wording.CPU_LABEL)
+    if any(_is_launch_bound(report, arm) for arm in report.arms):
+        yield Fact("decode", profile_wording.LAUNCH_BOUND)
     yield Fact("reading", wording.READING if len(report.arms) > 1 else wording.READING_ALONE)
     if report.null_comparison is not None:
         yield Fact("noise floor", wording.noise_floor(report.null_comparison))

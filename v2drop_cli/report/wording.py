@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from v2drop_cli.records import (
+    EAGER,
     ArmResult,
     Comparison,
     MediaRecord,
@@ -87,6 +88,8 @@ def model(report: Report) -> str:
         clean(request.dtype),
         f"{clean(request.attn_implementation)} attention",
     ]
+    if request.decode != EAGER:
+        parts.append(f"{clean(request.decode)} decode")
     return ", ".join(map(glued, parts))
 
 

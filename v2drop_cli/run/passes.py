@@ -10,11 +10,12 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 
-from v2drop_cli.generate import drop_idle_mask, greedy
+from v2drop_cli.generate import drop_idle_mask
 from v2drop_cli.measure.clock import Clock
 from v2drop_cli.measure.energy import energy_of
 from v2drop_cli.measure.limits import decoder_shape, limit, memory_bandwidth
@@ -26,6 +27,8 @@ from v2drop_cli.models.base import Inputs, LoadedModel
 from v2drop_cli.models.synthetic import made_up, synthetic_inputs
 from v2drop_cli.models.synthetic_input import SyntheticInput
 from v2drop_cli.records import (
+    COMPILED,
+    EAGER,
     Answer,
     ArmResult,
     Caveat,
@@ -38,9 +41,10 @@ from v2drop_cli.records import (
     Timing,
 )
 from v2drop_cli.run.arms import Arm
-from v2drop_cli.run.stages import StageTimes, new_cache, time_stages
+from v2drop_cli.run.decoding import Compiled, Eager, Generation, check_decoding, new_graph
+from v2drop_cli.run.stages import StageTimes, time_stages
 from v2drop_cli.schedule import DropPlan
-from v2drop_cli.units import Joules
+from v2drop_cli.units import Joules, Seconds
 
 DUMMY_CAVEAT = Caveat("dummy_weights", "dummy weights: timings are real, answers are not")
 SYNTHETIC_CAVEAT = Caveat(
@@ -70,6 +74,7 @@ class Subject:
     Attributes:
         batch_size: how many rows of the same prompt are answered at once.
         synthetic: what to make up instead of processing media; there are none then.
+        decode: how timed generations decode, ``eager`` or ``compiled``.
     """
 
     loaded: LoadedModel
@@ -77,6 +82,7 @@ class Subject:
     prompt: str
     batch_size: int = 1
     synthetic: SyntheticInput | None = None
+    decode: str = EAGER
 
     def prepare(self) -> Inputs:
         """Process the prompt with its media, once a row; tensors stay on the host."""
@@ -108,13 +114,19 @@ class Subject:
 
 
 class Passes:
-    """The passes over one subject."""
+    """The passes over one subject.
+
+    Raises:
+        UsageError: the subject cannot be decoded in the way asked for.
+    """
 
     def __init__(self, subject: Subject, nvml: Nvml) -> None:
+        check_decoding(subject.loaded, subject.decode)
         self.subject, self.nvml = subject, nvml
         self.loaded = subject.loaded
         self.inputs = subject.prepare()
         self.meter: MemoryMeter = memory_for(self.loaded.device, nvml)
+        self._timed: list[tuple[Arm, int, Generation]] = []
 
     @property
     def vision_tokens(self) -> int:
@@ -171,22 +183,23 @@ class Passes:
         """Peaks of one generation of ``new_tokens``."""
         loaded = self.loaded
         tensors = drop_idle_mask(self.inputs.to(loaded.device, loaded.dtype).tensors)
-        cache = new_cache(loaded)
         self.meter.start()
+        generation = self._generation(arm, new_tokens)
         with arm.applied(loaded):
-            for _ in greedy(loaded.model, tensors, cache, new_tokens):
+            for _ in generation.tokens(tensors):
                 pass
         return self.meter.finish(
-            weights_bytes=weights_bytes(loaded.model), kv_cache_bytes=cache_bytes(cache)
+            weights_bytes=weights_bytes(loaded.model), kv_cache_bytes=generation.kv_bytes()
         )
 
     def energy(self, arm: Arm, new_tokens: int) -> Joules | None:
         """Joules of one generation of ``new_tokens``; ``None`` where there is no counter."""
         loaded = self.loaded
         tensors = drop_idle_mask(self.inputs.to(loaded.device, loaded.dtype).tensors)
+        generation = self._generation(arm, new_tokens)
 
         def request() -> None:
-            for _ in greedy(loaded.model, tensors, new_cache(loaded), new_tokens):
+            for _ in generation.tokens(tensors):
                 pass
 
         with arm.applied(loaded):
@@ -194,18 +207,39 @@ class Passes:
 
     def time(self, arm: Arm, clock: Clock, new_tokens: int) -> StageTimes:
         """One trial: processor, transfer, and a generation of exactly ``new_tokens``."""
+        generation = self._timed_generation(arm, new_tokens)
         inputs, processor_s = self.inputs, None
         if self.subject.synthetic is None:
             began = time.perf_counter()
             inputs = self.subject.prepare()
             processor_s = time.perf_counter() - began
         with arm.applied(self.loaded, clock.mark):
-            times = time_stages(self.loaded, inputs, clock, new_tokens)
+            times = time_stages(self.loaded, inputs, clock, new_tokens, generation)
         if arm.method is None:
             times = replace(times, drop_s=None)
         if processor_s is None or times.transfer_s is None:
             return times
         return replace(times, preprocess_s=processor_s + times.transfer_s, processor_s=processor_s)
+
+    def capture_s(self, arm: Arm) -> Seconds | None:
+        """What recording the arm's timed decoding took; ``None`` if nothing was recorded."""
+        return next((g.capture_s for known, _, g in self._timed if known is arm), None)
+
+    def _timed_generation(self, arm: Arm, new_tokens: int) -> Generation:
+        """The arm's own, made before its first trial: a second dense arm has a second one."""
+        for known, length, generation in self._timed:
+            if known is arm and length == new_tokens:
+                return generation
+        self._timed.append((arm, new_tokens, self._generation(arm, new_tokens)))
+        return self._timed[-1][2]
+
+    def _generation(self, arm: Arm, new_tokens: int) -> Generation:
+        loaded = self.loaded
+        if self.subject.decode != COMPILED:
+            return Eager(loaded, self.inputs, new_tokens)
+        graph = new_graph(loaded.device)
+        applied = partial(arm.applied, loaded)
+        return Compiled(loaded, self.inputs, new_tokens, graph, applied)
 
     def caveats(self) -> tuple[Caveat, ...]:
         """What the reader must know of media, weights and device; complete after the passes."""
@@ -233,6 +267,7 @@ class Passes:
             "dtype": str(loaded.dtype).removeprefix("torch."),
             "device": str(loaded.device),
             "batch_size": self.subject.batch_size,
+            "decode": self.subject.decode,
         }
 
 
@@ -250,9 +285,3 @@ def weights_bytes(model: Any) -> int:
     """Bytes of parameters and buffers; shared tensors count once."""
     tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-
-
-def cache_bytes(cache: Any) -> int:
-    """Bytes that the layers of a KV cache hold."""
-    held = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
-    return sum(tensor.numel() * tensor.element_size() for tensor in held)

@@ -22,7 +22,7 @@ from v2drop_cli.measure.trials import run_blocks
 from v2drop_cli.media import Media, decode_again
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic_input import SyntheticInput
-from v2drop_cli.records import DENSE, ArmResult, Protocol, Ratio, Report, Request
+from v2drop_cli.records import DENSE, EAGER, ArmResult, Protocol, Ratio, Report, Request
 from v2drop_cli.run.arms import Arm, ArmOptions
 from v2drop_cli.run.compare import compare, scoring_overheads
 from v2drop_cli.run.passes import Passes, Subject, Watch, timing_of
@@ -91,6 +91,7 @@ class ProfileOptions:
     warmup: int = 2
     batch_size: int = 1
     synthetic: SyntheticInput | None = None
+    decode: str = EAGER
 
 
 def profile(
@@ -105,11 +106,19 @@ def profile(
 
     Raises:
         ScheduleError: a schedule does not fit the model or the prompt.
+        UsageError: this device cannot decode in the way asked for.
         DeviceMemoryError: the device ran out of memory.
         KeyboardInterrupt: interrupted before there was anything to report.
     """
     with Nvml(loaded.device) as nvml:
-        subject = Subject(loaded, media, options.prompt, options.batch_size, options.synthetic)
+        subject = Subject(
+            loaded,
+            media,
+            options.prompt,
+            options.batch_size,
+            synthetic=options.synthetic,
+            decode=options.decode,
+        )
         passes = Passes(subject, nvml)
         methods = options.arms.methods
         if options.with_random and RANDOM not in methods:
@@ -233,7 +242,11 @@ class _Profile:
         brief = stopped_by == "running" or not self.rounds
         statistics = medians_only if brief else None
         dense, null, *others = (
-            replace(result, timing=timing_of(self._samples(number), statistics))
+            replace(
+                result,
+                timing=timing_of(self._samples(number), statistics),
+                capture_s=self.passes.capture_s(self.arms[number]),
+            )
             for number, result in enumerate(self.results)
         )
         comparisons = [compare(dense, arm) for arm in (null, *others)]

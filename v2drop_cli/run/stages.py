@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from v2drop_cli.generate import drop_idle_mask, greedy
+from v2drop_cli.generate import drop_idle_mask
 from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.instrument.state import DROP_BEGINS, DROP_ENDS
 from v2drop_cli.measure.clock import Clock, Marks
 from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.run.decoding import Eager, Generation
 
 _TOWER = ("tower begins", "tower ends")
 _PROJECTOR = ("projector begins", "projector ends")
@@ -38,6 +39,8 @@ class StageTimes:
             apart, or it did not run.
         projector_s: of ``vision_s``, the projector, likewise.
         drop_s: of ``prefill_s``, what dropping adds; 0 where nothing was dropped.
+        host_wait_s: of ``wall_s``, from the last launch until the device was done; ``None``
+            where work is done when the call returns.
     """
 
     preprocess_s: float | None
@@ -52,6 +55,7 @@ class StageTimes:
     tower_s: float | None = None
     projector_s: float | None = None
     drop_s: float | None = None
+    host_wait_s: float | None = None
 
     @property
     def end_to_end_s(self) -> float | None:
@@ -68,23 +72,23 @@ class StageTimes:
         return self.preprocess_s + self.vision_s + self.prefill_s
 
 
-def new_cache(loaded: LoadedModel) -> Any:
-    """An empty KV cache for ``loaded``."""
-    from transformers import DynamicCache
-
-    return DynamicCache(config=loaded.model.config)
-
-
-def time_stages(loaded: LoadedModel, inputs: Inputs, clock: Clock, n_tokens: int) -> StageTimes:
+def time_stages(
+    loaded: LoadedModel,
+    inputs: Inputs,
+    clock: Clock,
+    n_tokens: int,
+    generation: Generation | None = None,
+) -> StageTimes:
     """Generate ``n_tokens`` tokens for ``inputs`` (host tensors) and time the stages.
 
     Fixed work: greedy, no early stop. Hooks mark the clock around the vision tower and the
     projector and where the language model begins; nothing inside the timed region waits for
-    the device.
+    the device. Without ``generation``, decoding is eager.
     """
+    generation = generation or Eager(loaded, inputs, n_tokens)
     began = time.perf_counter()
     tensors = drop_idle_mask(inputs.to(loaded.device, loaded.dtype).tensors)
-    cache = new_cache(loaded)
+    tokens = generation.tokens(tensors)
     seen: list[None] = []
 
     def at_decoder(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -97,7 +101,7 @@ def time_stages(loaded: LoadedModel, inputs: Inputs, clock: Clock, n_tokens: int
         clock.start()  # waits for the transfer
         transfer_s = time.perf_counter() - began
         clock.mark("start")
-        for step, _ in enumerate(greedy(loaded.model, tensors, cache, n_tokens)):
+        for step, _ in enumerate(tokens):
             if step == 0:
                 clock.mark("first token")
         clock.mark("end")
@@ -115,6 +119,7 @@ def time_stages(loaded: LoadedModel, inputs: Inputs, clock: Clock, n_tokens: int
         tower_s=_spans(marks, *_TOWER),
         projector_s=_spans(marks, *_PROJECTOR),
         drop_s=_spans(marks, DROP_BEGINS, DROP_ENDS) or 0.0,
+        host_wait_s=marks.waited_s,
     )
 
 
