@@ -1,0 +1,174 @@
+"""What flash kernels are told, layer by layer, for every family; and that it gives the oracle."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+from transformers import DynamicCache
+
+import v2drop_cli as v2drop
+from tests.families import CASES, NAMES
+from tests.matrix.flash import NAME, recorded
+from tests.matrix.oracle import decode, define, masked, positions
+
+TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
+STEPS = 3
+CELLS = [
+    pytest.param(name, shape, id=f"{name}-{shape}")
+    for name in NAMES
+    for shape in CASES[name].shapes
+]
+
+
+@functools.cache
+def model_of(name, attn):
+    """Only the decoder in flash: what the vision tower is told is its own business."""
+    model = CASES[name].make("eager")
+    if attn != "eager":
+        model.set_attn_implementation({"text_config": attn})
+    return model
+
+
+def alive_by_layer(case, inputs, events):
+    """Layer → per row, how many columns of the prompt are alive: told by the trace."""
+    counts = inputs["attention_mask"].sum(1).tolist()
+    drops = {event.layer: event for event in events}
+    found = []
+    for layer in range(len(case.layers(model_of(case.name, "eager")))):
+        if layer in drops:
+            gone = zip(drops[layer].before, drops[layer].after, strict=True)
+            counts = [n - before + after for n, (before, after) in zip(counts, gone, strict=True)]
+        found.append(counts)
+    return found
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    with recorded(monkeypatch) as calls:
+        yield calls
+
+
+@pytest.mark.parametrize(("name", "shape"), CELLS)
+def test_flash_layers_are_told_of_the_survivors_and_nothing_else(calls, name, shape):
+    case = CASES[name]
+    inputs, vision = case.batch(case.prompts(shape))
+    model = model_of(name, NAME)
+    dropped, kept = define(case, model_of(name, "eager"), inputs, vision)
+    padding = torch.nn.functional.pad(inputs["attention_mask"], (0, STEPS), value=1)
+    with masked(case.layers(model_of(name, "eager")), padding, dropped):
+        wanted, tokens = decode(model_of(name, "eager"), inputs, STEPS)
+    with v2drop.dropping(model, case.schedule) as trace:
+        got, _ = decode(model, inputs, STEPS, tokens)
+
+    assert {e.layer: [list(row) for row in e.kept] for e in trace.events} == kept
+    survivors = inputs["attention_mask"].bool().clone()
+    for rows in dropped.values():
+        for b, gone in enumerate(rows):
+            survivors[b, list(gone)] = False
+    torch.testing.assert_close(got[0][survivors], wanted[0][survivors], **TOLERANCE)
+    for a, b in zip(got[1:], wanted[1:], strict=True):
+        torch.testing.assert_close(a, b, **TOLERANCE)
+
+    alive = alive_by_layer(case, inputs, trace.events)
+    batch, width = inputs["input_ids"].shape
+    config = model.config.get_text_config()
+    assert len(calls) == len(alive) * (1 + STEPS)
+    for number, call in enumerate(calls):
+        step, layer = divmod(number, len(alive))
+        # Before its first drop a layer has the padded prompt; afterwards its longest row.
+        columns = max(alive[layer]) if alive[layer] != alive[0] else width
+        queries = 1 if step else columns
+        check_call(call, config, batch, queries, columns + step)
+        check_sequences(call, batch, columns + step, [n + step for n in alive[layer]], step)
+
+
+def check_call(call, config, batch, queries, keys):
+    """Shapes of one call, the positions, and what must not be there."""
+    heads, grouped = config.num_attention_heads, config.num_key_value_heads
+    assert call.query[:3] == (batch, heads, queries)
+    assert call.key[:3] == call.value[:3] == (batch, grouped, keys)
+    at = call.kwargs.get("position_ids")
+    if at is not None:
+        assert at.shape == (batch, queries)
+        # One row with a gap is taken for packed sequences; more rows never are.
+        assert batch > 1 or bool((at.diff() == 1).all())
+    for name in ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "block_table"):
+        assert call.kwargs.get(name) is None
+    assert call.kwargs.get("sliding_window") is None
+    assert call.kwargs.get("is_causal") in (None, True)
+    assert call.module.is_causal is True
+
+
+def check_sequences(call, batch, keys, lengths, step):
+    """The mask of one call, and the sequences that the kernel then ran: one a row."""
+    if set(lengths) == {keys}:
+        assert call.mask is None
+        [(kind, causal, queries, found)] = call.kernels
+        assert (kind, causal) == ("dense", True)
+    else:
+        assert call.mask.shape == (batch, keys)
+        assert call.mask.dtype == torch.bool
+        assert call.mask.sum(1).tolist() == lengths
+        [(kind, causal, queries, found)] = call.kernels
+        assert (kind, causal) == ("varlen", True)
+    assert found == lengths
+    assert queries == ([1] * batch if step else lengths)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gapped_positions_would_be_seen(calls, name):
+    """Guards the test above: hand one row the survivors' positions, and flash reads it as packed.
+
+    Sequences start at position 0 then, and keys are taken to be as many as queries: with a cache
+    nothing is right any more.
+    """
+    case, model = CASES[name], model_of(name, NAME)
+    inputs, _ = case.batch(case.prompts("image"))
+
+    def gap(module, args, kwargs):
+        n = torch.arange(args[0].shape[1])
+        return args, {**kwargs, "position_ids": n[None] + (n > 3)}
+
+    handle = case.layers(model)[-1].register_forward_pre_hook(gap, with_kwargs=True)
+    with torch.no_grad():
+        model(**inputs)
+    handle.remove()
+    kinds = [kind for call in calls for kind, *_ in call.kernels]
+    assert kinds == ["dense"] * (len(kinds) - 1) + ["varlen"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_second_turn_with_an_image_on_the_shortened_cache(calls, name):
+    """Queries behind a cache, some of them dropped: one sequence, its keys the layer's own."""
+    case = CASES[name]
+    first, _ = case.batch([case.prompt(3, "i", 1)])
+    second, _ = case.batch([case.prompt(2, "i", 2)])
+    logits = []
+    for attn in ("eager", NAME):
+        model = model_of(name, attn)
+        with v2drop.dropping(model, case.schedule) as trace:
+            logits.append(two_turns(model, first, second))
+        assert len(trace.events) == 2 * len(case.stages)
+    torch.testing.assert_close(*logits, **TOLERANCE)
+    alive = [alive_by_layer(case, turn, events) for turn, events in (
+        (first, trace.events[: len(case.stages)]), (second, trace.events[len(case.stages) :])
+    )]  # fmt: skip
+    for layer, call in enumerate(calls[len(alive[0]) :]):
+        old, new = alive[0][layer][0], alive[1][layer][0]
+        assert call.kernels == [("dense", True, [new], [old + new])]
+        at = call.kwargs.get("position_ids")
+        assert at is None or bool((at.diff() == 1).all())
+
+
+def two_turns(model, first, second):
+    """Two prompts one after the other on one cache; the last logits of the second."""
+    cache = DynamicCache(config=model.config)
+    offset = first["input_ids"].shape[1]
+    longer = torch.nn.functional.pad(second["attention_mask"], (offset, 0), value=1)
+    with torch.no_grad():
+        model(**first, position_ids=positions(model, first), past_key_values=cache, use_cache=True)
+        at = positions(model, second) + offset
+        out = model(**{**second, "attention_mask": longer}, position_ids=at, past_key_values=cache)
+    return out.logits[:, -1]
