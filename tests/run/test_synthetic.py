@@ -10,43 +10,17 @@ import torch
 from tests.checkpoints import save_config
 from tests.families import CASES, NAMES
 from tests.families.case import TEXT
+from tests.families.loaded import case_passes, loaded_case
 from v2drop_cli import load
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError, UsageError
 from v2drop_cli.measure.clock import CpuClock
-from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.models.base import LoadedModel, MadeUp, Synthetic
+from v2drop_cli.models.base import MadeUp
 from v2drop_cli.models.registry import get_family
 from v2drop_cli.models.synthetic import made_up, maker, random_words, synthetic_inputs
 from v2drop_cli.models.synthetic_input import SyntheticInput, parse_sizes
 from v2drop_cli.run.arms import Arm, ArmOptions, ScheduleOptions
-from v2drop_cli.run.passes import Passes, Subject
 from v2drop_cli.run.profile import ProfileOptions, StopRule, profile
 from v2drop_cli.schedule import Schedule
-
-
-def pieces_of(case):
-    """A stand-in for a family's own function: the pieces that the matrix tests are made of."""
-
-    def synthetic(config, media):
-        makers = [case.image if item.frames is None else case.video for item in media]
-        pieces = [make(seed) for seed, make in enumerate(makers)]
-        return Synthetic([p.ids for p in pieces], case.join([pieces]))
-
-    return synthetic
-
-
-def loaded_case(name):
-    case, family = CASES[name], get_family(name)
-    return LoadedModel(
-        model=case.make("eager"),
-        processor=None,
-        family=replace(family, synthetic=pieces_of(case)),
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        source=name,
-        revision=None,
-        weights="dummy",
-    )
 
 
 @pytest.mark.parametrize(
@@ -55,9 +29,7 @@ def loaded_case(name):
 )
 def test_every_family_answers_a_synthetic_prompt(name, frames):
     loaded, case = loaded_case(name), CASES[name]
-    given = SyntheticInput(((24, 24),), frames, 7, seed=3)
-    subject = Subject(loaded, (), given.prompt, 2, given)
-    passes = Passes(subject, Nvml(loaded.device))
+    passes = case_passes(loaded, 2, frames)
     piece = (case.image if frames is None else case.video)(0)
     assert passes.vision_tokens == sum(piece.vision)
     tensors = passes.inputs.tensors

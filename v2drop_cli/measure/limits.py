@@ -5,7 +5,8 @@ matrix product, attention over all pairs of columns. A causal kernel may skip th
 those pairs, so a measured prefill can beat the count's attention part, never its linear part.
 Norms, rotary tables, activations and the scoring itself are left out: they are no matrix
 products. Bytes are weights read once and keys and values moved once; activations are left out,
-so a floor made from them is one that nothing can go below.
+so a floor made from them is one that nothing can go below. Of a mixture of experts only those
+that one token takes are counted: in FLOPs that is exact, in bytes the least there can be.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class DecoderShape:
     Attributes:
         layer_products: per layer, the weights of its linear maps: multiply-adds of one token.
         head_products: the same of the language head.
-        weight_bytes: parameters of all layers and the language head.
+        weight_bytes: parameters of all layers and the language head; of experts, those of one
+            token.
         heads: attention heads.
         kv_heads: heads of keys and values.
         head_dim: size of one head.
@@ -62,27 +64,6 @@ class DecoderShape:
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
         """Keys and values of ``columns`` per layer."""
         return 2 * rows * self.kv_heads * self.head_dim * self.kv_item_bytes * sum(columns)
-
-
-def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape:
-    """Read the sizes off a loaded decoder.
-
-    Args:
-        layers: its blocks.
-        head: the language head.
-        config: the text config of transformers.
-    """
-    heads = int(config.num_attention_heads)
-    parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
-    return DecoderShape(
-        layer_products=tuple(_linear_weights(layer) for layer in layers),
-        head_products=_linear_weights(head),
-        weight_bytes=sum(p.numel() * p.element_size() for p in parameters.values()),
-        heads=heads,
-        kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
-        head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
-        kv_item_bytes=head.weight.element_size(),
-    )
 
 
 def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: float | None) -> Limit:
@@ -117,6 +98,85 @@ def memory_bandwidth(device: torch.device) -> float | None:
     return float(_TRANSFERS_PER_CLOCK * clock * _HZ_PER_KHZ * width / _BITS_PER_BYTE)
 
 
-def _linear_weights(part: Any) -> int:
-    maps = (module for module in part.modules() if isinstance(module, torch.nn.Linear))
-    return sum(module.weight.numel() for module in maps)
+def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape | None:
+    """Read the sizes off a loaded decoder; ``None`` for one that is built some other way.
+
+    Known are layers of linear maps with softmax attention over equally wide keys and values, and
+    mixtures of experts with a fixed number of experts a token. The projections' own shapes must
+    say what ``config`` says: a count that may be wrong is not given.
+
+    Args:
+        layers: its blocks.
+        head: the language head.
+        config: the text config of transformers.
+    """
+    heads = int(config.num_attention_heads)
+    kv_heads = int(getattr(config, "num_key_value_heads", None) or heads)
+    head_dim = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    widths = heads * head_dim, kv_heads * head_dim
+    products = [_products(layer) for layer in layers]
+    known = [found for found in products if found is not None]
+    if len(known) < len(products) or not isinstance(head, torch.nn.Linear):
+        return None
+    if not all(_attends_with(layer, *widths) for layer in layers):
+        return None
+    parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
+    return DecoderShape(
+        layer_products=tuple(found.active for found in known),
+        head_products=head.weight.numel(),
+        weight_bytes=sum(p.numel() * p.element_size() for p in parameters.values())
+        - sum(found.idle_bytes for found in known),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        kv_item_bytes=head.weight.element_size(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Products:
+    """Of one layer: weights that a token meets, and bytes of experts that it does not."""
+
+    active: int
+    idle_bytes: int = 0
+
+
+def _products(layer: Any) -> _Products | None:
+    """``None`` where a parameter takes part in a way that is not known here."""
+    active = idle_bytes = 0
+    routers = [module for module in layer.modules() if _is_router(module)]
+    for name, module in layer.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and name.endswith("experts"):
+            return None  # which of them a token meets is not to be seen
+        for parameter in module.parameters(recurse=False):
+            if parameter.ndim < 2:
+                continue  # norms and biases are no matrix products
+            if isinstance(module, torch.nn.Linear) or module in routers:
+                active += parameter.numel()
+            elif parameter.ndim == 3 and len(routers) == 1:
+                experts, taken = parameter.shape[0], routers[0].top_k
+                if experts != routers[0].weight.shape[0]:
+                    return None
+                one = parameter.numel() // experts
+                active += taken * one
+                idle_bytes += (experts - taken) * one * parameter.element_size()
+            else:
+                return None
+    return _Products(active, idle_bytes)
+
+
+def _is_router(module: Any) -> bool:
+    """One weight row per expert, and how many of them a token takes."""
+    weight = getattr(module, "weight", None)
+    return isinstance(getattr(module, "top_k", None), int) and getattr(weight, "ndim", 0) == 2
+
+
+def _attends_with(layer: Any, queries: int, keys: int) -> bool:
+    """Whether the layer has one attention, with projections of these widths."""
+    found: dict[str, list[int]] = {}
+    for name, module in layer.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            found.setdefault(name.rpartition(".")[2], []).append(module.out_features)
+    if "qkv_proj" in found:
+        return found["qkv_proj"] == [queries + 2 * keys]
+    return [found.get(f"{part}_proj") for part in "qkv"] == [[queries], [keys], [keys]]

@@ -169,12 +169,17 @@ class Passes:
             self.vision_tokens, self.loaded.n_layers, self.loaded.first_droppable
         )
 
-    def limit(self, arm: Arm) -> Limit:
-        """What the arm's prefill and decoding cost at least, from its tokens per layer."""
+    def limit(self, arm: Arm) -> Limit | None:
+        """What the arm's prefill and decoding cost at least, from its tokens per layer.
+
+        ``None`` for a decoder whose work is not known from its shapes.
+        """
         loaded = self.loaded
         config = loaded.model.config.get_text_config()
         layers = loaded.family.layers(loaded.model)
         shape = decoder_shape(layers, loaded.model.get_output_embeddings(), config)
+        if shape is None:
+            return None
         text = self.inputs.tensors["input_ids"].shape[1] - self.vision_tokens
         columns = [text + vision for vision in self.plan(arm).counts]
         return limit(shape, columns, self.subject.batch_size, memory_bandwidth(loaded.device))
@@ -217,9 +222,11 @@ class Passes:
             times = time_stages(self.loaded, inputs, clock, new_tokens, generation)
         if arm.method is None:
             times = replace(times, drop_s=None)
-        if processor_s is None or times.transfer_s is None:
-            return times
-        return replace(times, preprocess_s=processor_s + times.transfer_s, processor_s=processor_s)
+        if processor_s is None or times.preprocess_s is None:
+            return replace(times, preprocess_s=None)
+        return replace(
+            times, preprocess_s=processor_s + times.preprocess_s, processor_s=processor_s
+        )
 
     def capture_s(self, arm: Arm) -> Seconds | None:
         """What recording the arm's timed decoding took; ``None`` if nothing was recorded."""

@@ -1,0 +1,45 @@
+"""Tiny models of every family as the package holds a loaded model, without a processor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from tests.families import CASES
+from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.models.base import LoadedModel, Synthetic
+from v2drop_cli.models.registry import get_family
+from v2drop_cli.models.synthetic_input import SyntheticInput
+from v2drop_cli.run.passes import Passes, Subject
+
+
+def pieces_of(case):
+    """A stand-in for a family's own function: the pieces that the matrix tests are made of."""
+
+    def synthetic(config, media):
+        makers = [case.image if item.frames is None else case.video for item in media]
+        pieces = [make(seed) for seed, make in enumerate(makers)]
+        return Synthetic([p.ids for p in pieces], case.join([pieces]))
+
+    return synthetic
+
+
+def loaded_case(name: str) -> LoadedModel:
+    case, family = CASES[name], get_family(name)
+    return LoadedModel(
+        model=case.make("eager"),
+        processor=None,
+        family=replace(family, synthetic=pieces_of(case)),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        source=name,
+        revision=None,
+        weights="dummy",
+    )
+
+
+def case_passes(loaded: LoadedModel, rows: int = 1, frames: int | None = None) -> Passes:
+    """Passes over one piece of the family's case among 7 random words."""
+    given = SyntheticInput(((24, 24),), frames, 7, seed=3)
+    return Passes(Subject(loaded, (), given.prompt, rows, given), Nvml(loaded.device))
