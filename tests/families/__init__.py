@@ -14,6 +14,7 @@ NAMES = (
     "llava_onevision",
     "llava_next",
     "llava_next_video",
+    "internvl",
 )
 CASES: dict[str, Case] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES

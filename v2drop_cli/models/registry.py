@@ -24,6 +24,7 @@ FAMILIES: dict[str, str] = {
     "llava_onevision": "v2drop_cli.models.llava_onevision:LLAVA_ONEVISION",
     "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
     "llava_next_video": "v2drop_cli.models.llava_next_video:LLAVA_NEXT_VIDEO",
+    "internvl": "v2drop_cli.models.internvl:INTERNVL",
 }
 
 
@@ -142,6 +143,20 @@ ALIASES: dict[str, Alias] = {
             "llava_next_video",
             None,
             "32 decoder layers; tiles, video of pooled frames",
+        ),
+        Alias(
+            "internvl3-1b",
+            "OpenGVLab/InternVL3-1B-hf",
+            "internvl",
+            "internvl3-1b.json",
+            "24 decoder layers; tiles of 256 tokens, several images, video",
+        ),
+        Alias(
+            "internvl3-8b",
+            "OpenGVLab/InternVL3-8B-hf",
+            "internvl",
+            "internvl3-8b.json",
+            "28 decoder layers; tiles of 256 tokens, several images, video",
         ),
     )
 }
