@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message['role'].upper() }}: "
     "{% for item in message['content'] %}"
-    "{{ '<image>\\n' if item['type'] == 'image' else item['text'] }}"
+    "{{ item['text'] if item['type'] == 'text' else '<' + item['type'] + '>\\n' }}"
     "{% endfor %} {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 
