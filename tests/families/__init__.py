@@ -18,6 +18,7 @@ NAMES = (
     "qwen3_vl",
     "qwen3_vl_moe",
     "llava_next_video",
+    "internvl",
 )
 CASES: dict[str, Case] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES

@@ -81,6 +81,7 @@ class Case:
         join: pieces of each prompt of a batch → the model's tensors.
         types: whether the model takes `mm_token_type_ids`.
         tokens: what a tokenizer calls those ids, by config attribute.
+        named_tokens: special tokens that a tokenizer knows by a name of its own.
         processor: a tokenizer → the family's processor at the tiny configuration's sizes.
         specials: further tokens that its tokenizers have whole, such as a tile's marker.
         needs: packages that its processor imports.
@@ -102,6 +103,7 @@ class Case:
     )
     types: bool = False
     tokens: dict[str, str] = field(default_factory=dict)
+    named_tokens: dict[str, str] = field(default_factory=dict)
     processor: Callable[[Any], Any] | None = None
     specials: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()

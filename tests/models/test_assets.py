@@ -27,6 +27,14 @@ def siglip(out):
     return tower + width * out + out + out**2 + out
 
 
+def internvit(out):
+    """InternViT-300M/14 at 448 px, and a projector of four tokens at once."""
+    width, patches = 1024, (448 // 14) ** 2
+    block = 4 * (width**2 + width) + 2 * 4 * width**2 + 5 * width + 4 * width + 2 * width
+    tower = 24 * block + 3 * 14**2 * width + width + (patches + 1) * width + width
+    return tower + 8 * width + 4 * width * out + out + out**2 + out
+
+
 # As the Hub's model pages count the weights of the checkpoints; where no exact count was found,
 # by hand from the published architecture, and what is published to its last digit.
 WEIGHTS = {
@@ -40,6 +48,9 @@ WEIGHTS = {
     # authors' architecture. The Hugging Face conversion pads the vocabularies to 64 more words.
     "llava-onevision-0.5b": qwen2(896, 4864, 24, 14, 2, 152000) + siglip(896) + 896,
     "llava-onevision-7b": qwen2(3584, 18944, 28, 28, 4, 2 * 152128) + siglip(3584) + 3584,
+    # Published: 1.88 GB and 15.9 GB of 16 bits a weight, 0.9B and 7.9B; nothing is tied.
+    "internvl3-1b": qwen2(896, 4864, 24, 14, 2, 2 * 151674) + internvit(896),
+    "internvl3-8b": qwen2(3584, 18944, 28, 28, 4, 2 * 151674) + internvit(3584),
 }
 
 

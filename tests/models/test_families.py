@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ class Recorder:
     """A processor that notes what it is given."""
 
     chat_template = "{{ messages }}"
+    image_processor = SimpleNamespace(min_patches=1, max_patches=12)
 
     def apply_chat_template(self, messages, **options):
         self.messages, self.options = messages, options
@@ -122,3 +124,20 @@ def test_frame_times_reach_the_processor_as_they_are():
     [metadata] = processor.given["video_metadata"]
     assert metadata.timestamps == [0.25, 1.0, 2.25]
     assert metadata.sampled_fps == 1.0  # three frames, one a second on average
+
+
+def test_internvls_tiles_have_no_place_unless_the_cut_is_known():
+    """Ids and pixels alone do not say which tiles a picture was cut into."""
+    case, config, family = CASES["internvl"], family_config("internvl"), get_family("internvl")
+    inputs, _ = case.batch([case.prompt(3, "ii", 0)])  # two tiles and a thumbnail; one square
+
+    def boxes(tensors):
+        [grids] = family.vision_tokens(config, tensors).grids
+        return [grid.box for grid in grids]
+
+    nowhere, whole = (1.0, 1.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)
+    assert boxes(inputs) == [nowhere] * 4
+    stacked = inputs | {"tiles": torch.tensor([[2, 1], [1, 1]])}
+    assert boxes(stacked) == [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0), whole, whole]
+    another = inputs | {"tiles": torch.tensor([[1, 3], [1, 1]])}
+    assert boxes(another) == [nowhere] * 3 + [whole]

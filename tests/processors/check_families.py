@@ -41,7 +41,11 @@ def tiny_tokenizer(case):
     specials = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", *case.tokens.values()]
     specials += case.specials
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        extra_special_tokens=case.named_tokens,
     )
     fast.add_special_tokens({"additional_special_tokens": list(dict.fromkeys(specials[3:]))})
     return fast
@@ -179,3 +183,21 @@ def test_made_up_media_at_published_sizes(alias, kind, size):
     processor = PROCESSORS[alias](tokenizer)
     processor.chat_template = case.template
     check_made_up(family, config, processor, SHOWN[kind](*size))
+
+
+def test_internvls_grids_lie_where_the_processor_cut(checkpoint):
+    """Three tiles of one colour each, then the thumbnail of all, then the next image."""
+    loaded = v2drop.load(str(checkpoint("internvl")), device="cpu")
+    flag = Image.new("RGB", (60, 20), (255, 0, 0))
+    flag.paste((0, 255, 0), (20, 0, 40, 20))
+    flag.paste((0, 0, 255), (40, 0, 60, 20))
+    media = [Media(Path("flag.png"), "image", (flag,), None, 60, 20), real(MadeUp(16, 16))]
+    prepared = loaded.prepare(media, "which colours?")
+    pixels = prepared.tensors["pixel_values"]
+    assert pixels[:3].mean(dim=(2, 3)).argmax(dim=1).tolist() == [0, 1, 2]
+    third = [(0.0, 0.0, 1 / 3, 1.0), (1 / 3, 0.0, 2 / 3, 1.0), (2 / 3, 0.0, 1.0, 1.0)]
+    whole = (0.0, 0.0, 1.0, 1.0)
+    [grids] = prepared.vision.grids
+    assert [grid.box for grid in grids] == [*third, whole, whole]
+    assert {(grid.t, grid.h, grid.w) for grid in grids} == {(1, 2, 2)}
+    assert prepared.tensors.keys() == {"input_ids", "attention_mask", "pixel_values"}

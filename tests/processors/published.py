@@ -46,8 +46,21 @@ def llava_onevision(tokenizer):
     )
 
 
+def internvl(tokenizer):
+    from transformers import GotOcr2ImageProcessor, InternVLProcessor, InternVLVideoProcessor
+
+    size = {"height": 448, "width": 448}
+    return InternVLProcessor(
+        image_processor=GotOcr2ImageProcessor(size=size),
+        tokenizer=tokenizer,
+        video_processor=InternVLVideoProcessor(size=size),
+        image_seq_length=256,
+    )
+
+
 PROCESSORS = {
     "llava-1.5-7b": llava,
     "llava-next-vicuna-7b": llava_next,
     "llava-onevision-0.5b": llava_onevision,
+    "internvl3-1b": internvl,
 }

@@ -186,6 +186,7 @@ class Family:
         placeholders: the ids whose positions are droppable vision tokens.
         grids: (config, processed tensors) → how each row's vision tokens lie over the pixels.
         process: (processor, config, media, prompt) → the tensors of one prompt.
+        grid_tensors: names of what ``process`` gives to ``grids`` alone; no model takes them.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
         first_droppable_layer: config → first layer whose input may be shortened, 1 or more.
@@ -207,6 +208,7 @@ class Family:
     placeholders: tuple[Placeholder, ...]
     grids: Callable[[Any, Mapping[str, Tensor]], Grids]
     process: Callable[[Any, Any, Sequence[Media], str], Mapping[str, Tensor]]
+    grid_tensors: tuple[str, ...] = ()
     multimodal: Callable[[Module], Module] = inner_model
     decoder: Callable[[Module], Module] = language_model
     first_droppable_layer: Callable[[Any], int] = lambda config: 1
@@ -249,7 +251,8 @@ class Family:
     def prepare(self, processor: Any, config: Any, media: Sequence[Media], prompt: str) -> Inputs:
         """One prompt, through the model's own processor."""
         tensors = self.process(processor, config, media, prompt)
-        return Inputs(tensors, self.vision_tokens(config, tensors))
+        given = {name: tensors[name] for name in tensors if name not in self.grid_tensors}
+        return Inputs(given, self.vision_tokens(config, tensors))
 
     def layers(self, model: Module) -> Sequence[Module]:
         """The decoder's blocks, in order."""

@@ -17,10 +17,10 @@ _TICKS_PER_S = 1000
 
 
 def process(
-    processor: Any, config: Any, media: Sequence[Media], prompt: str
+    processor: Any, config: Any, media: Sequence[Media], prompt: str, fallback: str | None = None
 ) -> Mapping[str, Tensor]:
-    """One user turn through a processor that takes images and videos."""
-    text = chat_text(processor, media, prompt)
+    """One user turn through a processor that takes images and videos; see :func:`chat_text`."""
+    text = chat_text(processor, media, prompt, fallback)
     return dict(processor(text=[text], return_tensors="pt", **media_arguments(media)))
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message['role'].upper() }}: "
     "{% for item in message['content'] %}"
-    "{{ '<image>\\n' if item['type'] == 'image' else item['text'] }}"
+    "{{ item['text'] if item['type'] == 'text' else '<' + item['type'] + '>\\n' }}"
     "{% endfor %} {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 
@@ -48,11 +48,13 @@ CHAT_TEMPLATE = (
 _SQUARE_TOWERS = ("clip_vision_model", "siglip_vision_model")
 
 
-def _vision_tower(model: Module) -> Module | None:
+def vision_tower(model: Module) -> Module | None:
+    """The tower under the name that LLaVA and its relatives give it."""
     return getattr(inner_model(model), "vision_tower", None)
 
 
-def _projector(model: Module) -> Module | None:
+def projector(model: Module) -> Module | None:
+    """The projector likewise."""
     return getattr(inner_model(model), "multi_modal_projector", None)
 
 
@@ -139,8 +141,8 @@ LLAVA = Family(
     grids=_grids,
     process=_process,
     refusal=_refusal,
-    vision_tower=_vision_tower,
-    projector=_projector,
+    vision_tower=vision_tower,
+    projector=projector,
     preset_source="arXiv 2509.01552 for LLaVA-1.5-7B; other depths scaled",
     synthetic=_synthetic,
 )

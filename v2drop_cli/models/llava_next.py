@@ -15,6 +15,7 @@ from torch import Tensor
 
 from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, MadeUp, Synthetic
 from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.llava import projector, vision_tower
 from v2drop_cli.models.llava_onevision import unpadded
 from v2drop_cli.models.made_up import placeholders, tiled_images
 from v2drop_cli.models.spans import walk, with_newlines
@@ -44,6 +45,8 @@ LLAVA_NEXT = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=process_images,
+    vision_tower=vision_tower,
+    projector=projector,
     media=("image", "images"),
     synthetic=_synthetic,
 )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Synthetic
 from v2drop_cli.models.chat import process
+from v2drop_cli.models.llava import projector, vision_tower
 from v2drop_cli.models.llava_next import anyres_grids
 from v2drop_cli.models.made_up import clips, placeholders, tiled_images
 from v2drop_cli.models.spans import walk
@@ -49,5 +50,7 @@ LLAVA_NEXT_VIDEO = Family(
     placeholders=(IMAGE, VIDEO),
     grids=_grids,
     process=process,
+    vision_tower=vision_tower,
+    projector=projector,
     synthetic=_synthetic,
 )

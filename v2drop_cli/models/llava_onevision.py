@@ -19,6 +19,7 @@ from torch import Tensor
 
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Synthetic
 from v2drop_cli.models.chat import process
+from v2drop_cli.models.llava import projector, vision_tower
 from v2drop_cli.models.made_up import clips, placeholders, tiled_images
 from v2drop_cli.models.spans import NEWLINE, walk, with_newlines
 
@@ -97,5 +98,7 @@ LLAVA_ONEVISION = Family(
     placeholders=(IMAGE, VIDEO),
     grids=_grids,
     process=process,
+    vision_tower=vision_tower,
+    projector=projector,
     synthetic=_synthetic,
 )

@@ -29,6 +29,7 @@ FAMILIES: dict[str, str] = {
     "qwen3_vl": "v2drop_cli.models.qwen3_vl:QWEN3_VL",
     "qwen3_vl_moe": "v2drop_cli.models.qwen3_vl_moe:QWEN3_VL_MOE",
     "llava_next_video": "v2drop_cli.models.llava_next_video:LLAVA_NEXT_VIDEO",
+    "internvl": "v2drop_cli.models.internvl:INTERNVL",
 }
 
 
@@ -154,6 +155,20 @@ ALIASES: dict[str, Alias] = {
             "llava_next_video",
             None,
             "32 decoder layers; tiles, video of pooled frames",
+        ),
+        Alias(
+            "internvl3-1b",
+            "OpenGVLab/InternVL3-1B-hf",
+            "internvl",
+            "internvl3-1b.json",
+            "24 decoder layers; tiles of 256 tokens, several images, video",
+        ),
+        Alias(
+            "internvl3-8b",
+            "OpenGVLab/InternVL3-8B-hf",
+            "internvl",
+            "internvl3-8b.json",
+            "28 decoder layers; tiles of 256 tokens, several images, video",
         ),
     )
 }

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from transformers import (
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLVisionConfig,
+    Qwen2Config,
+)
+
+from tests.families.case import FIRST_WORD, Case, noise, piece
+from tests.families.llava import SIDE
+
+IMAGE, START, END = 5, 3, 4
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% for item in message['content'] %}{% if item['type'] == 'text' %}{{ item['text'] }}"
+    "{% elif item['type'] == 'image' %}<IMG_CONTEXT>\n{% else %}<video>\n{% endif %}{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def config(text, ids):
+    vision = InternVLVisionConfig(
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=SIDE,
+        patch_size=4,
+        layer_scale_init_value=1.0,
+        initializer_range=0.3,
+    )
+    return InternVLConfig(
+        vision_config=vision,
+        text_config=Qwen2Config(**text),
+        image_seq_length=4,
+        tie_word_embeddings=False,
+        **ids,
+    )
+
+
+def image(seed: int):
+    """One square of 2 x 2 tokens, or two or four tiles of as many and the thumbnail."""
+    squares = [3, 1, 5][seed % 3]
+    pixels = {"pixel_values": noise(squares, 3, SIDE, SIDE, seed=seed)}
+    return piece([START, *[IMAGE] * (4 * squares), END], IMAGE, pixels)
+
+
+def video(seed: int):
+    """Three frames of 2 x 2 tokens, a word before each."""
+    pixels = {"pixel_values": noise(3, 3, SIDE, SIDE, seed=seed)}
+    return piece([FIRST_WORD, START, *[IMAGE] * 4, END] * 3, IMAGE, pixels)
+
+
+def processor(tokenizer):
+    from transformers import GotOcr2ImageProcessor, InternVLProcessor, InternVLVideoProcessor
+
+    size = {"height": SIDE, "width": SIDE}
+    return InternVLProcessor(
+        image_processor=GotOcr2ImageProcessor(size=size, max_patches=12),
+        tokenizer=tokenizer,
+        video_processor=InternVLVideoProcessor(size=size),
+        image_seq_length=4,
+    )
+
+
+CASE = Case(
+    name="internvl",
+    model=InternVLForConditionalGeneration,
+    config=config,
+    ids={"image_token_id": IMAGE},
+    image=image,
+    video=video,
+    tokens={"image_token_id": "<IMG_CONTEXT>"},
+    named_tokens={
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    },
+    processor=processor,
+    template=TEMPLATE,
+)
