@@ -15,6 +15,8 @@ NAMES = (
     "llava_next",
     "qwen3_vl",
     "qwen3_vl_moe",
+    "glm4v",
+    "glm4v_moe",
 )
 CASES: dict[str, Case] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES

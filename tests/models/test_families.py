@@ -38,7 +38,8 @@ class Recorder:
 def test_what_the_processor_is_given(name):
     """Media first, in order, as the chat template's items; then the question."""
     case, family, processor = CASES[name], get_family(name), Recorder()
-    media = [shown("image"), *([shown("video", 3, (0.0, 0.5, 1.0))] if case.video else [])]
+    both = case.video and case.mixed
+    media = [shown("image"), *([shown("video", 3, (0.0, 0.5, 1.0))] if both else [])]
     config = family_config(name)
     inputs = family.prepare(processor, config, media, "why?")
     [turn] = processor.messages
@@ -46,7 +47,7 @@ def test_what_the_processor_is_given(name):
     assert turn["content"][-1]["text"] == "why?"
     assert processor.options["add_generation_prompt"] is True
     assert processor.given["images"] in ([media[0].frames[0]], [[media[0].frames[0]]])
-    if case.video:
+    if both:
         assert processor.given["videos"] == [list(media[1].frames)]
     assert inputs.vision.counts == (0,)
 
@@ -106,6 +107,17 @@ def test_sliding_windows_are_refused_in_every_family(name):
 def test_a_video_for_a_model_without_video_is_refused(name):
     with pytest.raises(MediaArgumentError, match="no video"):
         get_family(name).prepare(Recorder(), family_config(name), [shown("video", 2)], "why?")
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if not CASES[n].mixed])
+def test_images_with_videos_are_refused_where_the_model_cannot_tell_them_apart(name):
+    processor, config = Recorder(), family_config(name)
+    with pytest.raises(MediaArgumentError, match="not both"):
+        get_family(name).prepare(processor, config, [shown("image"), shown("video", 2)], "why?")
+    clip = shown("video", 2, (0.0, 0.5))
+    get_family(name).prepare(processor, config, [clip], "why?")
+    assert processor.given["videos"] == [list(clip.frames)]
+    assert "images" not in processor.given
 
 
 def test_frame_times_reach_the_processor_as_they_are():

@@ -25,6 +25,8 @@ FAMILIES: dict[str, str] = {
     "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
     "qwen3_vl": "v2drop_cli.models.qwen3_vl:QWEN3_VL",
     "qwen3_vl_moe": "v2drop_cli.models.qwen3_vl_moe:QWEN3_VL_MOE",
+    "glm4v": "v2drop_cli.models.glm4v:GLM4V",
+    "glm4v_moe": "v2drop_cli.models.glm4v_moe:GLM4V_MOE",
 }
 
 
