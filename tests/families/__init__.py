@@ -19,6 +19,8 @@ NAMES = (
     "qwen3_vl_moe",
     "llava_next_video",
     "internvl",
+    "glm4v",
+    "glm4v_moe",
 )
 CASES: dict[str, Case] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES

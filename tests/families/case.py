@@ -78,6 +78,7 @@ class Case:
         image: seed → an image; different seeds may give different sizes.
         video: seed → a video, or None where the family has none.
         image_of_several: the same in a prompt with more than one, where that differs.
+        mixed: whether the model takes images and videos in one forward.
         join: pieces of each prompt of a batch → the model's tensors.
         types: whether the model takes `mm_token_type_ids`.
         tokens: what a tokenizer calls those ids, by config attribute.
@@ -85,7 +86,6 @@ class Case:
         processor: a tokenizer → the family's processor at the tiny configuration's sizes.
         specials: further tokens that its tokenizers have whole, such as a tile's marker.
         needs: packages that its processor imports.
-        mixed: whether a prompt may show both images and videos.
         template: a chat template like the family's.
         stages: (layer, share or count) of each drop.
         layers: model → decoder blocks, found without the package.
@@ -98,6 +98,7 @@ class Case:
     image: Callable[[int], Piece]
     video: Callable[[int], Piece] | None = None
     image_of_several: Callable[[int], Piece] | None = None
+    mixed: bool = True
     join: Callable[[Sequence[Sequence[Piece]]], dict[str, torch.Tensor]] = field(
         default=lambda rows: join([p for row in rows for p in row])
     )
@@ -107,7 +108,6 @@ class Case:
     processor: Callable[[Any], Any] | None = None
     specials: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    mixed: bool = True
     template: str = ""
     stages: tuple[tuple[int, float | int], ...] = ((1, 0.5), (3, 0.5), (5, 1))
     layers: Callable[[torch.nn.Module], Sequence[torch.nn.Module]] = lambda model: (
@@ -125,13 +125,17 @@ class Case:
     @property
     def shapes(self) -> dict[str, list[tuple[int, str]]]:
         """Batches by name: per row, how many words come first and what is shown."""
-        second = "iv" if self.video else "ii"
+        second = "iv" if self.video and self.mixed else "ii"
         shapes = {
             "image": [(3, "i")],
             "images": [(2, "ii")],
             "ragged": [(3, "i"), (2, second), (9, ""), (11, "i")],
         }
-        return shapes | ({"video": [(2, "v")]} if self.video else {})
+        if self.video:
+            shapes["video"] = [(2, "v")]
+        if not self.mixed:
+            shapes["ragged-video"] = [(3, "v"), (2, "vv"), (9, "")]
+        return shapes
 
     def prompt(self, words: int, shown: str, seed: int) -> Prompt:
         """Words, what is shown with a word after each, more words."""

@@ -115,6 +115,17 @@ def test_a_video_for_a_model_without_video_is_refused(name):
         get_family(name).prepare(Recorder(), family_config(name), [shown("video", 2)], "why?")
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if not CASES[n].mixed])
+def test_images_with_videos_are_refused_where_the_model_cannot_tell_them_apart(name):
+    processor, config = Recorder(), family_config(name)
+    with pytest.raises(MediaArgumentError, match="not both"):
+        get_family(name).prepare(processor, config, [shown("image"), shown("video", 2)], "why?")
+    clip = shown("video", 2, (0.0, 0.5))
+    get_family(name).prepare(processor, config, [clip], "why?")
+    assert processor.given["videos"] == [list(clip.frames)]
+    assert "images" not in processor.given
+
+
 def test_frame_times_reach_the_processor_as_they_are():
     """Frames are chosen already; times are exact to the millisecond, however uneven."""
     processor = Recorder()

@@ -14,7 +14,7 @@ from transformers import AutoProcessor
 
 from tests.families import CASES
 from tests.families.qwen2_vl import PATCH
-from tests.processors.check_families import tiny_tokenizer
+from tests.processors.check_families import NUMPY_OF_TORCH, tiny_tokenizer
 from v2drop_cli.media import Media
 from v2drop_cli.models import patches
 from v2drop_cli.models.base import MadeUp
@@ -31,12 +31,18 @@ FILES = {
             "size": {"shortest_edge": 4096, "longest_edge": 25165824}
         },
     },
+    "glm4v": {
+        "preprocessor_config.json": {"size": {"shortest_edge": 12544, "longest_edge": 9633792}},
+        "video_preprocessor_config.json": {},  # the class's own
+    },
 }
 CLASSES = {
     "qwen2_vl": ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor", "Qwen2VLProcessor"),
     "qwen2_5_vl": ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor", "Qwen2_5_VLProcessor"),
     "qwen3_vl": ("Qwen2VLImageProcessor", "Qwen3VLVideoProcessor", "Qwen3VLProcessor"),
+    "glm4v": ("Glm4vImageProcessor", "Glm4vVideoProcessor", "Glm4vProcessor"),
 }
+pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
 PICTURES = [(640, 480), (83, 61), (9, 500), (3, 4), (1000, 1000)]
 CLIPS = [(64, 48, 2), (65, 49, 5), (321, 200, 8)]
 # Sizes at both ends of the limits are only counted: their pixels would fill the memory.
@@ -118,6 +124,8 @@ def test_every_size_is_fitted_as_the_processor_fits_it(published, monkeypatch, n
         made = family.synthetic(config, [MadeUp(width, height)])
         counted = processor.image_processor.get_number_of_image_patches(height, width, {})
         assert made.tensors["image_grid_thw"].prod() == counted, (width, height)
+    if not hasattr(processor.video_processor, "get_num_of_video_patches"):
+        pytest.skip("this version of transformers counts no patches of this family's videos")
     for width, height, frames in COUNTED_CLIPS:
         made = family.synthetic(config, [MadeUp(width, height, frames)])
         counted = processor.video_processor.get_num_of_video_patches(frames, height, width, {})

@@ -30,6 +30,8 @@ FAMILIES: dict[str, str] = {
     "qwen3_vl_moe": "v2drop_cli.models.qwen3_vl_moe:QWEN3_VL_MOE",
     "llava_next_video": "v2drop_cli.models.llava_next_video:LLAVA_NEXT_VIDEO",
     "internvl": "v2drop_cli.models.internvl:INTERNVL",
+    "glm4v": "v2drop_cli.models.glm4v:GLM4V",
+    "glm4v_moe": "v2drop_cli.models.glm4v_moe:GLM4V_MOE",
 }
 
 

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import dataclasses
+
+from transformers import Glm4vMoeConfig, Glm4vMoeForConditionalGeneration
+
+from tests.families.glm4v import CASE as GLM4V
+from tests.families.glm4v import HEADS, ROPE, VISION
+
+
+def config(text, ids):
+    """The first layer without experts; one shared expert and four others, two for a token."""
+    experts = {
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "first_k_dense_replace": 1,
+    }
+    text = {**text, **HEADS, **experts, "rope_parameters": ROPE}
+    return Glm4vMoeConfig(vision_config=VISION, text_config=text, **ids)
+
+
+CASE = dataclasses.replace(
+    GLM4V, name="glm4v_moe", model=Glm4vMoeForConditionalGeneration, config=config
+)
