@@ -26,6 +26,7 @@ FAMILIES: dict[str, str] = {
     "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
     "idefics3": "v2drop_cli.models.idefics3:IDEFICS3",
     "smolvlm": "v2drop_cli.models.smolvlm:SMOLVLM",
+    "mistral3": "v2drop_cli.models.mistral3:MISTRAL3",
 }
 
 
@@ -144,6 +145,20 @@ ALIASES: dict[str, Alias] = {
             "smolvlm",
             None,
             "24 decoder layers; tiles, several images, video; needs num2words",
+        ),
+        Alias(
+            "mistral-small-3.1-24b",
+            "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
+            "mistral3",
+            None,
+            "40 decoder layers, any resolution",
+        ),
+        Alias(
+            "pixtral-12b",
+            "mistral-community/pixtral-12b",
+            "llava",
+            None,
+            "40 decoder layers, any resolution",
         ),
     )
 }
