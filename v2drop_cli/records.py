@@ -14,14 +14,12 @@ from typing import Any
 
 SCHEMA = "v2drop.report/1"
 DENSE = "dense"
+# Of keys that the first documents of this schema lack: reading does without them.
 ADDED = {"added": True}
-"""Metadata of keys that the first documents of this schema lack: reading does without them."""
-
-
 # How timed generations decode.
 EAGER, COMPILED = "eager", "compiled"
+# Of the time for one token: a GPU that is done this soon after the last launch was waiting.
 LAUNCH_BOUND_BELOW = 0.25
-"""Of the time for one token: a GPU that is done this soon after the last launch was waiting."""
 
 
 @dataclass(frozen=True, slots=True)

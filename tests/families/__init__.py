@@ -21,7 +21,10 @@ NAMES = (
     "internvl",
     "glm4v",
     "glm4v_moe",
+    "mistral3",
 )
+# Further architectures of a family, for the matrix and the processors.
+VARIANTS = ("pixtral",)
 CASES: dict[str, Case] = {
-    name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES
+    name: importlib.import_module(f"tests.families.{name}").CASE for name in (*NAMES, *VARIANTS)
 }

@@ -71,7 +71,8 @@ class Case:
     """One family.
 
     Attributes:
-        name: as registered.
+        name: as registered, or of a variant.
+        variant_of: a variant's family, as registered.
         model: the transformers class.
         config: (text values, token ids by config attribute) → a tiny configuration.
         ids: token ids of the test prompts, by config attribute.
@@ -106,6 +107,7 @@ class Case:
     tokens: dict[str, str] = field(default_factory=dict)
     named_tokens: dict[str, str] = field(default_factory=dict)
     processor: Callable[[Any], Any] | None = None
+    variant_of: str = ""
     specials: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     template: str = ""
@@ -113,6 +115,10 @@ class Case:
     layers: Callable[[torch.nn.Module], Sequence[torch.nn.Module]] = lambda model: (
         model.model.language_model.layers
     )
+
+    @property
+    def family(self) -> str:
+        return self.variant_of or self.name
 
     def make(self, attn: str) -> torch.nn.Module:
         """A tiny random model, float32, eval."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import v2drop_cli as v2drop
-from tests.families import CASES, NAMES
+from tests.families import CASES, NAMES, VARIANTS
 from tests.families.case import FIRST_WORD
 from tests.instrument.test_dropping import hook_tables
 from tests.matrix.oracle import decode, define, masked
@@ -18,7 +18,7 @@ TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 ATTENTION = ["eager", "sdpa"]
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")
-    for name in NAMES
+    for name in CASES
     for attn in ATTENTION
     for shape in CASES[name].shapes
 ]
@@ -33,8 +33,9 @@ def test_registry_and_matrix_list_the_same_families():
     assert set(NAMES) == set(FAMILIES)
     for name, case in CASES.items():
         assert case.name == name
+        assert (name in VARIANTS) == bool(case.variant_of)
         family = family_for(model_of(name, "sdpa").config)
-        assert family.name == name
+        assert family.name == case.family
         assert ("video" in family.media) or case.video is None
 
 
@@ -85,7 +86,7 @@ def check(case, model, inputs, dropped, method, seed=0):
 
 
 @pytest.mark.parametrize("attn", ATTENTION)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_keeping_everything_is_bit_identical_and_hooks_go(name, attn):
     case, model = CASES[name], model_of(name, attn)
     inputs, _ = case.batch(case.prompts("ragged"))
@@ -101,7 +102,7 @@ def test_keeping_everything_is_bit_identical_and_hooks_go(name, attn):
 
 @pytest.mark.parametrize("method", ["v2drop", "random"])
 @pytest.mark.parametrize("attn", ATTENTION)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_a_row_does_not_depend_on_its_batch(name, attn, method):
     case, model = CASES[name], model_of(name, attn)
     prompts = case.prompts("ragged")
@@ -119,7 +120,7 @@ def test_a_row_does_not_depend_on_its_batch(name, attn, method):
 
 
 @pytest.mark.parametrize("shape", ["image", "images", "video"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_re_prefill_gives_the_log_probabilities_of_generate(name, shape):
     case, model = CASES[name], model_of(name, "sdpa")
     if shape not in case.shapes:
@@ -147,7 +148,7 @@ def test_re_prefill_gives_the_log_probabilities_of_generate(name, shape):
     torch.testing.assert_close(again[:, -6:].log_softmax(-1), step_by_step, **TOLERANCE)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_text_alone_drops_nothing(name):
     """Nor does a placeholder id that came without pixels."""
     case, model = CASES[name], model_of(name, "sdpa")

@@ -36,10 +36,11 @@ class Recorder:
         return {"input_ids": torch.tensor([[11, 12]])}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_what_the_processor_is_given(name):
     """Media first, in order, as the chat template's items; then the question."""
-    case, family, config = CASES[name], get_family(name), family_config(name)
+    case, config = CASES[name], family_config(name)
+    family = get_family(case.family)
     image, video = shown("image"), shown("video", 3, (0.0, 0.5, 1.0))
     prompts = [[image], [video], [image, video]] if case.video else [[image]]
     for media in prompts if case.mixed else prompts[:2]:
@@ -58,9 +59,9 @@ def test_what_the_processor_is_given(name):
         assert inputs.vision.counts == (0,)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_grids_cover_the_vision_tokens(name):
-    case, family = CASES[name], get_family(name)
+    case, family = CASES[name], get_family(CASES[name].family)
     for shape in case.shapes:
         prompts = case.prompts(shape)
         inputs, vision = case.batch(prompts)
@@ -101,7 +102,7 @@ def test_the_authors_qwen_schedule_is_for_28_layers():
     assert round(counts.layer_average / 1000, 3) == 0.226  # the share of tokens they report
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_sliding_windows_are_refused_in_every_family(name):
     config = family_config(name)
     config.get_text_config().sliding_window = 8

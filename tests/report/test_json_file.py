@@ -65,11 +65,13 @@ def test_keys_are_the_contract(tmp_path):
         *("model", "resolved_id", "revision", "weights", "media", "prompt", "attn_implementation"),
         *("dtype", "device", "seed", "max_new_tokens", "repeats", "warmup", "timed_new_tokens"),
         "batch_size",
+        "decode",
     }
     arm = document["arms"][1]
     assert set(arm) == {
         *("label", "method", "schedule", "answer", "vision_tokens"),
         *("layer_average_vision_tokens", "drops", "timing", "memory", "energy_j", "limit"),
+        "capture_s",
     }
     assert set(arm["answer"]) == {"text", "token_ids"}
     assert set(arm["drops"][0]) == {"layer", "before", "after", "kept"}

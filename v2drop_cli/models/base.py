@@ -122,6 +122,13 @@ def refuse_sliding_windows(config: Any) -> str | None:
     return None
 
 
+def refuse_scaled_queries(config: Any) -> str | None:
+    """Ministral 3 scales queries by position ids; flash kernels would read gaps as packing."""
+    if config.get_text_config().model_type == "ministral3":
+        return "its decoder scales queries by position ids, which shortened layers are not given"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Placeholder:
     """A token id that the model replaces by vision features.

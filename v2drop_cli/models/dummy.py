@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from v2drop_cli.errors import ModelError
+from v2drop_cli.models.llava import SQUARE_TOWERS
 from v2drop_cli.models.registry import ASSETS, Source
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def dummy_processor(source: Source, config: Any) -> Any:
 
     if source.is_local and (Path(source.location) / "tokenizer_config.json").is_file():
         return AutoProcessor.from_pretrained(source.location)
-    if config.model_type == _STAND_IN_FOR:
+    if config.model_type == _STAND_IN_FOR and config.vision_config.model_type in SQUARE_TOWERS:
         return _stand_in(config)
     try:  # a cached or reachable processor is small, unlike weights
         return AutoProcessor.from_pretrained(source.location)

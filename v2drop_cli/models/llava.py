@@ -2,6 +2,8 @@
 
 Every ``<image>`` placeholder is one vision token; LLaVA-1.5 has 576 an image and no special
 row or tile tokens, so all of them are droppable. The embedded model is of this family too.
+Pixtral-12B is a LLaVA with a tower for pictures of any size; its ``[IMG]`` are droppable, the
+``[IMG_BREAK]`` and ``[IMG_END]`` between them stay.
 
 Video: LLaVA-1.5 has no video input. Frames go in as images, one after the other; a
 checkpoint whose config says ``frame_grid: [rows, columns]`` wants that many frames tiled
@@ -25,10 +27,12 @@ from v2drop_cli.models.base import (
     Module,
     Synthetic,
     inner_model,
+    refuse_scaled_queries,
     refuse_sliding_windows,
 )
 from v2drop_cli.models.chat import check_prompt
 from v2drop_cli.models.made_up import noise
+from v2drop_cli.models.spans import sized_grids
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,7 +49,8 @@ CHAT_TEMPLATE = (
 )
 
 
-_SQUARE_TOWERS = ("clip_vision_model", "siglip_vision_model")
+SQUARE_TOWERS = ("clip_vision_model", "siglip_vision_model")
+_PIXTRAL = "pixtral"
 
 
 def vision_tower(model: Module) -> Module | None:
@@ -64,7 +69,9 @@ def _tokens_per_side(config: Any) -> int:
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
-    """One square grid an image."""
+    """One grid an image; square, unless the tower takes pictures of any size."""
+    if config.vision_config.model_type == _PIXTRAL:
+        return sized_grids(config, tensors, config.vision_config.patch_size)
     side = _tokens_per_side(config)
     counts = (tensors["input_ids"] == config.image_token_id).sum(dim=1).tolist()
     return tuple((Grid(1, side, side),) * (count // side**2) for count in counts)
@@ -129,9 +136,10 @@ def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
 
 def _refusal(config: Any) -> str | None:
     tower = config.vision_config.model_type
-    if tower not in _SQUARE_TOWERS:
-        return f"its vision tower is {tower!r}; square-image towers are served: {_SQUARE_TOWERS}"
-    return refuse_sliding_windows(config)
+    served = (*SQUARE_TOWERS, _PIXTRAL)
+    if tower not in served:
+        return f"its vision tower is {tower!r}; served are {', '.join(served)}"
+    return refuse_scaled_queries(config) or refuse_sliding_windows(config)
 
 
 LLAVA = Family(

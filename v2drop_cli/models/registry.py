@@ -32,6 +32,7 @@ FAMILIES: dict[str, str] = {
     "internvl": "v2drop_cli.models.internvl:INTERNVL",
     "glm4v": "v2drop_cli.models.glm4v:GLM4V",
     "glm4v_moe": "v2drop_cli.models.glm4v_moe:GLM4V_MOE",
+    "mistral3": "v2drop_cli.models.mistral3:MISTRAL3",
 }
 
 
@@ -171,6 +172,20 @@ ALIASES: dict[str, Alias] = {
             "internvl",
             "internvl3-8b.json",
             "28 decoder layers; tiles of 256 tokens, several images, video",
+        ),
+        Alias(
+            "mistral-small-3.1-24b",
+            "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
+            "mistral3",
+            None,
+            "40 decoder layers, any resolution",
+        ),
+        Alias(
+            "pixtral-12b",
+            "mistral-community/pixtral-12b",
+            "llava",
+            None,
+            "40 decoder layers, any resolution",
         ),
     )
 }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from v2drop_cli.models.base import Grid
+from torch import Tensor
+
+from v2drop_cli.models.base import Grid, Grids
 
 # A learned separator that stands for no pixels: a box without area, at the picture's far corner.
 NEWLINE = Grid(1, 1, 1, (1.0, 1.0, 1.0, 1.0))
@@ -29,3 +32,24 @@ def walk(row: list[int], waiting: Mapping[int, Iterator[tuple[Grid, ...]]]) -> t
         found.extend(grids)
         column += max(1, sum(grid.t * grid.h * grid.w for grid in grids))
     return tuple(found)
+
+
+def sized_grids(config: Any, tensors: Mapping[str, Tensor], patch: int) -> Grids:
+    """One grid a picture whose rows of tokens are kept apart by text.
+
+    Args:
+        config: the model's.
+        tensors: ``input_ids`` and ``image_sizes`` ``[n, 2]``, height and width in pixels.
+        patch: pixels a token covers, each way.
+    """
+    sizes = tensors["image_sizes"].tolist() if "image_sizes" in tensors else []
+    waiting = iter([Grid(1, height // patch, width // patch) for height, width in sizes])
+    counts = (tensors["input_ids"] == config.image_token_id).sum(dim=1).tolist()
+    rows = []
+    for left in counts:
+        row: list[Grid] = []
+        while left > 0 and (grid := next(waiting, None)):
+            row.append(grid)
+            left -= grid.h * grid.w
+        rows.append(tuple(row))
+    return tuple(rows)

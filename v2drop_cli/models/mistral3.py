@@ -1,0 +1,56 @@
+"""Mistral 3 (Mistral Small 3.1 and later): Pixtral tower, patches merged, any size of picture.
+
+Every ``[IMG]`` is one vision token and all of them are droppable; ``[IMG_BREAK]`` after each
+row but the last and ``[IMG_END]`` after a picture have ids of their own and stay. The model
+takes no video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from v2drop_cli.models.base import (
+    IMAGE,
+    Family,
+    Grids,
+    Module,
+    inner_model,
+    refuse_scaled_queries,
+    refuse_sliding_windows,
+)
+from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.spans import sized_grids
+
+
+def _vision_tower(model: Module) -> Module | None:
+    return getattr(inner_model(model), "vision_tower", None)
+
+
+def _projector(model: Module) -> Module | None:
+    return getattr(inner_model(model), "multi_modal_projector", None)
+
+
+def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
+    """One grid a picture, as many tokens as merged patches fit."""
+    patch = config.vision_config.patch_size * config.spatial_merge_size
+    return sized_grids(config, tensors, patch)
+
+
+def _refusal(config: Any) -> str | None:
+    return refuse_scaled_queries(config) or refuse_sliding_windows(config)
+
+
+MISTRAL3 = Family(
+    name="mistral3",
+    model_types=("mistral3",),
+    placeholders=(IMAGE,),
+    grids=_grids,
+    process=process_images,
+    refusal=_refusal,
+    vision_tower=_vision_tower,
+    projector=_projector,
+    media=("image", "images"),
+)
