@@ -15,6 +15,7 @@ NAMES = (
     "llava_next",
     "llava_next_video",
     "internvl",
+    "video_llava",
 )
 CASES: dict[str, Case] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in NAMES

@@ -25,6 +25,7 @@ FAMILIES: dict[str, str] = {
     "llava_next": "v2drop_cli.models.llava_next:LLAVA_NEXT",
     "llava_next_video": "v2drop_cli.models.llava_next_video:LLAVA_NEXT_VIDEO",
     "internvl": "v2drop_cli.models.internvl:INTERNVL",
+    "video_llava": "v2drop_cli.models.video_llava:VIDEO_LLAVA",
 }
 
 
@@ -157,6 +158,13 @@ ALIASES: dict[str, Alias] = {
             "internvl",
             "internvl3-8b.json",
             "28 decoder layers; tiles of 256 tokens, several images, video",
+        ),
+        Alias(
+            "video-llava-7b",
+            "LanguageBind/Video-LLaVA-7B-hf",
+            "video_llava",
+            "video-llava-7b.json",
+            "32 decoder layers; images and videos of 224 pixels",
         ),
     )
 }
