@@ -22,6 +22,7 @@ NAMES = (
     "glm4v",
     "glm4v_moe",
     "mistral3",
+    "video_llava",
 )
 # Further architectures of a family, for the matrix and the processors.
 VARIANTS = ("pixtral",)

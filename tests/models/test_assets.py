@@ -27,6 +27,13 @@ def siglip(out):
     return tower + width * out + out + out**2 + out
 
 
+def clip(side):
+    """CLIP ViT-L/14 at `side` pixels."""
+    width = 1024
+    block = 4 * (width**2 + width) + 2 * 4 * width**2 + 5 * width + 4 * width
+    return 24 * block + 3 * 14**2 * width + ((side // 14) ** 2 + 2) * width + 4 * width
+
+
 def internvit(out):
     """InternViT-300M/14 at 448 px, and a projector of four tokens at once."""
     width, patches = 1024, (448 // 14) ** 2
@@ -51,6 +58,8 @@ WEIGHTS = {
     # Published: 1.88 GB and 15.9 GB of 16 bits a weight, 0.9B and 7.9B; nothing is tied.
     "internvl3-1b": qwen2(896, 4864, 24, 14, 2, 2 * 151674) + internvit(896),
     "internvl3-8b": qwen2(3584, 18944, 28, 28, 4, 2 * 151674) + internvit(3584),
+    # LLaVA-1.5's with two smaller towers; published as files of 4.98, 4.95 and 4.81 GB.
+    "video-llava-7b": llava_parameters(4096, 11008, 32, 32064) - clip(336) + 2 * clip(224),
 }
 
 

@@ -33,6 +33,7 @@ FAMILIES: dict[str, str] = {
     "glm4v": "v2drop_cli.models.glm4v:GLM4V",
     "glm4v_moe": "v2drop_cli.models.glm4v_moe:GLM4V_MOE",
     "mistral3": "v2drop_cli.models.mistral3:MISTRAL3",
+    "video_llava": "v2drop_cli.models.video_llava:VIDEO_LLAVA",
 }
 
 
@@ -186,6 +187,13 @@ ALIASES: dict[str, Alias] = {
             "llava",
             None,
             "40 decoder layers, any resolution",
+        ),
+        Alias(
+            "video-llava-7b",
+            "LanguageBind/Video-LLaVA-7B-hf",
+            "video_llava",
+            "video-llava-7b.json",
+            "32 decoder layers; images and videos of 224 pixels",
         ),
     )
 }
