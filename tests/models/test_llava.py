@@ -26,14 +26,14 @@ def test_registry_and_folder_agree():
     files = {path.stem for path in folder.glob("*.py")}
     rooms = {
         "__init__",
+        "synthetic",
+        "synthetic_input",
         "base",
         "registry",
         "loading",
         "loading_options",
         "devices",
         "dummy",
-        "synthetic",
-        "synthetic_input",
         "chat",
         "spans",
     }
