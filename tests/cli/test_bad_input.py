@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import struct
@@ -204,10 +205,13 @@ def test_image_and_video_or_neither(v2drop):
 
 
 def test_option_values_of_the_wrong_kind(v2drop):
-    for args in (["--frames", "0"], ["--repeats", "x"], ["--no-such-option"]):
-        result = v2drop("run", "--image", CAT, *args)
+    wrong = (["--frames", "0"], ["--repeats", "x"], ["--text-tokens", "few"], ["--no-such-option"])
+    for command, args in itertools.product(("run", "profile"), wrong):
+        result = v2drop(command, "--image", CAT, *args)
         assert result.code == 2
-        assert args[0] in result.err
+        assert result.out == ""
+        [line] = [line for line in result.err.splitlines() if line.startswith("Error: ")]
+        assert args[0] in line
         assert "Traceback" not in result.err
 
 

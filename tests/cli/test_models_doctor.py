@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
+from tests.checkpoints import save_config
 from v2drop_cli.methods.registry import METHODS
 from v2drop_cli.models.refused import REFUSED
 from v2drop_cli.models.registry import ALIASES, FAMILIES
@@ -56,6 +58,32 @@ def test_doctor_says_what_is_wrong_and_how_to_fix_it(v2drop, monkeypatch):
     assert "transformers>=5.17" in result.out
     assert "needs about" in result.out
     assert "dummy" in result.out  # offline, and not in the cache
+
+
+def memory_of(v2drop, *args):
+    result = v2drop("doctor", "--json", *args)
+    return next(row for row in json.loads(result.out) if row["name"] == "memory")
+
+
+def test_doctor_reckons_with_the_number_format_and_the_device(v2drop, tmp_path):
+    file = save_config(tmp_path / "model") / "config.json"
+    full, half = (
+        memory_of(v2drop, "--model", file, "--device", "cpu", "--dtype", dtype)["detail"]
+        for dtype in ("auto", "bfloat16")
+    )
+    sizes = [float(detail.split("about ")[1].split()[0]) for detail in (full, half)]
+    assert sizes[0] == pytest.approx(2 * sizes[1], rel=0.01)
+    v2drop("doctor", "--dtype", "bfloat15").refused(2, "did you mean bfloat16")
+    v2drop("doctor", "--device", "cudo").refused(2, "unknown device 'cudo'")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
+def test_doctor_with_a_device_that_is_not_there(v2drop):
+    found = memory_of(v2drop, "--device", "cuda")
+    assert found["ok"] is False
+    assert "no CUDA device" in found["detail"]
+    assert "--device cpu" in found["fix"]
+    assert v2drop("doctor", "--device", "cuda").code == 1
 
 
 def test_doctor_with_a_torchvision_that_does_not_import(monkeypatch):

@@ -26,6 +26,8 @@ def test_registry_and_folder_agree():
     files = {path.stem for path in folder.glob("*.py")}
     rooms = {
         "__init__",
+        "synthetic",
+        "synthetic_input",
         "base",
         "registry",
         "loading",
@@ -33,8 +35,6 @@ def test_registry_and_folder_agree():
         "devices",
         "dummy",
         "made_up",
-        "synthetic",
-        "synthetic_input",
         "chat",
         "spans",
         "refused",

@@ -181,3 +181,27 @@ def test_dense_and_v2drop_answer_right_on_the_samples(media, prompt, answer):
     with v2drop.dropping(loaded, "paper-192") as trace:
         assert said() == answer
     assert trace.events[-1].after == (0,)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_loading_shows_no_progress_bar_and_leaves_the_callers_choice(monkeypatch, shown):
+    from transformers.utils import logging
+
+    import v2drop_cli.models.loading as loading
+
+    seen, real = [], loading._trained
+
+    def trained(*args):
+        seen.append(logging.is_progress_bar_enabled())
+        return real(*args)
+
+    monkeypatch.setattr(loading, "_trained", trained)
+    before = logging.is_progress_bar_enabled()
+    choose = {True: logging.enable_progress_bar, False: logging.disable_progress_bar}
+    try:
+        choose[shown]()
+        v2drop.load("tiny", device="cpu")
+        assert seen == [False]
+        assert logging.is_progress_bar_enabled() is shown
+    finally:
+        choose[before]()

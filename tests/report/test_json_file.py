@@ -282,6 +282,16 @@ def test_foreign_and_tampered_documents_are_refused(document, message):
     assert caught.value.hint
 
 
+def test_keys_that_came_later_may_be_missing_but_not_wrong():
+    document = factory.report().to_json()
+    for media in document["request"]["media"]:
+        assert media.pop("synthetic") is False
+    validate(document)
+    document["request"]["media"][0]["synthetic"] = "no"
+    with pytest.raises(UsageError, match=r"media\[0\].synthetic is 'no'"):
+        validate(document)
+
+
 def test_additions_of_later_versions_are_let_through():
     validate(changed("arms", 0, "memory", "swap_bytes", 5))
     validate(changed("gpu", {"any": "thing"}))

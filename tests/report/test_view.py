@@ -167,6 +167,8 @@ def test_the_dummy_label_is_not_said_twice_in_a_row():
             "a.mp4, video 8{x}6, 1 frame from 500 ms to 500 ms",
         ),
         (MediaRecord("a.mp4", "video", 8, 6, 2, None), "a.mp4, video 8{x}6, 2 frames"),
+        (MediaRecord(None, "image", 8, 6, 1, synthetic=True), "synthetic, image 8{x}6"),
+        (MediaRecord(None, "video", 8, 6, 3, synthetic=True), "synthetic, video 8{x}6, 3 frames"),
     ],
 )
 def test_media_are_named_with_size_and_times(record, expected):
