@@ -123,7 +123,8 @@ def test_images_with_videos_are_refused_where_the_model_cannot_tell_them_apart(n
         get_family(name).prepare(processor, config, [shown("image"), shown("video", 2)], "why?")
     clip = shown("video", 2, (0.0, 0.5))
     get_family(name).prepare(processor, config, [clip], "why?")
-    assert processor.given["videos"] == [list(clip.frames)]
+    frames = list(clip.frames)
+    assert processor.given["videos"] in ([frames], [[frames]])
     assert "images" not in processor.given
 
 

@@ -27,15 +27,15 @@ CELLS = [
     for name in NAMES
     if get_family(name).synthetic
     for kind in SHOWN
-    if kind in ("image", "images") or CASES[name].video
+    if kind in ("image", "images") or (CASES[name].video and (kind == "video" or CASES[name].mixed))
 ]
 
 
 def prompt(case, made: Synthetic, media) -> dict[str, torch.Tensor]:
     """The model's tensors of one row: a word, what is shown with a word after each."""
     ids, types = [BOS], [0]
+    droppable = {case.ids.get("image_token_id"), case.ids.get("video_token_id")}
     for item, run in zip(media, made.ids, strict=True):
-        droppable = {case.ids[name] for name in case.ids if name.startswith(("image", "video"))}
         ids += [*run, FIRST_WORD]
         types += [(1 if item.frames is None else 2) if i in droppable else 0 for i in run] + [0]
     inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids)).long()}

@@ -2,12 +2,26 @@
 
 The same tokens are droppable. The router sees one token at a time and experts have no capacity
 to run out of, so a token's output does not depend on how many others are left.
+
+Not with flash kernels: transformers (5.17 to 5.23) hands every layer of this model all three
+rows of M-RoPE positions, which its flash path takes for packed sequences, dropping or not.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+from v2drop_cli.models.base import refuse_sliding_windows
 from v2drop_cli.models.glm4v import GLM4V
 
-GLM4V_MOE = dataclasses.replace(GLM4V, name="glm4v_moe", model_types=("glm4v_moe",))
+
+def _refusal(config: Any) -> str | None:
+    if "flash" in str(config.get_text_config()._attn_implementation):
+        return "transformers tells flash kernels wrong positions for it; sdpa is right"
+    return refuse_sliding_windows(config)
+
+
+GLM4V_MOE = dataclasses.replace(
+    GLM4V, name="glm4v_moe", model_types=("glm4v_moe",), refusal=_refusal
+)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import MadeUp, Synthetic
+from v2drop_cli.models.made_up import noise
 
 # Time steps, rows and columns of patches.
 Patches = tuple[int, int, int]
@@ -115,4 +116,4 @@ def _pixels(config: Any, grids: Sequence[Patches]) -> Tensor:
     vision = config.vision_config
     rows = sum(t * h * w for t, h, w in grids)
     columns = 3 * vision.temporal_patch_size * vision.patch_size**2
-    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
+    return noise(rows, columns)

@@ -61,10 +61,8 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
     """
     family, config = loaded.family, loaded.model.config
     make, media = maker(given, family), made_up(given, config)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(given.seed)
-        made = make(config, media)
-        words = random_words(config, given.text_tokens)
+    made = make(config, media)
+    words = random_words(config, given.text_tokens, given.seed)
     seen = [torch.tensor(ids, dtype=torch.long) for ids in made.ids]
     before = words[: given.text_tokens // 2]
     after = words[given.text_tokens // 2 :]
@@ -82,7 +80,7 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
     return Inputs(tensors, family.vision_tokens(config, tensors))
 
 
-def random_words(config: Any, n: int) -> Tensor:
+def random_words(config: Any, n: int, seed: int = 0) -> Tensor:
     """``[n]`` ids from the vocabulary, none of those that the configuration names."""
     vocabulary = int(config.get_text_config().vocab_size)
     ordinary = torch.ones(vocabulary, dtype=torch.bool)
@@ -90,7 +88,8 @@ def random_words(config: Any, n: int) -> Tensor:
         if 0 <= special < vocabulary:
             ordinary[special] = False
     words = ordinary.nonzero()[:, 0]
-    return words[torch.randint(len(words), (n,))]
+    draw = torch.Generator().manual_seed(seed)
+    return words[torch.randint(len(words), (n,), generator=draw)]
 
 
 def _named_ids(values: Any) -> Iterator[int]:
