@@ -58,7 +58,7 @@ def test_version_is_the_packages():
     assert start("-m", "v2drop_cli", "--version").stdout == f"v2drop {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["", "run", "profile", "models", "doctor"])
+@pytest.mark.parametrize("command", ["", "run", "profile", "compare", "models", "doctor"])
 def test_help_is_golden(command):
     """Regenerate on purpose: python -m tests.cli.regenerate."""
     shown = start("-m", "v2drop_cli", *command.split(), "--help").stdout

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from v2drop_cli.cli.compare import compare
 from v2drop_cli.cli.doctor import doctor
 from v2drop_cli.cli.models import models
 from v2drop_cli.cli.profile import profile
@@ -49,5 +50,6 @@ def callback(
 
 app.command()(run)
 app.command()(profile)
+app.command()(compare)
 app.command()(models)
 app.command()(doctor)

@@ -112,13 +112,22 @@ def parse_precision(text: str) -> float:
     Raises:
         UsageError: not between 0 and 1.
     """
+    return parse_share("--precision", text)
+
+
+def parse_share(option: str, text: str) -> float:
+    """``1%`` or ``0.01`` → 0.01, for any option.
+
+    Raises:
+        UsageError: not between 0 and 1.
+    """
     percent = text.endswith("%")
     try:
         value = float(text[:-1] if percent else text) / (100 if percent else 1)
     except ValueError:
         value = -1.0
     if not 0 < value < 1:
-        raise UsageError(f"--precision {text!r} is no share", hint="for example 1% or 0.01")
+        raise UsageError(f"{option} {text!r} is no share", hint="for example 1% or 0.01")
     return value
 
 

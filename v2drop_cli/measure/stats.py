@@ -10,7 +10,7 @@ import inspect
 import math
 import statistics
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
 from v2drop_cli.records import Ratio, Stats
@@ -106,6 +106,36 @@ def paired_ratio(
     return Ratio(statistics.median(ratios), median_interval(ratios))
 
 
+def ratio_of_medians(
+    reference: Sequence[float] | None, other: Sequence[float] | None
+) -> Ratio | None:
+    """Median of ``other`` over median of ``reference``: two independent sets of samples.
+
+    Nothing is paired: each set is resampled on its own for the 95 % bootstrap interval, which
+    is unknown for fewer than three samples in either. Swapping the two inverts it exactly.
+
+    Returns:
+        ``None`` if a set is missing or empty, or the ratio or its inverse is not finite.
+
+    """
+    if not reference or not other:
+        return None
+    below, above = statistics.median(reference), statistics.median(other)
+    if not (below > 0 and above > 0 and math.isfinite(above / below) and above / below > 0):
+        return None
+    if min(len(reference), len(other)) < _FEWEST_FOR_INTERVAL:
+        return Ratio(above / below)
+    if min(reference) == max(reference) and min(other) == max(other):
+        return Ratio(above / below, (above / below, above / below))
+    swapped = (above, list(other)) < (below, list(reference))
+    data = (other, reference) if swapped else (reference, other)
+    for method in ("BCa", "percentile"):
+        low, high = _bootstrap_ratio(*data, method)
+        if 0 < low <= high < math.inf:
+            return Ratio(above / below, (1 / high, 1 / low) if swapped else (low, high))
+    return Ratio(above / below)
+
+
 def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of the median; the same for the same samples.
 
@@ -151,17 +181,36 @@ def _all_known(samples: Sequence[float | None] | None) -> list[float] | None:
 
 def _bootstrap(samples: Sequence[float], method: str) -> tuple[float, float]:
     import numpy as np
+
+    return _interval_of((samples,), np.median, method)
+
+
+def _bootstrap_ratio(
+    reference: Sequence[float], other: Sequence[float], method: str
+) -> tuple[float, float]:
+    import numpy as np
+
+    def ratio(below: Any, above: Any, axis: int = -1) -> Any:
+        return np.median(above, axis=axis) / np.median(below, axis=axis)
+
+    return _interval_of((reference, other), ratio, method)
+
+
+def _interval_of(
+    data: Sequence[Sequence[float]], statistic: Callable[..., Any], method: str
+) -> tuple[float, float]:
+    import numpy as np
     from scipy.stats import bootstrap
 
     # The seed's argument was renamed in scipy 1.15, and the old name will go.
     seed_name = "rng" if "rng" in inspect.signature(bootstrap).parameters else "random_state"
     seed: dict[str, Any] = {seed_name: np.random.default_rng(_SEED)}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Degenerate data is handled by the caller; it is no news for the reader.
         warnings.simplefilter("ignore")
         interval = bootstrap(
-            (np.asarray(samples, dtype=np.float64),),
-            np.median,
+            tuple(np.asarray(samples, dtype=np.float64) for samples in data),
+            statistic,
             n_resamples=_RESAMPLES,
             confidence_level=_CONFIDENCE,
             method=method,

@@ -156,7 +156,7 @@ def validate(document: object) -> None:
         raise UsageError("this is not a v2drop report", hint=_REPORT_HINT)
     if name != SCHEMA:
         hint = f"this version of v2drop reads {SCHEMA}"
-        raise UsageError(f"the schema {name!r} is not known", hint=hint)
+        raise UsageError(f"the schema {schema.shown(name)} is not known", hint=hint)
     problem = schema.first_problem(document)
     if problem is not None:
         raise UsageError(f"this is not a sound {SCHEMA}: {problem}", hint=_REPORT_HINT)

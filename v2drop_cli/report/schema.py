@@ -12,7 +12,10 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from v2drop_cli.records import Report
+from v2drop_cli.records import Comparison, Report, Timing
+
+_NO_COUNT = 10**30
+"""No count of bytes, tokens or FLOPs is that large, and larger ones fit no float."""
 
 
 def first_problem(document: Mapping[str, Any]) -> str | None:
@@ -31,12 +34,12 @@ def _shape(value: Any, kind: Any, where: str) -> Iterator[str]:
     elif typing.get_origin(kind) is tuple:
         yield from _list(value, typing.get_args(kind), where)
     elif not _is_scalar(value, typing.get_origin(kind) or kind):
-        yield f"{where} is {_shown(value)}"
+        yield f"{where} is {shown(value)}"
 
 
 def _record(value: Any, kind: Any, where: str) -> Iterator[str]:
     if not isinstance(value, dict):
-        yield f"{where or 'the document'} is {_shown(value)}"
+        yield f"{where or 'the document'} is {shown(value)}"
         return
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
@@ -50,7 +53,7 @@ def _record(value: Any, kind: Any, where: str) -> Iterator[str]:
 def _list(value: Any, kinds: tuple[Any, ...], where: str) -> Iterator[str]:
     fixed = None if kinds[-1] is Ellipsis else len(kinds)
     if not isinstance(value, list) or (fixed is not None and len(value) != fixed):
-        yield f"{where} is {_shown(value)}"
+        yield f"{where} is {shown(value)}"
         return
     for number, item in enumerate(value):
         yield from _shape(item, kinds[0], f"{where}[{number}]")
@@ -60,11 +63,12 @@ def _is_scalar(value: Any, kind: Any) -> bool:
     if kind is float:
         return _is_scalar(value, int) or (isinstance(value, float) and math.isfinite(value))
     if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _NO_COUNT
     return isinstance(value, kind)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """``value`` as a message quotes it: never long."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
@@ -77,15 +81,22 @@ def _sense(document: Mapping[str, Any]) -> Iterator[str]:
     for number, comparison in enumerate(document["comparisons"]):
         for role in ("arm", "reference"):
             if comparison[role] not in labels:
-                yield f"comparisons[{number}].{role} is {_shown(comparison[role])}, which is no arm"
+                yield f"comparisons[{number}].{role} is {shown(comparison[role])}, which is no arm"
         yield from _ratios(comparison, f"comparisons[{number}]")
+    if isinstance(document.get("protocol"), dict):
+        yield from _timing(document["protocol"]["null_timing"], "protocol.null_timing")
     for number, arm in enumerate(document["arms"]):
-        for name, stats in arm["timing"].items():
-            if isinstance(stats, dict):
-                yield from _stats(stats, f"arms[{number}].timing.{name}")
+        yield from _timing(arm["timing"], f"arms[{number}].timing")
         for place, drop in enumerate(arm["drops"]):
             if not 0 <= drop["after"] <= drop["before"]:
                 yield f"arms[{number}].drops[{place}] leaves more tokens than it found"
+
+
+def _timing(timing: Mapping[str, Any], where: str) -> Iterator[str]:
+    for field in dataclasses.fields(Timing):  # others are a later version's: let through
+        stats = timing.get(field.name)
+        if stats is not None:
+            yield from _stats(stats, f"{where}.{field.name}")
 
 
 def _stats(stats: Mapping[str, Any], where: str) -> Iterator[str]:
@@ -98,9 +109,10 @@ def _stats(stats: Mapping[str, Any], where: str) -> Iterator[str]:
 
 
 def _ratios(comparison: Mapping[str, Any], where: str) -> Iterator[str]:
-    for name, ratio in comparison.items():
+    for field in dataclasses.fields(Comparison):
+        ratio = comparison.get(field.name)
         if isinstance(ratio, dict):
-            yield from _interval(ratio, f"{where}.{name}")
+            yield from _interval(ratio, f"{where}.{field.name}")
 
 
 def _interval(value: Mapping[str, Any], where: str) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """``--fail-if``: conditions on a report's ratios and counts under which a build must fail.
 
-    prefill_speedup<1.2             any of the arms asked for
+    prefill_speedup<1.2             any of the arms asked for; several go with commas
     random:token_agreement<0.5      the arm labelled random
     dense:vision_tokens!=144
 
@@ -11,12 +11,10 @@ condition: a build must not fail for noise. A gate on what was not measured fail
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
-from v2drop_cli.errors import UsageError, unknown_name
 from v2drop_cli.records import ArmResult, Comparison, Ratio, Report
+from v2drop_cli.run.gate_grammar import Condition, Form, parse_conditions
 
 HINT = "write METRIC<NUMBER, for example prefill_speedup<1.2 or random:token_agreement<0.5"
 
@@ -50,39 +48,13 @@ _COMPARED: dict[str, Callable[[Comparison], Value]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One condition, as typed.
+_FORM = Form((*_COMPARED, *_COUNTS), HINT, changes=False)
 
-    Attributes:
-        text: what was typed, for messages.
-        arm: label of the arm it is about, or ``None`` for all that were asked for.
-        metric: key of the report.
-        sign: the comparison.
-        limit: what to compare with.
-    """
 
-    text: str
-    arm: str | None
-    metric: str
-    sign: str
-    limit: float
+class Gate(Condition):
+    """One condition on a value of the report."""
 
-    @classmethod
-    def parse(cls, text: str) -> Gate:
-        """Read one condition.
-
-        Raises:
-            UsageError: no condition.
-            UnknownNameError: on nothing a report has.
-        """
-        match = re.fullmatch(r"(?:(.+):)?\s*([a-z_]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)", text.strip())
-        if match is None:
-            raise UsageError(f"cannot read the gate {text!r}", hint=HINT)
-        arm, metric, sign, limit = match.groups()
-        if metric not in (*_COMPARED, *_COUNTS):
-            raise unknown_name("metric", metric, [*_COMPARED, *_COUNTS])
-        return cls(text, arm, metric, sign, _number(limit, text))
+    __slots__ = ()
 
     def check(self, report: Report, asked_for: Iterable[str]) -> list[str]:
         """Say in one line per arm why the gate fails; nothing if it holds.
@@ -127,21 +99,13 @@ class Gate:
 
 def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     """Read all gates, before anything is measured."""
-    return tuple(Gate.parse(text) for text in texts)
+    return tuple(
+        Gate(found.text, found.arm, found.metric, found.sign, found.limit)
+        for found in parse_conditions(texts, _FORM)
+    )
 
 
 def failures(gates: Iterable[Gate], report: Report, asked_for: Iterable[str]) -> list[str]:
     """All gates' failures, in order."""
     methods = tuple(asked_for)
     return [line for gate in gates for line in gate.check(report, methods)]
-
-
-def _number(text: str, gate: str) -> float:
-    words = {"true": 1.0, "false": 0.0}
-    try:
-        value = words[text] if text in words else float(text)
-    except ValueError:
-        raise UsageError(f"{text!r} in the gate {gate!r} is no number", hint=HINT) from None
-    if value != value:  # NaN compares with nothing, so such a gate could never fail
-        raise UsageError(f"{text!r} in the gate {gate!r} is no number", hint=HINT)
-    return value
