@@ -26,7 +26,8 @@ def pieces_of(case):
 
 
 def loaded_case(name: str) -> LoadedModel:
-    case, family = CASES[name], get_family(name)
+    case = CASES[name]
+    family = get_family(getattr(case, "family", name))
     return LoadedModel(
         model=case.make("eager"),
         processor=None,

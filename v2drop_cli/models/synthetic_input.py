@@ -21,7 +21,7 @@ class SyntheticInput:
             the model's vision tower takes.
         frames: make it a video of that many frames of ``sizes[0]``; ``None`` for images.
         text_tokens: random tokens around the media.
-        seed: of the tokens and the pixels.
+        seed: of the tokens; pixels are noise, the same each time.
     """
 
     sizes: tuple[tuple[int, int], ...] = ()
