@@ -9,7 +9,7 @@ import torch
 from tests.families import CASES
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.models.base import LoadedModel, Synthetic
-from v2drop_cli.models.registry import get_family
+from v2drop_cli.models.registry import family_for
 from v2drop_cli.models.synthetic_input import SyntheticInput
 from v2drop_cli.run.passes import Passes, Subject
 
@@ -26,9 +26,10 @@ def pieces_of(case):
 
 
 def loaded_case(name: str) -> LoadedModel:
-    case, family = CASES[name], get_family(name)
+    case = CASES[name]
     model = case.make("eager")
     model.set_experts_implementation("eager")  # torch does not count grouped products
+    family = family_for(model.config)
     return LoadedModel(
         model=model,
         processor=None,

@@ -12,7 +12,7 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.checkpoints import save_checkpoint
-from tests.families import CASES, NAMES
+from tests.families import CASES
 from tests.families.case import TEXT, build
 from tests.families.loaded import case_passes, loaded_case
 from v2drop_cli import load
@@ -86,7 +86,7 @@ def test_flops_are_torchs_and_bytes_the_caches(checkpoint, arm):
         check(passes_for(checkpoint, "eager", batch), arm)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_in_every_family(name):
     """Dense and dropped; also of a video, and of a tied head."""
     loaded, case = loaded_case(name), CASES[name]

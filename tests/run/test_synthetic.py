@@ -25,7 +25,7 @@ from v2drop_cli.schedule import Schedule
 
 @pytest.mark.parametrize(
     ("name", "frames"),
-    [(n, f) for n in NAMES for f in (None, 4) if f is None or CASES[n].video],
+    [(n, f) for n in CASES for f in (None, 4) if f is None or CASES[n].video],
 )
 def test_every_family_answers_a_synthetic_prompt(name, frames):
     loaded, case = loaded_case(name), CASES[name]
@@ -83,10 +83,9 @@ def test_the_same_seed_is_the_same_prompt_and_leaves_the_generator_alone():
     for key in ("input_ids", "pixel_values"):
         assert torch.equal(first[key], again[key])
     assert not torch.equal(first["input_ids"], other["input_ids"])
-    assert torch.equal(first["pixel_values"], other["pixel_values"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CASES)
 def test_random_words_are_words(name):
     case = CASES[name]
     config = case.config(TEXT, case.ids)
