@@ -10,12 +10,15 @@ import torch
 from v2drop_cli.models.dummy import read_config_file
 from v2drop_cli.models.registry import ALIASES, ASSETS, family_for
 
-# As the Hub's model pages count the weights of the checkpoints.
+# As the Hub's model pages count the weights of the checkpoints. For qwen3-vl-4b: half of the
+# bytes in its model.safetensors.index.json, 8 875 631 616, all of them bfloat16.
 WEIGHTS = {
     "qwen2-vl-2b": 2_208_985_600,
     "qwen2-vl-7b": 8_291_375_616,
     "qwen2.5-vl-3b": 3_754_622_976,
     "qwen2.5-vl-7b": 8_292_166_656,
+    "qwen3-vl-4b": 4_437_815_808,
+    "qwen3-vl-8b": 8_767_123_696,
 }
 
 
