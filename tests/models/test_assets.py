@@ -49,6 +49,9 @@ WEIGHTS = {
     "qwen2-vl-7b": 8_291_375_616,
     "qwen2.5-vl-3b": 3_754_622_976,
     "qwen2.5-vl-7b": 8_292_166_656,
+    # Half of the bytes in its model.safetensors.index.json, 8 875 631 616, all of them bfloat16.
+    "qwen3-vl-4b": 4_437_815_808,
+    "qwen3-vl-8b": 8_767_123_696,
     # LLaVA-1.5's and a newline; the authors' three files are 14.13 GB, with 64 words less.
     "llava-next-vicuna-7b": llava_parameters(4096, 11008, 32, 32064) + 4096,
     # And a newline. 1.79 GB of 16 bits a weight, embeddings tied; 8.03B as the Hub says of the

@@ -128,6 +128,13 @@ def test_images_with_videos_are_refused_where_the_model_cannot_tell_them_apart(n
     assert "images" not in processor.given
 
 
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"])
+def test_a_video_of_one_frame_is_refused_where_the_processor_takes_none(name):
+    clip = shown("video", 1, (0.0,))
+    with pytest.raises(MediaArgumentError, match="2 frames and more"):
+        get_family(name).prepare(Recorder(), family_config(name), [clip], "why?")
+
+
 def test_frame_times_reach_the_processor_as_they_are():
     """Frames are chosen already; times are exact to the millisecond, however uneven."""
     processor = Recorder()

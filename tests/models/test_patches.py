@@ -82,3 +82,28 @@ def test_a_picture_the_processor_would_refuse_is_refused(name):
     config = case.make("sdpa").config
     with pytest.raises(MediaArgumentError, match="aspect ratio"):
         get_family(name).synthetic(config, [MadeUp(9000, 10)])
+
+
+@pytest.mark.parametrize("name", ["qwen3_vl", "glm4v"])
+def test_a_made_up_video_of_one_frame_is_refused_as_a_real_one_is(name):
+    config = CASES[name].make("sdpa").config
+    with pytest.raises(MediaArgumentError, match="temporal_factor"):
+        get_family(name).synthetic(config, [MadeUp(640, 480, frames=1)])
+
+
+def test_made_up_images_with_videos_are_refused_where_real_ones_are():
+    config = CASES["glm4v"].make("sdpa").config
+    with pytest.raises(MediaArgumentError, match="not both"):
+        get_family("glm4v").synthetic(config, [IMAGE, VIDEO])
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+def test_made_up_images_and_videos_keep_their_order(name):
+    case, family = CASES[name], get_family(name)
+    model, media = case.make("sdpa"), [VIDEO, IMAGE, VIDEO]
+    made = family.synthetic(model.config, media)
+    assert made.tensors["video_grid_thw"].shape == (2, 3)
+    inputs = composed(model.config, family, made, media)
+    with v2drop.dropping(model, case.schedule) as trace, torch.no_grad():
+        model(**inputs)
+    assert trace.events[0].before == (2 * TOKENS[name, VIDEO][0] + TOKENS[name, IMAGE][0],)

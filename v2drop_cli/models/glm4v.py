@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError
-from v2drop_cli.models import chat
 from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, MadeUp, Placeholder, Synthetic
 from v2drop_cli.models.patches import WORD, Limits, Patches, clip_patches, made_up, tokens_of
 from v2drop_cli.models.qwen2_vl import grids_of
-from v2drop_cli.models.qwen3_vl import steps_of
+from v2drop_cli.models.qwen3_vl import process, steps_of
 from v2drop_cli.models.spans import walk
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def _process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
     _refuse_both({item.kind for item in media}, config)
-    return chat.process(processor, config, media, prompt)
+    return process(processor, config, media, prompt)
 
 
 def _refuse_both(kinds: set[str], config: Any) -> None:

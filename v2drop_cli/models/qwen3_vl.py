@@ -12,12 +12,13 @@ shortened is the one after them, and its variation includes the last addition.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from v2drop_cli.errors import MediaArgumentError
+from v2drop_cli.models import chat
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Synthetic
-from v2drop_cli.models.chat import process
 from v2drop_cli.models.patches import (
     FRAMES_PER_S,
     WORD,
@@ -30,6 +31,9 @@ from v2drop_cli.models.patches import (
 )
 from v2drop_cli.models.qwen2_vl import grids_of
 from v2drop_cli.models.spans import walk
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
 
 # preprocessor_config.json and video_preprocessor_config.json of Qwen/Qwen3-VL-*-Instruct.
 IMAGE_LIMITS = Limits(256 * 256, 4096 * 4096)
@@ -50,6 +54,23 @@ def steps_of(thw: Tensor | None, merge: int) -> Iterator[tuple[Grid, ...]]:
     """Grids of tokens of each time step, from videos' grids of patches ``[n, 3]``."""
     for (video,) in grids_of(thw, merge):
         yield from [(Grid(1, video.h, video.w),)] * video.t
+
+
+def process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    """One user turn.
+
+    Raises:
+        MediaArgumentError: a video of fewer frames than a time step has.
+    """
+    least = config.vision_config.temporal_patch_size
+    if any(item.kind == "video" and len(item.frames) < least for item in media):
+        raise MediaArgumentError(
+            f"{config.model_type} models take videos of {least} frames and more",
+            hint=f"sample more: --frames {least}; or pass the frame as --image",
+        )
+    return chat.process(processor, config, media, prompt)
 
 
 def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:

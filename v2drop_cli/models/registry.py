@@ -119,6 +119,20 @@ ALIASES: dict[str, Alias] = {
             "28 decoder layers, any resolution, video",
         ),
         Alias(
+            "qwen3-vl-4b",
+            "Qwen/Qwen3-VL-4B-Instruct",
+            "qwen3_vl",
+            "qwen3-vl-4b.json",
+            "36 decoder layers, any resolution, video; drops from layer 3 on",
+        ),
+        Alias(
+            "qwen3-vl-8b",
+            "Qwen/Qwen3-VL-8B-Instruct",
+            "qwen3_vl",
+            "qwen3-vl-8b.json",
+            "36 decoder layers, any resolution, video; drops from layer 3 on",
+        ),
+        Alias(
             "llava-onevision-7b",
             "llava-hf/llava-onevision-qwen2-7b-ov-hf",
             "llava_onevision",
