@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import tables
 from benchmarks.tiny.readme import PARTS, SCORES, filled
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +20,14 @@ def test_scores_in_the_pages_are_the_measured_ones(path, kind):
     page = path.read_text(encoding="utf-8")
     report = json.loads(SCORES.read_text(encoding="utf-8"))
     assert filled(page, report, kind) == page
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "table"), tables.PARTS, ids=[name for _, name, _ in tables.PARTS]
+)
+def test_tables_in_the_pages_are_the_measured_ones(path, name, table):
+    page = path.read_text(encoding="utf-8")
+    assert tables.filled(page, name, table) == page
 
 
 def test_scores_are_of_the_shipped_checkpoint():
