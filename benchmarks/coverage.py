@@ -122,7 +122,7 @@ class Outcome:
 def simulate(noise: Noise, slowdown: float, seed: int, most: int = 40) -> Outcome:
     """One profile that has time for ``most`` rounds."""
     times, rule = trials(noise, most, slowdown, seed), StopRule()
-    taken = rule.repeats
+    taken = rule.least
     while True:
         arm = _ratio(times, ARM, taken)
         # The null's interval takes time, and cannot end what the arm's does not.
