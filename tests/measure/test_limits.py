@@ -88,9 +88,11 @@ def test_flops_are_torchs_and_bytes_the_caches(checkpoint, arm):
 
 @pytest.mark.parametrize("name", CASES)
 def test_in_every_family(name):
-    """Dense and dropped; also of a video, and of a tied head."""
+    """Dense and dropped, of an image and of a video."""
     loaded, case = loaded_case(name), CASES[name]
     idle = idle_bytes(loaded.model)
+    if idle:  # torch's counter has no formula for grouped products
+        loaded.model.set_experts_implementation("eager")
     arms = [Arm("dense"), Arm("v2drop", "v2drop", Schedule.parse(case.schedule))]
     for frames in (None, 4) if case.video else (None,):
         passes = case_passes(loaded, 2, frames)
@@ -141,8 +143,8 @@ def test_a_mixture_of_experts_counts_those_that_a_token_takes():
     """One layer of experts and one without; heads wider than the hidden size, normed."""
     torch.manual_seed(0)
     config = transformers.Qwen3MoeConfig(**SMALL, **MIXTURE)
-    config._experts_implementation = "eager"
     model = build(transformers.Qwen3MoeForCausalLM, config, "eager")
+    model.set_experts_implementation("eager")
     shape = shape_of(model)
     found, cache = forward_flops(model, 9)
     assert shape.flops([9, 9], [9, 9], 1) == found
