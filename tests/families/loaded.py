@@ -28,7 +28,6 @@ def pieces_of(case):
 def loaded_case(name: str) -> LoadedModel:
     case = CASES[name]
     model = case.make("eager")
-    model.set_experts_implementation("eager")  # torch does not count grouped products
     family = family_for(model.config)
     return LoadedModel(
         model=model,
