@@ -23,6 +23,7 @@ NAMES = (
     "glm4v_moe",
     "mistral3",
     "video_llava",
+    "paligemma",
 )
 # Further architectures of a family, for the matrix and the processors.
 VARIANTS = ("pixtral",)

@@ -82,6 +82,7 @@ class Case:
         mixed: whether the model takes images and videos in one forward.
         join: pieces of each prompt of a batch → the model's tensors.
         types: whether the model takes `mm_token_type_ids`.
+        prefix: whether it takes `token_type_ids`, 0 for what attends both ways: the prompt.
         tokens: what a tokenizer calls those ids, by config attribute.
         named_tokens: special tokens that a tokenizer knows by a name of its own.
         processor: a tokenizer → the family's processor at the tiny configuration's sizes.
@@ -104,6 +105,7 @@ class Case:
         default=lambda rows: join([p for row in rows for p in row])
     )
     types: bool = False
+    prefix: bool = False
     tokens: dict[str, str] = field(default_factory=dict)
     named_tokens: dict[str, str] = field(default_factory=dict)
     processor: Callable[[Any], Any] | None = None
@@ -182,6 +184,8 @@ class Case:
         if self.types:
             types = [[0] * f + p.types for f, p in zip(fills, prompts, strict=True)]
             inputs["mm_token_type_ids"] = torch.tensor(types)
+        if self.prefix:
+            inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
         if any(p.pieces for p in prompts):
             inputs |= self.join([p.pieces for p in prompts])
         vision = [[f + i for i in p.vision] for f, p in zip(fills, prompts, strict=True)]

@@ -12,7 +12,10 @@ from tests.oracle import l2
 
 @contextmanager
 def masked(layers, padding: torch.Tensor, dropped: dict[int, list[set[int]]]):
-    """Mask `dropped` from their layer on; `padding` covers at least all columns, 1 for tokens."""
+    """Mask `dropped` from their layer on; `padding` covers at least all columns, 1 for tokens.
+
+    Everything else is the model's own mask of the dense forward.
+    """
 
     def hook(index):
         def pre(module, args, kwargs):
@@ -23,8 +26,7 @@ def masked(layers, padding: torch.Tensor, dropped: dict[int, list[set[int]]]):
             for layer, rows in dropped.items():
                 for b, gone in enumerate(rows if layer <= index else []):
                     keys[b, list(gone)] = False
-            causal = torch.arange(past + n) <= past + torch.arange(n)[:, None]
-            allowed = causal[None] & keys[:, None]
+            allowed = dense(kwargs["attention_mask"], past, n) & keys[:, None]
             mask = torch.zeros(batch, 1, n, past + n)
             mask.masked_fill_(~allowed[:, None], torch.finfo(torch.float32).min)
             return args, {**kwargs, "attention_mask": mask}
@@ -39,6 +41,13 @@ def masked(layers, padding: torch.Tensor, dropped: dict[int, list[set[int]]]):
     finally:
         for handle in handles:
             handle.remove()
+
+
+def dense(mask, past, n):
+    """`[B or 1, n, past + n]`: who may attend to whom, from whatever the model gives its layers."""
+    if mask is None:
+        return (torch.arange(past + n) <= past + torch.arange(n)[:, None])[None]
+    return (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
 
 
 def states(layers, model, inputs, dropped):

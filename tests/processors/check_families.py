@@ -29,7 +29,8 @@ MEDIA = {
     "images": lambda: [load_image(SAMPLES / "cat.jpg"), load_image(SAMPLES / "scene.png")],
     "video": lambda: [load_video(SAMPLES / "clip.mp4", 5)],
 }
-# GLM's processor makes an array of a tensor in a way that numpy will want done otherwise.
+# GLM's and PaliGemma's processors make an array of a tensor in a way that numpy will want done
+# otherwise.
 NUMPY_OF_TORCH = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
 pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
 CELLS = [(n, kind) for n in CASES for kind in MEDIA if kind != "video" or CASES[n].video]

@@ -165,7 +165,8 @@ def _forward_call(
     vision: tuple[Tensor, ...] = ()
     if mask is not None:
         vision = true_positions(droppable(mask, as_padding(attention_mask)))
-    state.begin(vision, attention_mask, ids.shape[1])
+    blocks = target.family.blocks(target.config, given)
+    state.begin(vision, attention_mask, ids.shape[1], blocks)
     return None
 
 

@@ -20,6 +20,7 @@ class Forward:
         padding: ``[B, past + Q]`` bool from the caller's attention mask, or ``None``.
         foreign_mask: the caller's mask has a form of its own, which cannot be shortened.
         width: Q, columns of this forward before any drop.
+        blocks: ``[B, Q]`` long, which columns attend in both directions, or ``None``.
         lengths: per row, how many of them are no padding; on the host, known if there is vision.
         columns: the columns still alive, or ``None`` while nothing was dropped.
         alive: per row, where the alive vision tokens are among the alive columns.
@@ -32,6 +33,7 @@ class Forward:
     width: int = 0
     lengths: tuple[int, ...] = ()
     foreign_mask: bool = False
+    blocks: Tensor | None = None
     columns: Columns | None = None
     alive: list[Tensor] = field(default_factory=list)
     previous: Tensor | None = None
@@ -46,6 +48,14 @@ class Forward:
             self.ready.clear()
         if self.padding is not None:
             self.padding = self.padding.to(device)
+        if self.blocks is not None:
+            self.blocks = self.blocks.to(device)
+
+    def alive_blocks(self) -> Tensor | None:
+        """``[B, W]``: the blocks of the columns still alive."""
+        if self.blocks is None or self.columns is None:
+            return self.blocks
+        return gather_rows(self.blocks[..., None], self.columns.index)[..., 0]
 
 
 def as_padding(attention_mask: Any) -> Tensor | None:

@@ -10,12 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
+from transformers.masking_utils import (
+    ALL_MASK_ATTENTION_FUNCTIONS,
+    blockwise_overlay,
+    causal_mask_function,
+    or_masks,
+)
 
 from v2drop_cli.errors import InstrumentError
 
 
-def causal_mask(config: Any, hidden: Tensor, *, past: int, valid: Tensor | None) -> Any:
+def causal_mask(
+    config: Any, hidden: Tensor, *, past: int, valid: Tensor | None, blocks: Tensor | None = None
+) -> Any:
     """The mask for ``hidden`` attending to ``past`` cached columns and, causally, itself.
 
     Columns are in sequence order, so causal over columns is causal over original positions.
@@ -26,6 +33,8 @@ def causal_mask(config: Any, hidden: Tensor, *, past: int, valid: Tensor | None)
         past: columns in this layer's cache.
         valid: ``[B, past + W]`` bool, or ``None`` when no column is padding or filler; then
             the fast, mask-free path of the kernel stays open.
+        blocks: ``[B, W]`` long, columns that attend to each other in both directions share a
+            number, ``-1`` is causal; ``None`` when all are.
 
     Returns:
         What the implementation takes: ``None``, a boolean or additive ``[B, 1, W, past + W]``
@@ -33,13 +42,16 @@ def causal_mask(config: Any, hidden: Tensor, *, past: int, valid: Tensor | None)
     """
     implementation = config._attn_implementation
     if implementation not in ALL_MASK_ATTENTION_FUNCTIONS:
-        if valid is None:
+        if valid is None and blocks is None:
             return None
         raise InstrumentError(
             f"attention implementation {implementation!r} has no mask function, and this batch "
-            "has rows of different lengths",
+            "has rows of different lengths, or columns that attend in both directions",
             hint="register one with transformers.AttentionMaskInterface, or use batch size 1",
         )
+    function = causal_mask_function
+    if blocks is not None:
+        function = or_masks(function, blockwise_overlay(blocks))
     batch, width = hidden.shape[:2]
     return ALL_MASK_ATTENTION_FUNCTIONS[implementation](
         batch_size=batch,
@@ -47,9 +59,9 @@ def causal_mask(config: Any, hidden: Tensor, *, past: int, valid: Tensor | None)
         kv_length=past + width,
         q_offset=past,
         kv_offset=0,
-        mask_function=causal_mask_function,
+        mask_function=function,
         attention_mask=valid,
-        allow_is_causal_skip=True,
+        allow_is_causal_skip=blocks is None,
         dtype=hidden.dtype,
         config=config,
         use_vmap=False,

@@ -83,14 +83,20 @@ class DropState:
         if mask is not None and bool(mask[:, -1].any()):
             self.open_images.add(cache)
 
-    def begin(self, vision: tuple[Tensor, ...], attention_mask: Any, width: int) -> None:
+    def begin(
+        self,
+        vision: tuple[Tensor, ...],
+        attention_mask: Any,
+        width: int,
+        blocks: Tensor | None = None,
+    ) -> None:
         """Start a forward over ``width`` new columns with droppable tokens at ``vision``."""
         padding = as_padding(attention_mask)
         lengths = (width,) * len(vision)
         if padding is not None and vision:
             lengths = tuple(padding[:, -width:].sum(dim=1).tolist())
         foreign = attention_mask is not None and padding is None
-        self.forward = Forward(vision, padding, width, lengths, foreign, alive=list(vision))
+        self.forward = Forward(vision, padding, width, lengths, foreign, blocks, alive=list(vision))
 
     def abandon(self) -> None:
         """Forget a forward that raised: its tensors would otherwise live on."""
@@ -262,7 +268,15 @@ class DropState:
         else:
             new_valid = self._new_padding(forward, hidden)
         valid = join_valid(past_valid, past, new_valid, hidden)
-        changed["attention_mask"] = causal_mask(self.config, hidden, past=past, valid=valid)
+        blocks = forward.alive_blocks()
+        if past and blocks is not None:
+            raise InstrumentError(
+                "this model's prompt attends in both directions, and its cache is not empty",
+                hint="give each prompt with a picture a cache of its own",
+            )
+        changed["attention_mask"] = causal_mask(
+            self.config, hidden, past=past, valid=valid, blocks=blocks
+        )
         return {"kwargs": changed, "valid": valid}
 
     def _past_padding(self, forward: Forward, past: int) -> Tensor | None:

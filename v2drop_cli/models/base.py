@@ -198,6 +198,9 @@ class Family:
         decoder: model → the text decoder, with its blocks in ``.layers``.
         first_droppable_layer: config → first layer whose input may be shortened, 1 or more.
         refusal: config → why this configuration cannot be served, or ``None``.
+        blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
+            of one block attend to each other in both directions, ``-1`` is causal. ``None``
+            where the model attends causally, as most do.
         vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
             apart; for timing only.
         projector: model → the module between tower and decoder, or ``None`` likewise.
@@ -220,6 +223,7 @@ class Family:
     decoder: Callable[[Module], Module] = language_model
     first_droppable_layer: Callable[[Any], int] = lambda config: 1
     refusal: Callable[[Any], str | None] = refuse_sliding_windows
+    blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
     vision_tower: Callable[[Module], Module | None] = lambda model: None
     projector: Callable[[Module], Module | None] = lambda model: None
     presets: Mapping[str, str] = field(default_factory=lambda: dict(PRESETS))

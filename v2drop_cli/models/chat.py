@@ -25,7 +25,11 @@ def process(
 
 
 def process_images(
-    processor: Any, config: Any, media: Sequence[Media], prompt: str
+    processor: Any,
+    config: Any,
+    media: Sequence[Media],
+    prompt: str,
+    fallback: str | None = None,
 ) -> Mapping[str, Tensor]:
     """The same for a model that takes images only.
 
@@ -37,7 +41,7 @@ def process_images(
             f"{config.model_type} models take no video",
             hint="pass frames of it as --image, or choose a model that does: v2drop models",
         )
-    return process(processor, config, media, prompt)
+    return process(processor, config, media, prompt, fallback)
 
 
 def chat_text(

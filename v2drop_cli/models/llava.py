@@ -21,7 +21,6 @@ from torch import Tensor
 from v2drop_cli.models.base import (
     IMAGE,
     Family,
-    Grid,
     Grids,
     MadeUp,
     Module,
@@ -32,7 +31,7 @@ from v2drop_cli.models.base import (
 )
 from v2drop_cli.models.chat import check_prompt
 from v2drop_cli.models.made_up import noise
-from v2drop_cli.models.spans import sized_grids
+from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,18 +62,11 @@ def projector(model: Module) -> Module | None:
     return getattr(inner_model(model), "multi_modal_projector", None)
 
 
-def _tokens_per_side(config: Any) -> int:
-    vision = config.vision_config
-    return int(vision.image_size // vision.patch_size)
-
-
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     """One grid an image; square, unless the tower takes pictures of any size."""
     if config.vision_config.model_type == _PIXTRAL:
         return sized_grids(config, tensors, config.vision_config.patch_size)
-    side = _tokens_per_side(config)
-    counts = (tensors["input_ids"] == config.image_token_id).sum(dim=1).tolist()
-    return tuple((Grid(1, side, side),) * (count // side**2) for count in counts)
+    return square_grids(config, tensors)
 
 
 def _process(
@@ -129,7 +121,7 @@ def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
     """Square crops; of a video, as many as its frames or their mosaics."""
     rows, columns = getattr(config, "frame_grid", (1, 1))
     pictures = [math.ceil(item.frames / (rows * columns)) if item.frames else 1 for item in media]
-    size, tokens = config.vision_config.image_size, _tokens_per_side(config) ** 2
+    size, tokens = config.vision_config.image_size, square_side(config) ** 2
     ids = [[config.image_token_id] * (n * tokens) for n in pictures]
     return Synthetic(ids, {"pixel_values": noise(sum(pictures), 3, size, size)} if media else {})
 

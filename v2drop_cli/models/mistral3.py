@@ -16,21 +16,12 @@ from v2drop_cli.models.base import (
     IMAGE,
     Family,
     Grids,
-    Module,
-    inner_model,
     refuse_scaled_queries,
     refuse_sliding_windows,
 )
 from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.llava import projector, vision_tower
 from v2drop_cli.models.spans import sized_grids
-
-
-def _vision_tower(model: Module) -> Module | None:
-    return getattr(inner_model(model), "vision_tower", None)
-
-
-def _projector(model: Module) -> Module | None:
-    return getattr(inner_model(model), "multi_modal_projector", None)
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -50,7 +41,7 @@ MISTRAL3 = Family(
     grids=_grids,
     process=process_images,
     refusal=_refusal,
-    vision_tower=_vision_tower,
-    projector=_projector,
+    vision_tower=vision_tower,
+    projector=projector,
     media=("image", "images"),
 )

@@ -34,6 +34,7 @@ FAMILIES: dict[str, str] = {
     "glm4v_moe": "v2drop_cli.models.glm4v_moe:GLM4V_MOE",
     "mistral3": "v2drop_cli.models.mistral3:MISTRAL3",
     "video_llava": "v2drop_cli.models.video_llava:VIDEO_LLAVA",
+    "paligemma": "v2drop_cli.models.paligemma:PALIGEMMA",
 }
 
 
@@ -208,6 +209,14 @@ ALIASES: dict[str, Alias] = {
             "video_llava",
             "video-llava-7b.json",
             "32 decoder layers; images and videos of 224 pixels",
+        ),
+        Alias(
+            "paligemma-3b",
+            "google/paligemma-3b-mix-224",
+            "paligemma",
+            None,
+            "18 decoder layers, 256 vision tokens; its prompts are commands: caption en",
+            {"image": "caption en", "video": DEFAULT_PROMPTS["video"]},
         ),
     )
 }

@@ -34,6 +34,18 @@ def walk(row: list[int], waiting: Mapping[int, Iterator[tuple[Grid, ...]]]) -> t
     return tuple(found)
 
 
+def square_side(config: Any) -> int:
+    """Tokens along one side of a picture, where they are the tower's patches."""
+    return int(config.vision_config.image_size // config.vision_config.patch_size)
+
+
+def square_grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
+    """One square grid a picture, all of the tower's own size."""
+    side = square_side(config)
+    counts = (tensors["input_ids"] == config.image_token_id).sum(dim=1).tolist()
+    return tuple((Grid(1, side, side),) * (count // side**2) for count in counts)
+
+
 def sized_grids(config: Any, tensors: Mapping[str, Tensor], patch: int) -> Grids:
     """One grid a picture whose rows of tokens are kept apart by text.
 

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from transformers import (
+    GemmaConfig,
+    PaliGemmaConfig,
+    PaliGemmaForConditionalGeneration,
+    SiglipVisionConfig,
+)
+
+from tests.families.case import Case, noise, piece
+
+IMAGE = 3
+SIDE = 16
+
+
+def config(text, ids):
+    vision = SiglipVisionConfig(
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=SIDE,
+        patch_size=4,
+        vision_use_head=False,
+    )
+    return PaliGemmaConfig(
+        vision_config=vision,
+        text_config=GemmaConfig(**text, head_dim=8),
+        projection_dim=text["hidden_size"],
+        hidden_size=text["hidden_size"],
+        **ids,
+    )
+
+
+def image(seed: int):
+    return piece([IMAGE] * 16, IMAGE, {"pixel_values": noise(1, 3, SIDE, SIDE, seed=seed)})
+
+
+def processor(tokenizer):
+    from transformers import PaliGemmaProcessor, SiglipImageProcessor
+
+    images = SiglipImageProcessor(size={"height": SIDE, "width": SIDE})
+    images.image_seq_length = 16
+    return PaliGemmaProcessor(image_processor=images, tokenizer=tokenizer)
+
+
+CASE = Case(
+    name="paligemma",
+    model=PaliGemmaForConditionalGeneration,
+    config=config,
+    ids={"image_token_id": IMAGE},
+    image=image,
+    prefix=True,
+    tokens={"image_token_id": "<image>"},
+    processor=processor,
+)

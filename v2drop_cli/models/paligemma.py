@@ -1,0 +1,60 @@
+"""PaliGemma: SigLIP patches, then a prompt; all of it attends both ways (arXiv 2407.07726).
+
+Every ``<image>`` is one vision token and all of them are droppable. Pictures and prompt are a
+prefix whose columns attend to each other in both directions; what is generated is causal. A
+shortened layer keeps this: the surviving columns of the prefix stay one block. PaliGemma 2 has
+sliding windows and is refused. The model takes no video.
+
+Its prompts are short commands (``caption en``, ``answer en what is it?``), not turns of a chat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from v2drop_cli.models.base import IMAGE, Family
+from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.llava import projector, vision_tower
+from v2drop_cli.models.spans import square_grids
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
+
+_PROMPT = (
+    "{% for message in messages %}{% for item in message['content'] %}"
+    "{{ '<image>' if item['type'] == 'image' else item['text'] }}{% endfor %}{% endfor %}"
+)
+
+
+def _process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    tensors = dict(process_images(processor, config, media, prompt, fallback=_PROMPT))
+    tensors.pop("labels", None)  # for fine-tuning; with them a loss would be computed
+    return tensors
+
+
+def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
+    """One block for the prefix, when the model itself makes one: at a cache's first forward."""
+    types, cache = arguments.get("token_type_ids"), arguments.get("past_key_values")
+    first = cache is None or not cache.is_initialized
+    if types is None or not (first or arguments.get("pixel_values") is not None):
+        return None
+    return torch.where(types == 0, 0, -1)
+
+
+PALIGEMMA = Family(
+    name="paligemma",
+    model_types=("paligemma",),
+    placeholders=(IMAGE,),
+    grids=square_grids,
+    process=_process,
+    blocks=_blocks,
+    vision_tower=vision_tower,
+    projector=projector,
+    media=("image", "images"),
+)
