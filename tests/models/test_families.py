@@ -146,6 +146,26 @@ def test_frame_times_reach_the_processor_as_they_are():
     assert metadata.sampled_fps == 1.0  # three frames, one a second on average
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_tower_and_projector_run_before_the_decoder(name):
+    case, family = CASES[name], get_family(name)
+    model = case.make("sdpa")
+    parts = {
+        "tower": family.vision_tower(model),
+        "projector": family.projector(model),
+        "decoder": family.decoder(model),
+    }
+    told, ran = {part: module for part, module in parts.items() if module is not None}, []
+    for part, module in told.items():
+        module.register_forward_pre_hook(lambda module, args, part=part: ran.append(part))
+    inputs, _ = case.batch([case.prompt(3, "iv" if case.video else "i", 0)])
+    with torch.no_grad():
+        model(**inputs)
+    assert list(dict.fromkeys(ran)) == list(told)
+    assert ran.count("decoder") == 1
+    assert ran[-1] == "decoder"
+
+
 def test_internvls_tiles_have_no_place_unless_the_cut_is_known():
     """Ids and pixels alone do not say which tiles a picture was cut into."""
     case, config, family = CASES["internvl"], family_config("internvl"), get_family("internvl")
