@@ -64,19 +64,20 @@ def test_keys_are_the_contract(tmp_path):
     assert set(document["request"]) == {
         *("model", "resolved_id", "revision", "weights", "media", "prompt", "attn_implementation"),
         *("dtype", "device", "seed", "max_new_tokens", "repeats", "warmup", "timed_new_tokens"),
-        "batch_size",
+        *("batch_size", "decode"),
     }
     arm = document["arms"][1]
     assert set(arm) == {
         *("label", "method", "schedule", "answer", "vision_tokens"),
         *("layer_average_vision_tokens", "drops", "timing", "memory", "energy_j", "limit"),
+        "capture_s",
     }
     assert set(arm["answer"]) == {"text", "token_ids"}
     assert set(arm["drops"][0]) == {"layer", "before", "after", "kept"}
     assert set(arm["timing"]) == {
         *("preprocess_s", "vision_s", "prefill_s", "time_to_first_token_s"),
         *("decode_s_per_token", "generate_s", "wall_s", "media_s", "end_to_end_s"),
-        *("processor_s", "transfer_s", "tower_s", "projector_s", "drop_s"),
+        *("processor_s", "transfer_s", "tower_s", "projector_s", "drop_s", "host_wait_s"),
     }
     assert set(arm["timing"]["prefill_s"]) == STATS
     assert set(arm["memory"]) == {
