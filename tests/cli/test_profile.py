@@ -87,9 +87,17 @@ def test_bad_input_is_refused_before_any_work(v2drop, tmp_path, monkeypatch):
     v2drop(*on_cat, "--fail-if", "prefil_speedup<1").refused(2, "did you mean prefill_speedup")
     v2drop(*on_cat, "--fail-if", "fast").refused(2, "cannot read the gate")
     v2drop(*on_cat, "--precision", "0").refused(2, "--precision '0' is no share")
+    v2drop(*on_cat, "--decode", "compile").refused(2, "way to decode", "did you mean compiled")
     v2drop(*on_cat, "--precision", "x%").refused(2, "is no share")
     v2drop(*on_cat, "--export-md", tmp_path).refused(2, "directory")
     v2drop(*on_cat, "--export-csv", tmp_path / "no" / "x").refused(2, "no directory")
+
+
+def test_compiled_decoding_is_refused_on_a_cpu_by_name(brief):
+    refused = brief("--image", CAT, "--decode", "compiled")
+    refused.refused(2, "--decode compiled records CUDA graphs", "cpu", "--decode eager")
+    eager = brief("--image", CAT, "--decode", "eager", "--json")
+    assert json.loads(eager.out)["request"]["decode"] == "eager"
 
 
 def test_too_many_spoiled_rounds_leave_with_4_after_the_report(brief, monkeypatch):

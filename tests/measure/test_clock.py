@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from v2drop_cli.errors import DeviceError
+from v2drop_cli.measure import clock as clock_module
 from v2drop_cli.measure.clock import (
     CpuClock,
     CudaClock,
@@ -74,6 +75,19 @@ def test_cuda_clock_waits_once_in_start_once_in_finish_never_in_mark(cuda):
     assert marks.between("0", "9") == pytest.approx(9 * 1.5e-3)
     assert marks.between("3", "4") == pytest.approx(1.5e-3)
     assert marks.wall_s >= 0
+
+
+def test_cuda_clock_tells_how_long_it_waited_after_the_last_launch(cuda, monkeypatch):
+    host = iter([0.0, 5.0, 5.75])  # started, launched, done
+    monkeypatch.setattr(clock_module.time, "perf_counter", lambda: next(host))
+    clock = CudaClock(GPU)
+    clock.start()
+    marks = clock.finish()
+    assert (marks.wall_s, marks.waited_s) == (5.75, 0.75)
+    assert cuda.count("synchronize") == 2
+    cpu = CpuClock()
+    cpu.start()
+    assert cpu.finish().waited_s is None
 
 
 def test_cuda_clock_records_on_the_current_stream_of_its_device(cuda):

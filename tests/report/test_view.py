@@ -119,6 +119,41 @@ def test_energy_is_shown_only_where_some_was_measured():
     assert table(report)["Memory/energy"] == ["12.3 J", "n/a"]
 
 
+def waiting(seconds: float | None) -> Timing:
+    """A GPU that was done so long after the last launch, at 10 ms a token."""
+    wait = None if seconds is None else Stats(seconds, (seconds,))
+    return replace(factory.timing(), decode_s_per_token=Stats(0.01, (0.01,)), host_wait_s=wait)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bound"), [(0.0, True), (0.0024, True), (0.0025, False), (9.0, False), (None, None)]
+)
+def test_a_gpu_that_is_done_when_the_launching_is_was_waiting_for_it(seconds, bound):
+    assert waiting(seconds).launch_bound is bound
+    assert replace(waiting(seconds), decode_s_per_token=None).launch_bound is None
+
+
+def test_launch_bound_is_said_of_eager_decoding_on_a_gpu_only():
+    arms = (factory.dense(timing=waiting(0.001)), factory.dropped(timing=waiting(0.02)))
+    report = factory.report(arms=arms)
+    assert table(report)["Time (median)/decode per token"] == ["10.0 ms launch-bound", "10.0 ms"]
+    assert footer(report)["decode"].startswith("launch-bound: the GPU waited for Python")
+    compiled = replace(report, request=factory.request(decode="compiled"))
+    on_cpu = replace(report, arms=(factory.dense(timing=waiting(None)),), comparisons=())
+    for other in (compiled, on_cpu):
+        assert "launch-bound" not in str(build_view(other))
+        assert "decode" not in footer(other)
+
+
+def test_compiled_decoding_is_named_and_its_recording_is_a_row_of_its_own():
+    arms = (factory.dense(capture_s=1.25), factory.dropped())
+    report = factory.report(request=factory.request(decode="compiled"), arms=arms)
+    assert table(report)["Time (median)/graph capture, once"] == ["1.25 s", "n/a"]
+    facts = {fact.label: text(fact.text) for fact in build_view(report).facts}
+    assert facts["model"].endswith("sdpa attention, compiled decode")
+    assert "capture" not in str(build_view(factory.report()))
+
+
 def test_methods_are_named_where_labels_do_not():
     report = factory.report(arms=(factory.dense(), factory.dropped(label="half")))
     assert "/method" not in table(factory.report())

@@ -11,7 +11,6 @@ import typer
 
 from v2drop_cli.cli.options import DROPPING, MEASURING, OUTPUT
 from v2drop_cli.errors import UsageError, unknown_name
-from v2drop_cli.records import COMPILED, EAGER
 
 if TYPE_CHECKING:
     from v2drop_cli.records import Report
@@ -137,6 +136,8 @@ def parse_decode(text: str) -> str:
     Raises:
         UnknownNameError: anything else.
     """
+    from v2drop_cli.records import COMPILED, EAGER
+
     if text not in (EAGER, COMPILED):
         raise unknown_name("way to decode", text, (EAGER, COMPILED))
     return text

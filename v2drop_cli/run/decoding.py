@@ -144,27 +144,36 @@ class Compiled:
         began = time.perf_counter()
         tensors = drop_idle_mask(inputs.to(loaded.device, loaded.dtype).tensors)
         with applied():
-            self._steps = self._record(tensors, n_tokens - 1)
+            # Kept: the graph will read them where they lie.
+            self._masks = self._rehearse(tensors, n_tokens - 1)
+        self._steps = self._capture(n_tokens - 1)
         self.capture_s: Seconds | None = time.perf_counter() - began
 
-    def _record(self, tensors: Mapping[str, Tensor], steps: int) -> list[Tensor]:
+    def _rehearse(self, tensors: Mapping[str, Tensor], steps: int) -> list[Any]:
+        """Generate once, then prefill again; return every layer's mask at every step."""
         masks: list[Any] = []
-        self._start = self._prefill(tensors)
-        self._lengths = self._cache.lengths
-        if not steps:
-            return []
 
         def noted(mask: Any) -> Any:
             masks.append(mask)
             return mask
 
+        self._start = self._prefill(tensors)
+        self._lengths = self._cache.lengths
         with hooked(*self._masks_pass_through(noted)):
             self._graph.rehearse(lambda: self._decode(steps))
         self._cache.rewind()
         self._prefill(tensors)
-        # While a stream is captured, transformers may make masks that it leaves out otherwise,
-        # and another attention kernel would run. Each layer gets the very mask it got before.
-        rehearsed = iter(masks)
+        return masks
+
+    def _capture(self, steps: int) -> list[Tensor]:
+        """Record the steps, outside of the arm's context: of dropping they need the masks only.
+
+        Each layer gets the very mask that it got before. Left alone, transformers would make
+        masks while it is recorded that it leaves out otherwise, and other kernels would run.
+        """
+        if not steps:
+            return []
+        rehearsed = iter(self._masks)
         with hooked(*self._masks_pass_through(lambda mask: next(rehearsed))):
             return self._graph.capture(lambda: self._decode(steps))
 
