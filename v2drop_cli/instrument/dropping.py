@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError, UsageError
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
-from v2drop_cli.instrument.refusals import refuse_compiled, refuse_recomputation
+from v2drop_cli.instrument.refusals import (
+    refuse_compiled,
+    refuse_paged,
+    refuse_recomputation,
+)
 from v2drop_cli.instrument.state import DropState
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import Method
@@ -151,6 +155,7 @@ def _forward_call(
     given: Mapping[str, Any] = kwargs
     if args:
         given = signature(target.multimodal.forward).bind_partial(*args, **kwargs).arguments
+    refuse_paged(given)
     ids, attention_mask = given.get("input_ids"), given.get("attention_mask")
     if ids is None:
         if any(placeholder.filled(given) for placeholder in target.family.placeholders):

@@ -1,11 +1,12 @@
-"""Ways of running a model in which its hooks would not be seen, or be seen twice."""
+"""Ways of running a model that would go wrong, or silently without dropping."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError
 
@@ -47,4 +48,44 @@ def refuse_recomputation(decoder: Any) -> None:
         raise InstrumentError(
             "this version of transformers recomputes hooks under gradient checkpointing",
             hint="update transformers, or train without gradient checkpointing",
+        )
+
+
+def refuse_paged(arguments: Mapping[str, Any]) -> None:
+    """Raise for a forward of continuous batching: it takes no pixels, so nothing would be dropped.
+
+    Args:
+        arguments: the model's forward's.
+
+    Raises:
+        InstrumentError: the forward came from ``generate_batch``.
+    """
+    if arguments.get("cache") is not None or arguments.get("block_table") is not None:
+        raise InstrumentError(
+            "continuous batching (a paged cache) takes no pixels; nothing would be dropped",
+            hint="use generate() with the default cache",
+        )
+
+
+def refuse_packed(kwargs: Mapping[str, Any], padded: bool) -> None:
+    """Raise for several sequences packed into one row, when tokens are about to be dropped.
+
+    Such a row is told by the lengths of its sequences, or by positions that start again, which
+    transformers looks at only if there is no attention mask. Neither is made for short layers.
+
+    Args:
+        kwargs: of the layer whose input is about to be shortened.
+        padded: whether the forward has an attention mask.
+
+    Raises:
+        InstrumentError: the batch is packed.
+    """
+    at = kwargs.get("position_ids")
+    packed = kwargs.get("cu_seq_lens_q") is not None
+    if isinstance(at, Tensor) and at.dim() == 2 and len(at) == 1 and not padded:
+        packed = packed or bool((at.diff() != 1).any())
+    if packed:
+        raise InstrumentError(
+            "several sequences are packed into one row, and its tokens cannot be dropped",
+            hint="pass them as the rows of a padded batch, with their attention mask",
         )

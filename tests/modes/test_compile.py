@@ -1,0 +1,91 @@
+"""torch.compile around, inside and beside the model. Backend eager: what is traced is at stake."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import v2drop_cli as v2drop
+from tests.instrument.test_oracle import decode
+from tests.tiny_llava import make_llava, one_prompt
+
+SCHEDULE = "1:0.5"
+LAYERS = 2  # tracing takes seconds a layer
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    """Compiled code is kept per function, not per model: tests must not see each other's."""
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def run(model, tokens=None):
+    with v2drop.dropping(model, SCHEDULE) as trace:
+        logits, tokens = decode(model, one_prompt(), 1, tokens)
+    assert [event.layer for event in trace.events] == [1]
+    return logits, tokens
+
+
+def called(blocks):
+    for block in blocks:
+        block.compile(backend="eager")
+
+
+def forward_only(blocks):
+    for block in blocks:
+        block.forward = torch.compile(block.forward, backend="eager")
+
+
+@pytest.mark.mode("decoder layers compiled one by one, before the context", "works")
+@pytest.mark.parametrize(("how", "used"), [(called, True), (forward_only, False)])
+def test_layers_compiled_before(how, used):
+    """Compiled layers are called with whatever the hooks make of their arguments."""
+    wanted, tokens = run(make_llava(LAYERS))
+    model = make_llava(LAYERS)
+    how(model.model.language_model.layers)
+    if used:
+        decode(model, one_prompt(), 1, tokens)
+    got, _ = run(model, tokens)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.mode("vision tower compiled before the context", "works")
+def test_a_compiled_vision_tower():
+    wanted, tokens = run(make_llava(LAYERS))
+    model = make_llava(LAYERS)
+    called([model.model.vision_tower])
+    got, _ = run(model, tokens)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.mode("model compiled inside the context", "works")
+def test_a_model_compiled_inside():
+    wanted, _ = run(make_llava(LAYERS))
+    model = make_llava(LAYERS)
+    with v2drop.dropping(model, SCHEDULE) as trace, torch.no_grad():
+        got = torch.compile(model, backend="eager")(**one_prompt()).logits
+    assert len(trace.events) == 1
+    torch.testing.assert_close(got, wanted[0])
+
+
+@pytest.mark.slow
+@pytest.mark.mode(
+    "a compiled function of yours around the model, compiled before the context",
+    "not seen",
+    "nothing is dropped and the trace stays empty; call the model itself, or compile inside",
+)
+def test_a_compiled_function_around_the_model_is_not_seen():
+    model, inputs = make_llava(LAYERS), one_prompt()
+    around = torch.compile(lambda: model(**inputs).logits, backend="eager")
+    with torch.no_grad():
+        dense = around()
+        with v2drop.dropping(model, SCHEDULE) as trace:
+            assert torch.equal(around(), dense)
+            assert trace.events == []
+            model(**inputs)
+        assert len(trace.events) == 1

@@ -1,0 +1,55 @@
+"""What a model tells beside its logits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import v2drop_cli as v2drop
+from tests.families import CASES, NAMES
+from tests.instrument.test_oracle import TOLERANCE
+from tests.matrix.oracle import define, masked, positions
+
+
+def both(name, **options):
+    """A family's outputs dropped and masked, and per layer the prompt columns still alive."""
+    case = CASES[name]
+    model = case.make("eager")
+    inputs, vision = case.batch(case.prompts("image"))
+    dropped, _ = define(case, model, inputs, vision)
+    at = positions(model, inputs)
+    with masked(case.layers(model), inputs["attention_mask"], dropped), torch.no_grad():
+        wanted = model(**inputs, position_ids=at, **options)
+    with v2drop.dropping(model, case.schedule), torch.no_grad():
+        got = model(**inputs, position_ids=at, **options)
+    alive, columns = [], set(range(inputs["input_ids"].shape[1]))
+    for layer in range(len(case.layers(model))):
+        columns = columns - (dropped[layer][0] if layer in dropped else set())
+        alive.append(sorted(columns))
+    return got, wanted, alive
+
+
+@pytest.mark.mode("`output_hidden_states`", "works", "layers after a drop show the survivors only")
+@pytest.mark.parametrize("name", NAMES)
+def test_hidden_states_are_the_survivors_as_they_ran(name):
+    got, wanted, alive = both(name, output_hidden_states=True)
+    assert len(got.hidden_states) == len(wanted.hidden_states) == len(alive) + 1
+    # Entry i is what layer i was called with before it dropped: what layer i - 1 put out.
+    for i, columns in enumerate([alive[0], *alive]):
+        torch.testing.assert_close(
+            got.hidden_states[i], wanted.hidden_states[i][:, columns], **TOLERANCE
+        )
+    assert len(alive[-1]) < len(alive[0])
+
+
+@pytest.mark.mode(
+    "`output_attentions` (eager)", "works", "layers after a drop show the survivors only"
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_attentions_are_those_among_survivors(name):
+    got, wanted, alive = both(name, output_attentions=True)
+    assert len(got.attentions) == len(alive)
+    for mine, oracle, columns in zip(got.attentions, wanted.attentions, alive, strict=True):
+        at = torch.tensor(columns)
+        torch.testing.assert_close(mine, oracle[:, :, at[:, None], at], **TOLERANCE)
+        torch.testing.assert_close(mine.sum(-1), torch.ones(mine.shape[:3]))
