@@ -125,6 +125,8 @@ def gather_rows(values: Tensor, index: Tensor, dim: int = 1) -> Tensor:
         The same with W columns; a batch of 1 is expanded to B.
     """
     batch, width = index.shape
+    if batch == 1:  # whole rows of memory at once: many times as fast as a gather of elements
+        return values.index_select(dim, index[0])
     if values.shape[dim - 1] != batch:
         sizes = list(values.shape)
         sizes[dim - 1] = batch
@@ -152,5 +154,7 @@ def scatter_rows(short: Tensor, columns: Columns, full_width: int) -> Tensor:
         index = index.masked_fill(~columns.valid, full_width)
     extra = 0 if columns.valid is None else 1
     full = short.new_zeros(short.shape[0], full_width + extra, short.shape[2])
+    if len(index) == 1:
+        return full.index_copy_(1, index[0], short)[:, :full_width]
     full.scatter_(1, index.unsqueeze(-1).expand_as(short), short)
     return full[:, :full_width]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -30,8 +31,15 @@ class RowSignals:
 
     def previous_hidden(self) -> Tensor:
         """``[n, D]`` hidden states that entered the layer before."""
+        # On a model spread over devices, the layer before may have run elsewhere.
+        before = self._before()
+        return before[self.alive.to(before.device)].to(self.entering.device)
+
+    def measured(self, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """``[n]``: ``measure(hidden, previous_hidden)`` of all columns, then the tokens' own."""
+        return measure(self.entering, self._before().to(self.entering.device))[self.alive]
+
+    def _before(self) -> Tensor:
         if self.entered_before is None:
             raise InstrumentError("the previous layer was not recorded: add it to Method.needs")
-        # On a model spread over devices, the layer before may have run elsewhere.
-        before = self.entered_before
-        return before[self.alive.to(before.device)].to(self.entering.device)
+        return self.entered_before

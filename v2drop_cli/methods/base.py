@@ -5,6 +5,7 @@ A new method is one file in this folder and one line in :mod:`v2drop_cli.methods
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -25,6 +26,13 @@ class Signals(Protocol):
 
     def previous_hidden(self) -> Tensor:
         """``[n, D]`` hidden states that entered the layer before."""
+
+    def measured(self, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """``[n]``: ``measure(hidden, previous_hidden)``, each token for itself.
+
+        ``measure`` is given all W columns of the row, ``[W, D]`` twice, and returns ``[W]``:
+        picking the tokens' rows first would copy both. It must change neither.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
 from v2drop_cli.methods.base import HIDDEN, PREVIOUS_HIDDEN, DropContext, Method
 
@@ -26,7 +25,11 @@ class V2Drop(Method):
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` how far layer L-1 moved each token."""
-        moved = ctx.signals.hidden().float() - ctx.signals.previous_hidden()
+        return ctx.signals.measured(self.distance)
+
+    def distance(self, hidden: Tensor, previous: Tensor) -> Tensor:
+        """``[m]`` of ``[m, D]`` twice. One temporary of that size, in float32, and no more."""
+        moved = previous.to(torch.float32, copy=True).sub_(hidden)
         distance: Tensor = torch.linalg.vector_norm(moved, ord=self.order, dim=-1)
         return distance
 
@@ -43,7 +46,10 @@ class V2DropCosine(V2Drop):
 
     name = "v2drop-cosine"
 
-    def score(self, ctx: DropContext) -> Tensor:
-        """``[n]`` by how much layer L-1 turned each token."""
-        hidden, previous = ctx.signals.hidden().float(), ctx.signals.previous_hidden().float()
-        return 1 - cosine_similarity(hidden, previous, dim=-1)
+    def distance(self, hidden: Tensor, previous: Tensor) -> Tensor:
+        """``[m]`` by how much layer L-1 turned each of ``[m, D]`` tokens; one temporary."""
+        work = hidden.to(torch.float32, copy=True)
+        lengths = torch.linalg.vector_norm(work, dim=-1)
+        dots = work.mul_(previous).sum(dim=-1)
+        lengths *= torch.linalg.vector_norm(work.copy_(previous), dim=-1)
+        return 1 - dots / lengths.clamp_min(torch.finfo(torch.float32).tiny)

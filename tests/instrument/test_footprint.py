@@ -1,0 +1,98 @@
+"""What dropping costs in memory: counted by watching every tensor that is made."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.tiny_llava import make_llava
+from v2drop_cli.instrument.probe import RowSignals
+from v2drop_cli.instrument.state import DropState
+from v2drop_cli.methods.base import DropContext
+from v2drop_cli.methods.registry import METHODS, get_method
+from v2drop_cli.schedule import Schedule
+
+CONFIG = make_llava().config.get_text_config()
+COLUMNS, SIZE, VISION, KEPT = 300, 64, 256, 64
+
+
+class Allocations(TorchDispatchMode):
+    """The sizes in bytes of all storages that operations make, views and in-place left out."""
+
+    def __init__(self):
+        super().__init__()
+        self.made: dict[int, int] = {}
+        self.alive: list[torch.Tensor] = []  # so that no address is used twice
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = {
+            t.untyped_storage().data_ptr()
+            for t in torch.utils._pytree.tree_leaves((args, kwargs))
+            if isinstance(t, torch.Tensor)
+        }
+        out = func(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if storage.data_ptr() not in given:
+                    self.made.setdefault(storage.data_ptr(), storage.nbytes())
+                    self.alive.append(tensor)
+        return out
+
+    def large(self, least):
+        return [size for size in self.made.values() if size >= least]
+
+
+def hidden(seed, dtype):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1, COLUMNS, SIZE, generator=generator).to(dtype)
+
+
+def scored(name, dtype):
+    alive = torch.arange(20, 20 + VISION)
+    signals = RowSignals(hidden(1, dtype)[0], hidden(2, dtype)[0], alive)
+    ctx = DropContext(3, KEPT, alive, 0, signals)
+    with Allocations() as seen:
+        get_method(name).select(ctx)
+    return seen
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", [name for name in METHODS if name.startswith("v2drop")])
+def test_scoring_makes_one_temporary_of_full_hidden_size(name, dtype):
+    assert scored(name, dtype).large(VISION * SIZE) == [4 * COLUMNS * SIZE]
+
+
+@pytest.mark.parametrize("name", ["random", "uniform"])
+def test_baselines_make_none(name):
+    assert scored(name, torch.float32).large(VISION * SIZE) == []
+
+
+def test_a_drop_makes_the_shortened_states_and_one_temporary():
+    state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), CONFIG, 0)
+    state.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
+    before, now = hidden(1, torch.float32), hidden(2, torch.float32)
+    assert state.enter_layer(1, before, {}) is None
+    rope = (torch.zeros(1, COLUMNS, 8), torch.zeros(1, COLUMNS, 8))
+    with Allocations() as seen:
+        short, _ = state.enter_layer(2, now, {"position_embeddings": rope})
+    left = COLUMNS - VISION + KEPT
+    assert short.shape == (1, left, SIZE)
+    assert sorted(seen.large(4 * left * SIZE)) == [4 * left * SIZE, 4 * COLUMNS * SIZE]
+
+
+def test_states_are_held_only_at_the_layer_before_a_drop():
+    state = DropState(Schedule.parse("2:0.5,4:0.5"), get_method("v2drop"), CONFIG, 0)
+    state.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
+    rope = (torch.zeros(1, COLUMNS, 8), torch.zeros(1, COLUMNS, 8))
+    states, held = hidden(1, torch.float32), []
+    for layer in range(1, 6):
+        changed = state.enter_layer(layer, states, {"position_embeddings": rope})
+        states = states if changed is None else changed[0]
+        held.append(state.forward.previous is not None)
+    assert held == [True, False, True, False, False]
+    random = DropState(Schedule.parse("2:0.5"), get_method("random"), CONFIG, 0)
+    random.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
+    random.enter_layer(1, states, {})
+    assert random.forward.previous is None
