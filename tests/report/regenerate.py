@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from tests.report import factory
 from v2drop_cli.records import Report
+from v2drop_cli.report.changes_view import build_changes_view
 from v2drop_cli.report.export import to_markdown
 from v2drop_cli.report.terminal import render
 from v2drop_cli.report.view import build_view
+from v2drop_cli.run.compare_reports import compare_reports, parse_change_gates
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -45,6 +48,19 @@ def shown(report: Report, width: int, **options: object) -> str:
     return stream.getvalue().decode(screen.encoding)
 
 
+def compared(width: int) -> str:
+    """Two reports against each other, on a terminal."""
+    before = replace(factory.profiled(), null_comparison=None)
+    arms = (before.arms[0], replace(before.arms[1], timing=factory.timing(0.5)))
+    environment = {**before.environment, "torch": "2.10.0"}
+    after = replace(before, arms=arms, environment=environment)
+    gates = parse_change_gates(["prefill:1%,kv_cache:0%"])
+    found = compare_reports(("before.json", before), ("after.json", after), 0.02, gates)
+    screen, stream = console(width, terminal=True)
+    render(build_changes_view(found), screen)
+    return stream.getvalue().decode(screen.encoding)
+
+
 CASES: dict[str, Callable[[], str]] = {
     "report_wide": lambda: shown(factory.report(), 100, terminal=True),
     "report_narrow": lambda: shown(factory.report(), 40, terminal=True),
@@ -58,7 +74,11 @@ CASES: dict[str, Callable[[], str]] = {
     "report_missing": lambda: shown(factory.missing_values(), 100, terminal=True),
     "report_diverging": lambda: shown(factory.diverging(), 100, terminal=True),
     "report_profile": lambda: shown(factory.profiled(), 120, terminal=True),
+    "report_profile_ascii": lambda: shown(factory.profiled(), 100, terminal=True, encoding="ascii"),
+    "report_profile_narrow": lambda: shown(factory.profiled(), 60, terminal=True),
     "report_profile_md": lambda: to_markdown(build_view(factory.profiled())),
+    "report_compare": lambda: compared(100),
+    "report_compare_narrow": lambda: compared(50),
     "report_hostile": lambda: shown(factory.hostile(), 100, terminal=True),
     "report_hostile_narrow": lambda: shown(factory.hostile(), 40, terminal=True),
 }

@@ -147,6 +147,25 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step, e
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_interrupt_right_after_opening_leaves_no_draft(tmp_path, monkeypatch):
+    """Ctrl-C between the file's making and the next line of Python."""
+    really_open = os.open
+
+    def interrupted(*args):
+        os.close(really_open(*args))
+        raise KeyboardInterrupt
+
+    path = tmp_path / "out.json"
+    write_atomically(path, "old")
+    monkeypatch.setattr(json_file.os, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new")
+    with pytest.raises(KeyboardInterrupt):
+        ResultFile(path)
+    assert read(path) == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_full_disk_is_a_runtime_error_with_a_hint(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")

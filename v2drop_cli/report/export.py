@@ -21,6 +21,9 @@ def to_markdown(view: View) -> str:
     for section in view.sections:
         lines += ["", f"## {_inline(section.title) or 'Arms'}", ""]
         lines += _table(section, view.columns)
+    if view.glance is not None:
+        lines += ["", f"## {_inline(view.glance.title)}", ""]
+        lines += _table(Section("", view.glance.rows), view.glance.columns)
     lines += ["", "## Notes", "", *_facts(view.footer)]
     return "\n".join(lines) + "\n"
 

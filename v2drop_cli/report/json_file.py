@@ -34,9 +34,9 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     # Bytes of a file name that are no text arrive as lone surrogates, which UTF-8 refuses; the
     # escape put in their place is exactly what JSON calls them.
     data = text.encode("utf-8", "backslashreplace")
-    draft, handle = _open_draft(target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    draft = _draft_beside(target)
+    try:  # from here on, for Ctrl-C may come between opening and the next line
+        with os.fdopen(_open_new(draft), "wb") as file:
             if target.exists():
                 draft.chmod(stat.S_IMODE(target.stat().st_mode))
             file.write(data)
@@ -49,11 +49,15 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
         raise
 
 
-def _open_draft(folder: Path) -> tuple[Path, int]:
-    """Open a new file beside the target: replacing is then a rename. The umask sets its mode."""
-    draft = folder / f".v2drop-{secrets.token_hex(6)}.tmp"
+def _draft_beside(target: Path) -> Path:
+    """Name a new file beside the target: replacing is then a rename."""
+    return target.parent / f".v2drop-{secrets.token_hex(6)}.tmp"
+
+
+def _open_new(draft: Path) -> int:
+    """Make the file; the umask sets its mode."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    return draft, os.open(draft, flags, 0o666)
+    return os.open(draft, flags, 0o666)
 
 
 class ResultFile:
@@ -100,9 +104,11 @@ def _check_target(path: Path) -> None:
             raise OutputPathError(f"{shown} is not a regular file", hint=hint)
         if target.exists() and not os.access(target, os.W_OK):
             raise OutputPathError(f"{shown} is write-protected", hint="choose another file name")
-        draft, handle = _open_draft(target.parent)  # only trying tells: mounts, quotas, ACLs
-        os.close(handle)
-        draft.unlink()
+        draft = _draft_beside(target)
+        try:
+            os.close(_open_new(draft))  # only trying tells: mounts, quotas, ACLs
+        finally:
+            draft.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         hint = "choose a file in a directory you may write to"
         raise OutputPathError(f"cannot write {shown}: {_reason(error)}", hint=hint) from error

@@ -15,6 +15,9 @@ STACK_BELOW = 70
 PIPE_WIDTH = 120
 """A pipe has no width of its own; this one keeps logs and pagers readable."""
 
+STYLES = {"plain": "", "good": "green", "bad": "red", "muted": "dim", "warn": "bold yellow"}
+"""The Rich style of each tone."""
+
 Styled = tuple[str, str]
 """A cell's text and its Rich style."""
 

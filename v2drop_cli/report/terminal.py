@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from v2drop_cli.report import layout
-from v2drop_cli.report.layout import GAP, Styled
+from v2drop_cli.report.glance_lines import glance_lines, spread_lines
+from v2drop_cli.report.layout import GAP, STYLES, Styled
 from v2drop_cli.report.text import encodable
 from v2drop_cli.report.view import Cell, Fact, Section, View
 
-STYLES = {"plain": "", "good": "green", "bad": "red", "muted": "dim", "warn": "bold yellow"}
 _HEADING = "bold"
 _LABEL = "dim"
 _INDENT = 2
@@ -61,6 +61,10 @@ def render(view: View, console: Console) -> None:
         lines.append(Text())
         columns = _column_widths(view, page.width)
         lines += _stacked(view, page) if columns is None else _side_by_side(view, columns, page)
+    if view.glance is not None:
+        lines += glance_lines(view.glance, page.width)
+        if terminal and page.width >= layout.STACK_BELOW:
+            lines += spread_lines(view.glance.spreads, page.width, console.encoding)
     lines.append(Text())
     lines += _facts(view.footer, page)
     layout.emit(lines, console)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Report, Stats, Timing
-from v2drop_cli.report import profile_wording, wording
+from v2drop_cli.report import glance, profile_wording, wording
+from v2drop_cli.report.glance import Spread
 from v2drop_cli.report.text import clean
 from v2drop_cli.report.wording import Tone
 
@@ -83,6 +84,16 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """A table of its own under the large one: a row per arm, and what can be drawn of them."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    spreads: tuple[Spread, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A whole report, ready to be laid out.
 
@@ -93,6 +104,7 @@ class View:
     columns: tuple[str, ...]
     sections: tuple[Section, ...]
     footer: tuple[Fact, ...]
+    glance: Glance | None = None
 
     def translated(self, change: Callable[[str], str]) -> View:
         """Pass every text through ``change``."""
@@ -104,11 +116,18 @@ class View:
             cells = tuple(replace(cell, text=change(cell.text)) for cell in item.cells)
             return Row(change(item.label), cells)
 
+        seen = self.glance and Glance(
+            change(self.glance.title),
+            tuple(map(change, self.glance.columns)),
+            tuple(map(row, self.glance.rows)),
+            tuple(replace(spread, name=change(spread.name)) for spread in self.glance.spreads),
+        )
         return View(
             facts(self.facts),
             tuple(change(label) for label in self.columns),
             tuple(Section(change(s.title), tuple(map(row, s.rows))) for s in self.sections),
             facts(self.footer),
+            seen,
         )
 
 
@@ -127,7 +146,20 @@ def build_view(report: Report) -> View:
         columns=tuple(map(wording.arm_label, report.arms)),
         sections=tuple(section for section in sections if section.rows),
         footer=tuple(_footer(report)),
+        glance=_glance(report),
     )
+
+
+def _glance(report: Report) -> Glance | None:
+    """For profiles: what the speed-up rows say in other reports, by arm."""
+    if report.protocol is None or len(report.arms) < 2:
+        return None
+    rows = []
+    for arm in report.arms:
+        said = glance.cells(report, arm, _comparison(report, arm))
+        rows.append(Row(wording.arm_label(arm), tuple(Cell(*words) for words in said)))
+    title = f"Speed-up over {clean(_reference(report))}"
+    return Glance(title, glance.columns(), tuple(rows), glance.spreads(report))
 
 
 def _facts(report: Report) -> Iterator[Fact]:
@@ -244,7 +276,7 @@ def _limit_rows(report: Report) -> Iterator[Row]:
 
 
 def _speedup_rows(report: Report) -> Iterator[Row]:
-    if len(report.arms) < 2:
+    if len(report.arms) < 2 or report.protocol is not None:
         return
     floor = report.null_comparison
     for label, pick in wording.SPEEDUPS:

@@ -28,6 +28,9 @@ from v2drop_cli.units import (
 Tone = Literal["plain", "good", "bad", "muted", "warn"]
 """How a text may be coloured. The text alone always says as much."""
 
+Said = tuple[str, Tone]
+"""A cell's words and their tone."""
+
 DUMMY = "dummy"
 DUMMY_LABEL = "dummy weights: timings are real, answers are not"
 DUMMY_ANSWER = f"answer (dummy{GLUE}weights)"
@@ -168,13 +171,21 @@ def cache(arm: ArmResult, comparison: Comparison | None) -> str:
 
 
 def _saving(ratio: float | None) -> str:
-    """`` (2.40x less)``; above 1 is better than the reference, so below 1 is more."""
+    said = saving(ratio)
+    return f" ({said})" if said else ""
+
+
+def saving(ratio: float | None) -> str:
+    """``2.40x less``; above 1 is better than the reference, so below 1 is more; empty for as much.
+
+    Empty too where the ratio is not known.
+    """
     if ratio is None or ratio <= 0:
         return ""
     more = format_ratio(max(ratio, 1 / ratio))
     if more == format_ratio(1.0):
         return ""
-    return " " + glued(f"({more} {'less' if ratio > 1 else 'more'})")
+    return glued(f"{more} {'less' if ratio > 1 else 'more'}")
 
 
 def energy(value: float | None) -> str:

@@ -1,0 +1,90 @@
+"""Interrupted at any moment, `--output` holds a complete report or is not there.
+
+Fifty seeded moments in one process (see tests/cli/interrupted.py for what is real in it), and a
+few whole processes: SIGINT during start, loading and rounds; SIGTERM and SIGKILL amid the rounds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cli.conftest import SAMPLES
+from v2drop_cli.report.json_file import load_report
+
+ROOT = SAMPLES.parent
+
+
+def start(*command):
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, command)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A shell's background jobs ignore SIGINT, and hand that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def profile(checkpoint, path):
+    """A profile that never ends by itself."""
+    options = ("--model", checkpoint, "--repeats", "1000000", "--output", path)
+    return start("v2drop_cli", "profile", "--image", SAMPLES / "cat.jpg", *options)
+
+
+@pytest.mark.slow
+def test_fifty_interrupts_leave_a_complete_report_or_none(checkpoint, tmp_path):
+    out, err = start("tests.cli.interrupted", checkpoint, tmp_path, 50, 0).communicate(timeout=900)
+    outcomes = json.loads(out)["outcomes"]
+    assert len(outcomes) == 50, err
+    for code, found, left in outcomes:
+        # Each report was loaded and checked where it was found; nothing else lies beside it.
+        assert left == ([] if found == "absent" else ["report.json"])
+        assert found in ("absent", "running", "interrupted", "time")
+        assert code in (130, "after the end") or (code, found) == (0, "time")
+    assert sum(found in ("running", "interrupted") for _, found, _ in outcomes) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_an_interrupted_process_leaves_a_complete_report_or_none(checkpoint, tmp_path, seed):
+    process = profile(checkpoint, tmp_path / "r.json")
+    time.sleep(random.Random(seed).uniform(0.3, 8))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode != 0
+    left = [path.name for path in tmp_path.iterdir()]
+    assert left in ([], ["r.json"])
+    if left:
+        assert load_report(tmp_path / "r.json")["protocol"]["partial"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_process_leaves_the_last_complete_report(checkpoint, tmp_path, number):
+    path = tmp_path / "r.json"
+    process = profile(checkpoint, path)
+    deadline = time.monotonic() + 240
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(random.Random(int(number)).uniform(0, 0.5))
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == -number
+    document = load_report(path)
+    assert document["protocol"]["stopped_by"] == "running"
+    assert (
+        len(document["arms"][0]["timing"]["prefill_s"]["samples"]) == document["protocol"]["rounds"]
+    )
+    # Killed while writing, the draft has nobody to take it away; it is not the report.
+    others = {item.suffix for item in tmp_path.iterdir()} - {".json"}
+    assert others <= {".tmp"}
