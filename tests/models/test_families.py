@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+import v2drop_cli as v2drop
 from tests.families import CASES, NAMES
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.media import Media
@@ -181,3 +183,21 @@ def test_internvls_tiles_have_no_place_unless_the_cut_is_known():
     assert boxes(stacked) == [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0), whole, whole]
     another = inputs | {"tiles": torch.tensor([[1, 3], [1, 1]])}
     assert boxes(another) == [nowhere] * 3 + [whole]
+
+
+def test_video_llavas_images_are_found_under_either_name():
+    """Transformers renames them: 5.17 takes the old name, 5.23 both."""
+    case = CASES["video_llava"]
+    model, (inputs, [vision]) = case.make("sdpa"), case.batch([case.prompt(3, "i", 0)])
+    pixels = inputs.pop("pixel_values_images")
+    taken = inspect.signature(type(model).forward).parameters
+    names = [name for name in ("pixel_values_images", "pixel_values") if name in taken]
+    kept = []
+    for name in names:
+        with v2drop.dropping(model, "2:0.5") as trace, torch.no_grad():
+            model(**inputs, **{name: pixels})
+        [event] = trace.events
+        assert event.before == (len(vision),)
+        kept.append(event.kept)
+    assert len(names) > 0
+    assert all(row == kept[0] for row in kept)
