@@ -62,7 +62,7 @@ class Tape(TorchDispatchMode):
         out = func(*args, **kwargs)
         for tensor in tensors_in(out):
             storage = tensor.untyped_storage()
-            if storage._cdata not in self.seen:
+            if storage._cdata not in self.seen or func in UPLOADS:
                 self.own[storage._cdata] = self.seen[storage._cdata] = storage
         self.ops.append((func, args, kwargs, out))
         return out

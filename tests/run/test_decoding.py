@@ -99,6 +99,20 @@ def test_a_replay_gives_the_tokens_of_eager_decoding(name, attn, shape, dropped)
     assert len(set(compiled._cache.lengths)) == (len(case.stages) + 1 if dropped else 1)
 
 
+@pytest.mark.parametrize(("shape", "masked"), [("image", False), ("ragged", True)])
+def test_recorded_attention_has_a_mask_only_where_the_eager_one_has(shape, masked):
+    """transformers makes more masks while a stream is captured, up to some version for any row."""
+    loaded, case = made("llava", "sdpa"), CASES["llava"]
+    tensors, _ = case.batch(case.prompts(shape))
+    tape = Tape()
+    applied = arm_of(case, loaded.model, True)
+    Compiled(loaded, Inputs(tensors, VisionTokens((), ())), TOKENS, tape, applied)
+    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+    masks = [kwargs.get("attn_mask") for func, _, kwargs, _ in tape.places if func is fused]
+    assert len(masks) == loaded.n_layers * (TOKENS - 1)
+    assert {mask is not None for mask in masks} == {masked}
+
+
 def test_positions_made_beforehand_are_the_models_own():
     for name in NAMES:
         case, loaded = CASES[name], made(name, "sdpa")

@@ -126,7 +126,7 @@ class Passes:
         self.loaded = subject.loaded
         self.inputs = subject.prepare()
         self.meter: MemoryMeter = memory_for(self.loaded.device, nvml)
-        self._timed: list[tuple[Arm, int, Generation]] = []
+        self._recorded: list[tuple[Arm, int, Generation]] = []
 
     @property
     def vision_tokens(self) -> int:
@@ -230,15 +230,20 @@ class Passes:
 
     def capture_s(self, arm: Arm) -> Seconds | None:
         """What recording the arm's timed decoding took; ``None`` if nothing was recorded."""
-        return next((g.capture_s for known, _, g in self._timed if known is arm), None)
+        return next((g.capture_s for known, _, g in self._recorded if known is arm), None)
 
     def _timed_generation(self, arm: Arm, new_tokens: int) -> Generation:
-        """The arm's own, made before its first trial: a second dense arm has a second one."""
-        for known, length, generation in self._timed:
+        """Recorded before the arm's first trial and kept; a second dense arm has its own.
+
+        An eager one is made for each trial: kept, it would hold on to a cache.
+        """
+        for known, length, generation in self._recorded:
             if known is arm and length == new_tokens:
                 return generation
-        self._timed.append((arm, new_tokens, self._generation(arm, new_tokens)))
-        return self._timed[-1][2]
+        generation = self._generation(arm, new_tokens)
+        if self.subject.decode == COMPILED:
+            self._recorded.append((arm, new_tokens, generation))
+        return generation
 
     def _generation(self, arm: Arm, new_tokens: int) -> Generation:
         loaded = self.loaded
