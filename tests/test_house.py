@@ -38,9 +38,10 @@ def test_doctests_of_torch_free_rooms():
     import doctest
 
     from v2drop_cli import errors, schedule, tensors, units
+    from v2drop_cli.report import glance
     from v2drop_cli.run import compare
 
-    for module in (errors, schedule, tensors, units, compare):
+    for module in (errors, schedule, tensors, units, compare, glance):
         failed, tried = doctest.testmod(module)
         assert failed == 0
         assert tried > 0

@@ -73,10 +73,23 @@ def test_a_label_may_hold_colons_and_spaces():
     assert "0.910" in line
 
 
+def test_several_gates_go_with_commas():
+    label = factory.four_arms().arms[3].label
+    gates = parse_gates(
+        [f"kv_cache_ratio<3,{label}:prefill_speedup<0.95", "dense:vision_tokens!=1"]
+    )
+    assert [(gate.arm, gate.metric) for gate in gates] == [
+        (None, "kv_cache_ratio"), (label, "prefill_speedup"), ("dense", "vision_tokens"),
+    ]  # fmt: skip
+    assert len(failed("kv_cache_ratio<3,prefill_speedup<2.3,vision_tokens!=576")) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "cannot read"),
+        ("prefill:5%", "for the other command"),
+        ("prefill_speedup<1,", "cannot read"),
         ("prefill_speedup", "cannot read"),
         ("prefill_speedup=1", "cannot read"),
         ("prefil_speedup<1", "unknown metric"),

@@ -5,6 +5,7 @@ The model runs on the CPU; everything that asks torch.cuda or NVML gets the fake
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.checkpoints import save_checkpoint
 from tests.measure.conftest import FakeCuda, FakeNvml
 from tests.run.test_profile import options
 from v2drop_cli import load
-from v2drop_cli.measure import energy
+from v2drop_cli.measure import energy, environment
 from v2drop_cli.media import load_image
 from v2drop_cli.models.base import Inputs
 from v2drop_cli.records import MachineState, Memory, Report
@@ -69,13 +70,17 @@ def on_cpu(tmp_path_factory):
 
 @pytest.fixture
 def measured(on_cpu, monkeypatch):
-    """A whole profile with the given NVML; trials are told, all else is done."""
+    """A whole profile with the given NVML; trials are told, nothing else is left out."""
     FakeCuda().install(monkeypatch)
     moved = Inputs.to
     cpu = torch.device("cpu")
     monkeypatch.setattr(Inputs, "to", lambda self, device, dtype: moved(self, cpu, dtype))
     monkeypatch.setattr(energy, "WINDOW_S", 0.0)
     monkeypatch.setattr(energy, "_SETTLE_S", 0.0)
+    # Nothing of what takes time and asks neither torch.cuda nor NVML.
+    monkeypatch.setattr(gc, "collect", lambda *_: 0)
+    monkeypatch.setattr(environment, "_commit", lambda: None)
+    monkeypatch.setattr(passes, "greedy", lambda *_: iter(()))
     monkeypatch.setattr(
         passes.Passes, "time", lambda *_: StageTimes(0.5, 0.25, 4.0, 0.125, 5.0, 5.0)
     )

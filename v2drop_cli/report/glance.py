@@ -67,7 +67,7 @@ def bars(spread: Spread, bounds: tuple[float, float], width: int, levels: str = 
 
     The highest bin of each arm is full; a bin with any sample is never blank.
 
-    >>> bars(Spread("a", (1.0, 1.0, 1.0, 1.4, 2.0)), (1.0, 2.0), 5)
+    >>> bars(Spread("a", (1.0, 1.0, 1.0, 1.5, 2.0)), (1.0, 2.0), 5)
     '█ ▃ ▃'
     """
     low, high = bounds
