@@ -26,13 +26,15 @@ def drop_idle_mask(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: t for name, t in tensors.items() if not (idle and name == "attention_mask")}
 
 
-def next_positions(model: Any, tensors: Mapping[str, Tensor]) -> Tensor:
+def next_positions(model: Any, tensors: Mapping[str, Tensor], first: int = 0) -> Tensor:
     """Position ids of the first new token, ``[..., B or 1, 1]``: M-RoPE has axes before the batch.
+
+    ``first`` is where the model starts to count.
 
     Left to themselves, M-RoPE models count on the host at every step, and wait for the copy.
     Call it before the clock starts, because it may read the ids; they may be on the host.
     """
-    return _positions(model, tensors)[..., -1:] + 1
+    return _positions(model, tensors)[..., -1:] + 1 + first
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ def test_tower_and_projector_run_before_the_decoder(name):
     told, ran = {part: module for part, module in parts.items() if module is not None}, []
     for part, module in told.items():
         module.register_forward_pre_hook(lambda module, args, part=part: ran.append(part))
-    inputs, _ = case.batch([case.prompt(3, "iv" if case.video else "i", 0)])
+    inputs, _ = case.batch([case.prompt(3, "iv" if case.video and case.mixed else "i", 0)])
     with torch.no_grad():
         model(**inputs)
     assert list(dict.fromkeys(ran)) == list(told)

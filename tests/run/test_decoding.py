@@ -119,7 +119,7 @@ def test_positions_made_beforehand_are_the_models_own():
         for shape in case.shapes:
             tensors, _ = case.batch(case.prompts(shape))
             short = drop_idle_mask(tensors)
-            at = next_positions(loaded.model, short)
+            at = next_positions(loaded.model, short, loaded.family.first_position)
             held = DynamicCache(config=loaded.model.config)
             told = list(greedy(loaded.model, short, held, TOKENS, at))
             assert torch.equal(torch.stack(told), eager(loaded, tensors, nullcontext)[0])

@@ -9,6 +9,7 @@ import gc
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from v2drop_cli.models.base import Inputs
 from v2drop_cli.records import MachineState, Memory, Report
 from v2drop_cli.report.terminal import render
 from v2drop_cli.report.view import build_view
-from v2drop_cli.run import passes
+from v2drop_cli.run import decoding, passes
 from v2drop_cli.run.profile import profile
 from v2drop_cli.run.stages import StageTimes
 
@@ -80,7 +81,9 @@ def measured(on_cpu, monkeypatch):
     # Nothing of what takes time and asks neither torch.cuda nor NVML.
     monkeypatch.setattr(gc, "collect", lambda *_: 0)
     monkeypatch.setattr(environment, "_commit", lambda: None)
-    monkeypatch.setattr(passes, "greedy", lambda *_: iter(()))
+    nowhere = SimpleNamespace(to=lambda device: None)
+    monkeypatch.setattr(decoding, "next_positions", lambda *_: nowhere)
+    monkeypatch.setattr(decoding, "greedy", lambda *_: iter(()))
     monkeypatch.setattr(
         passes.Passes, "time", lambda *_: StageTimes(0.5, 0.25, 4.0, 0.125, 5.0, 5.0)
     )

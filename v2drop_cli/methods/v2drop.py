@@ -52,4 +52,5 @@ class V2DropCosine(V2Drop):
         lengths = torch.linalg.vector_norm(work, dim=-1)
         dots = work.mul_(previous).sum(dim=-1)
         lengths *= torch.linalg.vector_norm(work.copy_(previous), dim=-1)
-        return 1 - dots / lengths.clamp_min(torch.finfo(torch.float32).tiny)
+        turned: Tensor = 1 - dots / lengths.clamp_min(torch.finfo(torch.float32).tiny)
+        return turned

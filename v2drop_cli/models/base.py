@@ -197,6 +197,7 @@ class Family:
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
         first_droppable_layer: config → first layer whose input may be shortened, 1 or more.
+        first_position: position that the model gives the first token, left to itself.
         refusal: config → why this configuration cannot be served, or ``None``.
         blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
             of one block attend to each other in both directions, ``-1`` is causal. ``None``
@@ -222,6 +223,7 @@ class Family:
     multimodal: Callable[[Module], Module] = inner_model
     decoder: Callable[[Module], Module] = language_model
     first_droppable_layer: Callable[[Any], int] = lambda config: 1
+    first_position: int = 0
     refusal: Callable[[Any], str | None] = refuse_sliding_windows
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
     vision_tower: Callable[[Module], Module | None] = lambda model: None

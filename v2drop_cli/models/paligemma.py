@@ -54,6 +54,7 @@ PALIGEMMA = Family(
     grids=square_grids,
     process=_process,
     blocks=_blocks,
+    first_position=1,
     vision_tower=vision_tower,
     projector=projector,
     media=("image", "images"),

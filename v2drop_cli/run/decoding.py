@@ -104,7 +104,7 @@ class Eager:
 
     def __init__(self, loaded: LoadedModel, inputs: Inputs, n_tokens: int) -> None:
         self._loaded, self._n_tokens = loaded, n_tokens
-        self._positions = next_positions(loaded.model, inputs.tensors).to(loaded.device)
+        self._positions = _next_positions(loaded, inputs).to(loaded.device)
         self._cache: Any = None
 
     def tokens(self, tensors: Mapping[str, Tensor]) -> Iterator[Tensor]:
@@ -140,7 +140,7 @@ class Compiled:
         self._model, self._graph = loaded.model, graph
         self._layers = loaded.family.layers(loaded.model)
         self._cache = FixedCache(loaded.model.config, n_tokens - 1)
-        self._positions = next_positions(loaded.model, inputs.tensors).to(loaded.device)
+        self._positions = _next_positions(loaded, inputs).to(loaded.device)
         began = time.perf_counter()
         tensors = drop_idle_mask(inputs.to(loaded.device, loaded.dtype).tensors)
         with applied():
@@ -239,6 +239,10 @@ def check_decoding(loaded: LoadedModel, decode: str) -> None:
 def new_graph(device: torch.device) -> Graph:
     """What records on ``device``."""
     return CudaGraph(device)
+
+
+def _next_positions(loaded: LoadedModel, inputs: Inputs) -> Tensor:
+    return next_positions(loaded.model, inputs.tensors, loaded.family.first_position)
 
 
 def new_cache(loaded: LoadedModel) -> Any:
