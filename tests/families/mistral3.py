@@ -72,7 +72,7 @@ def pixtral_processor(merge: int):
         from transformers import PixtralImageProcessor, PixtralProcessor
 
         images = PixtralImageProcessor(
-            size={"longest_edge": 48}, patch_size={"height": PATCH, "width": PATCH}
+            size={"longest_edge": 64}, patch_size={"height": PATCH, "width": PATCH}
         )
         return PixtralProcessor(
             image_processor=images,

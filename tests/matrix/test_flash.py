@@ -16,8 +16,9 @@ from v2drop_cli.errors import UnsupportedModelError
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 STEPS = 3
-# transformers hands GLM-4.5V's layers three rows of positions: refused, see the last test.
-FLASH = [name for name in NAMES if name != "glm4v_moe"]
+# transformers hands GLM-4.5V's layers three rows of positions: refused, see the last test. It
+# does not tell flash kernels where PaliGemma's prompt ends either: see tests/models.
+FLASH = [name for name in NAMES if name not in ("glm4v_moe", "paligemma")]
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{shape}")
     for name in FLASH

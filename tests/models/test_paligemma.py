@@ -28,6 +28,15 @@ def test_paligemma_2_is_refused_for_its_windows():
         family_for(config)
 
 
+def test_flash_kernels_are_refused():
+    """Its attention is not causal by itself, and a flash kernel gets no mask that would be."""
+    model = CASE.make("sdpa")
+    assert not CASE.layers(model)[0].self_attn.is_causal
+    model.config.get_text_config()._attn_implementation_internal = "flash_attention_2"
+    with pytest.raises(UnsupportedModelError, match="flash"):
+        family_for(model.config)
+
+
 @pytest.mark.parametrize("attn", ["eager", "sdpa"])
 def test_the_mask_of_a_short_layer_is_the_prefix(attn):
     """Columns of the prompt see all that is left of it; an answer sees what was before."""

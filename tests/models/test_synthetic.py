@@ -10,7 +10,7 @@ import dataclasses
 import pytest
 import torch
 
-from tests.families import CASES, NAMES
+from tests.families import CASES
 from tests.families.case import BOS, FIRST_WORD
 from v2drop_cli.models.base import MadeUp, Synthetic
 from v2drop_cli.models.made_up import clips
@@ -24,8 +24,8 @@ SHOWN = {
 }
 CELLS = [
     (name, kind)
-    for name in NAMES
-    if get_family(name).synthetic
+    for name in CASES
+    if get_family(CASES[name].family).synthetic
     for kind in SHOWN
     if kind in ("image", "images") or (CASES[name].video and (kind == "video" or CASES[name].mixed))
 ]
@@ -41,6 +41,8 @@ def prompt(case, made: Synthetic, media) -> dict[str, torch.Tensor]:
     inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids)).long()}
     if case.types:
         inputs["mm_token_type_ids"] = torch.tensor([types])
+    if case.prefix:
+        inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
     return inputs | dict(made.tensors)
 
 
@@ -75,7 +77,8 @@ def test_llavas_frames_are_images_or_mosaics(grid, pictures):
 def test_text_alone_needs_nothing_made_up():
     for name in dict.fromkeys(name for name, _ in CELLS):
         case = CASES[name]
-        assert get_family(name).synthetic(case.make("sdpa").config, []) == Synthetic([], {})
+        family = get_family(case.family)
+        assert family.synthetic(case.make("sdpa").config, []) == Synthetic([], {})
 
 
 def test_clips_of_one_prompt_are_equally_long():

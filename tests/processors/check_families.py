@@ -126,8 +126,8 @@ LIMITED = [name for name in NAMES if CASES[name].types]
 SIZES = [(16, 16), (64, 48), (20, 90), (300, 100), (33, 31)]
 MADE_UP = [
     (name, kind, size)
-    for name in NAMES
-    if get_family(name).synthetic and name not in LIMITED
+    for name in CASES
+    if get_family(CASES[name].family).synthetic and name not in LIMITED
     for kind in ("image", "images", "video")
     if kind != "video" or CASES[name].video
     for size in SIZES
@@ -153,7 +153,7 @@ def check_made_up(family, config, processor, shown):
     """Counts, shapes and sizes of made-up media are those of real media of the same sizes."""
     made = family.synthetic(config, shown)
     prepared = family.prepare(processor, config, [real(item) for item in shown], "why?")
-    text = {"input_ids", "attention_mask", "mm_token_type_ids"}
+    text = {"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"}
     given = {k: v for k, v in prepared.tensors.items() if k not in text}
     assert {k: v.shape for k, v in made.tensors.items()} == {k: v.shape for k, v in given.items()}
     for key, value in given.items():

@@ -7,17 +7,23 @@ Tiles of several images, and whole pictures, compete for the same places.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from v2drop_cli.errors import UnsupportedModelError
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, Module
+from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, MadeUp, Module, Synthetic
 from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.made_up import noise
 
 # Tiles of one row are this far apart: the end of one and the marker of the next.
 _BETWEEN = 2
+# Published processors stretch a picture's longer side to so many tiles.
+_LONGER_SIDE = 4
 
 
 def multimodal(model: Module) -> Module:
@@ -50,9 +56,14 @@ def _part(model: Module, name: str) -> Module:
 
 def tile_grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     """One grid per tile, whole picture or frame, in prompt order."""
-    vision = config.vision_config
-    side = vision.image_size // vision.patch_size // config.scale_factor
+    side = _side(config)
     return tuple(_row(ids, config.image_token_id, side) for ids in tensors["input_ids"].tolist())
+
+
+def _side(config: Any) -> int:
+    """Tokens along one side of a tile."""
+    vision = config.vision_config
+    return int(vision.image_size // vision.patch_size // config.scale_factor)
 
 
 def _row(ids: list[int], token: int, side: int) -> tuple[Grid, ...]:
@@ -89,6 +100,47 @@ def _boxes(starts: Sequence[int], side: int) -> list[tuple[float, float, float, 
     ]
 
 
+def synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+    """Ids around the placeholders only tell tiles, rows and whole pictures apart.
+
+    A frame's time is counted as one token; the words before a video are left out.
+    """
+    tokens, squares = [config.image_token_id] * _side(config) ** 2, 0
+    edge, tile, whole = (config.image_token_id - n for n in (1, 2, 3))
+    last = [edge, whole, *tokens, edge]
+    ids: list[list[int]] = []
+    for item in media:
+        if item.frames is None:
+            rows, columns = _cut(config.vision_config.image_size, item)
+            ids.append([*[*[edge, tile, *tokens] * columns, tile] * rows, tile, *last])
+            squares += rows * columns + 1
+        else:
+            ids.append([tile, *last] * item.frames)
+            squares += item.frames
+    size = config.vision_config.image_size
+    if not squares:
+        return Synthetic(ids, {})
+    mask = torch.ones(1, squares, size, size, dtype=torch.long)
+    pixels = noise(1, squares, 3, size, size)
+    return Synthetic(ids, {"pixel_values": pixels, "pixel_attention_mask": mask})
+
+
+def _cut(side: int, image: MadeUp) -> tuple[int, int]:
+    """Rows and columns of tiles of ``side`` pixels, by the processor's own rule."""
+    from transformers.models.idefics3.image_processing_pil_idefics3 import (
+        get_resize_output_image_size,
+    )
+
+    picture = np.broadcast_to(np.uint8(0), (3, image.height, image.width))
+    height, width = get_resize_output_image_size(picture, _LONGER_SIDE * side)
+    ratio = width / height
+    if width >= height:
+        columns = math.ceil(width / side)
+        return math.ceil(int(columns * side / ratio) / side), columns
+    rows = math.ceil(height / side)
+    return rows, math.ceil(int(rows * side * ratio) / side)
+
+
 IDEFICS3 = Family(
     name="idefics3",
     model_types=("idefics3",),
@@ -100,4 +152,5 @@ IDEFICS3 = Family(
     vision_tower=vision_tower,
     projector=projector,
     media=("image", "images"),
+    synthetic=synthetic,
 )

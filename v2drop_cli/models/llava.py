@@ -30,7 +30,7 @@ from v2drop_cli.models.base import (
     refuse_sliding_windows,
 )
 from v2drop_cli.models.chat import check_prompt
-from v2drop_cli.models.made_up import noise
+from v2drop_cli.models.made_up import noise, sized_pictures
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def tile_frames(frames: Sequence[Image], rows: int, columns: int, size: int) -> 
 
 def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
     """Square crops; of a video, as many as its frames or their mosaics."""
+    if config.vision_config.model_type == _PIXTRAL:
+        return sized_pictures(config, media, config.vision_config.patch_size)
     rows, columns = getattr(config, "frame_grid", (1, 1))
     pictures = [math.ceil(item.frames / (rows * columns)) if item.frames else 1 for item in media]
     size, tokens = config.vision_config.image_size, square_side(config) ** 2

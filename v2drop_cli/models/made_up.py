@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import Grid, MadeUp
+from v2drop_cli.models.base import Grid, MadeUp, Synthetic
 
 
 def noise(*shape: int) -> Tensor:
@@ -57,6 +58,37 @@ def tiled_images(config: Any, images: Sequence[MadeUp], alone: bool = True) -> d
         "pixel_values": noise(len(images), most, 3, side, side),
         "image_sizes": torch.tensor(sizes),
     }
+
+
+def sized_pictures(config: Any, media: Sequence[MadeUp], patch: int) -> Synthetic:
+    """Pictures of any size as Pixtral's processor gives them; every frame is one.
+
+    A break follows each row of placeholders but the last, an end that: the next ids but one and
+    but two, as in the published tokenizers.
+
+    Args:
+        config: the model's; its tower's size is the longest side that is not shrunk.
+        media: in prompt order.
+        patch: pixels a token covers, each way.
+    """
+    from transformers.models.pixtral.image_processing_pil_pixtral import (
+        get_resize_output_image_size,
+    )
+
+    ids: list[list[int]] = []
+    sizes: list[tuple[int, int]] = []
+    token, longest = config.image_token_id, config.vision_config.image_size
+    for item in media:
+        picture = np.broadcast_to(np.uint8(0), (item.height, item.width, 3))
+        height, width = get_resize_output_image_size(picture, longest, patch, "channels_last")
+        rows = [*[token] * (width // patch), token + 2] * (height // patch)
+        ids.append([*rows[:-1], token + 3] * (item.frames or 1))
+        sizes += [(height, width)] * (item.frames or 1)
+    if not sizes:
+        return Synthetic(ids, {})
+    height, width = (max(side) for side in zip(*sizes, strict=True))
+    tensors = {"pixel_values": noise(len(sizes), 3, height, width)}
+    return Synthetic(ids, tensors | {"image_sizes": torch.tensor(sizes)})
 
 
 def clips(config: Any, videos: Sequence[MadeUp]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ takes no video.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -16,11 +16,14 @@ from v2drop_cli.models.base import (
     IMAGE,
     Family,
     Grids,
+    MadeUp,
+    Synthetic,
     refuse_scaled_queries,
     refuse_sliding_windows,
 )
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.llava import projector, vision_tower
+from v2drop_cli.models.made_up import sized_pictures
 from v2drop_cli.models.spans import sized_grids
 
 
@@ -28,6 +31,11 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     """One grid a picture, as many tokens as merged patches fit."""
     patch = config.vision_config.patch_size * config.spatial_merge_size
     return sized_grids(config, tensors, patch)
+
+
+def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+    patch = config.vision_config.patch_size * config.spatial_merge_size
+    return sized_pictures(config, media, patch)
 
 
 def _refusal(config: Any) -> str | None:
@@ -44,4 +52,5 @@ MISTRAL3 = Family(
     vision_tower=vision_tower,
     projector=projector,
     media=("image", "images"),
+    synthetic=_synthetic,
 )

@@ -3,7 +3,8 @@
 Every ``<image>`` is one vision token and all of them are droppable. Pictures and prompt are a
 prefix whose columns attend to each other in both directions; what is generated is causal. A
 shortened layer keeps this: the surviving columns of the prefix stay one block. PaliGemma 2 has
-sliding windows and is refused. The model takes no video.
+sliding windows and is refused, and so are flash kernels, which transformers (5.17 to 5.23) lets
+attend both ways in answers too. The model takes no video.
 
 Its prompts are short commands (``caption en``, ``answer en what is it?``), not turns of a chat.
 """
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family
+from v2drop_cli.models.base import IMAGE, Family, MadeUp, Synthetic, refuse_sliding_windows
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.llava import projector, vision_tower
-from v2drop_cli.models.spans import square_grids
+from v2drop_cli.models.made_up import noise
+from v2drop_cli.models.spans import square_grids, square_side
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -47,15 +49,29 @@ def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
     return torch.where(types == 0, 0, -1)
 
 
+def _refusal(config: Any) -> str | None:
+    if "flash" in str(config.get_text_config()._attn_implementation):
+        return "transformers does not tell flash kernels where its prompt ends; sdpa is right"
+    return refuse_sliding_windows(config)
+
+
+def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+    size = config.vision_config.image_size
+    ids = [[config.image_token_id] * square_side(config) ** 2 for _ in media]
+    return Synthetic(ids, {"pixel_values": noise(len(media), 3, size, size)} if media else {})
+
+
 PALIGEMMA = Family(
     name="paligemma",
     model_types=("paligemma",),
     placeholders=(IMAGE,),
     grids=square_grids,
     process=_process,
+    refusal=_refusal,
     blocks=_blocks,
     first_position=1,
     vision_tower=vision_tower,
     projector=projector,
     media=("image", "images"),
+    synthetic=_synthetic,
 )

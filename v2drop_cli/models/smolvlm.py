@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import IMAGE, Family
 from v2drop_cli.models.chat import chat_text, media_arguments
-from v2drop_cli.models.idefics3 import decoder, multimodal, projector, tile_grids, vision_tower
+from v2drop_cli.models.idefics3 import (
+    decoder,
+    multimodal,
+    projector,
+    synthetic,
+    tile_grids,
+    vision_tower,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,4 +68,5 @@ SMOLVLM = Family(
     decoder=decoder,
     vision_tower=vision_tower,
     projector=projector,
+    synthetic=synthetic,
 )

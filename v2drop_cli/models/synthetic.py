@@ -20,6 +20,7 @@ from v2drop_cli.models.synthetic_input import SyntheticInput
 _SIDE = 448  # for towers that take any size
 _IMAGE, _VIDEO = 1, 2  # what processors of M-RoPE models call their tokens
 _TYPES = "mm_token_type_ids"
+_PREFIX = "token_type_ids"  # 0 for a prompt that attends both ways
 
 
 def made_up(given: SyntheticInput, config: Any) -> tuple[MadeUp, ...]:
@@ -56,8 +57,9 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
     """One prompt: half of the text tokens, the media, the other half.
 
     Returns:
-        ``input_ids [1, L]`` and ``attention_mask [1, L]``, ``mm_token_type_ids [1, L]`` where
-        the model takes them, and the family's pixels; on the host, in float32.
+        ``input_ids [1, L]`` and ``attention_mask [1, L]``, ``mm_token_type_ids [1, L]`` and
+        ``token_type_ids [1, L]`` where the model takes them, and the family's pixels; on the
+        host, in float32.
     """
     family, config = loaded.family, loaded.model.config
     make, media = maker(given, family), made_up(given, config)
@@ -68,7 +70,10 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
     after = words[given.text_tokens // 2 :]
     ids = torch.cat([before, *seen, after])[None]
     tensors: dict[str, Tensor] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if _TYPES in inspect.signature(family.multimodal(loaded.model).forward).parameters:
+    taken = inspect.signature(family.multimodal(loaded.model).forward).parameters
+    if _PREFIX in taken:
+        tensors[_PREFIX] = torch.zeros_like(ids)
+    if _TYPES in taken:
         places = torch.tensor([getattr(config, p.token_id) for p in family.placeholders])
         types = [
             torch.isin(span, places).long() * (_IMAGE if item.frames is None else _VIDEO)
