@@ -58,7 +58,7 @@ def _refuse_both(kinds: set[str], config: Any) -> None:
 
 
 def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
-    """Made-up media within the published limits; a time is one token, up to 999 seconds."""
+    """Made-up media within the published limits; the text of a time counts as one token."""
     _refuse_both({"image" if item.frames is None else "video" for item in media}, config)
     return made_up(config, media, _patches, _span)
 

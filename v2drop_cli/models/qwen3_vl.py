@@ -74,7 +74,10 @@ def process(
 
 
 def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
-    """Made-up media within the published limits; times as if frames were half a second apart."""
+    """Made-up media within the published limits.
+
+    Times are text, so their length is an estimate: a token a digit, frames half a second apart.
+    """
     return made_up(config, media, _patches, _span)
 
 
