@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.result import read, where
+from v2drop_cli.units import format_bytes
 
 DOCS = Path(__file__).parents[1] / "docs"
 MEASURING = DOCS / "measuring.md"
+BENCHMARKS = DOCS / "benchmarks.md"
 Table = Callable[[], Iterator[str]]
 
 
@@ -63,10 +65,138 @@ def coverage() -> Iterator[str]:
     )
 
 
+def overhead() -> Iterator[str]:
+    """What the tool costs and realises, against the goals."""
+    study = read("overhead.json")
+    if study is None:
+        yield "Not measured yet: `python -m benchmarks.overhead` takes about eight minutes."
+        return
+    found, bare = study["dropping"], study["harness"]
+    rows = (
+        (
+            "scoring and gathering, share of dense prefill",
+            "at most 0.5 %",
+            _share(found["scoring_gathering_share_of_dense"]),
+        ),
+        (
+            "v2drop less random, share of dense prefill",
+            "",
+            _share(found["v2drop_less_random_share_of_dense"]),
+        ),
+        ("prefill speed-up, measured", "", _interval(found["prefill_speedup"])),
+        ("prefill speed-up, ideal", "", f"{found['ideal_prefill_speedup']:.2f}"),
+        ("realised over ideal", "at least 0.9", _interval(found["realised_over_ideal"])),
+        (
+            "`profile`'s dense answer over a bare loop",
+            "0.99 to 1.01",
+            _interval(bare["machinery_over_bare"], 3),
+        ),
+    )
+    yield "| figure | goal | median, 95 % interval |"
+    yield "| --- | --- | ---: |"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+    yield ""
+    yield (
+        f"{found['vision_tokens']} vision tokens of {found['prompt_tokens']}, schedule "
+        f"`{found['schedule']}` (layer average {found['layer_average_vision_tokens']:.0f}), "
+        f"{study['decoder_parameters'] / 1e9:.2f}B parameters, {study['dtype']}, "
+        f"{study['attention']}, {found['rounds']} rounds; the bare loop with "
+        f"{bare['vision_tokens']} vision tokens, {bare['rounds']} rounds; {where(study)}"
+    )
+
+
+NOT_ON_A_GPU = "Not measured yet: no GPU was available."
+
+
+def gpu_models() -> Iterator[str]:
+    """Profiles at dummy weights on a GPU."""
+    study = _gpu()
+    if study is None:
+        yield NOT_ON_A_GPU
+        return
+    yield "| model | arm | vision tokens, layer average | prefill | decode | peak memory |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
+    for name, part in study["parts"].items():
+        if "arms" not in part.get("result", {}):
+            continue
+        found = {item["arm"]: item for item in part["result"]["comparisons"]}
+        for arm in part["result"]["arms"]:
+            ratios = found.get(arm["label"], {})
+            cells = [
+                "" if ratios.get(key) is None else _interval(ratios[key])
+                for key in ("prefill_speedup", "decode_speedup")
+            ]
+            peak = ratios.get("peak_memory_ratio")
+            average = f"{arm['layer_average_vision_tokens']:.1f}"
+            cells += ["" if peak is None else f"{peak:.2f}"]
+            yield f"| {name} | {arm['label']} | {average} | {' | '.join(cells)} |"
+    yield ""
+    yield f"Ratios, dense over the arm, 95 % intervals; dummy weights; {where(study)}"
+
+
+def gpu_oracle() -> Iterator[str]:
+    """Dropping against the masked oracle on a GPU."""
+    study = _gpu()
+    cells = study["parts"].get("oracle", {}).get("result", {}).get("cells") if study else None
+    if not cells:
+        yield NOT_ON_A_GPU
+        return
+    yield "| dtype | attention | families | as the oracle | worst error | allowed there |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
+    for kind in sorted({(cell["dtype"], cell["attention"]) for cell in cells}):
+        group = [cell for cell in cells if (cell["dtype"], cell["attention"]) == kind]
+        known = [cell for cell in group if "dropped_error" in cell]
+        worst = max(known, key=lambda cell: cell["dropped_error"], default=None)
+        figures = "n/a | n/a"
+        if worst is not None:
+            figures = f"{worst['dropped_error']:.2g} | {worst['allowed']:.2g}"
+        good = sum(cell["ok"] for cell in group)
+        yield f"| {kind[0]} | {kind[1]} | {len(group)} | {good} | {figures} |"
+
+
+def gpu_memory() -> Iterator[str]:
+    """Peak memory with and without logits of all tokens."""
+    study = _gpu()
+    found = study["parts"].get("peak memory", {}).get("result") if study else None
+    if not found:
+        yield NOT_ON_A_GPU
+        return
+    yield "| prefill | logits | peak over the weights |"
+    yield "| --- | ---: | ---: |"
+    for name, way in found["ways"].items():
+        over = format_bytes(way["peak_over_weights_bytes"])
+        yield f"| {name} | {format_bytes(way['logits_bytes'])} | {over} |"
+    yield ""
+    yield f"{found['model']}, {found['prompt_tokens']} prompt tokens, {found['dtype']}."
+
+
+def _gpu() -> dict[str, Any] | None:
+    return read("gpu.json")
+
+
 PARTS: tuple[tuple[Path, str, Table], ...] = (
     (MEASURING, "aa-study", aa_study),
     (MEASURING, "coverage", coverage),
+    (BENCHMARKS, "overhead", overhead),
+    (BENCHMARKS, "gpu-models", gpu_models),
+    (BENCHMARKS, "gpu-oracle", gpu_oracle),
+    (BENCHMARKS, "gpu-memory", gpu_memory),
 )
+
+
+def _interval(ratio: dict[str, Any], digits: int = 2) -> str:
+    median, bounds = ratio["median"], ratio["ci95"]
+    if bounds is None:
+        return f"{median:.{digits}f}"
+    return f"{median:.{digits}f} ({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})"
+
+
+def _share(ratio: dict[str, Any]) -> str:
+    percent = {"median": 100 * ratio["median"], "ci95": ratio["ci95"]}
+    if ratio["ci95"] is not None:
+        percent["ci95"] = [100 * bound for bound in ratio["ci95"]]
+    return f"{_interval(percent, 3)} %"
 
 
 def _range(values: list[Any], form: str) -> str:

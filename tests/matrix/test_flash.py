@@ -86,8 +86,6 @@ def test_flash_layers_are_told_of_the_survivors_and_nothing_else(calls, name, sh
         queries = 1 if step else columns
         check_call(call, config, batch, queries, columns + step)
         check_sequences(call, batch, columns + step, [n + step for n in alive[layer]], step)
-        # A prefix that is the whole prompt attends both ways, without a mask that says so.
-        assert call.module.is_causal is not case.prefix
 
 
 def check_call(call, config, batch, queries, keys):
@@ -104,6 +102,7 @@ def check_call(call, config, batch, queries, keys):
         assert call.kwargs.get(name) is None
     assert call.kwargs.get("sliding_window") is None
     assert call.kwargs.get("is_causal") in (None, True)
+    assert call.module.is_causal is True
 
 
 def check_sequences(call, batch, keys, lengths, step):
@@ -111,13 +110,13 @@ def check_sequences(call, batch, keys, lengths, step):
     if set(lengths) == {keys}:
         assert call.mask is None
         [(kind, causal, queries, found)] = call.kernels
-        assert (kind, causal) == ("dense", call.module.is_causal)
+        assert (kind, causal) == ("dense", True)
     else:
         assert call.mask.shape == (batch, keys)
         assert call.mask.dtype == torch.bool
         assert call.mask.sum(1).tolist() == lengths
         [(kind, causal, queries, found)] = call.kernels
-        assert (kind, causal) == ("varlen", call.module.is_causal)
+        assert (kind, causal) == ("varlen", True)
     assert found == lengths
     assert queries == ([1] * batch if step else lengths)
 
@@ -144,7 +143,7 @@ def test_gapped_positions_would_be_seen(calls, name):
     assert kinds == ["dense"] * (len(kinds) - 1) + ["varlen"]
 
 
-@pytest.mark.parametrize("name", [n for n in FLASH if not CASES[n].prefix])
+@pytest.mark.parametrize("name", FLASH)
 def test_a_second_turn_with_an_image_on_the_shortened_cache(calls, name):
     """Queries behind a cache, some of them dropped: one sequence, its keys the layer's own."""
     case = CASES[name]
