@@ -99,7 +99,7 @@ class Timing:
     tower_s: Stats | None = None
     projector_s: Stats | None = None
     drop_s: Stats | None = None
-    host_wait_s: Stats | None = None
+    host_wait_s: Stats | None = field(default=None, metadata=ADDED)
 
     @property
     def launch_bound(self) -> bool | None:
@@ -175,7 +175,7 @@ class ArmResult:
     memory: Memory
     energy_j: float | None = None
     limit: Limit | None = None
-    capture_s: float | None = None
+    capture_s: float | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +318,7 @@ class Request:
     warmup: int
     timed_new_tokens: int
     batch_size: int = 1
-    decode: str = EAGER
+    decode: str = field(default=EAGER, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
