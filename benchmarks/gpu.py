@@ -72,12 +72,13 @@ class Profiled:
 
     def part(self, dry: bool, folder: Path, decode: str) -> Part:
         """Its profile, at dummy weights."""
-        model, measure = self.asset.removesuffix(".json"), ("--max-time", "15", "--repeats", "10")
+        model = self.asset.removesuffix(".json")
+        measure: tuple[str, ...] = ("--max-time", "15", "--repeats", "10")
         device, dtype = "cuda", "bfloat16"
         if dry:
-            text = SMALL_TEXT
+            text: dict[str, Any] = {**SMALL_TEXT}
             if "qwen2-vl" in self.asset:  # M-RoPE's sections are of the head's size
-                text = text | {"rope_parameters": _SMALL_MROPE}
+                text["rope_parameters"] = _SMALL_MROPE
             model = changed(self.asset, folder / model, text, self.tower)
             measure = ("--max-time", "0", "--repeats", "3", "--warmup", "1", "--new-tokens", "2")
             device, dtype = "cpu", "float32"

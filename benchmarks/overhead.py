@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.small:
         tower |= {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
     text: dict[str, Any] = SMALL_TEXT if args.small else {}
-    plan = Plan(args.frames, min(args.frames, 3), args.rounds, args.budget)
+    plan = Plan(args.frames, 1, args.rounds, args.budget)
     with tempfile.TemporaryDirectory() as folder:
         model = changed(ASSET, Path(folder) / "model", text, tower)
         result = measure(model, plan, args.device, args.dtype)
