@@ -182,13 +182,15 @@ def oracle_generate(model, inputs, **options):
 @pytest.mark.parametrize(
     "options",
     [
-        {"do_sample": False},
-        {"do_sample": False, "num_beams": 3},
-        {"do_sample": True, "top_k": 10, "temperature": 1.5},
-        {"do_sample": True, "num_return_sequences": 2},
-        {"do_sample": True, "num_beams": 2, "num_return_sequences": 2},
+        pytest.param(options, marks=pytest.mark.mode(mode, "works"), id=mode)
+        for mode, options in {
+            "greedy": {"do_sample": False},
+            "beam search": {"do_sample": False, "num_beams": 3},
+            "sampling": {"do_sample": True, "top_k": 10, "temperature": 1.5},
+            "`num_return_sequences`": {"do_sample": True, "num_return_sequences": 2},
+            "sampled beams": {"do_sample": True, "num_beams": 2, "num_return_sequences": 2},
+        }.items()
     ],
-    ids=["greedy", "beams", "sampling", "sequences", "sampled-beams"],
 )
 def test_generate_equals_the_oracle_under_the_same_seed(attn, options):
     # One image a row at most: transformers 5.17 deals the images of a row out to its beams.
@@ -203,6 +205,7 @@ def test_generate_equals_the_oracle_under_the_same_seed(attn, options):
     assert torch.equal(got, wanted)
 
 
+@pytest.mark.mode("`use_cache=False`", "works", "every step drops again")
 def test_generate_without_a_cache_drops_at_every_step_alike():
     model, inputs = make_llava(12), one_prompt()
     with v2drop.dropping(model, SHORT) as trace:
@@ -214,6 +217,7 @@ def test_generate_without_a_cache_drops_at_every_step_alike():
     assert len({event.kept for event in trace.events if event.layer == 1}) == 1
 
 
+@pytest.mark.mode("streaming (`TextStreamer`)", "works")
 def test_streaming():
     class Collect(TextStreamer):
         def __init__(self):
@@ -265,6 +269,7 @@ def test_dropped_positions_read_zero_and_shapes_stay():
     assert torch.equal(as_tuple[0], hidden)
 
 
+@pytest.mark.mode("training step", "works", "the choice of tokens has no gradient")
 def test_training_works_through_the_hooks():
     model, inputs = make_llava(12), one_prompt()
     with v2drop.dropping(model, SHORT):
@@ -305,6 +310,7 @@ def second_turn(model, cache, first, ids, images=0, drop=None):
         ).logits
 
 
+@pytest.mark.mode("several turns on one cache, with new images or without", "works")
 @pytest.mark.parametrize("attn", ["eager", "sdpa"])
 @pytest.mark.parametrize("images", [0, 1])
 def test_a_second_turn_equals_the_masked_oracle(attn, images):
@@ -343,6 +349,7 @@ def test_a_second_turn_equals_the_masked_oracle(attn, images):
     torch.testing.assert_close(third, wanted_third, **TOLERANCE)
 
 
+@pytest.mark.mode("several turns on one cache, with new images or without", "works")
 def test_turns_through_generate_with_a_reused_cache():
     model, inputs = make_llava(12), one_prompt()
     with v2drop.dropping(model, SHORT) as trace:
@@ -394,6 +401,7 @@ def test_a_cropped_cache_is_followed():
     torch.testing.assert_close(got, wanted[1], **TOLERANCE)
 
 
+@pytest.mark.mode("a first turn without dropping, then one with", "works")
 def test_a_dense_first_turn_then_dropping():
     model, first = make_llava(12), one_prompt()
     cache = DynamicCache(config=model.config)
@@ -408,6 +416,7 @@ def test_a_dense_first_turn_then_dropping():
 # Refusals ------------------------------------------------------------------------------------
 
 
+@pytest.mark.mode('`cache_implementation="static"`', "refused", "one length for all layers")
 def test_static_caches_are_refused_by_name():
     model, inputs = make_llava(12), one_prompt()
     cache = StaticCache(config=model.config, max_cache_len=100)
@@ -421,6 +430,7 @@ def test_static_caches_are_refused_by_name():
         model.generate(**inputs, cache_implementation="static", max_new_tokens=2)
 
 
+@pytest.mark.mode("4-D attention masks", "refused")
 def test_a_four_dimensional_mask_is_refused():
     model, inputs = make_llava(12), one_prompt()
     n = inputs["input_ids"].shape[1]
@@ -429,6 +439,9 @@ def test_a_four_dimensional_mask_is_refused():
         model(**inputs)
 
 
+@pytest.mark.mode(
+    "an attention function of yours", "works", "without a mask function: rows of equal length only"
+)
 def test_attention_functions_of_the_users_own():
     """Without a mask function only rows of equal length can be served, and only those are."""
     from transformers import AttentionInterface
@@ -461,6 +474,7 @@ def test_attention_functions_of_the_users_own():
         model(**ragged)
 
 
+@pytest.mark.mode("a cache filled in another `dropping` context", "refused")
 def test_a_cache_shortened_by_another_context_is_refused():
     model, first = make_llava(12), one_prompt()
     cache = DynamicCache(config=model.config)
@@ -470,6 +484,7 @@ def test_a_cache_shortened_by_another_context_is_refused():
         second_turn(model, cache, first, row(2, 1, 3, 50), 1)
 
 
+@pytest.mark.mode("`inputs_embeds` with pixels", "refused")
 def test_embeddings_with_pixels_are_refused():
     model, inputs = make_llava(12), one_prompt()
     embeds = model.get_input_embeddings()(inputs["input_ids"])
@@ -498,6 +513,7 @@ def test_unknown_methods_and_models():
         pass
 
 
+@pytest.mark.mode("sliding-window decoders", "refused")
 def test_sliding_windows_are_refused_by_name():
     model = make_llava(4)
     model.config.text_config.sliding_window = 8
@@ -582,6 +598,7 @@ def compiled_ways():
     return [wrapped, in_place, forward_only]
 
 
+@pytest.mark.mode("model compiled before the context", "refused")
 @pytest.mark.parametrize("compiled", compiled_ways())
 def test_compiled_models_are_refused_because_they_would_not_drop(compiled):
     with (
@@ -657,6 +674,9 @@ def checkpointed_step(model, inputs):
     return model.model.language_model.layers[3].mlp.up_proj.weight.grad.clone()
 
 
+@pytest.mark.mode(
+    "gradient checkpointing", "works", "refused where transformers would run the hooks twice (5.17)"
+)
 def test_gradient_checkpointing_is_right_or_refused():
     inputs, plain = one_prompt(), make_llava(12)
     with v2drop.dropping(plain, SHORT):
@@ -670,6 +690,7 @@ def test_gradient_checkpointing_is_right_or_refused():
         torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.mode("chunked prefill (`prefill_chunk_size`) through an image", "refused")
 def test_an_image_in_two_forwards_is_refused():
     model, inputs = make_llava(12), one_prompt()
     cache = DynamicCache(config=model.config)
@@ -699,6 +720,9 @@ def crop(cache, length):
         layer.keys, layer.values = layer.keys[:, :, :-cut], layer.values[:, :, :-cut]
 
 
+@pytest.mark.mode(
+    "a cache cropped into the text after the last image", "works", "deeper crops are refused"
+)
 def test_crops_into_the_trailing_text_are_followed_and_deeper_ones_refused():
     model, first = make_llava(12), batch([row(20, 1, 9, 4)])
     n = first["input_ids"].shape[1]
@@ -732,6 +756,7 @@ def test_a_shortened_cache_in_another_context_is_refused_without_images_too(ids)
         second_turn(model, cache, first, ids)
 
 
+@pytest.mark.mode("rows repeated on a filled cache", "refused")
 def test_rows_repeated_on_the_cache_are_refused():
     model, inputs = make_llava(12), mixed_batch()
     cache = DynamicCache(config=model.config)

@@ -54,6 +54,7 @@ def calls(monkeypatch):
         yield calls
 
 
+@pytest.mark.proves("flash")
 @pytest.mark.parametrize(("name", "shape"), CELLS)
 def test_flash_layers_are_told_of_the_survivors_and_nothing_else(calls, name, shape):
     case = CASES[name]

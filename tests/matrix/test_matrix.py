@@ -39,6 +39,7 @@ def test_registry_and_matrix_list_the_same_families():
         assert ("video" in family.media) or case.video is None
 
 
+@pytest.mark.proves
 @pytest.mark.parametrize(("name", "attn", "shape"), CELLS)
 def test_v2drop_equals_the_masked_oracle(name, attn, shape):
     case, model = CASES[name], model_of(name, attn)

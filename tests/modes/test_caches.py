@@ -54,7 +54,7 @@ def test_quantised_caches_keep_their_own_lengths(residual):
     assert cache.get_seq_length(0) > cache.get_seq_length(11)
 
 
-@pytest.mark.mode('`cache_implementation="offloaded"`', "works", "needs a CUDA device")
+@pytest.mark.mode('`cache_implementation="offloaded"`', "not proven", "its test needs a GPU")
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="transformers offloads caches from CUDA")
 def test_offloaded_caches():
     model = make_llava(12).to("cuda")
@@ -108,20 +108,35 @@ def test_copies_of_a_cache_are_refused():
             model.generate(input_ids=ids, past_key_values=copy.deepcopy(cache), **GREEDY)
 
 
-@pytest.mark.mode(
-    "chunked prefill (`prefill_chunk_size`) through an image", "refused", "text chunks work"
-)
+@pytest.mark.mode("chunked prefill (`prefill_chunk_size`) through an image", "refused")
 def test_chunked_prefill_of_an_image_is_refused():
-    """transformers gives the pixels to every chunk, so the model itself may object first."""
+    """Versions that give no chunk its pixels have shown the model no picture to begin with."""
     model, inputs = make_llava(12), one_prompt()
-    with v2drop.dropping(model, SHORT), pytest.raises((InstrumentError, ValueError)) as caught:
-        model.generate(**inputs, **GREEDY, prefill_chunk_size=16)
-    assert "several forwards" in str(caught.value) or "tokens" in str(caught.value)
+    chunked = {**GREEDY, "prefill_chunk_size": 16}
+    blind = {**inputs, "pixel_values": -inputs["pixel_values"]}
+    try:
+        with v2drop.dropping(model, SHORT) as trace:
+            out = model.generate(**inputs, **chunked)
+    except InstrumentError as error:
+        assert "several forwards" in error.message
+    else:
+        assert trace.events == []
+        assert torch.equal(out, model.generate(**blind, **chunked))
 
 
 @pytest.mark.mode("chunked prefill of text, also after an image turn", "works")
 def test_chunked_prefill_of_a_text_turn():
     model, first = make_llava(12), one_prompt()
+    outs = []
+    text = {"input_ids": torch.tensor([[1, 7, 8, 9, 10]])}
+    for size in (None, 2):
+        cache = DynamicCache(config=model.config)
+        with torch.no_grad():
+            model(text["input_ids"][:, :2], past_key_values=cache, use_cache=True)
+        options = {**GREEDY, "past_key_values": cache, "prefill_chunk_size": size}
+        outs.append(model.generate(**text, **options))
+    if not torch.equal(*outs):
+        pytest.skip("this version of transformers chunks the cached part of a prompt again")
     outs = []
     for size in (None, 2):
         with v2drop.dropping(model, SHORT) as trace:
@@ -173,6 +188,7 @@ def test_one_row_without_a_mask_is_not_packed():
     "continuous batching (`generate_batch`, paged cache)", "refused", "in each request's `error`"
 )
 def test_continuous_batching_is_refused_in_each_request():
+    pytest.importorskip("psutil")  # transformers looks for free memory with it
     model = make_llava(4)
     small = ContinuousBatchingConfig(num_blocks=16, block_size=16, max_batch_tokens=64)
     with v2drop.dropping(model, "1:0.5"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,21 @@ def test_internvls_grids_lie_where_the_processor_cut(checkpoint):
     assert [grid.box for grid in grids] == [*third, whole, whole]
     assert {(grid.t, grid.h, grid.w) for grid in grids} == {(1, 2, 2)}
     assert prepared.tensors.keys() == {"input_ids", "attention_mask", "pixel_values"}
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "llava_onevision"])
+def test_the_readmes_script_for_a_model_of_your_own(checkpoint, monkeypatch, name):
+    """The page's code as it is, but for the model's name and the answer's length."""
+    readme = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    _, code = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    code, names = re.subn("Qwen/Qwen2.5-VL-7B-Instruct", str(checkpoint(name)), code)
+    code, lengths = re.subn("max_new_tokens=64", "max_new_tokens=3", code)
+    assert (names, lengths) == (2, 1)
+    assert len(code.split("\n\n")[-1].strip().splitlines()) == 5
+    monkeypatch.chdir(SAMPLES.parent)
+    found = {}
+    exec(compile(code, "README.md", "exec"), found)
+    prompt, placeholders = found["inputs"]["input_ids"], found["model"].config.image_token_id
+    assert found["trace"].events[0].before == (int((prompt == placeholders).sum()),)
+    assert found["trace"].events[0].after < found["trace"].events[0].before
+    assert found["output"].shape[1] > prompt.shape[1]
