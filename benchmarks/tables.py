@@ -34,7 +34,8 @@ def aa_study() -> Iterator[str]:
         verdicts = [item["metrics"]["prefill"]["verdict"] for item in found]
         counts = [verdicts.count(word) for word in ("within noise", "slower", "faster")]
         rounds = _range([item["rounds"] for item in found], "{:d}")
-        reached = _range([100 * item["reached_precision"] for item in found], "{:.2g}")
+        known = [item["reached_precision"] for item in found]
+        reached = _range([100 * share for share in known if share is not None], "{:.2g}")
         cells = " | ".join(map(str, counts))
         yield f"| {name} | {len(found)} | {cells} | {rounds} | ±{reached} % |"
     yield ""
@@ -200,6 +201,8 @@ def _share(ratio: dict[str, Any]) -> str:
 
 
 def _range(values: list[Any], form: str) -> str:
+    if not values:
+        return "n/a"
     low, high = form.format(min(values)), form.format(max(values))
     return low if low == high else f"{low} to {high}"
 
