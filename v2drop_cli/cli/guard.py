@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 INTERRUPTED = 130
+# transformers imports torchao wherever it is, which then lists at length what a machine lacks.
+CHATTY = ("torchao", "torch.utils._pytree")
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -23,6 +26,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             return command(*args, **kwargs)
         except (typer.Exit, typer.BadParameter):
