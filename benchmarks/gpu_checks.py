@@ -32,8 +32,8 @@ from benchmarks.result import origin, write
 from benchmarks.shrink import SMALL_TEXT, changed
 from tests.families import CASES
 from tests.matrix import oracle as masked_oracle
-from v2drop_cli.models.synthetic import synthetic_inputs
-from v2drop_cli.models.synthetic_input import SyntheticInput
+from v2drop_cli.models.synthetic.options import SyntheticInput
+from v2drop_cli.models.synthetic.prompt import synthetic_inputs
 
 STEPS = 4
 # The tests have no annotations.
@@ -128,7 +128,7 @@ def oracle(device: str, small: bool) -> dict[str, Any]:
 
 def logits(device: str, small: bool) -> dict[str, Any]:
     """Peak bytes of one prefill over the weights, four ways; ``None`` on a CPU."""
-    made_up = SyntheticInput(frames=2 if small else 32)
+    given = SyntheticInput(frames=2 if small else 32)
     tower = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
     with tempfile.TemporaryDirectory() as folder:
         name = ASSET.removesuffix(".json")
@@ -136,9 +136,9 @@ def logits(device: str, small: bool) -> dict[str, Any]:
             name = changed(ASSET, Path(folder), SMALL_TEXT, tower | {"num_hidden_layers": 2})
         dtype = "float32" if device == "cpu" else "bfloat16"
         loaded = v2drop_cli.load(
-            name, device=device, dtype=dtype, weights="dummy", synthetic=made_up
+            name, device=device, dtype=dtype, weights="dummy", synthetic=given
         )
-    inputs = synthetic_inputs(loaded, made_up)
+    inputs = synthetic_inputs(loaded, given)
     tensors = inputs.to(loaded.device, loaded.dtype).tensors
     budget = v2drop_cli.Schedule.parse("2:0.25")
     ways = {}

@@ -34,7 +34,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import paired_difference, paired_ratio, summarize
 from v2drop_cli.measure.trials import run_blocks, run_trials
 from v2drop_cli.models.base import LoadedModel
-from v2drop_cli.models.synthetic_input import SyntheticInput
+from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.records import Ratio
 from v2drop_cli.run.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.run.decoding import new_cache
@@ -65,8 +65,8 @@ class Plan:
 
 def subject(loaded: LoadedModel, frames: int) -> Subject:
     """A made-up video with 32 text tokens."""
-    made_up = SyntheticInput(frames=frames, text_tokens=32)
-    return Subject(loaded, (), made_up.prompt, synthetic=made_up)
+    given = SyntheticInput(frames=frames, text_tokens=32)
+    return Subject(loaded, (), given.prompt, synthetic=given)
 
 
 def arms_of(loaded: LoadedModel, passes: Passes) -> list[Arm]:

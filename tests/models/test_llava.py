@@ -26,19 +26,15 @@ def test_registry_and_folder_agree():
     files = {path.stem for path in folder.glob("*.py")}
     rooms = {
         "__init__",
-        "synthetic",
-        "synthetic_input",
         "base",
         "registry",
         "loading",
         "loading_options",
         "devices",
         "dummy",
-        "made_up",
         "chat",
         "spans",
         "refused",
-        "patches",
     }
     assert files - rooms == set(FAMILIES)
     for name in FAMILIES:

@@ -12,15 +12,15 @@ import torch
 
 from tests.families import CASES
 from tests.families.case import BOS, FIRST_WORD
-from v2drop_cli.models.base import MadeUp, Synthetic
-from v2drop_cli.models.made_up import clips
+from v2drop_cli.models.base import Synthetic, SyntheticMedia
 from v2drop_cli.models.registry import family_for, get_family
+from v2drop_cli.models.synthetic.tiles import clips
 
 SHOWN = {
-    "image": [MadeUp(32, 20)],
-    "images": [MadeUp(32, 20), MadeUp(17, 40)],
-    "video": [MadeUp(30, 20, 5)],
-    "both": [MadeUp(30, 20, 3), MadeUp(32, 20)],
+    "image": [SyntheticMedia(32, 20)],
+    "images": [SyntheticMedia(32, 20), SyntheticMedia(17, 40)],
+    "video": [SyntheticMedia(30, 20, 5)],
+    "both": [SyntheticMedia(30, 20, 3), SyntheticMedia(32, 20)],
 }
 CELLS = [
     (name, kind)
@@ -69,7 +69,9 @@ def test_the_model_takes_made_up_media(name, kind):
 def test_llavas_frames_are_images_or_mosaics(grid, pictures):
     model = CASES["llava"].make("sdpa")
     model.config.frame_grid = grid
-    made = get_family("llava").synthetic(model.config, [MadeUp(30, 20, 5), MadeUp(9, 9)])
+    made = get_family("llava").synthetic(
+        model.config, [SyntheticMedia(30, 20, 5), SyntheticMedia(9, 9)]
+    )
     assert [len(run) for run in made.ids] == [pictures * 16, 16]
     assert made.tensors["pixel_values"].shape == (pictures + 1, 3, 16, 16)
 
@@ -83,7 +85,7 @@ def test_text_alone_needs_nothing_made_up():
 
 def test_clips_of_one_prompt_are_equally_long():
     config = CASES["llava_onevision"].make("sdpa").config
-    clip = MadeUp(30, 20, 3)
+    clip = SyntheticMedia(30, 20, 3)
     assert clips(config, [clip, clip])["pixel_values_videos"].shape == (2, 3, 3, 16, 16)
     with pytest.raises(ValueError, match="same number"):
         clips(config, [clip, dataclasses.replace(clip, frames=4)])

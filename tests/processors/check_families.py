@@ -20,7 +20,7 @@ from tests.families.case import TEXT, build
 from tests.processors.published import PROCESSORS
 from v2drop_cli.cli import app
 from v2drop_cli.media import Media, load_image, load_video
-from v2drop_cli.models.base import MadeUp
+from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.dummy import read_config_file
 from v2drop_cli.models.registry import ALIASES, ASSETS, get_family
 
@@ -135,7 +135,7 @@ MADE_UP = [
 ]
 
 
-def real(made: MadeUp) -> Media:
+def real(made: SyntheticMedia) -> Media:
     """A grey picture or clip of that size."""
     frames = tuple(Image.new("RGB", (made.width, made.height)) for _ in range(made.frames or 1))
     kind = "video" if made.frames else "image"
@@ -144,9 +144,9 @@ def real(made: MadeUp) -> Media:
 
 
 SHOWN = {
-    "image": lambda *size: [MadeUp(*size)],
-    "images": lambda *size: [MadeUp(*size), MadeUp(40, 30)],
-    "video": lambda *size: [MadeUp(*size, 5)],
+    "image": lambda *size: [SyntheticMedia(*size)],
+    "images": lambda *size: [SyntheticMedia(*size), SyntheticMedia(40, 30)],
+    "video": lambda *size: [SyntheticMedia(*size, 5)],
 }
 
 
@@ -200,7 +200,7 @@ def test_internvls_grids_lie_where_the_processor_cut(checkpoint):
     flag = Image.new("RGB", (60, 20), (255, 0, 0))
     flag.paste((0, 255, 0), (20, 0, 40, 20))
     flag.paste((0, 0, 255), (40, 0, 60, 20))
-    media = [Media(Path("flag.png"), "image", (flag,), None, 60, 20), real(MadeUp(16, 16))]
+    media = [Media(Path("flag.png"), "image", (flag,), None, 60, 20), real(SyntheticMedia(16, 16))]
     prepared = loaded.prepare(media, "which colours?")
     pixels = prepared.tensors["pixel_values"]
     assert pixels[:3].mean(dim=(2, 3)).argmax(dim=1).tolist() == [0, 1, 2]

@@ -16,9 +16,9 @@ from tests.families import CASES
 from tests.families.qwen2_vl import PATCH
 from tests.processors.check_families import NUMPY_OF_TORCH, tiny_tokenizer
 from v2drop_cli.media import Media
-from v2drop_cli.models import patches
-from v2drop_cli.models.base import MadeUp
+from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.registry import get_family
+from v2drop_cli.models.synthetic import patches
 
 QWEN2_SIZES = {"min_pixels": 3136, "max_pixels": 12845056}
 # Settings files of the checkpoints as published: Qwen2(.5)-VL has none for videos.
@@ -81,7 +81,7 @@ def config_of(case, processor):
     return case.config({**TEXT, "vocab_size": len(processor.tokenizer)}, ids)
 
 
-def real(tmp_path, item: MadeUp) -> Media:
+def real(tmp_path, item: SyntheticMedia) -> Media:
     """A picture or clip of that size, two frames a second."""
     n = item.frames or 1
     frames = tuple(Image.new("RGB", (item.width, item.height), (i, 50, 90)) for i in range(n))
@@ -93,7 +93,7 @@ def real(tmp_path, item: MadeUp) -> Media:
 @pytest.mark.parametrize("name", FILES)
 def test_counts_and_tensors_are_the_processors(published, tmp_path, name, size):
     case, family, processor = CASES[name], get_family(name), published(name)
-    config, item = config_of(case, processor), MadeUp(*size)
+    config, item = config_of(case, processor), SyntheticMedia(*size)
     prepared = family.prepare(processor, config, [real(tmp_path, item)], "why?")
     made = family.synthetic(config, [item])
     placeholders = {getattr(config, p.token_id) for p in family.placeholders}
@@ -121,12 +121,12 @@ def test_every_size_is_fitted_as_the_processor_fits_it(published, monkeypatch, n
     case, family, processor = CASES[name], get_family(name), published(name)
     config = config_of(case, processor)
     for width, height in COUNTED:
-        made = family.synthetic(config, [MadeUp(width, height)])
+        made = family.synthetic(config, [SyntheticMedia(width, height)])
         counted = processor.image_processor.get_number_of_image_patches(height, width, {})
         assert made.tensors["image_grid_thw"].prod() == counted, (width, height)
     if not hasattr(processor.video_processor, "get_num_of_video_patches"):
         pytest.skip("this version of transformers counts no patches of this family's videos")
     for width, height, frames in COUNTED_CLIPS:
-        made = family.synthetic(config, [MadeUp(width, height, frames)])
+        made = family.synthetic(config, [SyntheticMedia(width, height, frames)])
         counted = processor.video_processor.get_num_of_video_patches(frames, height, width, {})
         assert made.tensors["video_grid_thw"].prod() == counted, (width, height, frames)

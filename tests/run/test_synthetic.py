@@ -14,10 +14,10 @@ from tests.families.loaded import case_passes, loaded_case
 from v2drop_cli import load
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError, UsageError
 from v2drop_cli.measure.clock import CpuClock
-from v2drop_cli.models.base import MadeUp
+from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.registry import get_family
-from v2drop_cli.models.synthetic import made_up, maker, random_words, synthetic_inputs
-from v2drop_cli.models.synthetic_input import SyntheticInput, parse_sizes
+from v2drop_cli.models.synthetic.options import SyntheticInput, parse_sizes
+from v2drop_cli.models.synthetic.prompt import maker, media_of, random_words, synthetic_inputs
 from v2drop_cli.run.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.run.profile import ProfileOptions, StopRule, profile
 from v2drop_cli.schedule import Schedule
@@ -99,13 +99,13 @@ def test_random_words_are_words(name):
 
 def test_the_size_is_the_towers_unless_it_is_named():
     config = CASES["llava"].config(TEXT, CASES["llava"].ids)
-    assert made_up(SyntheticInput(), config) == (MadeUp(16, 16),)
+    assert media_of(SyntheticInput(), config) == (SyntheticMedia(16, 16),)
     config.vision_config.image_size = [8, 16]  # height first, as InternVL's
-    assert made_up(SyntheticInput(frames=2), config) == (MadeUp(16, 8, 2),)
+    assert media_of(SyntheticInput(frames=2), config) == (SyntheticMedia(16, 8, 2),)
     any_size = CASES["qwen2_vl"].config(TEXT, CASES["qwen2_vl"].ids)
-    assert made_up(SyntheticInput(), any_size) == (MadeUp(448, 448),)
+    assert media_of(SyntheticInput(), any_size) == (SyntheticMedia(448, 448),)
     sizes = parse_sizes(["30x20", " 7X9 "])
-    assert made_up(SyntheticInput(sizes), config) == (MadeUp(30, 20), MadeUp(7, 9))
+    assert media_of(SyntheticInput(sizes), config) == (SyntheticMedia(30, 20), SyntheticMedia(7, 9))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from v2drop_cli.errors import MediaArgumentError
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.models.synthetic_input import SyntheticInput
+    from v2drop_cli.models.synthetic.options import SyntheticInput
 
 ImageSize = Annotated[
     list[str] | None,
@@ -65,7 +65,7 @@ class MediaOptions:
         return replace(load, synthetic=self._synthetic(load.seed))
 
     def _synthetic(self, seed: int) -> SyntheticInput:
-        from v2drop_cli.models.synthetic_input import TEXT_TOKENS, SyntheticInput, parse_sizes
+        from v2drop_cli.models.synthetic.options import TEXT_TOKENS, SyntheticInput, parse_sizes
 
         sizes, tokens = parse_sizes(self.image_size or ()), self.text_tokens
         return SyntheticInput(sizes, self.frames, TEXT_TOKENS if tokens is None else tokens, seed)

@@ -151,7 +151,7 @@ class Placeholder:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeUp:
+class SyntheticMedia:
     """An image or a video that only has a size: enough to time a model on.
 
     Attributes:
@@ -232,7 +232,7 @@ class Family:
     preset_layers: int = REFERENCE_DEPTH
     preset_source: str = "arXiv 2509.01552 for LLaVA-1.5-7B, scaled by depth"
     media: tuple[str, ...] = ("image", "images", "video")
-    synthetic: Callable[[Any, Sequence[MadeUp]], Synthetic] | None = None
+    synthetic: Callable[[Any, Sequence[SyntheticMedia]], Synthetic] | None = None
 
     def vision_mask(self, config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
         """Where the droppable vision tokens are in this forward, ``[B, L]`` bool.

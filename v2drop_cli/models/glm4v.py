@@ -16,11 +16,26 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, MadeUp, Placeholder, Synthetic
-from v2drop_cli.models.patches import WORD, Limits, Patches, clip_patches, made_up, tokens_of
+from v2drop_cli.models.base import (
+    IMAGE,
+    Family,
+    Grid,
+    Grids,
+    Placeholder,
+    Synthetic,
+    SyntheticMedia,
+)
 from v2drop_cli.models.qwen2_vl import grids_of
 from v2drop_cli.models.qwen3_vl import process, steps_of
 from v2drop_cli.models.spans import walk
+from v2drop_cli.models.synthetic.patches import (
+    WORD,
+    Limits,
+    Patches,
+    clip_patches,
+    synthetic_patches,
+    tokens_of,
+)
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -57,17 +72,17 @@ def _refuse_both(kinds: set[str], config: Any) -> None:
         )
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Made-up media within the published limits; the text of a time counts as one token."""
     _refuse_both({"image" if item.frames is None else "video" for item in media}, config)
-    return made_up(config, media, _patches, _span)
+    return synthetic_patches(config, media, _patches, _span)
 
 
-def _patches(config: Any, item: MadeUp) -> Patches:
+def _patches(config: Any, item: SyntheticMedia) -> Patches:
     return clip_patches(config, item, IMAGE_LIMITS if item.frames is None else VIDEO_LIMITS)
 
 
-def _span(config: Any, item: MadeUp, patches: Patches) -> Sequence[int]:
+def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
     tokens = [config.image_token_id] * tokens_of(config, patches)
     frame = [config.image_start_token_id, *tokens, config.image_end_token_id]
     if item.frames is None:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import UnsupportedModelError
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, MadeUp, Module, Synthetic
+from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, Module, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images
-from v2drop_cli.models.made_up import noise
+from v2drop_cli.models.synthetic.tiles import noise
 
 # Tiles of one row are this far apart: the end of one and the marker of the next.
 _BETWEEN = 2
@@ -100,7 +100,7 @@ def _boxes(starts: Sequence[int], side: int) -> list[tuple[float, float, float, 
     ]
 
 
-def synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Ids around the placeholders only tell tiles, rows and whole pictures apart.
 
     A frame's time is counted as one token; the words before a video are left out.
@@ -125,7 +125,7 @@ def synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
     return Synthetic(ids, {"pixel_values": pixels, "pixel_attention_mask": mask})
 
 
-def _cut(side: int, image: MadeUp) -> tuple[int, int]:
+def _cut(side: int, image: SyntheticMedia) -> tuple[int, int]:
     """Rows and columns of tiles of ``side`` pixels, by the processor's own rule."""
     from transformers.models.idefics3.image_processing_pil_idefics3 import (
         get_resize_output_image_size,

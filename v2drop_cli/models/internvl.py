@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.models import chat
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, MadeUp, Synthetic
+from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.llava import projector, vision_tower
-from v2drop_cli.models.made_up import noise
+from v2drop_cli.models.synthetic.tiles import noise
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -80,7 +80,7 @@ def _span(count: int, cut: Sequence[int], side: int) -> Iterator[Grid]:
         yield from [Grid(1, side, side, (1.0, 1.0, 1.0, 1.0))] * count
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Ids of the delimiters as in the published tokenizers, right below the placeholder's.
 
     A frame's words are counted as Qwen2's tokenizer splits them, a token a digit; their ids

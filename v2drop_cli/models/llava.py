@@ -22,16 +22,16 @@ from v2drop_cli.models.base import (
     IMAGE,
     Family,
     Grids,
-    MadeUp,
     Module,
     Synthetic,
+    SyntheticMedia,
     inner_model,
     refuse_scaled_queries,
     refuse_sliding_windows,
 )
 from v2drop_cli.models.chat import check_prompt
-from v2drop_cli.models.made_up import noise, sized_pictures
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
+from v2drop_cli.models.synthetic.tiles import noise, sized_pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -117,7 +117,7 @@ def tile_frames(frames: Sequence[Image], rows: int, columns: int, size: int) -> 
     return mosaics
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Square crops; of a video, as many as its frames or their mosaics."""
     if config.vision_config.model_type == _PIXTRAL:
         return sized_pictures(config, media, config.vision_config.patch_size)

@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, MadeUp, Synthetic
+from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.llava import projector, vision_tower
 from v2drop_cli.models.llava_onevision import unpadded
-from v2drop_cli.models.made_up import placeholders, tiled_images
 from v2drop_cli.models.spans import walk, with_newlines
+from v2drop_cli.models.synthetic.tiles import placeholders, tiled_images
 
 
 def anyres_grids(config: Any, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Grid, ...]]:
@@ -33,7 +33,7 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     return tuple(walk(row, waiting) for row in tensors["input_ids"].tolist())
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     tensors = tiled_images(config, media)
     waiting = {config.image_token_id: anyres_grids(config, tensors)}
     return Synthetic(placeholders(config, media, waiting), tensors)

@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Synthetic
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process
 from v2drop_cli.models.llava import projector, vision_tower
 from v2drop_cli.models.llava_next import anyres_grids
-from v2drop_cli.models.made_up import clips, placeholders, tiled_images
 from v2drop_cli.models.spans import walk
+from v2drop_cli.models.synthetic.tiles import clips, placeholders, tiled_images
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -38,7 +38,7 @@ def _videos(config: Any, pixels: Tensor | None) -> Iterator[tuple[Grid, ...]]:
         yield (Grid(len(video), side, side),)
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     tensors = tiled_images(config, [item for item in media if item.frames is None])
     tensors |= clips(config, [item for item in media if item.frames is not None])
     return Synthetic(placeholders(config, media, _waiting(config, tensors)), tensors)

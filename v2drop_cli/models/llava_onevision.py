@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Synthetic
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process
 from v2drop_cli.models.llava import projector, vision_tower
-from v2drop_cli.models.made_up import clips, placeholders, tiled_images
 from v2drop_cli.models.spans import NEWLINE, walk, with_newlines
+from v2drop_cli.models.synthetic.tiles import clips, placeholders, tiled_images
 
 # Shrunk only if it is clearly too large, as in the model.
 _TOLERATED = 1.1
@@ -83,7 +83,7 @@ def _videos(pixels: Tensor | None, side: int) -> Iterator[tuple[Grid, ...]]:
         yield Grid(len(video), side, side), NEWLINE
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     images = [item for item in media if item.frames is None]
     tensors = tiled_images(config, images, alone=len(images) == 1)
     if images:

@@ -19,7 +19,7 @@ from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
 from v2drop_cli.models.dummy import dummy_model, dummy_processor, read_config_file
 from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.registry import Source, family_for, resolve
-from v2drop_cli.models.synthetic import maker
+from v2drop_cli.models.synthetic.prompt import maker
 from v2drop_cli.units import format_bytes
 
 

@@ -10,7 +10,7 @@ from v2drop_cli.errors import UsageError
 from v2drop_cli.models.registry import ATTENTION, DTYPES, check_choice, resolve
 
 if TYPE_CHECKING:
-    from v2drop_cli.models.synthetic_input import SyntheticInput
+    from v2drop_cli.models.synthetic.options import SyntheticInput
 
 WEIGHTS = ("trained", "dummy")
 

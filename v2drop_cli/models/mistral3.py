@@ -16,15 +16,15 @@ from v2drop_cli.models.base import (
     IMAGE,
     Family,
     Grids,
-    MadeUp,
     Synthetic,
+    SyntheticMedia,
     refuse_scaled_queries,
     refuse_sliding_windows,
 )
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.llava import projector, vision_tower
-from v2drop_cli.models.made_up import sized_pictures
 from v2drop_cli.models.spans import sized_grids
+from v2drop_cli.models.synthetic.tiles import sized_pictures
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -33,7 +33,7 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     return sized_grids(config, tensors, patch)
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     patch = config.vision_config.patch_size * config.spatial_merge_size
     return sized_pictures(config, media, patch)
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, MadeUp, Synthetic, refuse_sliding_windows
+from v2drop_cli.models.base import IMAGE, Family, Synthetic, SyntheticMedia, refuse_sliding_windows
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.llava import projector, vision_tower
-from v2drop_cli.models.made_up import noise
 from v2drop_cli.models.spans import square_grids, square_side
+from v2drop_cli.models.synthetic.tiles import noise
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -55,7 +55,7 @@ def _refusal(config: Any) -> str | None:
     return refuse_sliding_windows(config)
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     size = config.vision_config.image_size
     ids = [[config.image_token_id] * square_side(config) ** 2 for _ in media]
     return Synthetic(ids, {"pixel_values": noise(len(media), 3, size, size)} if media else {})

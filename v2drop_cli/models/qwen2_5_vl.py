@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, MadeUp, Synthetic
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process
-from v2drop_cli.models.patches import FRAMES_PER_S
 from v2drop_cli.models.qwen2_vl import synthetic, thw_grids
+from v2drop_cli.models.synthetic.patches import FRAMES_PER_S
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Qwen2-VL's, with the seconds a step of a video takes."""
     plain = synthetic(config, media)
     videos = sum(item.frames is not None for item in media)

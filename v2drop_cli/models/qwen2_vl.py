@@ -13,10 +13,16 @@ from typing import Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Synthetic
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process
-from v2drop_cli.models.patches import Limits, Patches, frame_patches, made_up, tokens_of
 from v2drop_cli.models.spans import walk
+from v2drop_cli.models.synthetic.patches import (
+    Limits,
+    Patches,
+    frame_patches,
+    synthetic_patches,
+    tokens_of,
+)
 from v2drop_cli.schedule import PRESETS, preset
 
 
@@ -41,16 +47,16 @@ def grids_of(thw: Tensor | None, merge: int) -> Iterator[tuple[Grid, ...]]:
 PUBLISHED = Limits(56 * 56, 16384 * 28 * 28)
 
 
-def synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Made-up media within the published limits, a picture's or each frame's."""
-    return made_up(config, media, _patches, _span)
+    return synthetic_patches(config, media, _patches, _span)
 
 
-def _patches(config: Any, item: MadeUp) -> Patches:
+def _patches(config: Any, item: SyntheticMedia) -> Patches:
     return frame_patches(config, item, PUBLISHED)
 
 
-def _span(config: Any, item: MadeUp, patches: Patches) -> Sequence[int]:
+def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
     token = config.image_token_id if item.frames is None else config.video_token_id
     tokens = [token] * (patches[0] * tokens_of(config, patches))
     return [config.vision_start_token_id, *tokens, config.vision_end_token_id]

@@ -18,19 +18,19 @@ from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models import chat
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Synthetic
-from v2drop_cli.models.patches import (
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
+from v2drop_cli.models.qwen2_vl import grids_of
+from v2drop_cli.models.spans import walk
+from v2drop_cli.models.synthetic.patches import (
     FRAMES_PER_S,
     WORD,
     Limits,
     Patches,
     clip_patches,
     frame_patches,
-    made_up,
+    synthetic_patches,
     tokens_of,
 )
-from v2drop_cli.models.qwen2_vl import grids_of
-from v2drop_cli.models.spans import walk
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -73,21 +73,21 @@ def process(
     return chat.process(processor, config, media, prompt)
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Made-up media within the published limits.
 
     Times are text, so their length is an estimate: a token a digit, frames half a second apart.
     """
-    return made_up(config, media, _patches, _span)
+    return synthetic_patches(config, media, _patches, _span)
 
 
-def _patches(config: Any, item: MadeUp) -> Patches:
+def _patches(config: Any, item: SyntheticMedia) -> Patches:
     if item.frames is None:
         return frame_patches(config, item, IMAGE_LIMITS)
     return clip_patches(config, item, VIDEO_LIMITS)
 
 
-def _span(config: Any, item: MadeUp, patches: Patches) -> Sequence[int]:
+def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
     start, end = [config.vision_start_token_id], [config.vision_end_token_id]
     n = tokens_of(config, patches)
     if item.frames is None:

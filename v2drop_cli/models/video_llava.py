@@ -16,11 +16,20 @@ from typing import Any
 from torch import Tensor
 
 from v2drop_cli.models import chat
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, MadeUp, Placeholder, Synthetic
+from v2drop_cli.models.base import (
+    IMAGE,
+    VIDEO,
+    Family,
+    Grid,
+    Grids,
+    Placeholder,
+    Synthetic,
+    SyntheticMedia,
+)
 from v2drop_cli.models.llava import CHAT_TEMPLATE, projector
-from v2drop_cli.models.made_up import clips, noise, placeholders
 from v2drop_cli.models.spans import NEWLINE as CLASS  # no pixels of its own either
 from v2drop_cli.models.spans import walk
+from v2drop_cli.models.synthetic.tiles import clips, noise, placeholders
 
 # What transformers calls images before 5.23; from then on the model takes both names.
 _OLD_IMAGE = Placeholder(IMAGE.token_id, "pixel_values_images")
@@ -43,7 +52,7 @@ def _waiting(config: Any, tensors: Mapping[str, Tensor]) -> dict[int, Iterator[t
     }
 
 
-def _synthetic(config: Any, media: Sequence[MadeUp]) -> Synthetic:
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     from transformers import VideoLlavaForConditionalGeneration as Model
 
     n, size = sum(item.frames is None for item in media), config.vision_config.image_size

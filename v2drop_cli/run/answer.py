@@ -15,7 +15,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.trials import run_blocks
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
-from v2drop_cli.models.synthetic_input import SyntheticInput
+from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.records import ArmResult, Report, Request
 from v2drop_cli.run.arms import Arm, ArmOptions
 from v2drop_cli.run.compare import compare

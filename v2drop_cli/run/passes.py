@@ -24,8 +24,8 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import Inputs, LoadedModel
-from v2drop_cli.models.synthetic import made_up, synthetic_inputs
-from v2drop_cli.models.synthetic_input import SyntheticInput
+from v2drop_cli.models.synthetic.options import SyntheticInput
+from v2drop_cli.models.synthetic.prompt import media_of, synthetic_inputs
 from v2drop_cli.records import (
     COMPILED,
     EAGER,
@@ -99,7 +99,7 @@ class Subject:
         """The media as a report names them."""
         if self.synthetic is None:
             return tuple(item.record for item in self.media)
-        media = made_up(self.synthetic, self.loaded.model.config)
+        media = media_of(self.synthetic, self.loaded.model.config)
         return tuple(
             MediaRecord(
                 path=None,

@@ -21,7 +21,7 @@ from v2drop_cli.measure.stats import medians_only, paired_ratio
 from v2drop_cli.measure.trials import run_blocks
 from v2drop_cli.media import Media, decode_again
 from v2drop_cli.models.base import LoadedModel
-from v2drop_cli.models.synthetic_input import SyntheticInput
+from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.records import DENSE, EAGER, ArmResult, Protocol, Ratio, Report, Request
 from v2drop_cli.run.arms import Arm, ArmOptions
 from v2drop_cli.run.compare import compare, scoring_overheads

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError
-from v2drop_cli.models.base import MadeUp, Synthetic
-from v2drop_cli.models.made_up import noise
+from v2drop_cli.models.base import Synthetic, SyntheticMedia
+from v2drop_cli.models.synthetic.tiles import noise
 
 # Time steps, rows and columns of patches.
 Patches = tuple[int, int, int]
@@ -36,7 +36,7 @@ class Limits:
     most: int
 
 
-def frame_patches(config: Any, item: MadeUp, limits: Limits) -> Patches:
+def frame_patches(config: Any, item: SyntheticMedia, limits: Limits) -> Patches:
     """Patches of a picture or video whose every frame is kept within ``limits``.
 
     Raises:
@@ -47,7 +47,7 @@ def frame_patches(config: Any, item: MadeUp, limits: Limits) -> Patches:
     return _patches(config, item, limits, smart_resize)
 
 
-def clip_patches(config: Any, item: MadeUp, limits: Limits) -> Patches:
+def clip_patches(config: Any, item: SyntheticMedia, limits: Limits) -> Patches:
     """The same where all frames together are kept within ``limits``; a picture is one step.
 
     Raises:
@@ -60,7 +60,9 @@ def clip_patches(config: Any, item: MadeUp, limits: Limits) -> Patches:
     return _patches(config, item, limits, smart_resize, num_frames=frames, temporal_factor=temporal)
 
 
-def _patches(config: Any, item: MadeUp, limits: Limits, smart_resize: Any, **more: int) -> Patches:
+def _patches(
+    config: Any, item: SyntheticMedia, limits: Limits, smart_resize: Any, **more: int
+) -> Patches:
     vision = config.vision_config
     try:
         height, width = smart_resize(
@@ -83,11 +85,11 @@ def tokens_of(config: Any, patches: Patches) -> int:
     return patches[1] // merge * (patches[2] // merge)
 
 
-def made_up(
+def synthetic_patches(
     config: Any,
-    media: Sequence[MadeUp],
-    patches: Callable[[Any, MadeUp], Patches],
-    ids: Callable[[Any, MadeUp, Patches], Sequence[int]],
+    media: Sequence[SyntheticMedia],
+    patches: Callable[[Any, SyntheticMedia], Patches],
+    ids: Callable[[Any, SyntheticMedia, Patches], Sequence[int]],
 ) -> Synthetic:
     """Media as ids and random patches.
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
-from v2drop_cli.models.base import Family, Inputs, LoadedModel, MadeUp, Synthetic
-from v2drop_cli.models.synthetic_input import SyntheticInput
+from v2drop_cli.models.base import Family, Inputs, LoadedModel, Synthetic, SyntheticMedia
+from v2drop_cli.models.synthetic.options import SyntheticInput
 
 _SIDE = 448  # for towers that take any size
 _IMAGE, _VIDEO = 1, 2  # what processors of M-RoPE models call their tokens
@@ -23,13 +23,15 @@ _TYPES = "mm_token_type_ids"
 _PREFIX = "token_type_ids"  # 0 for a prompt that attends both ways
 
 
-def made_up(given: SyntheticInput, config: Any) -> tuple[MadeUp, ...]:
+def media_of(given: SyntheticInput, config: Any) -> tuple[SyntheticMedia, ...]:
     """The media meant by ``given``, with the tower's own size where none is named."""
     sizes = given.sizes or (_tower_size(config),)
-    return tuple(MadeUp(width, height, given.frames) for width, height in sizes)
+    return tuple(SyntheticMedia(width, height, given.frames) for width, height in sizes)
 
 
-def maker(given: SyntheticInput, family: Family) -> Callable[[Any, Sequence[MadeUp]], Synthetic]:
+def maker(
+    given: SyntheticInput, family: Family
+) -> Callable[[Any, Sequence[SyntheticMedia]], Synthetic]:
     """What makes media up for ``family``; refused before weights are made, if at all.
 
     Raises:
@@ -62,7 +64,7 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
         host, in float32.
     """
     family, config = loaded.family, loaded.model.config
-    make, media = maker(given, family), made_up(given, config)
+    make, media = maker(given, family), media_of(given, config)
     made = make(config, media)
     words = random_words(config, given.text_tokens, given.seed)
     seen = [torch.tensor(ids, dtype=torch.long) for ids in made.ids]

@@ -9,12 +9,12 @@ import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.families.case import FIRST_WORD
 from v2drop_cli.errors import MediaArgumentError
-from v2drop_cli.models.base import MadeUp
+from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.registry import get_family
 
 # (family, what) → vision tokens of each, by hand: tiny models merge 8 x 8 pixels into a token,
 # or 8 x 8 of two frames, and round sides to whole tokens within the published limits.
-IMAGE, VIDEO = MadeUp(83, 61), MadeUp(65, 49, frames=5)
+IMAGE, VIDEO = SyntheticMedia(83, 61), SyntheticMedia(65, 49, frames=5)
 TOKENS = {
     ("qwen2_vl", IMAGE): [8 * 10],
     # 64 x 48 pixels are less than 3136, so the sides of 65 x 49 are rounded up.
@@ -81,14 +81,14 @@ def test_a_picture_the_processor_would_refuse_is_refused(name):
     case = CASES[name]
     config = case.make("sdpa").config
     with pytest.raises(MediaArgumentError, match="aspect ratio"):
-        get_family(name).synthetic(config, [MadeUp(9000, 10)])
+        get_family(name).synthetic(config, [SyntheticMedia(9000, 10)])
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "glm4v"])
 def test_a_made_up_video_of_one_frame_is_refused_as_a_real_one_is(name):
     config = CASES[name].make("sdpa").config
     with pytest.raises(MediaArgumentError, match="temporal_factor"):
-        get_family(name).synthetic(config, [MadeUp(640, 480, frames=1)])
+        get_family(name).synthetic(config, [SyntheticMedia(640, 480, frames=1)])
 
 
 def test_made_up_images_with_videos_are_refused_where_real_ones_are():

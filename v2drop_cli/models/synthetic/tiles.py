@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import Grid, MadeUp, Synthetic
+from v2drop_cli.models.base import Grid, Synthetic, SyntheticMedia
 
 
 def noise(*shape: int) -> Tensor:
@@ -18,7 +18,7 @@ def noise(*shape: int) -> Tensor:
 
 
 def placeholders(
-    config: Any, media: Sequence[MadeUp], waiting: Mapping[int, Iterator[tuple[Grid, ...]]]
+    config: Any, media: Sequence[SyntheticMedia], waiting: Mapping[int, Iterator[tuple[Grid, ...]]]
 ) -> list[list[int]]:
     """Per image or video, its placeholder as often as its grids have tokens.
 
@@ -34,7 +34,9 @@ def placeholders(
     return ids
 
 
-def tiled_images(config: Any, images: Sequence[MadeUp], alone: bool = True) -> dict[str, Tensor]:
+def tiled_images(
+    config: Any, images: Sequence[SyntheticMedia], alone: bool = True
+) -> dict[str, Tensor]:
     """Images as any-resolution processors give them.
 
     Args:
@@ -60,7 +62,7 @@ def tiled_images(config: Any, images: Sequence[MadeUp], alone: bool = True) -> d
     }
 
 
-def sized_pictures(config: Any, media: Sequence[MadeUp], patch: int) -> Synthetic:
+def sized_pictures(config: Any, media: Sequence[SyntheticMedia], patch: int) -> Synthetic:
     """Pictures of any size as Pixtral's processor gives them; every frame is one.
 
     A break follows each row of placeholders but the last, an end that: the next ids but one and
@@ -91,7 +93,7 @@ def sized_pictures(config: Any, media: Sequence[MadeUp], patch: int) -> Syntheti
     return Synthetic(ids, tensors | {"image_sizes": torch.tensor(sizes)})
 
 
-def clips(config: Any, videos: Sequence[MadeUp]) -> dict[str, Tensor]:
+def clips(config: Any, videos: Sequence[SyntheticMedia]) -> dict[str, Tensor]:
     """Videos as processors of square frames give them.
 
     Returns:
