@@ -135,9 +135,7 @@ def logits(device: str, small: bool) -> dict[str, Any]:
         if small:
             name = changed(ASSET, Path(folder), SMALL_TEXT, tower | {"num_hidden_layers": 2})
         dtype = "float32" if device == "cpu" else "bfloat16"
-        loaded = v2drop_cli.load(
-            name, device=device, dtype=dtype, weights="dummy", synthetic=given
-        )
+        loaded = v2drop_cli.load(name, device=device, dtype=dtype, weights="dummy", synthetic=given)
     inputs = synthetic_inputs(loaded, given)
     tensors = inputs.to(loaded.device, loaded.dtype).tensors
     budget = v2drop_cli.Schedule.parse("2:0.25")

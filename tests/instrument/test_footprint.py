@@ -6,7 +6,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import v2drop_cli as v2drop
+from tests.families import CASES
 from tests.tiny_llava import make_llava
+from v2drop_cli.generate import drop_idle_mask
+from v2drop_cli.instrument import verdict
 from v2drop_cli.instrument.probe import RowSignals
 from v2drop_cli.instrument.state import DropState
 from v2drop_cli.methods.base import DropContext
@@ -96,3 +100,35 @@ def test_states_are_held_only_at_the_layer_before_a_drop():
     random.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
     random.enter_layer(1, states, {})
     assert random.forward.previous is None
+
+
+class Reads(TorchDispatchMode):
+    """Operations that wait for a device, because the host wants to know."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_read_back_between_the_first_layer_and_the_last(monkeypatch, name):
+    """Verdicts are looked at on a CPU only, where looking is free."""
+    monkeypatch.setattr(verdict, "_different", lambda index, n: True)
+    case = CASES[name]
+    model, reads = case.make("sdpa"), Reads()
+    inputs, _ = case.batch(case.prompts("image"))
+    layers = case.layers(model)
+    # Kept outside of the context, so that its own hooks run in between.
+    first = layers[0].register_forward_pre_hook(lambda *_: reads.__enter__() and None)
+    with torch.no_grad(), v2drop.dropping(model, case.schedule) as trace:
+        last = layers[-1].register_forward_hook(lambda *_: reads.__exit__(None, None, None))
+        model(**drop_idle_mask(inputs))
+    first.remove()
+    last.remove()
+    assert reads.found == []
+    assert len(trace.events) == len(case.stages)

@@ -16,6 +16,7 @@ from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.refusals import (
     refuse_compiled,
+    refuse_packed,
     refuse_paged,
     refuse_recomputation,
 )
@@ -154,7 +155,8 @@ def _forward_call(
     refuse_recomputation(target.decoder)
     given: Mapping[str, Any] = kwargs
     if args:
-        given = signature(target.multimodal.forward).bind_partial(*args, **kwargs).arguments
+        named = signature(target.multimodal.forward).bind_partial(*args, **kwargs).arguments
+        given = {**kwargs, **named}
     refuse_paged(given)
     ids, attention_mask = given.get("input_ids"), given.get("attention_mask")
     if ids is None:
@@ -169,6 +171,7 @@ def _forward_call(
     state.refuse_split_image(given.get("past_key_values"), mask)
     vision: tuple[Tensor, ...] = ()
     if mask is not None:
+        refuse_packed(given)
         vision = true_positions(droppable(mask, as_padding(attention_mask)))
     blocks = target.family.blocks(target.config, given)
     state.begin(vision, attention_mask, ids.shape[1], blocks)

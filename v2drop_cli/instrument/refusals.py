@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError
 
+_TEXT_AND_MROPE = 4
+
 
 def refuse_compiled(*modules: nn.Module) -> None:
     """Raise for modules compiled before: their compiled code does not look at new hooks.
@@ -67,22 +69,24 @@ def refuse_paged(arguments: Mapping[str, Any]) -> None:
         )
 
 
-def refuse_packed(kwargs: Mapping[str, Any], padded: bool) -> None:
-    """Raise for several sequences packed into one row, when tokens are about to be dropped.
+def refuse_packed(arguments: Mapping[str, Any]) -> None:
+    """Raise for several sequences packed into one row whose tokens may be dropped.
 
     Such a row is told by the lengths of its sequences, or by positions that start again, which
     transformers looks at only if there is no attention mask. Neither is made for short layers.
+    Called before the forward has work queued on a device, because it may read positions back.
 
     Args:
-        kwargs: of the layer whose input is about to be shortened.
-        padded: whether the forward has an attention mask.
+        arguments: the model's forward's.
 
     Raises:
         InstrumentError: the batch is packed.
     """
-    at = kwargs.get("position_ids")
-    packed = kwargs.get("cu_seq_lens_q") is not None
-    if isinstance(at, Tensor) and at.dim() == 2 and len(at) == 1 and not padded:
+    packed = arguments.get("cu_seq_lens_q") is not None
+    at = arguments.get("position_ids")
+    if isinstance(at, Tensor) and at.dim() == 3:  # M-RoPE: three axes, or text's before them
+        at = at[0] if len(at) == _TEXT_AND_MROPE else None
+    if isinstance(at, Tensor) and len(at) == 1 and arguments.get("attention_mask") is None:
         packed = packed or bool((at.diff() != 1).any())
     if packed:
         raise InstrumentError(

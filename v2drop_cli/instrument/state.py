@@ -31,7 +31,6 @@ from v2drop_cli.instrument.cache import (
 from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.instrument.probe import RowSignals
-from v2drop_cli.instrument.refusals import refuse_packed
 from v2drop_cli.instrument.trace import DropEvent, DropTrace
 from v2drop_cli.instrument.verdict import ask
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method
@@ -124,7 +123,7 @@ class DropState:
         if layer not in self.drops or not any(len(row) for row in forward.alive):
             return self._arguments(forward, layer, hidden, kwargs)
         self.mark(DROP_BEGINS)
-        hidden = self._drop(forward, self.drops[layer], hidden, kwargs)
+        hidden = self._drop(forward, self.drops[layer], hidden, kwargs.get("past_key_values"))
         changed = self._arguments(forward, layer, hidden, kwargs)
         self.mark(DROP_ENDS)
         return changed
@@ -146,14 +145,11 @@ class DropState:
             )
         return hidden, self._kwargs_for(forward, layer, hidden, kwargs, known)
 
-    def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, cache: Any) -> Tensor:
         counts = [drop.kept(len(row)) for row in forward.alive]
         if counts == [len(row) for row in forward.alive]:
             return hidden
-        cache = kwargs.get("past_key_values")
         refuse_static(cache)
-        if forward.columns is None:
-            refuse_packed(kwargs, forward.padding is not None)
         rows, alive, merged = self._select(forward, drop.layer, hidden, counts)
         past = _columns_before(cache, drop.layer, forward.width)
         self._record(forward, drop.layer, alive, rows, past)
