@@ -30,6 +30,8 @@ from v2drop_cli.run.stages import StageTimes
 
 RANDOM = "random"
 MANY_ROUNDS = 10
+LOOK_EVERY = 10
+"""After each look at the precision, a tenth more rounds before the next."""
 MOST_INVALID = 0.2
 """With a larger share of invalid rounds the whole measurement is invalid."""
 
@@ -144,6 +146,7 @@ class _Profile:
         self.machine: MachineWatch | None = None
         self.idle_power_w: float | None = None
         self.began = 0.0
+        self.next_look = options.stop.least
 
     @property
     def on_gpu(self) -> bool:
@@ -190,9 +193,7 @@ class _Profile:
             ):
                 self._take(block)
                 counts = Rounds(len(self.rounds), self._invalid())
-                reason = self.options.stop.reason(
-                    counts, self._reached_precision(), self._elapsed()
-                )
+                reason = self.options.stop.reason(counts, self._look(), self._elapsed())
                 if reason is not None:
                     return reason
                 if self.rounds and self.watch.on_round is not None:
@@ -231,6 +232,14 @@ class _Profile:
 
     def _samples(self, arm: int) -> list[StageTimes]:
         return [block[arm] for block in self.rounds]
+
+    def _look(self) -> float | None:
+        """The precision so far, if it is time to look: bootstraps can take longer than rounds."""
+        rounds = len(self.rounds)
+        if rounds < self.next_look:
+            return None
+        self.next_look = rounds + max(1, rounds // LOOK_EVERY)
+        return self._reached_precision()
 
     def _reached_precision(self) -> float | None:
         """The widest half-width of the prefill ratios, as a share; ``None`` if one is unknown."""
