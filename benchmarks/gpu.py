@@ -73,7 +73,7 @@ class Profiled:
     def part(self, dry: bool, folder: Path, decode: str) -> Part:
         """Its profile, at dummy weights."""
         model = self.asset.removesuffix(".json")
-        measure: tuple[str, ...] = ("--max-time", "15", "--repeats", "10")
+        measure: tuple[str, ...] = ("--max-time", "20", "--warmup", "1")
         device, dtype = "cuda", "bfloat16"
         if dry:
             text: dict[str, Any] = {**SMALL_TEXT}
@@ -106,7 +106,7 @@ def profiles(dry: bool) -> tuple[Profiled, ...]:
     frames = "2" if dry else "32"
     size = "112x112" if dry else "1288x966"
     return (
-        Profiled("llava-1.5-7b", "llava-1.5-7b.json", _SMALL_CLIP, _each(budgets), 80),
+        Profiled("llava-1.5-7b", "llava-1.5-7b.json", _SMALL_CLIP, _each(budgets), 110),
         Profiled(
             "llava-onevision-7b",
             "llava-onevision-7b.json",
@@ -119,7 +119,7 @@ def profiles(dry: bool) -> tuple[Profiled, ...]:
             "qwen2-vl-7b.json",
             _SMALL_QWEN,
             ("--image-size", size, *_each(("25%",))),
-            80,
+            90,
         ),
     )
 
@@ -134,7 +134,7 @@ def parts(dry: bool, folder: Path) -> Iterator[Part]:
     device = "cpu" if dry else "cuda"
     check = ("benchmarks.gpu_checks", "--device", device, "--output", "{out}")
     models = profiles(dry)
-    yield Part("oracle", (*check, "--ask", "oracle", *small), 90)
+    yield Part("oracle", (*check, "--ask", "oracle", *small), 120)
     yield from (model.part(dry, folder, "eager") for model in models)
     yield Part("peak memory", (*check, "--ask", "logits", *small), 60)
     if not dry:  # a CPU refuses it by name

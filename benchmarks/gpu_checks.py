@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,23 +110,27 @@ def _error(got: list[Tensor], wanted: list[Tensor], where: Tensor) -> float:
     return float((ours - theirs).abs().max() / theirs.std())
 
 
-def oracle(device: str, small: bool) -> dict[str, Any]:
-    """All cells."""
+def oracle(device: str, small: bool) -> Iterator[dict[str, Any]]:
+    """All cells so far, after each: whoever is stopped leaves what there is."""
     torch.backends.cuda.matmul.allow_tf32 = False
     attentions = ["eager", "sdpa"]
     if importlib.util.find_spec("flash_attn") and device == "cuda":
         attentions.append("flash_attention_2")
-    cells = [
-        Cell(name, device, dtype, attention).check()
+    wanted = [
+        Cell(name, device, dtype, attention)
         for name in (SMALL_CASES if small else CASES)
         for dtype in FLOORS
         for attention in attentions
         if not (dtype == "float32" and attention.startswith("flash"))
     ]
-    return {"cells": cells, "failed": sum(not cell["ok"] for cell in cells)}
+    cells: list[dict[str, Any]] = []
+    for cell in wanted:
+        cells.append(cell.check())
+        failed = sum(not found["ok"] for found in cells)
+        yield {"cells": cells, "failed": failed, "wanted": len(wanted)}
 
 
-def logits(device: str, small: bool) -> dict[str, Any]:
+def logits(device: str, small: bool) -> Iterator[dict[str, Any]]:
     """Peak bytes of one prefill over the weights, four ways; ``None`` on a CPU."""
     given = SyntheticInput(frames=2 if small else 32)
     tower = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
@@ -143,7 +147,7 @@ def logits(device: str, small: bool) -> dict[str, Any]:
     for arm, schedule in (("dense", None), ("v2drop 2:0.25", budget)):
         for keep, what in ((0, "all tokens"), (1, "last token")):
             ways[f"{arm}, logits of {what}"] = _prefill(loaded, tensors, schedule, keep)
-    return {
+    yield {
         "model": ASSET.removesuffix(".json"),
         "dtype": dtype,
         "prompt_tokens": int(tensors["input_ids"].shape[1]),
@@ -178,8 +182,9 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
-    answer = {"oracle": oracle, "logits": logits}[args.ask](args.device, args.small)
-    write(args.output, origin(torch.device(args.device)) | answer)
+    head = origin(torch.device(args.device))
+    for answer in {"oracle": oracle, "logits": logits}[args.ask](args.device, args.small):
+        write(args.output, head | answer)
 
 
 if __name__ == "__main__":

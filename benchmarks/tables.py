@@ -107,6 +107,8 @@ def overhead() -> Iterator[str]:
     )
 
 
+# The exit code of a measurement that is not to be used.
+_INVALID = 4
 NOT_ON_A_GPU = "Not measured yet: no GPU was available."
 
 
@@ -120,6 +122,9 @@ def gpu_models() -> Iterator[str]:
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for name, part in study["parts"].items():
         if "arms" not in part.get("result", {}):
+            continue
+        if part["status"] != "ok":
+            yield f"| {name} | {_why(part)} | | | | |"
             continue
         found = {item["arm"]: item for item in part["result"]["comparisons"]}
         for arm in part["result"]["arms"]:
@@ -141,7 +146,7 @@ def gpu_oracle() -> Iterator[str]:
     study = _gpu()
     cells = study["parts"].get("oracle", {}).get("result", {}).get("cells") if study else None
     if not cells:
-        yield NOT_ON_A_GPU
+        yield NOT_ON_A_GPU if study is None else _missing(study, "oracle")
         return
     yield "| dtype | attention | families | as the oracle | worst error | allowed there |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
@@ -161,7 +166,7 @@ def gpu_memory() -> Iterator[str]:
     study = _gpu()
     found = study["parts"].get("peak memory", {}).get("result") if study else None
     if not found:
-        yield NOT_ON_A_GPU
+        yield NOT_ON_A_GPU if study is None else _missing(study, "peak memory")
         return
     yield "| prefill | logits | peak over the weights |"
     yield "| --- | ---: | ---: |"
@@ -170,6 +175,17 @@ def gpu_memory() -> Iterator[str]:
         yield f"| {name} | {format_bytes(way['logits_bytes'])} | {over} |"
     yield ""
     yield f"{found['model']}, {found['prompt_tokens']} prompt tokens, {found['dtype']}."
+
+
+def _missing(study: dict[str, Any], part: str) -> str:
+    return f"Not measured: {_why(study['parts'].get(part, {}))}; {where(study)}"
+
+
+def _why(part: dict[str, Any]) -> str:
+    """Why a part has no figures that may be quoted."""
+    if part.get("exit_code") == _INVALID:
+        return "the GPU was slowed down"
+    return str(part.get("why") or f"it ended with exit code {part.get('exit_code', 'n/a')}")
 
 
 def _gpu() -> dict[str, Any] | None:

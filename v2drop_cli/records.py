@@ -1,8 +1,7 @@
 """What a measurement produced: frozen, torch-free, and the same shape as the report JSON.
 
 ``Report.to_json()`` is the document of ``--json`` (schema ``v2drop.report/1``); field names
-carry their unit (``_s`` seconds, ``_bytes``, ``_j`` joules). What could not be measured is
-``None``, never 0.
+carry their unit (``_s`` seconds, ``_bytes``, ``_j`` joules). Not measured is ``None``, never 0.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One memory pass of one arm. On a CPU only ``rss_peak_bytes`` says anything of peaks."""
+    """One memory pass of one arm; activations are the allocator's peak over weights and cache."""
 
     weights_bytes: int | None = None
     kv_cache_bytes: int | None = None
@@ -120,6 +119,7 @@ class Memory:
     peak_reserved_bytes: int | None = None
     nvml_used_bytes: int | None = None
     rss_peak_bytes: int | None = None
+    activation_bytes: int | None = field(default=None, metadata=ADDED)
 
     @property
     def peak_bytes(self) -> int | None:

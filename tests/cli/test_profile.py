@@ -91,6 +91,10 @@ def test_bad_input_is_refused_before_any_work(v2drop, tmp_path, monkeypatch):
     v2drop(*on_cat, "--precision", "x%").refused(2, "is no share")
     v2drop(*on_cat, "--export-md", tmp_path).refused(2, "directory")
     v2drop(*on_cat, "--export-csv", tmp_path / "no" / "x").refused(2, "no directory")
+    v2drop(*on_cat, "--max-time", "inf").refused(2, "is no time")
+    v2drop(*on_cat, "--output", CAT).refused(2, "is read, or written to, twice")
+    twice = ("--export-md", tmp_path / "x", "--export-csv", tmp_path / "x")
+    v2drop(*on_cat, *twice).refused(2, "is read, or written to, twice")
 
 
 def test_compiled_decoding_is_refused_on_a_cpu_by_name(brief):

@@ -90,7 +90,7 @@ def test_cuda_memory_resets_then_reads_the_peaks_of_its_device(cuda, fake_nvml):
         "reset_peak_memory_stats",
     ]
     memory = meter.finish(weights_bytes=10, kv_cache_bytes=20)
-    assert memory == Memory(10, 20, 300, 400, nvml_used_bytes=1001, rss_peak_bytes=None)
+    assert memory == Memory(10, 20, 300, 400, 1001, rss_peak_bytes=None, activation_bytes=270)
     assert {device for call, device in cuda.log if call != "empty_cache"} == {GPU}
     assert meter.caveats == ()
 

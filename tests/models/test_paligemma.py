@@ -37,6 +37,13 @@ def test_flash_kernels_are_refused():
         family_for(model.config)
 
 
+def test_pixels_without_token_types_are_refused():
+    model, inputs = CASE.make("sdpa"), prompt()
+    del inputs["token_type_ids"]
+    with v2drop.dropping(model, CASE.schedule), pytest.raises(InstrumentError, match="both ways"):
+        model(**inputs)
+
+
 @pytest.mark.parametrize("attn", ["eager", "sdpa"])
 def test_the_mask_of_a_short_layer_is_the_prefix(attn):
     """Columns of the prompt see all that is left of it; an answer sees what was before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ from transformers import Cache, ContinuousBatchingConfig, DynamicCache, Generati
 from transformers.cache_utils import QuantizedLayer
 
 import v2drop_cli as v2drop
+from tests.families import CASES
 from tests.instrument.test_dropping import SHORT, crop, oracle_generate
 from tests.instrument.test_oracle import TOLERANCE, decode
+from tests.matrix.flash import NAME, recorded
 from tests.tiny_llava import batch, make_llava, one_prompt, row
 from v2drop_cli.errors import InstrumentError
 
@@ -153,6 +156,18 @@ def test_chunked_prefill_of_a_text_turn():
     assert torch.equal(*outs)
 
 
+@pytest.mark.parametrize("size", [5, 8, 9, 12, 100])
+def test_no_chunk_of_a_prompt_with_row_breaks_is_taken_for_an_image(size):
+    """Mistral 3's pictures have text between rows: a chunk may end there."""
+    case = CASES["mistral3"]
+    model = case.make("sdpa")
+    inputs, _ = case.batch([case.prompt(3, "i", 1)])
+    if "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
+        pytest.skip("this version of transformers loses the pixels of chunks by itself")
+    with v2drop.dropping(model, case.schedule), pytest.raises(InstrumentError, match="chunked"):
+        model.generate(**inputs, do_sample=False, max_new_tokens=2, prefill_chunk_size=size)
+
+
 @pytest.mark.mode("packed sequences (`position_ids` that start again, `cu_seq_lens_q`)", "refused")
 def test_packed_rows_are_refused():
     model, inputs = make_llava(12), one_prompt()
@@ -172,6 +187,36 @@ def test_packed_rows_are_refused():
         given = {**inputs, **extra} if extra else packed
         with v2drop.dropping(model, SHORT), pytest.raises(InstrumentError, match="packed"):
             model(**given)
+
+
+def test_packed_rows_are_refused_where_flash_sees_through_a_mask_of_ones(monkeypatch):
+    with recorded(monkeypatch):
+        model = make_llava(6)
+        model.set_attn_implementation({"text_config": NAME})
+        inputs = one_prompt()
+        n = inputs["input_ids"].shape[1]
+        at = torch.arange(n) % (n - 3)
+        with v2drop.dropping(model, SHORT), pytest.raises(InstrumentError, match="packed"):
+            model(**inputs, position_ids=at[None])
+        with v2drop.dropping(model, SHORT) as trace, torch.no_grad():
+            model(**inputs, position_ids=torch.arange(n)[None])
+        assert trace.events
+
+
+def test_a_crop_of_padding_on_the_right_is_refused():
+    """Layers after a drop do not hold it: the crop would take text from them."""
+    model, inputs = make_llava(6), one_prompt()
+    padded = {
+        "input_ids": torch.nn.functional.pad(inputs["input_ids"], (0, 3)),
+        "attention_mask": torch.nn.functional.pad(inputs["attention_mask"], (0, 3)),
+        "pixel_values": inputs["pixel_values"],
+    }
+    cache = DynamicCache(config=model.config)
+    with v2drop.dropping(model, SHORT), torch.no_grad():
+        model(**padded, past_key_values=cache)
+        cache.crop(-3)
+        with pytest.raises(InstrumentError, match="cropped"):
+            model(input_ids=torch.tensor([[20, 21]]), past_key_values=cache)
 
 
 def test_one_row_without_a_mask_is_not_packed():

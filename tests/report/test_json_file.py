@@ -83,7 +83,7 @@ def test_keys_are_the_contract(tmp_path):
     assert set(arm["timing"]["prefill_s"]) == STATS
     assert set(arm["memory"]) == {
         *("weights_bytes", "kv_cache_bytes", "peak_allocated_bytes", "peak_reserved_bytes"),
-        *("nvml_used_bytes", "rss_peak_bytes"),
+        *("nvml_used_bytes", "rss_peak_bytes", "activation_bytes"),
     }
     assert set(document["comparisons"][0]) == set(document["null_comparison"]) == COMPARISON
     assert set(document["comparisons"][0]["prefill_speedup"]) == RATIO

@@ -369,6 +369,7 @@ def test_other_questions_are_refused(changes, said):
         (GPU, {"transformers": "5.17.0"}, []),
         (GPU, {"v2drop": "0.2", "commit": "abc"}, []),
         (GPU, {"a_later_field": [1]}, []),
+        (GPU, {"gpu_uuid": "1"}, []),  # torch leaves out the kind of device
         (GPU, {"gpu_uuid": None}, []),  # not known is not different
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,34 @@ def test_a_profile_is_exact(loaded, told):
     assert timing.end_to_end_s.samples == tuple(m + 0.5 + 3.0 for m in timing.media_s.samples)
     # The files are read once a round, for all arms.
     assert timing.media_s == report.arms[0].timing.media_s
+
+
+def test_ratios_are_paired_and_the_null_has_samples_of_its_own(loaded, monkeypatch):
+    """Times that change from round to round: a ratio of medians would be another number."""
+    left = {"v2drop": [9.0, 4.0, 2.0, 12.0], "random": [9.0, 2.0, 1.0, 6.0]}
+    # The two dense arms are equal; which is the null, the report must tell by itself.
+    both = [[9.0, 4.0, 8.0, 12.0], [9.0, 5.0, 10.0, 6.0]]
+
+    def time(self, arm, clock, new_tokens):
+        if arm.method is None and id(arm) not in left:
+            left[id(arm)] = both[len(left) - 2].copy()
+        seconds = left[arm.method or id(arm)].pop(0)
+        return StageTimes(0.5, 0.25, seconds, 0.125, seconds, seconds)
+
+    monkeypatch.setattr(passes.Passes, "time", time)
+    report = profile(loaded, [load_image(CAT)], options())
+    dense = report.arms[0].timing.prefill_s.samples
+    null = report.protocol.null_timing.prefill_s.samples
+    assert {dense, null} == {tuple(times[1:]) for times in both}
+    found = report.comparisons[0].prefill_speedup.median
+    assert report.arms[1].timing.prefill_s.samples == (4.0, 2.0, 12.0)
+    assert found == statistics.median(d / v for d, v in zip(dense, (4.0, 2.0, 12.0), strict=True))
+    assert found != statistics.median(dense) / 4.0
+    against_itself = report.null_comparison.prefill_speedup.median
+    assert against_itself == statistics.median(d / n for d, n in zip(dense, null, strict=True))
+    assert against_itself != 1.0
+    [overhead] = report.protocol.scoring_overheads
+    assert overhead.prefill_s == 2.0  # of 2, 1 and 6
 
 
 def test_every_round_holds_every_arm_and_the_null_and_mirrors_the_round_before(loaded, told):

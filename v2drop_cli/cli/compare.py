@@ -68,7 +68,7 @@ def compare(
     from v2drop_cli.run.compare_reports import compare_reports, parse_change_gates, refuse
 
     gates, share = parse_change_gates(fail_if or ()), p.parse_share("--margin", margin)
-    files = p.ResultFiles.checked(output, export_md, None)
+    files = p.ResultFiles.checked(output, export_md, None, (a, b))
     reports = [(str(path), read_report(path)) for path in (a, b)]
     found = compare_reports(reports[0], reports[1], share, gates)
     if not anyway:

@@ -95,10 +95,11 @@ def profile(
     arms.check()
     load.check(model)
     gates, wanted = parse_gates(fail_if or ()), p.parse_precision(precision)
+    p.check_finite("--max-time", max_time)
     given = m.MediaOptions(image, video, frames, prompt, image_size, text_tokens)
     load = given.checked(load)
     decoding = p.parse_decode(decode)
-    files = p.ResultFiles.checked(output, export_md, export_csv)
+    files = p.ResultFiles.checked(output, export_md, export_csv, (*(image or ()), video))
     media = given.open()
 
     from v2drop_cli.run.profile import ProfileOptions, StopRule
@@ -117,8 +118,8 @@ def profile(
         decode=decoding,
     )
     report = _measure(load, media, options, files)
+    show(report, json)  # first: whatever becomes of the files
     files.finish(report)
-    show(report, json)
     _leave(report, gates, options)
 
 

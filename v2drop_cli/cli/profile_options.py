@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -143,6 +144,12 @@ def parse_decode(text: str) -> str:
     return text
 
 
+def check_finite(option: str, value: float) -> None:
+    """Raise :class:`UsageError` for infinity and for what is no number."""
+    if not math.isfinite(value):
+        raise UsageError(f"{option} {value} is no time", hint="a number of seconds, e.g. 600")
+
+
 @dataclass(frozen=True, slots=True)
 class ResultFiles:
     """Where a profile goes beside stdout; each is known to be writable."""
@@ -152,10 +159,24 @@ class ResultFiles:
     csv: ResultFile | None
 
     @classmethod
-    def checked(cls, json: Path | None, markdown: Path | None, csv: Path | None) -> ResultFiles:
-        """Refuse paths that cannot be written, before anything is measured."""
+    def checked(
+        cls,
+        json: Path | None,
+        markdown: Path | None,
+        csv: Path | None,
+        read: Sequence[Path | None] = (),
+    ) -> ResultFiles:
+        """Refuse paths that cannot be written, before anything is measured.
+
+        ``read`` are files that the command reads: they are never written over.
+        """
         from v2drop_cli.report.json_file import ResultFile
 
+        taken = {path.resolve() for path in read if path is not None}
+        for path in (json, markdown, csv):
+            if path is not None and path.resolve() in taken:
+                raise UsageError(f"{path} is read, or written to, twice", hint="name another file")
+            taken |= {path.resolve()} if path is not None else set()
         return cls(*(None if path is None else ResultFile(path) for path in (json, markdown, csv)))
 
     @property

@@ -15,6 +15,7 @@ from v2drop_cli.errors import InstrumentError, UnsupportedModelError, UsageError
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.refusals import (
+    refuse_chunk,
     refuse_compiled,
     refuse_packed,
     refuse_paged,
@@ -171,7 +172,8 @@ def _forward_call(
     state.refuse_split_image(given.get("past_key_values"), mask)
     vision: tuple[Tensor, ...] = ()
     if mask is not None:
-        refuse_packed(given)
+        refuse_chunk(given)
+        refuse_packed(given, str(state.config._attn_implementation))
         vision = true_positions(droppable(mask, as_padding(attention_mask)))
     blocks = target.family.blocks(target.config, given)
     state.begin(vision, attention_mask, ids.shape[1], blocks)

@@ -66,13 +66,22 @@ def as_padding(attention_mask: Any) -> Tensor | None:
 
 
 def text_after(forward: Forward) -> Tensor:
-    """0-d: columns after every row's last vision token; none can be told apart from filler."""
+    """0-d: columns after every row's last vision token; none can be told apart from filler.
+
+    Nor from padding there, which short layers do not hold.
+    """
     assert forward.columns is not None
     like = forward.columns.index
     if forward.columns.valid is not None:
         return like.new_zeros(())
-    last = [row[-1] if len(row) else like.new_full((), -1) for row in forward.vision]
-    return forward.width - 1 - torch.stack(last).max()
+    rows = [row[-1] if len(row) else like.new_full((), -1) for row in forward.vision]
+    last = torch.stack(rows)
+    after = forward.width - 1 - last.max()
+    if forward.padding is None:
+        return after
+    behind = torch.arange(forward.width, device=last.device) > last[:, None]
+    holes = behind & ~forward.padding[:, -forward.width :].to(last.device)
+    return torch.where(holes.any(), torch.zeros_like(after), after)
 
 
 def compose(before: Columns | None, packed: Columns) -> Columns:

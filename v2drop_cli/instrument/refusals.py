@@ -69,15 +69,39 @@ def refuse_paged(arguments: Mapping[str, Any]) -> None:
         )
 
 
-def refuse_packed(arguments: Mapping[str, Any]) -> None:
-    """Raise for several sequences packed into one row whose tokens may be dropped.
+def refuse_chunk(arguments: Mapping[str, Any]) -> None:
+    """Raise for a piece of a prompt with images: the schedule counts whole prompts.
 
-    Such a row is told by the lengths of its sequences, or by positions that start again, which
-    transformers looks at only if there is no attention mask. Neither is made for short layers.
-    Called before the forward has work queued on a device, because it may read positions back.
+    transformers cuts the encoded pixels up with the prompt and keeps of them only what is merged.
 
     Args:
         arguments: the model's forward's.
+
+    Raises:
+        InstrumentError: the forward is one of ``prefill_chunk_size``.
+    """
+    encoded = arguments.get("mm_encoder_outputs")
+    if isinstance(encoded, Mapping) and any(
+        isinstance(output, Mapping) and output.get("last_hidden_state") is None
+        for output in encoded.values()
+    ):
+        raise InstrumentError(
+            "an image's tokens are spread over several forwards (chunked prefill)",
+            hint="prefill each image in one forward: prefill_chunk_size=None",
+        )
+
+
+def refuse_packed(arguments: Mapping[str, Any], implementation: str) -> None:
+    """Raise for several sequences packed into one row whose tokens may be dropped.
+
+    Such a row is told by the lengths of its sequences, or by positions that start again, which
+    transformers looks at only if there is no attention mask, or flash finds that it masks nothing.
+    Neither is made for short layers. Called before the forward has work queued on a device,
+    because it may read positions back.
+
+    Args:
+        arguments: the model's forward's.
+        implementation: the decoder's attention.
 
     Raises:
         InstrumentError: the batch is packed.
@@ -86,8 +110,10 @@ def refuse_packed(arguments: Mapping[str, Any]) -> None:
     at = arguments.get("position_ids")
     if isinstance(at, Tensor) and at.dim() == 3:  # M-RoPE: three axes, or text's before them
         at = at[0] if len(at) == _TEXT_AND_MROPE else None
-    if isinstance(at, Tensor) and len(at) == 1 and arguments.get("attention_mask") is None:
-        packed = packed or bool((at.diff() != 1).any())
+    mask = arguments.get("attention_mask")
+    if isinstance(at, Tensor) and len(at) == 1:
+        idle = mask is None or ("flash" in implementation and bool((mask != 0).all()))
+        packed = packed or (idle and bool((at.diff() != 1).any()))
     if packed:
         raise InstrumentError(
             "several sequences are packed into one row, and its tokens cannot be dropped",

@@ -133,10 +133,15 @@ class CudaMemory:
         included). The allocator keeps what it reserved, so that is near the peak as well.
         """
         torch.cuda.synchronize(self._device)
+        peak = torch.cuda.max_memory_allocated(self._device)
+        over = None
+        if weights_bytes is not None and kv_cache_bytes is not None:
+            over = peak - weights_bytes - kv_cache_bytes
         return Memory(
             weights_bytes=weights_bytes,
             kv_cache_bytes=kv_cache_bytes,
-            peak_allocated_bytes=torch.cuda.max_memory_allocated(self._device),
+            activation_bytes=over,
+            peak_allocated_bytes=peak,
             peak_reserved_bytes=torch.cuda.max_memory_reserved(self._device),
             nvml_used_bytes=None if self._nvml is None else self._nvml.used_bytes(),
         )

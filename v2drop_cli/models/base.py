@@ -113,20 +113,26 @@ def language_model(model: Module) -> Module:
     return decoder
 
 
-def refuse_sliding_windows(config: Any) -> str | None:
-    """A window counts columns, dropped ones too: short layers would see further back."""
+# They scale queries by position ids, and flash kernels would read gaps in those as packing.
+_SCALE_QUERIES = ("ministral3", "mistral4")
+
+
+def refuse_decoder(config: Any) -> str | None:
+    """What no family can serve: a window, for one, counts columns, dropped ones too."""
     text = config.get_text_config()
-    kinds = getattr(text, "layer_types", None) or []
-    if getattr(text, "sliding_window", None) or any(kind != "full_attention" for kind in kinds):
+    kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
+    if getattr(text, "sliding_window", None) or "sliding_attention" in kinds:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
-    return None
-
-
-def refuse_scaled_queries(config: Any) -> str | None:
-    """Ministral 3 scales queries by position ids; flash kernels would read gaps as packing."""
-    if config.get_text_config().model_type == "ministral3":
+    if kinds:
+        return f"its decoder has layers other than full attention: {', '.join(sorted(kinds))}"
+    if text.model_type in _SCALE_QUERIES:
         return "its decoder scales queries by position ids, which shortened layers are not given"
     return None
+
+
+def refuse_flash(config: Any, why: str) -> str | None:
+    """``why``, if the decoder runs flash kernels."""
+    return why if "flash" in str(config.get_text_config()._attn_implementation) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +152,12 @@ class Placeholder:
 
     def filled(self, arguments: Mapping[str, Any]) -> bool:
         """Whether this forward was given what to put there; if not, the id is text."""
-        encoded = arguments.get("mm_encoder_outputs") or {}
-        return arguments.get(self.pixels) is not None or encoded.get(self.modality) is not None
+        if arguments.get(self.pixels) is not None:
+            return True
+        encoded = arguments.get("mm_encoder_outputs")
+        if isinstance(encoded, Tensor):  # some models take the features of images alone
+            return self.modality == "image"
+        return encoded is not None and encoded.get(self.modality) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +234,7 @@ class Family:
     decoder: Callable[[Module], Module] = language_model
     first_droppable_layer: Callable[[Any], int] = lambda config: 1
     first_position: int = 0
-    refusal: Callable[[Any], str | None] = refuse_sliding_windows
+    refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
     vision_tower: Callable[[Module], Module | None] = lambda model: None
     projector: Callable[[Module], Module | None] = lambda model: None

@@ -12,14 +12,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from v2drop_cli.models.base import refuse_sliding_windows
+from v2drop_cli.models.base import refuse_decoder, refuse_flash
 from v2drop_cli.models.glm4v import GLM4V
 
 
 def _refusal(config: Any) -> str | None:
-    if "flash" in str(config.get_text_config()._attn_implementation):
-        return "transformers tells flash kernels wrong positions for it; sdpa is right"
-    return refuse_sliding_windows(config)
+    why = "transformers tells flash kernels wrong positions for it; sdpa is right"
+    return refuse_flash(config, why) or refuse_decoder(config)
 
 
 GLM4V_MOE = dataclasses.replace(

@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import UnsupportedModelError
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, Module, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import (
+    IMAGE,
+    Family,
+    Grid,
+    Grids,
+    Module,
+    Placeholder,
+    Synthetic,
+    SyntheticMedia,
+)
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.synthetic.tiles import noise
 
@@ -24,6 +33,8 @@ from v2drop_cli.models.synthetic.tiles import noise
 _BETWEEN = 2
 # Published processors stretch a picture's longer side to so many tiles.
 _LONGER_SIDE = 4
+# Features of an earlier call, up to some version of transformers.
+ENCODED = Placeholder(IMAGE.token_id, "image_hidden_states")
 
 
 def multimodal(model: Module) -> Module:
@@ -144,7 +155,7 @@ def _cut(side: int, image: SyntheticMedia) -> tuple[int, int]:
 IDEFICS3 = Family(
     name="idefics3",
     model_types=("idefics3",),
-    placeholders=(IMAGE,),
+    placeholders=(IMAGE, ENCODED),
     grids=tile_grids,
     process=process_images,
     multimodal=multimodal,

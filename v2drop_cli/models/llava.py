@@ -26,8 +26,7 @@ from v2drop_cli.models.base import (
     Synthetic,
     SyntheticMedia,
     inner_model,
-    refuse_scaled_queries,
-    refuse_sliding_windows,
+    refuse_decoder,
 )
 from v2drop_cli.models.chat import check_prompt
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
@@ -133,7 +132,7 @@ def _refusal(config: Any) -> str | None:
     served = (*SQUARE_TOWERS, _PIXTRAL)
     if tower not in served:
         return f"its vision tower is {tower!r}; served are {', '.join(served)}"
-    return refuse_scaled_queries(config) or refuse_sliding_windows(config)
+    return refuse_decoder(config)
 
 
 LLAVA = Family(

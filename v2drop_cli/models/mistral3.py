@@ -18,8 +18,6 @@ from v2drop_cli.models.base import (
     Grids,
     Synthetic,
     SyntheticMedia,
-    refuse_scaled_queries,
-    refuse_sliding_windows,
 )
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.llava import projector, vision_tower
@@ -38,17 +36,12 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     return sized_pictures(config, media, patch)
 
 
-def _refusal(config: Any) -> str | None:
-    return refuse_scaled_queries(config) or refuse_sliding_windows(config)
-
-
 MISTRAL3 = Family(
     name="mistral3",
     model_types=("mistral3",),
     placeholders=(IMAGE,),
     grids=_grids,
     process=process_images,
-    refusal=_refusal,
     vision_tower=vision_tower,
     projector=projector,
     media=("image", "images"),

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, Synthetic, SyntheticMedia, refuse_sliding_windows
+from v2drop_cli.errors import InstrumentError
+from v2drop_cli.models.base import (
+    IMAGE,
+    Family,
+    Synthetic,
+    SyntheticMedia,
+    refuse_decoder,
+    refuse_flash,
+)
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.llava import projector, vision_tower
 from v2drop_cli.models.spans import square_grids, square_side
@@ -44,15 +52,20 @@ def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
     """One block for the prefix, when the model itself makes one: at a cache's first forward."""
     types, cache = arguments.get("token_type_ids"), arguments.get("past_key_values")
     first = cache is None or not cache.is_initialized
-    if types is None or not (first or arguments.get("pixel_values") is not None):
+    shown = IMAGE.filled(arguments)
+    if types is None and shown:
+        raise InstrumentError(
+            "this prompt has pixels but no token_type_ids, which say what attends both ways",
+            hint="pass all that the model's processor returns",
+        )
+    if types is None or not (first or shown):
         return None
     return torch.where(types == 0, 0, -1)
 
 
 def _refusal(config: Any) -> str | None:
-    if "flash" in str(config.get_text_config()._attn_implementation):
-        return "transformers does not tell flash kernels where its prompt ends; sdpa is right"
-    return refuse_sliding_windows(config)
+    why = "transformers does not tell flash kernels where its prompt ends; sdpa is right"
+    return refuse_flash(config, why) or refuse_decoder(config)
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:

@@ -14,6 +14,7 @@ from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import IMAGE, Family
 from v2drop_cli.models.chat import chat_text, media_arguments
 from v2drop_cli.models.idefics3 import (
+    ENCODED,
     decoder,
     multimodal,
     projector,
@@ -61,7 +62,7 @@ def _video_template() -> str:
 SMOLVLM = Family(
     name="smolvlm",
     model_types=("smolvlm",),
-    placeholders=(IMAGE,),
+    placeholders=(IMAGE, ENCODED),
     grids=tile_grids,
     process=_process,
     multimodal=multimodal,

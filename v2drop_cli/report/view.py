@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Report, Stats, Timing
+from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Memory, Report, Stats, Timing
 from v2drop_cli.report import glance, profile_wording, wording
 from v2drop_cli.report.glance import Spread
 from v2drop_cli.report.text import clean
@@ -34,6 +34,12 @@ _STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
     ("end to end", lambda timing: timing.end_to_end_s),
 )
 _OF_THE_ROW_ABOVE = "- "
+_GPU_MEMORY: tuple[tuple[str, Callable[[Memory], int | None]], ...] = (
+    ("weights", lambda memory: memory.weights_bytes),
+    ("activations, at the peak", lambda memory: memory.activation_bytes),
+    ("peak reserved", lambda memory: memory.peak_reserved_bytes),
+    ("in use, by NVML", lambda memory: memory.nvml_used_bytes),
+)
 _PROFILE_ONLY = {"media decode", "end to end"}
 
 
@@ -255,6 +261,9 @@ def _memory_rows(report: Report) -> Iterator[Row]:
     yield Row(wording.peak_label(shared), tuple(map(Cell, peaks)))
     caches = (wording.cache(arm, _comparison(report, arm)) for arm in arms)
     yield Row("KV cache", tuple(map(Cell, caches)))
+    if report.protocol is not None and any(arm.memory.peak_allocated_bytes for arm in arms):
+        for label, of in _GPU_MEMORY:
+            yield Row(label, tuple(Cell(wording.size(of(arm.memory))) for arm in arms))
     if any(arm.energy_j is not None for arm in arms):
         yield Row("energy", tuple(Cell(wording.energy(arm.energy_j)) for arm in arms))
 

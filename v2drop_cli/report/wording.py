@@ -151,6 +151,11 @@ def time(stats: Stats | None) -> str:
     return f"{glued(text.ljust(_TIME_WIDTH))} {glued(spread)}" if spread else glued(text)
 
 
+def size(found: int | None) -> str:
+    """Write bytes."""
+    return glued(format_bytes(found))
+
+
 def peak_label(kind: str | None) -> str:
     """Name the peak in the row's label where all arms have the same one."""
     return f"peak {glued(f'({kind})')}" if kind else "peak"

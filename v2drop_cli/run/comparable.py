@@ -85,11 +85,17 @@ def _of_environments(a: Report, b: Report) -> Iterator[Difference]:
     decisive = _REFUSED_ON_CPU if on_cpu else _REFUSED_ON_GPU
     for name in {**dict.fromkeys(decisive), **left, **right}:
         one, other = left.get(name), right.get(name)
+        if name == "gpu_uuid":  # NVML puts the kind of device in front, torch does not
+            one, other = _bare(one), _bare(other)
         if name in decisive and (one is None or other is None):
             yield Difference(decisive[name], _text(one), _text(other), False)
         elif one != other and name not in _IGNORED_ENVIRONMENT:
             shown = decisive.get(name, name.replace("_", " "))
             yield Difference(shown, _text(one), _text(other), name in decisive)
+
+
+def _bare(uuid: Any) -> Any:
+    return uuid.removeprefix("GPU-").removeprefix("MIG-") if isinstance(uuid, str) else uuid
 
 
 def _of_arms(a: Report, b: Report) -> Iterator[Difference]:

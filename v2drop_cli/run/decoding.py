@@ -84,11 +84,14 @@ class CudaGraph:
         try:
             with torch.cuda.device(self._device), torch.cuda.graph(self._graph):
                 return work()
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            # Ending a capture that failed raises in its turn; what went wrong came before.
+            cause = error.__context__ or error
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
+            told = (str(cause).splitlines() or [type(cause).__name__])[0]
             raise InstrumentError(
-                f"this model's decoding cannot be recorded: {str(error).splitlines()[0]}",
+                f"this model's decoding cannot be recorded: {told}",
                 hint="--decode eager",
             ) from error
 

@@ -40,6 +40,8 @@ _EXACT: dict[str, tuple[str, Callable[[ArmResult], float | None]]] = {
     "prefill_flops": ("flop", lambda arm: arm.limit.prefill_flops if arm.limit else None),
 }
 _PEAK = "peak_memory"
+# A floor further away than this says as much: that nothing can be told.
+_MOST = math.log(1e6)
 METRICS = (*_TIMES, _PEAK, *_EXACT)
 
 
@@ -65,7 +67,7 @@ class Ruler:
         for metric, intervals in nulls.items():
             bounds = [bound for interval in intervals if interval for bound in interval]
             if bounds:
-                reach = max(abs(math.log(bound)) for bound in bounds)
+                reach = min(_MOST, max(abs(math.log(bound)) for bound in bounds))
                 noise[metric] = (math.exp(-reach), math.exp(reach))
         return cls(margin, noise)
 

@@ -187,7 +187,7 @@ class _Profile:
             for block in run_blocks(
                 [trial(arm) for arm in self.arms],
                 repeats=None,
-                warmup=self.options.warmup,
+                warmup=self._warmup,
                 seed=self.options.arms.seed,
                 on_progress=self._tell,
             ):
@@ -232,6 +232,11 @@ class _Profile:
 
     def _samples(self, arm: int) -> list[StageTimes]:
         return [block[arm] for block in self.rounds]
+
+    @property
+    def _warmup(self) -> int:
+        """Recording empties the allocator's cache: what comes right after it does not count."""
+        return max(self.options.warmup, 1 if self.options.decode != EAGER else 0)
 
     def _look(self) -> float | None:
         """The precision so far, if it is time to look: bootstraps can take longer than rounds."""
@@ -290,7 +295,7 @@ class _Profile:
             seed=options.arms.seed,
             max_new_tokens=options.max_new_tokens,
             repeats=options.stop.owed,
-            warmup=options.warmup,
+            warmup=self._warmup,
             timed_new_tokens=options.new_tokens,
             **self.passes.described(),
         )
