@@ -97,6 +97,12 @@ def test_bad_input_is_refused_before_any_work(v2drop, tmp_path, monkeypatch):
     v2drop(*on_cat, *twice).refused(2, "is read, or written to, twice")
 
 
+def test_a_gate_about_no_arm_is_refused_before_the_rounds(brief):
+    brief("--image", CAT, "--fail-if", "dens:vision_tokens!=1").refused(
+        2, "arm 'dens'", "did you mean dense"
+    )
+
+
 def test_compiled_decoding_is_refused_on_a_cpu_by_name(brief):
     refused = brief("--image", CAT, "--decode", "compiled")
     refused.refused(2, "--decode compiled records CUDA graphs", "cpu", "--decode eager")

@@ -116,6 +116,7 @@ def profile(
         batch_size=batch_size,
         synthetic=load.synthetic,
         decode=decoding,
+        labels=tuple(gate.arm for gate in gates if gate.arm is not None),
     )
     report = _measure(load, media, options, files)
     show(report, json)  # first: whatever becomes of the files

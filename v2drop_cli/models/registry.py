@@ -273,6 +273,8 @@ def resolve(name: str) -> Source:
         raise UsageError(f"no such model directory: {name}", hint=f"aliases: {', '.join(ALIASES)}")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return Source(name, None, False)
+    if name in REFUSED:
+        raise UnsupportedModelError(f"{name} models are not served: {REFUSED[name]}")
     error = unknown_name("model", name, ALIASES)
     error.hint = f"{error.hint}; a Hub id (org/name) or a local path works too"
     raise error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from v2drop_cli.records import Comparison, Limit, Overhead, Protocol
 from v2drop_cli.report.text import clean, glued
-from v2drop_cli.report.wording import percent, plural
+from v2drop_cli.report.wording import percent, plural, speedup
 from v2drop_cli.units import NOT_AVAILABLE, format_flops, format_ratio, format_seconds
 
 LAUNCH_BOUND = (
@@ -88,6 +88,8 @@ def realised(comparison: Comparison | None) -> str:
     """How much of the ideal was measured; empty for the reference."""
     if comparison is None or comparison.realised_over_ideal is None:
         return ""
+    if speedup(comparison.prefill_speedup)[1] == "muted":
+        return glued("within noise")
     return f"{glued(percent_of(comparison.realised_over_ideal))} of ideal"
 
 

@@ -22,7 +22,7 @@ from v2drop_cli.changes import (
     Source,
 )
 from v2drop_cli.errors import UsageError
-from v2drop_cli.records import ArmResult, Report
+from v2drop_cli.records import DENSE, ArmResult, Report
 from v2drop_cli.run.comparable import differences, warnings
 from v2drop_cli.run.compare import first_divergence, token_agreement
 from v2drop_cli.run.gate_grammar import Condition, Form, parse_conditions
@@ -64,6 +64,7 @@ def compare_reports(
     if not arms:
         hint = "arms are matched by label: profile the same methods and schedules"
         raise UsageError("the reports have no arm in common", hint=hint)
+    dropping = any(arm.label != DENSE for report in (before, after) for arm in report.arms)
     return Changes(
         a=_source(*a),
         b=_source(*b),
@@ -72,7 +73,7 @@ def compare_reports(
         arms=arms,
         only_in_a=_unmatched(before, after),
         only_in_b=_unmatched(after, before),
-        gates=tuple(_result(gate, arms) for gate in gates),
+        gates=tuple(_result(gate, arms, dropping) for gate in gates),
         warnings=tuple(warnings(before, after)),
     )
 
@@ -125,11 +126,14 @@ def _unmatched(report: Report, other: Report) -> tuple[str, ...]:
     return tuple(arm.label for arm in report.arms if arm.label not in labels)
 
 
-def _result(gate: Condition, arms: Sequence[ArmChanges]) -> GateResult:
+def _result(gate: Condition, arms: Sequence[ArmChanges], dropping: bool) -> GateResult:
     asked = [arm for arm in arms if gate.arm in (None, arm.label)]
+    if gate.arm is None and all(arm.label == DENSE for arm in asked) and dropping:
+        asked = []  # a gate that looks at dense alone holds for nothing that was meant
     said = [line for arm in asked if (line := _failure(gate, arm)) is not None]
     if not asked:
-        said = [f"there is no arm {gate.arm!r} in both reports"]
+        which = "but dense" if gate.arm is None else repr(gate.arm)
+        said = [f"there is no arm {which} in both reports"]
     message = "; ".join(said) if said else None
     return GateResult(gate.text, bool(said), message)
 

@@ -108,10 +108,10 @@ def _number(text: str) -> float | None:
 
 
 def _share(text: str) -> float | None:
-    """``5%`` or ``0.05`` → 0.05; 0 allows no change for the worse."""
+    """``5%`` or ``0.05`` → 0.05; 0 allows no change for the worse. A bare 5 forgot its ``%``."""
     percent = text.endswith("%")
     try:
         value = float(text[:-1] if percent else text) / (100 if percent else 1)
     except ValueError:
         return None
-    return value if 0 <= value < float("inf") else None
+    return value if 0 <= value < (float("inf") if percent else 1) else None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from v2drop_cli.errors import unknown_name
 from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.measure.energy import idle_power
 from v2drop_cli.measure.environment import describe
@@ -94,6 +95,7 @@ class ProfileOptions:
     batch_size: int = 1
     synthetic: SyntheticInput | None = None
     decode: str = EAGER
+    labels: tuple[str, ...] = ()
 
 
 def profile(
@@ -126,7 +128,15 @@ def profile(
         if options.with_random and RANDOM not in methods:
             methods = (*methods, RANDOM)
         arms = replace(options.arms, methods=methods).resolve(loaded, passes.vision_tokens)
+        _check_labels(options.labels, [arm.label for arm in arms])
         return _Profile(passes, arms, options, watch or Watch()).report()
+
+
+def _check_labels(asked: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuse a gate about an arm that will not be, before anything is measured."""
+    for label in asked:
+        if label not in labels:
+            raise unknown_name("arm", label, labels)
 
 
 class _Profile:
@@ -159,6 +169,8 @@ class _Profile:
             self.watch.on_stage("idle power", 0, 0)
             self.idle_power_w = idle_power(self.passes.nvml)
         self.results = [self._untimed(number, arm) for number, arm in enumerate(self.arms)]
+        # Loads scipy now: an interrupt in the middle of that import would spoil the report.
+        paired_ratio([1.0, 2.0, 4.0], [1.0, 1.0, 1.0])
         stopped_by = self._measure()
         self.watch.on_stage("intervals", 0, 0)
         return self._assemble(stopped_by)
