@@ -29,7 +29,7 @@ from v2drop_cli.run.profile import LOOK_EVERY, Rounds, StopRule
 
 OUTPUT = RESULTS / "coverage.json"
 SLOWDOWN = 0.05
-ROUNDS = (5, 10, 20, 40)
+ROUNDS = (3, 5, 10, 20, 40)
 DENSE, NULL, ARM = range(3)
 
 Noise = Callable[[random.Random], Iterator[float]]

@@ -89,9 +89,12 @@ def page(found: Found) -> str:
             families(found),
             FAMILY_NOTES,
             "## Generating, caching, placing\n",
+            "Proven on a small LLaVA, a Llama decoder, unless the test names other families.\n",
             modes(found),
             "## Refused model types\n",
             refused(),
+            "## Refused configurations of served families\n",
+            configurations(),
         ]
     )
 
@@ -153,6 +156,12 @@ def refused() -> str:
 
     rows = [[f"`{name}`", reason] for name, reason in REFUSED.items()]
     return table(["model type", "why"], rows)
+
+
+def configurations() -> str:
+    from v2drop_cli.models.refused import CONFIGURATIONS
+
+    return table(["family", "configuration", "why"], [list(row) for row in CONFIGURATIONS])
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def test_packed_rows_are_refused():
 
 def test_packed_rows_are_refused_where_flash_sees_through_a_mask_of_ones(monkeypatch):
     with recorded(monkeypatch):
-        model = make_llava(6)
+        model = make_llava(12)
         model.set_attn_implementation({"text_config": NAME})
         inputs = one_prompt()
         n = inputs["input_ids"].shape[1]
@@ -205,7 +205,7 @@ def test_packed_rows_are_refused_where_flash_sees_through_a_mask_of_ones(monkeyp
 
 def test_a_crop_of_padding_on_the_right_is_refused():
     """Layers after a drop do not hold it: the crop would take text from them."""
-    model, inputs = make_llava(6), one_prompt()
+    model, inputs = make_llava(12), one_prompt()
     padded = {
         "input_ids": torch.nn.functional.pad(inputs["input_ids"], (0, 3)),
         "attention_mask": torch.nn.functional.pad(inputs["attention_mask"], (0, 3)),

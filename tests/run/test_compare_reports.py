@@ -369,7 +369,6 @@ def test_other_questions_are_refused(changes, said):
         (GPU, {"transformers": "5.17.0"}, []),
         (GPU, {"v2drop": "0.2", "commit": "abc"}, []),
         (GPU, {"a_later_field": [1]}, []),
-        (GPU, {"gpu_uuid": "1"}, []),  # torch leaves out the kind of device
         (GPU, {"gpu_uuid": None}, []),  # not known is not different
     ],
 )
@@ -379,6 +378,11 @@ def test_other_hardware_is_refused_and_other_software_warns(base, changes, refus
     found = compared(a, b).differences
     assert [item.name for item in found if item.refused] == refused
     assert len(found) == len(changes)
+
+
+def test_torch_and_nvml_name_the_same_gpu_differently():
+    a, b = asked(GPU, device="cuda:0"), asked({**GPU, "gpu_uuid": "1"}, device="cuda:0")
+    assert compared(a, b).differences == ()
 
 
 def test_one_gpu_under_two_numbers_and_one_file_in_two_folders_are_the_same():

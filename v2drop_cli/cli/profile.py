@@ -94,13 +94,11 @@ def profile(
     )
     arms.check()
     load.check(model)
-    gates, wanted = parse_gates(fail_if or ()), p.parse_precision(precision)
-    p.check_finite("--max-time", max_time)
+    gates = parse_gates(fail_if or ())
+    wanted = p.parse_precision(precision, max_time)
     given = m.MediaOptions(image, video, frames, prompt, image_size, text_tokens)
     load = given.checked(load)
-    decoding = p.parse_decode(decode)
     files = p.ResultFiles.checked(output, export_md, export_csv, (*(image or ()), video))
-    media = given.open()
 
     from v2drop_cli.run.profile import ProfileOptions, StopRule
 
@@ -115,10 +113,10 @@ def profile(
         warmup=warmup,
         batch_size=batch_size,
         synthetic=load.synthetic,
-        decode=decoding,
+        decode=p.parse_decode(decode),
         labels=tuple(gate.arm for gate in gates if gate.arm is not None),
     )
-    report = _measure(load, media, options, files)
+    report = _measure(load, given.open(), options, files)
     show(report, json)  # first: whatever becomes of the files
     files.finish(report)
     _leave(report, gates, options)

@@ -106,12 +106,14 @@ ExportCsv = Annotated[
 ]
 
 
-def parse_precision(text: str) -> float:
-    """``1%`` or ``0.01`` → 0.01.
+def parse_precision(text: str, max_time: float) -> float:
+    """``1%`` or ``0.01`` → 0.01, to be reached within ``max_time`` seconds.
 
     Raises:
-        UsageError: not between 0 and 1.
+        UsageError: not between 0 and 1, or a time without end.
     """
+    if not math.isfinite(max_time):
+        raise UsageError(f"--max-time {max_time} is no time", hint="seconds, e.g. 600")
     return parse_share("--precision", text)
 
 
@@ -142,12 +144,6 @@ def parse_decode(text: str) -> str:
     if text not in (EAGER, COMPILED):
         raise unknown_name("way to decode", text, (EAGER, COMPILED))
     return text
-
-
-def check_finite(option: str, value: float) -> None:
-    """Raise :class:`UsageError` for infinity and for what is no number."""
-    if not math.isfinite(value):
-        raise UsageError(f"{option} {value} is no time", hint="a number of seconds, e.g. 600")
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class CudaMemory:
         peak = torch.cuda.max_memory_allocated(self._device)
         over = None
         if weights_bytes is not None and kv_cache_bytes is not None:
-            over = peak - weights_bytes - kv_cache_bytes
+            over = max(0, peak - weights_bytes - kv_cache_bytes) or None
         return Memory(
             weights_bytes=weights_bytes,
             kv_cache_bytes=kv_cache_bytes,

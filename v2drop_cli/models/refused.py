@@ -91,3 +91,13 @@ FOREIGN: dict[str, str] = {
 }
 
 REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
+
+# Of served families: (family, configuration, reason). Each family's `refusal` says so.
+CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
+    ("any", "a decoder with sliding windows, such as BakLLaVA's Mistral", _WINDOWS),
+    ("any", "a Ministral 3 or Mistral 4 decoder", "it scales queries by position ids"),
+    ("llava", "a vision tower other than CLIP, SigLIP or Pixtral", "its tokens are not known"),
+    ("paligemma", "PaliGemma 2", _WINDOWS),
+    ("paligemma", "flash kernels", "transformers does not tell them where the prompt ends"),
+    ("glm4v_moe", "flash kernels", "transformers tells them wrong positions"),
+)

@@ -37,8 +37,8 @@ DUMMY_ANSWER = f"answer (dummy{GLUE}weights)"
 CPU_LABEL = "measured on the CPU: wall clock; GPU figures n/a"
 READING = (
     f"± and [low,{GLUE}high] span the 95{GLUE}% interval; an effect is within noise when its "
-    "interval reaches 1 or is unknown, or its median lies in the noise floor; layers and tokens count "
-    "from 0"
+    "interval reaches 1 or is unknown, or its median lies in the noise floor; layers and tokens "
+    "count from 0"
 )
 READING_ALONE = f"± spans the 95{GLUE}% interval; layers and tokens count from 0"
 REFERENCE = "reference"

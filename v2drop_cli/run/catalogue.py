@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.methods.registry import METHODS, get_method
-from v2drop_cli.models.refused import REFUSED
+from v2drop_cli.models.refused import CONFIGURATIONS, REFUSED
 from v2drop_cli.models.registry import ALIASES, FAMILIES, get_family
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ def catalogue() -> dict[str, Rows]:
         "methods": [{"method": name, "paper": get_method(name).paper} for name in METHODS],
         "presets": _presets(families),
         "refused": [{"model type": name, "reason": reason} for name, reason in REFUSED.items()],
+        "refused configurations": [
+            {"family": family, "configuration": what, "reason": reason}
+            for family, what, reason in CONFIGURATIONS
+        ],
     }
 
 
