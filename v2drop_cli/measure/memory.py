@@ -136,11 +136,12 @@ class CudaMemory:
         peak = torch.cuda.max_memory_allocated(self._device)
         over = None
         if weights_bytes is not None and kv_cache_bytes is not None:
-            over = max(0, peak - weights_bytes - kv_cache_bytes) or None
+            over = peak - weights_bytes - kv_cache_bytes
         return Memory(
             weights_bytes=weights_bytes,
             kv_cache_bytes=kv_cache_bytes,
-            activation_bytes=over,
+            # Below zero, not all of the weights are on this device: then nothing can be told.
+            activation_bytes=None if over is None or over < 0 else over,
             peak_allocated_bytes=peak,
             peak_reserved_bytes=torch.cuda.max_memory_reserved(self._device),
             nvml_used_bytes=None if self._nvml is None else self._nvml.used_bytes(),
