@@ -5,7 +5,7 @@
 Twenty profiles of dense against dense under another label, and twenty of dense against dense
 slowed down by 5 %, in turn, on the embedded model on the CPU: through the code that
 ``v2drop profile`` runs, and judged by the words that its table prints. Wanted: "within noise"
-at least 19 times of the first, "slower" at least 19 times of the second. About ten minutes.
+at least 19 times of the first, "slower" at least 19 times of the second. About half an hour.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def main() -> None:
     """Run the study, save it after every profile, and fill the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--profiles", type=int, default=20, help="of each kind")
-    parser.add_argument("--max-time", type=float, default=13.0, help="seconds of one profile")
+    parser.add_argument("--max-time", type=float, default=60.0, help="seconds of one profile")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()
     head = origin()

@@ -6,12 +6,13 @@ wrote; where there is none the page says so. A test fails when page and files di
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.result import read, where
-from v2drop_cli.units import format_bytes
+from v2drop_cli.units import format_bytes, format_seconds
 
 DOCS = Path(__file__).parents[1] / "docs"
 MEASURING = DOCS / "measuring.md"
@@ -21,14 +22,24 @@ Table = Callable[[], Iterator[str]]
 
 def aa_study() -> Iterator[str]:
     """Verdicts of real profiles with and without an injected slowdown."""
-    study = read("aa-study.json")
-    if study is None:
-        yield "Not measured yet: `python -m benchmarks.aa_study` takes about ten minutes."
+    found = map(read, ("aa-study.json", "aa-study-18s.json"))
+    studies = [study for study in found if study is not None]
+    if not studies:
+        yield "Not measured yet: `python -m benchmarks.aa_study` takes about half an hour."
         return
-    slowdown = f"{100 * study['slowdown']:g} %"
-    kinds = {0.0: "dense against dense", study["slowdown"]: f"dense slowed by {slowdown}"}
     yield "| profiles | of | within noise | slower | faster | rounds | reached precision |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for study in studies:
+        yield from _study_rows(study)
+    for number, study in enumerate(studies):
+        yield ""
+        lines = "first" if number == 0 else "other"
+        yield f"Verdicts on the prefill, model `tiny`; the {lines} two lines: {where(study)}"
+
+
+def _study_rows(study: dict[str, Any]) -> Iterator[str]:
+    slowdown = f"{100 * study['slowdown']:g} %"
+    kinds = {0.0: "dense against dense", study["slowdown"]: f"dense slowed by {slowdown}"}
     for share, name in kinds.items():
         found = [item for item in study["profiles"] if item["injected_slowdown"] == share]
         verdicts = [item["metrics"]["prefill"]["verdict"] for item in found]
@@ -38,8 +49,6 @@ def aa_study() -> Iterator[str]:
         reached = _range([100 * share for share in known if share is not None], "{:.2g}")
         cells = " | ".join(map(str, counts))
         yield f"| {name} | {len(found)} | {cells} | {rounds} | ±{reached} % |"
-    yield ""
-    yield f"Verdicts on the prefill, model `tiny`; {where(study)}"
 
 
 def coverage() -> Iterator[str]:
@@ -70,7 +79,7 @@ def overhead() -> Iterator[str]:
     """What the tool costs and realises, against the goals."""
     study = read("overhead.json")
     if study is None:
-        yield "Not measured yet: `python -m benchmarks.overhead` takes about eight minutes."
+        yield "Not measured yet: `python -m benchmarks.overhead` takes about twenty minutes."
         return
     found, bare = study["dropping"], study["harness"]
     rows = (
@@ -177,6 +186,28 @@ def gpu_memory() -> Iterator[str]:
     yield f"{found['model']}, {found['prompt_tokens']} prompt tokens, {found['dtype']}."
 
 
+def optimum() -> Iterator[str]:
+    """Another tool's figures for the same dense model."""
+    gpu = _gpu()
+    part = gpu["parts"].get("optimum-benchmark", {}) if gpu else {}
+    found = part.get("result") or read("optimum.json")
+    if found is None:
+        yield "Not measured yet: `python -m benchmarks.optimum` needs optimum-benchmark."
+        return
+    mine, other, ratios = found["v2drop"], found["optimum_benchmark"], found["theirs_over_ours"]
+    yield f"| median | v2drop | optimum-benchmark {other['version']} | theirs over ours |"
+    yield "| --- | ---: | ---: | ---: |"
+    for key, name in (("first_token_s", "first token"), ("decode_s_per_token", "later token")):
+        times = (format_seconds(statistics.median(tool[key])) for tool in (mine, other))
+        yield f"| {name} | {' | '.join(times)} | {ratios[key]:.3f} |"
+    counts = f"{len(mine['first_token_s'])} and {len(other['first_token_s'])} generations"
+    yield ""
+    yield (
+        f"Qwen2-VL-2B, random weights, {mine['vision_tokens']} vision tokens of "
+        f"{mine['prompt_tokens']}, {found['dtype']}, {found['attention']}, {counts}; {where(found)}"
+    )
+
+
 def _missing(study: dict[str, Any], part: str) -> str:
     return f"Not measured: {_why(study['parts'].get(part, {}))}; {where(study)}"
 
@@ -199,6 +230,7 @@ PARTS: tuple[tuple[Path, str, Table], ...] = (
     (BENCHMARKS, "gpu-models", gpu_models),
     (BENCHMARKS, "gpu-oracle", gpu_oracle),
     (BENCHMARKS, "gpu-memory", gpu_memory),
+    (BENCHMARKS, "optimum", optimum),
 )
 
 
