@@ -12,6 +12,7 @@ what the whole budget no longer holds is recorded as skipped.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -26,8 +27,8 @@ from typing import Any
 import torch
 
 from benchmarks import tables
-from benchmarks.result import RESULTS, origin, write
-from benchmarks.shrink import SMALL_TEXT, changed
+from benchmarks.result import RESULTS, command, write
+from benchmarks.shrink import SMALL_MROPE, SMALL_QWEN, SMALL_TEXT, changed
 
 OUTPUT = RESULTS / "gpu.json"
 ROOT = Path(__file__).parents[1]
@@ -45,11 +46,13 @@ class Part:
         name: key in the result file.
         arguments: after ``python -m``; ``{out}`` is the JSON file that it writes.
         limit_s: seconds until it is stopped.
+        needs: a module without which it is skipped.
     """
 
     name: str
     arguments: tuple[str, ...]
     limit_s: float
+    needs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Profiled:
         if dry:
             text: dict[str, Any] = {**SMALL_TEXT}
             if "qwen2-vl" in self.asset:  # M-RoPE's sections are of the head's size
-                text["rope_parameters"] = _SMALL_MROPE
+                text["rope_parameters"] = SMALL_MROPE
             model = changed(self.asset, folder / model, text, self.tower)
             measure = ("--max-time", "0", "--repeats", "3", "--warmup", "1", "--new-tokens", "2")
             device, dtype = "cpu", "float32"
@@ -93,16 +96,14 @@ class Profiled:
         return Part(name, arguments, self.limit_s)
 
 
-_SMALL_MROPE = {"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [2, 3, 3]}
 _SMALL_CLIP = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
 _SMALL_CLIP |= {"num_attention_heads": 2}
-_SMALL_QWEN = {"embed_dim": 32, "hidden_size": 64, "depth": 1, "num_heads": 2}
 
 
-def profiles(dry: bool) -> tuple[Profiled, ...]:
-    """The paper's models, at its budgets; at a dry run with fewer arms and frames."""
-    budgets = ("192",) if dry else ("192", "128", "64")
-    shares = ("25%",) if dry else ("25%", "15%")
+def profiles(dry: bool, brief: bool = False) -> tuple[Profiled, ...]:
+    """The paper's models, at its budgets; ``brief`` and at a dry run with fewer arms."""
+    budgets = ("192",) if dry or brief else ("192", "128", "64")
+    shares = ("25%",) if dry or brief else ("25%", "15%")
     frames = "2" if dry else "32"
     size = "112x112" if dry else "1288x966"
     return (
@@ -117,7 +118,7 @@ def profiles(dry: bool) -> tuple[Profiled, ...]:
         Profiled(
             "qwen2-vl-7b",
             "qwen2-vl-7b.json",
-            _SMALL_QWEN,
+            SMALL_QWEN,
             ("--image-size", size, *_each(("25%",))),
             90,
         ),
@@ -137,15 +138,25 @@ def parts(dry: bool, folder: Path) -> Iterator[Part]:
     yield Part("oracle", (*check, "--ask", "oracle", *small), 120)
     yield from (model.part(dry, folder, "eager") for model in models)
     yield Part("peak memory", (*check, "--ask", "logits", *small), 60)
-    if not dry:  # a CPU refuses it by name
-        yield from (model.part(dry, folder, "compiled") for model in models[:2])
     overhead = ("benchmarks.overhead", "--device", device, "--output", "{out}", *small)
-    rounds = ("--rounds", "3", "--frames", "2") if dry else ("--dtype", "bfloat16")
-    yield Part("overhead", (*overhead, *rounds, "--budget", "30"), 60)
+    rounds = (
+        ("--rounds", "3", "--bare-rounds", "3", "--frames", "2")
+        if dry
+        else ("--bare-rounds", "100", "--dtype", "bfloat16")
+    )
+    yield Part("overhead", (*overhead, *rounds, "--budget", "20"), 60)
+    if not dry:  # a CPU refuses it by name
+        recorded = profiles(dry, brief=True)[:2]  # each arm is recorded three times
+        yield from (model.part(dry, folder, "compiled") for model in recorded)
+    optimum = ("benchmarks.optimum", "--device", device, "--output", "{out}", *small)
+    size = ("--side", "56", "--budget", "1") if dry else ("--dtype", "bfloat16")
+    yield Part("optimum-benchmark", (*optimum, *size), 60, needs="optimum_benchmark")
 
 
 def run(part: Part, folder: Path, limit_s: float) -> dict[str, Any]:
     """One part's result, or why there is none; never raises for what the part does."""
+    if part.needs is not None and importlib.util.find_spec(part.needs) is None:
+        return {"status": "skipped", "why": f"{part.needs} is not installed"}
     if limit_s < _LEAST_S:
         return {"status": "skipped", "why": "the budget was used up"}
     out = folder / "out.json"
@@ -182,6 +193,22 @@ def _shortened(report: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
+def _origin(device: str) -> dict[str, Any]:
+    """Asked in a process of its own: this one must hold no context beside those that measure."""
+    program = "import json, sys, torch; from benchmarks.result import origin; "
+    program += "print(json.dumps(origin(torch.device(sys.argv[1]))))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, device],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found | {"command": command()}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask everything, saving after each part; fill the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -193,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not args.dry_run and not torch.cuda.is_available():
         parser.error("there is no CUDA GPU here; --dry-run needs none")
     output = args.output or (None if args.dry_run else OUTPUT)
-    head = origin(torch.device("cpu" if args.dry_run else "cuda")) | {"dry_run": args.dry_run}
+    head = _origin("cpu" if args.dry_run else "cuda") | {"dry_run": args.dry_run}
     began, results = time.monotonic(), {}
     with tempfile.TemporaryDirectory() as name:
         for part in parts(args.dry_run, Path(name)):

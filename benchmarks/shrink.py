@@ -18,6 +18,9 @@ SMALL_TEXT = {
     "head_dim": 16,
 }
 
+SMALL_MROPE = {"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [2, 3, 3]}
+SMALL_QWEN = {"embed_dim": 32, "hidden_size": 64, "depth": 1, "num_heads": 2}
+
 
 def changed(asset: str, folder: Path, text: Mapping[str, Any], vision: Mapping[str, Any]) -> str:
     """Write ``asset``'s config with changes to ``folder``; return what ``--model`` takes."""

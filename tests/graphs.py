@@ -11,6 +11,7 @@ from unittest import mock
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -23,6 +24,21 @@ HOST_READS = {
 }
 ASKED = "transformers.utils.import_utils.is_cuda_stream_capturing"
 UPLOADS = {aten.lift_fresh.default}  # torch.tensor(number)
+
+
+class HostMethods(TorchFunctionMode):
+    """Methods that hand numbers to the host without an operation that a dispatch mode sees."""
+
+    NAMES = frozenset({"tolist", "cpu", "numpy", "__array__", "item"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", None) in self.NAMES:
+            self.found.append(func.__name__)
+        return func(*args, **(kwargs or {}))
 
 
 class Place:
@@ -76,8 +92,9 @@ class Tape(TorchDispatchMode):
         # transformers asks, and makes other masks while it is so.
         with mock.patch(ASKED, return_value=True):
             assert not self.ops
-            with self:
+            with self, HostMethods() as methods:
                 results = work()
+        assert methods.found == [], "cannot be recorded"
         # Views share memory, so there is nothing to do again for them.
         kept = [op for op in self.ops if not op[0].is_view]
         self.places = tree_map_only(torch.Tensor, lambda t: Place(t, self.own), kept)

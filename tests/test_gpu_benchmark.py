@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -20,6 +21,9 @@ def test_the_dry_run_asks_everything(tmp_path):
     gpu.main(["--dry-run", "--output", str(output)])
     parts = json.loads(output.read_text(encoding="utf-8"))["parts"]
     assert list(parts) == [part.name for part in gpu.parts(True, tmp_path)]
+    other = parts.pop("optimum-benchmark")  # nothing here needs it
+    installed = importlib.util.find_spec("optimum_benchmark") is not None
+    assert other["status"] == "ok" if installed else "not installed" in other["why"]
     assert {name: part["status"] for name, part in parts.items()} == dict.fromkeys(parts, "ok")
     assert parts["oracle"]["result"]["failed"] == 0
     for name in ("llava-1.5-7b", "llava-onevision-7b", "qwen2-vl-7b"):

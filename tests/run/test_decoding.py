@@ -297,6 +297,7 @@ class FakeGraphs:
 
     def __init__(self, monkeypatch):
         self.log = log = []
+        decoding._side_stream.cache_clear()
 
         class Stream:
             def __init__(self, name):
@@ -321,7 +322,8 @@ class FakeGraphs:
             "current_stream": lambda device: Stream("main"),
             "stream": lambda stream: within(stream.name),
             "device": lambda device: within(str(device)),
-            "graph": lambda graph: within("graph"),
+            "set_stream": lambda stream: log.append(f"on {stream.name} again"),
+            "graph": lambda graph, stream: within(f"graph on {stream.name}"),
         }.items():
             monkeypatch.setattr(torch.cuda, name, value)
 
@@ -336,11 +338,29 @@ def test_recording_on_cuda_warms_up_aside_and_captures_once(monkeypatch):
     fake.log.clear()
     assert graph.capture(lambda: fake.log.append("work") or [1]) == [1]
     graph.replay()
-    assert fake.log == ["in cuda:1", "in graph", "work", "out of graph", "out of cuda:1", "replay"]
+    assert fake.log == [
+        "in cuda:1",
+        "in graph on side",
+        "work",
+        "out of graph on side",
+        "out of cuda:1",
+        "replay",
+    ]
+
+
+def test_all_graphs_of_a_device_are_rehearsed_and_recorded_on_one_stream(monkeypatch):
+    """Torch keeps a workspace per stream, which would look like memory of the next arm."""
+    FakeGraphs(monkeypatch)
+    made = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: made.append(device) or decoding)
+    device = torch.device("cuda", 1)
+    assert decoding._side_stream(device) is decoding._side_stream(torch.device("cuda", 1))
+    assert made == [device]
+    decoding._side_stream.cache_clear()
 
 
 def test_what_cannot_be_recorded_says_so(monkeypatch):
-    FakeGraphs(monkeypatch)
+    fake = FakeGraphs(monkeypatch)
     graph = decoding.new_graph(torch.device("cuda"))
 
     def work():
@@ -348,6 +368,7 @@ def test_what_cannot_be_recorded_says_so(monkeypatch):
 
     with pytest.raises(InstrumentError, match=r"recorded: operation not permitted.*capturing$"):
         graph.capture(work)
+    assert fake.log[-1] == "on main again"
 
     def exhausted():
         raise torch.OutOfMemoryError("CUDA out of memory")

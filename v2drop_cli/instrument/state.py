@@ -243,7 +243,7 @@ class DropState:
             forward.ready[key] = self._stage(forward, hidden, kwargs, past, past_valid)
         stage = forward.ready[key]
         length = past + hidden.shape[1]
-        fixed = length - text_after(forward) if known is None or forward.columns else known.fixed
+        fixed = stage["fixed"] if known is None or forward.columns else known.fixed
         self.book.remember(cache, layer, CachedColumns(length, stage["valid"], fixed))
         return {**kwargs, **stage["kwargs"]}
 
@@ -277,7 +277,9 @@ class DropState:
         changed["attention_mask"] = causal_mask(
             self.config, hidden, past=past, valid=valid, blocks=blocks
         )
-        return {"kwargs": changed, "valid": valid}
+        # Made here, once: launches in every layer would cost a GPU more than the scoring does.
+        fixed = None if columns is None else past + hidden.shape[1] - text_after(forward)
+        return {"kwargs": changed, "valid": valid, "fixed": fixed}
 
     def _past_padding(self, forward: Forward, past: int) -> Tensor | None:
         """Padding of the cached columns, for a layer that still holds all of them."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -59,6 +60,19 @@ class Graph(Protocol):
         ...
 
 
+@cache
+def _side_stream(device: torch.device) -> Any:
+    """Where everything is rehearsed and recorded.
+
+    One for all: torch keeps a cuBLAS workspace for each stream for ever, and tens of MiB more with
+    every arm would be taken for memory of that arm. Ending a graph frees it, so of the graphs
+    recorded here none may be replayed once another one is gone: memory and energy passes, whose
+    graphs end with them, come before the timed ones.
+    """
+    cuda: Any = torch.cuda
+    return cuda.Stream(device)
+
+
 class CudaGraph:
     """A CUDA graph of one device."""
 
@@ -69,7 +83,7 @@ class CudaGraph:
     def rehearse(self, work: Callable[[], object]) -> None:
         """Do ``work`` on a side stream, as recording will."""
         cuda: Any = torch.cuda
-        side, main = cuda.Stream(self._device), cuda.current_stream(self._device)
+        side, main = _side_stream(self._device), cuda.current_stream(self._device)
         side.wait_stream(main)
         with cuda.stream(side):
             work()
@@ -81,10 +95,13 @@ class CudaGraph:
         Raises:
             InstrumentError: something in it cannot be recorded.
         """
+        cuda: Any = torch.cuda
+        main, side = cuda.current_stream(self._device), _side_stream(self._device)
         try:
-            with torch.cuda.device(self._device), torch.cuda.graph(self._graph):
+            with cuda.device(self._device), cuda.graph(self._graph, stream=side):
                 return work()
         except RuntimeError as error:
+            cuda.set_stream(main)  # which torch forgets when ending the recording fails too
             # Ending a capture that failed raises in its turn; what went wrong came before.
             cause = error.__context__ or error
             if isinstance(cause, torch.OutOfMemoryError):
