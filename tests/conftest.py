@@ -6,6 +6,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TYPER_USE_RICH"] = "0"
+os.environ.pop("COLUMNS", None)  # a pipe would be laid out as wide as this window
 
 import pytest
 import torch

@@ -31,7 +31,7 @@ class Change:
         a: median, or the single value, in report A.
         b: the same in report B.
         ratio: B over A, of the medians.
-        ci95: its bootstrap interval; ``None`` for a single value and for fewer than 3 samples.
+        ci95: its bootstrap interval; ``None`` for a single value and for fewer than 5 samples.
         noise: the ratios that dense against dense reaches inside A or B, symmetric about 1;
             ``None`` where neither report has a null for this, and for exact counts.
         verdict: ``faster``, ``slower``, ``same``, ``unclear``; ``less`` and ``more`` for what

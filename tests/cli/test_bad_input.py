@@ -167,6 +167,8 @@ def test_odd_images_work(quick, tmp_path, kind):
         (["--ratios", "0.5,-0.5"], ["-0.5 is outside 0 to 1"]),
         (["--ratios", "nan"], ["nan is outside"]),
         (["--ratios", ""], ["empty"]),
+        (["--ratios", "a,b"], ["'a' is no keep ratio", "for example 0.5,25%,64t"]),
+        (["--frames", "4"], ["--frames with --image"]),
         (["--ratios", "0.5,,0.5"], ["empty"]),
         (["--schedule", ""], ["empty"]),
         (["--schedule", "1:nan"], ["nan is outside"]),
@@ -179,7 +181,7 @@ def test_odd_images_work(quick, tmp_path, kind):
         (["--budget", "many"], ["'many'"]),
         (["--budget", "-3"], ["-3"]),
         (["--budget", "nan"], ["nan"]),
-        (["--budget", "150%"], ["150%"]),
+        (["--budget", "150%"], ["'150%' is no share", "192 or 33%"]),
     ],
 )
 def test_options_that_mean_nothing(v2drop, args, said):

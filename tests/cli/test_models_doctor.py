@@ -84,6 +84,8 @@ def test_doctor_with_a_device_that_is_not_there(v2drop):
     assert "no CUDA device" in found["detail"]
     assert "--device cpu" in found["fix"]
     assert v2drop("doctor", "--device", "cuda").code == 1
+    assert "the CPU is used" not in v2drop("doctor", "--device", "cuda").out
+    assert "the CPU is used" in v2drop("doctor").out
 
 
 def test_doctor_with_a_torchvision_that_does_not_import(monkeypatch):

@@ -17,7 +17,7 @@ from v2drop_cli.report.json_file import load_report
 
 CAT, CLIP = SAMPLES / "cat.jpg", SAMPLES / "clip.mp4"
 BRIEF = (
-    "--repeats", "3", "--warmup", "0", "--max-time", "0", "--new-tokens", "2",
+    "--repeats", "5", "--warmup", "0", "--max-time", "0", "--new-tokens", "2",
     "--max-new-tokens", "3",
 )  # fmt: skip
 
@@ -35,10 +35,10 @@ def test_what_the_done_when_asks_for(brief):
     assert result.code == 0, result.err
     [line] = result.err.splitlines()  # no terminal: what starts, and when it will end
     assert line.startswith("profiling ")
-    assert line.endswith("until precise, or for 0 s and at least 3 rounds")
+    assert line.endswith("until precise, or for 0 s and at least 5 rounds")
     for said in (
         "dense", "v2drop", "random", "144 → 72 → 18", "noise floor", "scoring", "stopped",
-        "time over after 3 rounds", "KV cache", "prefill", "media decode", "end to end",
+        "time over after 5 rounds", "KV cache", "prefill", "media decode", "end to end",
     ):  # fmt: skip
         assert said in result.out, said
 
@@ -54,11 +54,33 @@ def test_all_files_tell_of_the_same_rounds(brief, tmp_path):
     assert document["protocol"]["stopped_by"] == "time"
     rows = list(csv.DictReader(paths[2].read_text().splitlines()))
     prefill = [row for row in rows if row["stage"] == "prefill_s"]
-    assert len(prefill) == 3 * 4
+    assert len(prefill) == 5 * 4
     assert {row["arm"] for row in prefill} == {"dense", "v2drop", "random", "dense (null)"}
     dense = [float(row["seconds"]) for row in prefill if row["arm"] == "dense"]
     assert dense == document["arms"][0]["timing"]["prefill_s"]["samples"]
     assert "| prefill |" in paths[1].read_text()
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_rounds(brief, tmp_path, monkeypatch):
+    from v2drop_cli.report import json_file
+
+    real, left = json_file.write_atomically, [2]
+
+    def write(path, text):
+        if left[0] > 0:
+            left[0] -= 1
+            raise OSError(28, "No space left on device")
+        real(path, text)
+
+    monkeypatch.setattr(json_file, "write_atomically", write)
+    path = tmp_path / "r.json"
+    assert brief("--image", CAT, "--output", path).code == 0
+    assert load_report(path)["protocol"]["rounds"] == 5
+    left[0] = 1000
+    full = brief("--image", CAT, "--output", path)
+    assert full.code == 1
+    assert "No space left on device" in full.err
+    assert "time over after 5 rounds" in full.out  # what was measured is shown all the same
 
 
 def test_gates(brief, tmp_path):
@@ -72,7 +94,7 @@ def test_gates(brief, tmp_path):
     assert failed.code == 3
     assert "2 gate(s) failed: kv_cache_ratio<99: v2drop has" in failed.err
     assert "dense" in failed.out  # the report comes first
-    assert load_report(path)["protocol"]["rounds"] == 3
+    assert load_report(path)["protocol"]["rounds"] == 5
 
 
 def test_bad_input_is_refused_before_any_work(v2drop, tmp_path, monkeypatch):

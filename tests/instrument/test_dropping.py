@@ -882,3 +882,6 @@ def test_presets_by_name():
         (6, (2,)),
         (8, (0,)),
     ]
+    with pytest.raises(UnknownNameError) as caught, v2drop.dropping(model, "paper-129"):
+        pass
+    assert "paper-128" in caught.value.hint

@@ -108,6 +108,14 @@ def test_broken_config_files(tmp_path):
             v2drop.load(str(path), weights="dummy", device="cpu")
 
 
+def test_dummy_weights_of_a_model_whose_configuration_is_not_here():
+    """The usual hint is to use dummy weights, which would be this again."""
+    with pytest.raises(ModelError) as caught:
+        v2drop.load("someone/no-such-model", weights="dummy", device="cpu")
+    assert "config.json" in caught.value.hint
+    assert "--weights dummy" not in caught.value.hint
+
+
 def test_a_config_only_directory_has_no_trained_weights(tmp_path):
     with pytest.raises(ModelError):
         v2drop.load(str(save_config(tmp_path / "c")), device="cpu")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import io
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 
-from v2drop_cli.report.layout import widen, wrap
+from v2drop_cli.report.layout import PIPE_WIDTH, widen, width_of, wrap
 from v2drop_cli.report.text import GLUE, clean
 
 TEXT = st.text(st.sampled_from("ab \n你é-" + GLUE), max_size=60)
@@ -16,6 +20,17 @@ def test_wrapping_loses_nothing_and_fits(text, width):
     assert all(cell_len(line) <= width for line in lines)
     blanks = str.maketrans("", "", f" \n{GLUE}")
     assert "".join(lines).translate(blanks) == text.translate(blanks)
+
+
+@pytest.mark.parametrize(
+    ("told", "width"), [(None, PIPE_WIDTH), ("200", 200), ("0", PIPE_WIDTH), ("x", PIPE_WIDTH)]
+)
+def test_a_pipe_is_as_wide_as_it_is_told(monkeypatch, told, width):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("COLUMNS", told)
+    assert width_of(Console(file=io.StringIO())) == width
+    assert width_of(Console(file=io.StringIO(), force_terminal=True, width=64)) == 64
 
 
 def test_words_break_at_spaces_then_at_glue_then_anywhere():

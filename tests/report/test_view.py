@@ -35,7 +35,7 @@ def footer(report) -> dict[str, str]:
     ("ratio", "floor", "expected"),
     [
         (None, None, ("n/a", "muted")),
-        (Ratio(2.0, None), None, ("within noise (no interval)", "muted")),
+        (Ratio(2.0, None), None, ("unclear (too few rounds)", "muted")),
         (Ratio(1.5, (1.4, 1.6)), None, ("1.50x [1.40, 1.60]", "good")),
         (Ratio(0.8, (0.7, 0.9)), None, ("0.80x slower [0.70, 0.90]", "bad")),
         (Ratio(1.02, (0.97, 1.05)), None, ("within noise [0.97, 1.05]", "muted")),

@@ -32,7 +32,7 @@ def loaded(tmp_path_factory):
 
 def options(**changes):
     arms = ArmOptions(ScheduleOptions(schedules=("1:0.5",)))
-    base = ProfileOptions("what?", "small", arms, StopRule(3, 0.01, 0.0), True, 3, 2, 1)
+    base = ProfileOptions("what?", "small", arms, StopRule(5, 0.01, 0.0), True, 3, 2, 1)
     return replace(base, **changes)
 
 
@@ -58,9 +58,9 @@ def test_a_profile_is_exact(loaded, told):
     assert report.null_comparison.prefill_speedup.ci95 == (1.0, 1.0)
     assert report.null_comparison.answers_identical
     protocol = report.protocol
-    assert (protocol.rounds, protocol.stopped_by, protocol.partial) == (3, "precision", False)
+    assert (protocol.rounds, protocol.stopped_by, protocol.partial) == (5, "precision", False)
     assert protocol.reached_precision == 0.0
-    assert protocol.null_timing.prefill_s.samples == (4.0, 4.0, 4.0)
+    assert protocol.null_timing.prefill_s.samples == (4.0,) * 5
     [overhead] = protocol.scoring_overheads
     assert (overhead.arm, overhead.random_arm) == ("v2drop", "random")
     assert (overhead.prefill_s, overhead.ci95) == (0.5, (0.5, 0.5))
@@ -73,9 +73,9 @@ def test_a_profile_is_exact(loaded, told):
 
 def test_ratios_are_paired_and_the_null_has_samples_of_its_own(loaded, monkeypatch):
     """Times that change from round to round: a ratio of medians would be another number."""
-    left = {"v2drop": [9.0, 4.0, 2.0, 12.0], "random": [9.0, 2.0, 1.0, 6.0]}
+    left = {"v2drop": [9.0, 4.0, 2.0, 12.0, 3.0, 6.0], "random": [9.0, 2.0, 1.0, 6.0, 1.0, 5.0]}
     # The two dense arms are equal; which is the null, the report must tell by itself.
-    both = [[9.0, 4.0, 8.0, 12.0], [9.0, 5.0, 10.0, 6.0]]
+    both = [[9.0, 4.0, 8.0, 12.0, 6.0, 9.0], [9.0, 5.0, 10.0, 6.0, 3.0, 10.0]]
 
     def time(self, arm, clock, new_tokens):
         if arm.method is None and id(arm) not in left:
@@ -89,14 +89,15 @@ def test_ratios_are_paired_and_the_null_has_samples_of_its_own(loaded, monkeypat
     null = report.protocol.null_timing.prefill_s.samples
     assert {dense, null} == {tuple(times[1:]) for times in both}
     found = report.comparisons[0].prefill_speedup.median
-    assert report.arms[1].timing.prefill_s.samples == (4.0, 2.0, 12.0)
-    assert found == statistics.median(d / v for d, v in zip(dense, (4.0, 2.0, 12.0), strict=True))
+    ours = (4.0, 2.0, 12.0, 3.0, 6.0)
+    assert report.arms[1].timing.prefill_s.samples == ours
+    assert found == statistics.median(d / v for d, v in zip(dense, ours, strict=True))
     assert found != statistics.median(dense) / 4.0
     against_itself = report.null_comparison.prefill_speedup.median
     assert against_itself == statistics.median(d / n for d, n in zip(dense, null, strict=True))
     assert against_itself != 1.0
     [overhead] = report.protocol.scoring_overheads
-    assert overhead.prefill_s == 2.0  # of 2, 1 and 6
+    assert overhead.prefill_s == 2.0  # of 2, 1, 6, 2 and 1
 
 
 def test_every_round_holds_every_arm_and_the_null_and_mirrors_the_round_before(loaded, told):
@@ -151,8 +152,8 @@ def test_invalid_rounds_do_not_go_on_for_ever():
 
 
 def test_time_ends_what_precision_does_not(loaded):
-    report = profile(loaded, [load_image(CAT)], options(stop=StopRule(3, 1e-9, 0.0)))
-    assert (report.protocol.rounds, report.protocol.stopped_by) == (3, "time")
+    report = profile(loaded, [load_image(CAT)], options(stop=StopRule(5, 1e-9, 0.0)))
+    assert (report.protocol.rounds, report.protocol.stopped_by) == (5, "time")
     assert report.protocol.reached_precision > 1e-9
 
 
@@ -172,6 +173,7 @@ def test_an_interruption_keeps_the_complete_rounds(loaded, monkeypatch, told):
         return timed(self, arm, clock, new_tokens)
 
     monkeypatch.setattr(passes.Passes, "time", interrupted)
+    monkeypatch.setattr(module, "REST", 0)
     seen = []
     watch = passes.Watch(on_round=seen.append)
     report = profile(loaded, [load_image(CAT)], options(stop=StopRule(9, 0.01, 0.0)), watch)
@@ -181,6 +183,25 @@ def test_an_interruption_keeps_the_complete_rounds(loaded, monkeypatch, told):
     assert [r.protocol.rounds for r in seen] == [1, 2]
     assert {r.protocol.stopped_by for r in seen} == {"running"}
     assert all(r.protocol.partial for r in seen)
+
+
+def test_reports_on_the_way_take_a_tenth_of_the_time(loaded, monkeypatch, told):
+    now, seen = [0.0], []
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    timed = passes.Passes.time
+
+    def slow(self, arm, clock, new_tokens):
+        now[0] += 0.25  # four arms: a round takes a second
+        return timed(self, arm, clock, new_tokens)
+
+    def keep(report):
+        now[0] += 0.5
+        seen.append(report.protocol.rounds)
+
+    monkeypatch.setattr(passes.Passes, "time", slow)
+    rule = StopRule(20, 1e-9, 0.0)
+    profile(loaded, [load_image(CAT)], options(stop=rule), passes.Watch(on_round=keep))
+    assert seen == [1, 6, 11, 16]  # half a second each, then at least nine times that without
 
 
 def test_an_interruption_before_the_first_round_leaves_nothing(loaded, monkeypatch):
@@ -258,20 +279,20 @@ SLOW = ("hw_thermal_slowdown",)
 
 def test_spoiled_rounds_are_left_out_and_counted(loaded, on_gpu):
     on_gpu((), (), (), (), SLOW, (), ())  # rounds 4 and 5 touch the slowdown
-    report = profile(loaded, [load_image(CAT)], options(stop=StopRule(4, 0.01, 99.0)))
-    assert (report.protocol.rounds, report.protocol.invalid_rounds) == (4, 2)
-    assert len(report.arms[0].timing.prefill_s.samples) == 4
-    assert len(report.protocol.machine) == 7
+    report = profile(loaded, [load_image(CAT)], options(stop=StopRule(5, 0.01, 99.0)))
+    assert (report.protocol.rounds, report.protocol.invalid_rounds) == (5, 2)
+    assert len(report.arms[0].timing.prefill_s.samples) == 5
+    assert len(report.protocol.machine) == 8
     assert report.protocol.idle_power_w == 74.0
     assert [arm.energy_j for arm in report.arms] == [9.5] * 3
     assert "gpu-slowed" in [caveat.code for caveat in report.warnings]
-    assert invalid(report.protocol) == "the GPU was slowed down in 2 of 6 rounds"
+    assert invalid(report.protocol) == "the GPU was slowed down in 2 of 7 rounds"
 
 
 def test_nothing_but_spoiled_rounds_is_still_a_report(loaded, on_gpu):
     on_gpu(*[SLOW] * 9)
     report = profile(loaded, [load_image(CAT)], options())
-    assert (report.protocol.rounds, report.protocol.invalid_rounds) == (0, 3)
+    assert (report.protocol.rounds, report.protocol.invalid_rounds) == (0, 5)
     assert report.arms[0].timing.prefill_s is None
     assert report.comparisons[0].prefill_speedup is None
     assert invalid(report.protocol) is not None

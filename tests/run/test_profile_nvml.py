@@ -110,7 +110,7 @@ def told(report: Report) -> dict[str, object]:
 
 def check(report: Report, whole: dict[str, object]) -> dict[str, object]:
     """The measurement is complete, and a warning says so where an answer of NVML is missing."""
-    assert (report.protocol.rounds, report.protocol.stopped_by) == (3, "precision")
+    assert (report.protocol.rounds, report.protocol.stopped_by) == (5, "precision")
     assert report.comparisons[0].prefill_speedup.median == 1.0
     assert report.arms[0].memory.peak_allocated_bytes == 300  # torch's own, not NVML's
     assert '"schema"' in report.dumps()

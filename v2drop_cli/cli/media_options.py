@@ -58,6 +58,8 @@ class MediaOptions:
         if self.image or self.video:
             media_kind(self.image, self.video)
             self._refuse(("--image-size", self.image_size), ("--text-tokens", self.text_tokens))
+            if self.image and self.frames is not None:
+                raise MediaArgumentError("--frames with --image", hint="frames are of a --video")
             return load
         if load.weights != "dummy":
             media_kind(self.image, self.video)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from v2drop_cli.cli import media_options as m
@@ -10,6 +11,7 @@ from v2drop_cli.cli.guard import guarded
 from v2drop_cli.cli.shared import (
     load_quietly,
     show,
+    write_draft,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +104,9 @@ def run(
         synthetic=load.synthetic,
     )
     report = _measure(model, load, media, run_options, result_file)
-    show(report, json)
+    show(report, json)  # first: whatever becomes of the file
+    if result_file is not None:
+        result_file.write(report.dumps())
 
 
 def _measure(
@@ -121,6 +125,6 @@ def _measure(
         loaded = load_quietly(model, load_options)
         watch = Watch(
             on_stage=tell,
-            on_round=(lambda report: result_file.write(report.dumps())) if result_file else None,
+            on_round=partial(write_draft, result_file) if result_file else None,
         )
         return run(loaded, media, run_options, watch)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v2drop_cli.errors import MediaArgumentError
+from v2drop_cli.errors import MediaArgumentError, V2DropError
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
     from v2drop_cli.models.base import LoadedModel
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
+    from v2drop_cli.report.json_file import ResultFile
 
 DEFAULT_FRAMES = 8
 
@@ -54,6 +56,15 @@ def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
     silence: Any = hub_logging.set_verbosity_error  # untyped in huggingface_hub
     silence()
     return load(model, load_options)
+
+
+def write_draft(file: ResultFile, report: Report) -> None:
+    """The report so far. A disk that is full now must not cost the rounds to come.
+
+    The final report is written again, and that raises.
+    """
+    with suppress(V2DropError):
+        file.write(report.dumps())
 
 
 def show(report: Report, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from v2drop_cli.errors import InstrumentError, UnsupportedModelError, UsageError
+from v2drop_cli.errors import (
+    InstrumentError,
+    UnsupportedModelError,
+    UsageError,
+    unknown_name,
+)
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.refusals import (
@@ -68,7 +74,7 @@ def dropping(
 
     Raises:
         ScheduleError: the schedule does not fit the model's layers.
-        UnknownNameError: no such method.
+        UnknownNameError: no such method or preset.
         UnsupportedModelError: no family serves this model, or it is refused by name.
         InstrumentError: the model is inside another ``dropping`` context already; later, from
             the model's call, if it is called in a way that cannot be served.
@@ -146,6 +152,8 @@ def named_schedule(
     """A schedule in text form, or by the name of one of the family's presets."""
     if isinstance(schedule, str) and schedule in family.presets:
         return preset(schedule, family.presets, n_layers, first_droppable, family.preset_layers)
+    if isinstance(schedule, str) and re.fullmatch(r"[a-zA-Z][\w-]*", schedule):
+        raise unknown_name("preset", schedule, family.presets)
     return Schedule.parse(schedule)
 
 

@@ -18,13 +18,16 @@ from v2drop_cli.records import Ratio, Stats
 _CONFIDENCE = 0.95
 _RESAMPLES = 9999
 _SEED = 0
-_FEWEST_FOR_INTERVAL = 3
+
+FEWEST_FOR_INTERVAL = 5
+"""From fewer samples it misses the truth far too often: docs/measuring.md shows how often."""
 
 # Iglewicz and Hoaglin (1993): 0.6745 turns the MAD, 0.7979 the mean absolute deviation, into a
 # standard deviation of normal data; a modified z-score over 3.5 is an outlier.
 _MAD_SCALE = 0.6745
 _MEAN_DEVIATION_SCALE = 0.7979
 _OUTLIER_Z = 3.5
+_FEWEST_FOR_OUTLIERS = 3
 
 
 @overload
@@ -112,7 +115,7 @@ def ratio_of_medians(
     """Median of ``other`` over median of ``reference``: two independent sets of samples.
 
     Nothing is paired: each set is resampled on its own for the 95 % bootstrap interval, which
-    is unknown for fewer than three samples in either. Swapping the two inverts it exactly.
+    is unknown for fewer than five samples in either. Swapping the two inverts it exactly.
 
     Returns:
         ``None`` if a set is missing or empty, or the ratio or its inverse is not finite.
@@ -123,7 +126,7 @@ def ratio_of_medians(
     below, above = statistics.median(reference), statistics.median(other)
     if not (below > 0 and above > 0 and math.isfinite(above / below) and above / below > 0):
         return None
-    if min(len(reference), len(other)) < _FEWEST_FOR_INTERVAL:
+    if min(len(reference), len(other)) < FEWEST_FOR_INTERVAL:
         return Ratio(above / below)
     if min(reference) == max(reference) and min(other) == max(other):
         return Ratio(above / below, (above / below, above / below))
@@ -136,16 +139,18 @@ def ratio_of_medians(
     return Ratio(above / below)
 
 
-def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
+def median_interval(
+    samples: Sequence[float], *, fewest: int = FEWEST_FOR_INTERVAL
+) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of the median; the same for the same samples.
 
     BCa, or percentile where BCa has no answer.
 
     Returns:
-        ``None`` for fewer than three samples; ``(x, x)`` when all samples are ``x``.
+        ``None`` for fewer than ``fewest`` samples; ``(x, x)`` when all samples are ``x``.
 
     """
-    if len(samples) < _FEWEST_FOR_INTERVAL:
+    if len(samples) < fewest:
         return None
     if min(samples) == max(samples):
         return (float(samples[0]), float(samples[0]))
@@ -161,7 +166,7 @@ def outliers(samples: Sequence[float] | None) -> tuple[int, ...]:
 
     They are to be shown, not deleted: the median hardly sees them.
     """
-    if samples is None or len(samples) < _FEWEST_FOR_INTERVAL:
+    if samples is None or len(samples) < _FEWEST_FOR_OUTLIERS:
         return ()
     middle = statistics.median(samples)
     deviations = [abs(sample - middle) for sample in samples]

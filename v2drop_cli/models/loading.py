@@ -89,14 +89,21 @@ def _config(source: Source, options: LoadOptions) -> Any:
 
     if options.weights == "dummy" and source.config is not None:
         return read_config_file(source.config)
-    return _guarded(
-        source,
-        lambda: AutoConfig.from_pretrained(
-            source.location,
-            revision=options.revision,
-            trust_remote_code=options.trust_remote_code,
-        ),
-    )
+    try:
+        return _guarded(
+            source,
+            lambda: AutoConfig.from_pretrained(
+                source.location,
+                revision=options.revision,
+                trust_remote_code=options.trust_remote_code,
+            ),
+        )
+    except ModelError as error:
+        if options.weights == "dummy" and not source.is_local:
+            hint = "dummy weights need its config.json: pass a path to one as --model; "
+            hint += "v2drop models names those that are shipped"
+            raise ModelError(error.message, hint=hint) from error
+        raise
 
 
 def _processor(source: Source, options: LoadOptions) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from rich.cells import cell_len
@@ -13,13 +14,21 @@ from v2drop_cli.report.text import GLUE
 GAP = 2
 STACK_BELOW = 70
 PIPE_WIDTH = 120
-"""A pipe has no width of its own; this one keeps logs and pagers readable."""
+"""A pipe has no width of its own; this one keeps logs and pagers readable. COLUMNS overrides."""
 
 STYLES = {"plain": "", "good": "green", "bad": "red", "muted": "dim", "warn": "bold yellow"}
 """The Rich style of each tone."""
 
 Styled = tuple[str, str]
 """A cell's text and its Rich style."""
+
+
+def width_of(console: Console) -> int:
+    """Columns to lay out for."""
+    told = os.environ.get("COLUMNS", "")
+    if console.is_terminal or (told.isdigit() and int(told) > 0):
+        return console.width
+    return PIPE_WIDTH
 
 
 def wrap(text: str, width: int) -> list[str]:

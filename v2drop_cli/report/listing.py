@@ -45,7 +45,7 @@ def render_table(
     """
     table = [[_shown(row.get(column), console) for column in columns] for row in rows]
     heads = [_shown(column, console) for column in columns]
-    width = console.width if console.is_terminal else layout.PIPE_WIDTH
+    width = layout.width_of(console)
     lines = _title(title, console)
     if not table:
         lines.append(Text("  (none)", _LABEL))
@@ -65,7 +65,7 @@ def render_checks(
 ) -> None:
     """Write one line per check: a word for its state, name, detail, and below it the fix."""
     found = [_clean_check(Check(*check), console) for check in checks]
-    width = console.width if console.is_terminal else layout.PIPE_WIDTH
+    width = layout.width_of(console)
     names = max((cell_len(check.name) for check in found), default=0)
     lines = _title(title, console)
     for check in found:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from v2drop_cli.records import Comparison, Limit, Overhead, Protocol
 from v2drop_cli.report.text import clean, glued
-from v2drop_cli.report.wording import percent, plural, speedup
+from v2drop_cli.report.wording import TOO_FEW, percent, plural, speedup
 from v2drop_cli.units import NOT_AVAILABLE, format_flops, format_ratio, format_seconds
 
 LAUNCH_BOUND = (
@@ -88,7 +88,10 @@ def realised(comparison: Comparison | None) -> str:
     """How much of the ideal was measured; empty for the reference."""
     if comparison is None or comparison.realised_over_ideal is None:
         return ""
-    if speedup(comparison.prefill_speedup)[1] == "muted":
+    measured = comparison.prefill_speedup
+    if measured is not None and measured.ci95 is None:
+        return TOO_FEW
+    if speedup(measured)[1] == "muted":
         return glued("within noise")
     return f"{glued(percent_of(comparison.realised_over_ideal))} of ideal"
 

@@ -17,6 +17,9 @@ from v2drop_cli.records import Comparison, Report, Timing
 _NO_COUNT = 10**30
 """No count of bytes, tokens or FLOPs is that large, and larger ones fit no float."""
 
+_MAY_BE_NEGATIVE = {"seed", "temperature_c", "prefill_s", "share_of_dense_prefill"}
+"""The last two are an overhead, a difference of times. All other numbers count or last."""
+
 
 def first_problem(document: Mapping[str, Any]) -> str | None:
     """Say in one line what is wrong with ``document`` first, or ``None``."""
@@ -45,7 +48,11 @@ def _record(value: Any, kind: Any, where: str) -> Iterator[str]:
     for field in dataclasses.fields(kind):
         path = f"{where}.{field.name}" if where else field.name
         if field.name in value:
-            yield from _shape(value[field.name], hints[field.name], path)
+            found = value[field.name]
+            yield from _shape(found, hints[field.name], path)
+            signed = field.name in _MAY_BE_NEGATIVE
+            if isinstance(found, (int, float)) and found < 0 and not signed:
+                yield f"{path} is negative"
         elif not field.metadata.get("added"):
             yield f"{path} is missing"
 

@@ -52,7 +52,7 @@ def render(view: View, console: Console) -> None:
     view = view.translated(lambda text: encodable(text, console.encoding))
     terminal = console.is_terminal
     page = _Page(
-        width=console.width if terminal else layout.PIPE_WIDTH,
+        width=layout.width_of(console),
         ruled=terminal,
         line=encodable("─", console.encoding),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Literal
 
+from v2drop_cli.measure.stats import FEWEST_FOR_INTERVAL
 from v2drop_cli.records import (
     EAGER,
     ArmResult,
@@ -37,11 +38,12 @@ DUMMY_ANSWER = f"answer (dummy{GLUE}weights)"
 CPU_LABEL = "measured on the CPU: wall clock; GPU figures n/a"
 READING = (
     f"± and [low,{GLUE}high] span the 95{GLUE}% interval; an effect is within noise when its "
-    "interval reaches 1 or is unknown, or its median lies in the noise floor; layers and tokens "
-    "count from 0"
+    "interval reaches 1 or its median lies in the noise floor, and unclear below "
+    f"{FEWEST_FOR_INTERVAL}{GLUE}rounds; layers and tokens count from 0"
 )
 READING_ALONE = f"± spans the 95{GLUE}% interval; layers and tokens count from 0"
 REFERENCE = "reference"
+TOO_FEW = f"unclear (too{GLUE}few{GLUE}rounds)"
 EMPTY = "(empty)"
 SYNTHETIC = "synthetic"
 NOTHING = "-"
@@ -220,7 +222,7 @@ def speedup(ratio: Ratio | None, floor: Ratio | None = None) -> tuple[str, Tone]
     if ratio is None:
         return NOT_AVAILABLE, "muted"
     if ratio.ci95 is None:
-        return f"{glued('within noise')} {glued('(no interval)')}", "muted"
+        return TOO_FEW, "muted"
     interval = _interval(ratio.ci95)
     noise = floor.ci95 if floor is not None and floor.ci95 is not None else (1.0, 1.0)
     reaches_one = round(ratio.ci95[0], 2) <= 1 <= round(ratio.ci95[1], 2)

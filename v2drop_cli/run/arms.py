@@ -64,7 +64,7 @@ class ScheduleOptions:
                 hint="add --ratios (one per layer) or --budget",
             )
         for text in self.ratios:
-            keeps = _items(text, "--ratios")
+            keeps = _keeps(text)
             Schedule.from_lists(layers or range(1, len(keeps) + 1), keeps)
 
     def resolve(self, loaded: LoadedModel, n_vision: int) -> Iterator[tuple[str, Schedule]]:
@@ -169,6 +169,17 @@ def _items(text: str, option: str) -> list[str]:
     return items
 
 
+def _keeps(text: str) -> list[str]:
+    keeps = _items(text, "--ratios")
+    for keep in keeps:
+        try:
+            Schedule.from_lists((1,), (keep,))
+        except ScheduleError as error:
+            hint = "one per drop: a share or a count, for example 0.5,25%,64t"
+            raise ScheduleError(f"--ratios {text!r}: {error.message}", hint=hint) from None
+    return keeps
+
+
 def _layers(text: str) -> Sequence[int]:
     items = _items(text, "--layers")
     try:
@@ -180,11 +191,10 @@ def _layers(text: str) -> Sequence[int]:
 
 
 def _budget(text: str, n_vision: int) -> float:
-    if text.endswith("%"):
-        return parse_share(text) * n_vision
+    what = "share" if text.endswith("%") else "number"
     try:
-        return float(text)
-    except ValueError:
+        return parse_share(text) * n_vision if what == "share" else float(text)
+    except (ValueError, ScheduleError):
         raise ScheduleError(
-            f"--budget {text!r} is no number of tokens", hint="for example 192 or 33%"
+            f"--budget {text!r} is no {what} of the vision tokens", hint="for example 192 or 33%"
         ) from None

@@ -22,6 +22,7 @@ from v2drop_cli.changes import (
     Source,
 )
 from v2drop_cli.errors import UsageError
+from v2drop_cli.measure.stats import FEWEST_FOR_INTERVAL
 from v2drop_cli.records import DENSE, ArmResult, Report
 from v2drop_cli.run.comparable import differences, warnings
 from v2drop_cli.run.compare import first_divergence, token_agreement
@@ -151,7 +152,8 @@ def _failure(gate: Condition, arm: ArmChanges) -> str | None:
 def _worse(gate: Condition, label: str, change: Change) -> str | None:
     most = 1 + gate.limit
     if change.unit == "s" and change.ci95 is None:
-        return f"{label}: {gate.metric} has no interval, which takes 3 rounds or more in each"
+        takes = f"{FEWEST_FOR_INTERVAL} rounds or more in each"
+        return f"{label}: {gate.metric} has no interval, which takes {takes}"
     if change.ratio is None:  # from nothing to something, or from nothing to nothing
         grown = (change.b or 0) > (change.a or 0)
         return f"{label}: {gate.metric} went from {change.a} to {change.b}" if grown else None

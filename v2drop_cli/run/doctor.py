@@ -40,7 +40,7 @@ class Finding:
 
 def examine(model: str, device: str = "auto", dtype: str = "auto") -> list[Finding]:
     """Look at everything that ``v2drop run --model MODEL`` will need, with its other options."""
-    return [*_software(), *_gpu(), _hub(model), _memory(model, device, dtype)]
+    return [*_software(), *_gpu(device), _hub(model), _memory(model, device, dtype)]
 
 
 def _version(package: str) -> str | None:
@@ -84,10 +84,14 @@ def _torchvision() -> Finding:
     return Finding(True, "torchvision", version)
 
 
-def _gpu() -> Iterator[Finding]:
+def _gpu(asked: str) -> Iterator[Finding]:
     if not torch.cuda.is_available():
         why = "this torch is a CPU build" if torch.version.cuda is None else "no GPU or driver"
-        yield Finding(None, "CUDA", f"not available: {why}; the CPU is used")
+        if asked.startswith("cuda"):
+            fix = "install a driver and a CUDA build of torch, or use --device cpu"
+            yield Finding(False, "CUDA", f"not available: {why}", fix)
+        else:
+            yield Finding(None, "CUDA", f"not available: {why}; the CPU is used")
         yield Finding(None, "NVML", "no GPU to ask about")
         yield _flash()
         return

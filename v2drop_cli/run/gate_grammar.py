@@ -93,7 +93,7 @@ def _condition(text: str, form: Form) -> Condition:
         raise unknown_name("metric", metric, form.metrics)
     number = _share(limit) if form.changes else _number(limit)
     if number is None:
-        kind = "share" if form.changes else "number"
+        kind = "share" if form.changes else "number, true or false"
         raise UsageError(f"{limit!r} in the gate {text!r} is no {kind}", hint=form.hint)
     return Condition(text, arm, metric, sign, number)
 

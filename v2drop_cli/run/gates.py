@@ -13,6 +13,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 
+from v2drop_cli.measure.stats import FEWEST_FOR_INTERVAL
 from v2drop_cli.records import ArmResult, Comparison, Ratio, Report
 from v2drop_cli.run.gate_grammar import Condition, Form, parse_conditions
 
@@ -42,13 +43,22 @@ _COMPARED: dict[str, Callable[[Comparison], Value]] = {
     "peak_memory_ratio": lambda found: found.peak_memory_ratio,
     "kv_cache_ratio": lambda found: found.kv_cache_ratio,
     "ideal_prefill_speedup": lambda found: found.ideal_prefill_speedup,
-    "realised_over_ideal": lambda found: found.realised_over_ideal,
+    "realised_over_ideal": lambda found: _realised(found),
     "answers_identical": lambda found: float(found.answers_identical),
     "token_agreement": lambda found: found.token_agreement,
 }
 
 
 _FORM = Form((*_COMPARED, *_COUNTS), HINT, changes=False)
+
+
+def _realised(found: Comparison) -> Ratio | None:
+    """As noisy as the speed-up it is made of, so with its interval: the ideal is a count."""
+    speedup, ideal = found.prefill_speedup, found.ideal_prefill_speedup
+    if speedup is None or not ideal:
+        return None
+    ends = None if speedup.ci95 is None else (speedup.ci95[0] / ideal, speedup.ci95[1] / ideal)
+    return Ratio(speedup.median / ideal, ends)
 
 
 class Gate(Condition):
@@ -90,7 +100,8 @@ class Gate(Condition):
         if not isinstance(value, Ratio):
             return f"{where} has {value:g}" if meets(value, self.limit) else None
         if value.ci95 is None:
-            return f"{where}: {self.metric} has no interval, which takes 3 rounds or more"
+            takes = f"{FEWEST_FOR_INTERVAL} rounds or more"
+            return f"{where}: {self.metric} has no interval, which takes {takes}"
         low, high = value.ci95
         if not all(meets(bound, self.limit) for bound in value.ci95):
             return None

@@ -33,6 +33,8 @@ RANDOM = "random"
 MANY_ROUNDS = 10
 LOOK_EVERY = 10
 """After each look at the precision, a tenth more rounds before the next."""
+REST = 9
+"""Times as long as writing the report so far took: no other is written before that."""
 MOST_INVALID = 0.2
 """With a larger share of invalid rounds the whole measurement is invalid."""
 
@@ -157,6 +159,7 @@ class _Profile:
         self.idle_power_w: float | None = None
         self.began = 0.0
         self.next_look = options.stop.least
+        self.next_report = 0.0
 
     @property
     def on_gpu(self) -> bool:
@@ -208,12 +211,20 @@ class _Profile:
                 reason = self.options.stop.reason(counts, self._look(), self._elapsed())
                 if reason is not None:
                     return reason
-                if self.rounds and self.watch.on_round is not None:
-                    self.watch.on_round(self._assemble("running"))
+                self._publish()
         except KeyboardInterrupt:
             if not self.rounds:
                 raise
         return "interrupted"
+
+    def _publish(self) -> None:
+        """Hand out the report so far, if anyone wants it; in at most a tenth of the time."""
+        began = time.monotonic()
+        if self.watch.on_round is None or not self.rounds or began < self.next_report:
+            return
+        self.watch.on_round(self._assemble("running"))
+        now = time.monotonic()
+        self.next_report = now + REST * (now - began)
 
     def _take(self, block: list[StageTimes]) -> None:
         """Keep a round, unless the machine was slowed down before or after it."""
