@@ -63,6 +63,10 @@ def ours(loaded: LoadedModel, given: SyntheticInput, budget_s: float) -> dict[st
 
 def theirs(folder: str, shapes: dict[str, int], options: dict[str, str], budget_s: float) -> Any:
     """The same through optimum-benchmark, in this process."""
+    import transformers
+
+    # Version 0.6.0 imports a name for its annotations that transformers 5 no longer has.
+    transformers.__dict__.setdefault("SpecialTokensMixin", object)
     from optimum_benchmark import Benchmark, BenchmarkConfig, InferenceConfig, PyTorchConfig
     from optimum_benchmark.launchers import InlineConfig
 

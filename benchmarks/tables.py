@@ -102,6 +102,10 @@ def overhead() -> Iterator[str]:
             _interval(bare["machinery_over_bare"], 3),
         ),
     )
+    around = bare.get("share_around_forward")
+    if around is not None:
+        name = "of `profile`'s dense answer, time around the forward"
+        rows = (*rows, (name, "at most 1 %", _share(around)))
     yield "| figure | goal | median, 95 % interval |"
     yield "| --- | --- | ---: |"
     for row in rows:

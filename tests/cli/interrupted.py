@@ -43,7 +43,7 @@ def tell_the_model() -> None:
         return StageTimes(0.5, 0.25, seconds, 0.125, seconds + 1, seconds + 1)
 
     Passes.answer, Passes.time = answer, trial
-    profile.REST = 0  # each round is written
+    profile.REST = 0  # intervals in each round: more to interrupt
     Passes.memory = lambda self, arm, new_tokens: Memory()
     os.fsync = lambda handle: time.sleep(0.001)  # a busy disk takes seconds; no signal cares
 

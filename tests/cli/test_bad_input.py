@@ -168,7 +168,6 @@ def test_odd_images_work(quick, tmp_path, kind):
         (["--ratios", "nan"], ["nan is outside"]),
         (["--ratios", ""], ["empty"]),
         (["--ratios", "a,b"], ["'a' is no keep ratio", "for example 0.5,25%,64t"]),
-        (["--frames", "4"], ["--frames with --image"]),
         (["--ratios", "0.5,,0.5"], ["empty"]),
         (["--schedule", ""], ["empty"]),
         (["--schedule", "1:nan"], ["nan is outside"]),

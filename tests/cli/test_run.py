@@ -18,6 +18,12 @@ ARM_KEYS = {
 TIMING_KEYS = {"preprocess_s", "vision_s", "prefill_s", "decode_s_per_token", "generate_s"}
 
 
+def test_frames_of_an_image_are_no_error_but_said_to_do_nothing(quick):
+    result = quick("--image", CAT, "--frames", "4")
+    assert result.code == 0
+    assert "note: --frames is for --video" in result.err
+
+
 def test_json_is_the_contract(quick):
     result = quick("--image", CAT, "--json", "--seed", 3)
     assert result.code == 0, result.err

@@ -59,7 +59,7 @@ class MediaOptions:
             media_kind(self.image, self.video)
             self._refuse(("--image-size", self.image_size), ("--text-tokens", self.text_tokens))
             if self.image and self.frames is not None:
-                raise MediaArgumentError("--frames with --image", hint="frames are of a --video")
+                typer.echo("note: --frames is for --video, and does nothing here", err=True)
             return load
         if load.weights != "dummy":
             media_kind(self.image, self.video)

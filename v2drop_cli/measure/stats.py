@@ -64,9 +64,9 @@ def medians_only(samples: Iterable[float | None]) -> Stats | None:
 
 
 def paired_difference(
-    arm: Sequence[float], reference: Sequence[float]
+    arm: Sequence[float], reference: Sequence[float], *, interval: bool = True
 ) -> tuple[float, tuple[float, float] | None]:
-    """Median of ``arm - reference`` per block, and its 95 % bootstrap interval.
+    """Median of ``arm - reference`` per block, and its 95 % bootstrap interval if wanted.
 
     Raises:
         ValueError: different lengths, so they are not of the same blocks, or no samples.
@@ -75,11 +75,14 @@ def paired_difference(
     differences = [ours - theirs for ours, theirs in zip(arm, reference, strict=True)]
     if not differences:
         raise ValueError("no samples to compare")
-    return statistics.median(differences), median_interval(differences)
+    return statistics.median(differences), median_interval(differences) if interval else None
 
 
 def paired_ratio(
-    reference: Sequence[float | None] | None, arm: Sequence[float | None] | None
+    reference: Sequence[float | None] | None,
+    arm: Sequence[float | None] | None,
+    *,
+    interval: bool = True,
 ) -> Ratio | None:
     """Median of ``reference / arm`` per block, with its 95 % bootstrap interval.
 
@@ -88,6 +91,7 @@ def paired_ratio(
     Args:
         reference: one sample a block.
         arm: the samples of the same blocks, in the same unit.
+        interval: whether it is worth its time, a thousand times that of the median.
 
     Returns:
         ``None`` if a series or a sample is missing, there is none, or a ratio is not finite.
@@ -106,7 +110,7 @@ def paired_ratio(
     ratios = [top / bottom for top, bottom in zip(above, below, strict=True)]
     if not all(math.isfinite(ratio) for ratio in ratios):
         return None
-    return Ratio(statistics.median(ratios), median_interval(ratios))
+    return Ratio(statistics.median(ratios), median_interval(ratios) if interval else None)
 
 
 def ratio_of_medians(

@@ -1,7 +1,7 @@
 """Report files: written whole or not at all, refused before measuring, checked when read.
 
-A result file is rewritten again and again while measuring, and a crash at any moment leaves the
-last complete document, or none.
+A result file is rewritten after every round, and a crash at any moment leaves the last
+complete document, or none.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ResultFile:
         _check_target(self.path)
 
     def write(self, text: str) -> None:
-        """Make ``text`` the file's whole content: while measuring, and at the end.
+        """Make ``text`` the file's whole content: once per round, and at the end.
 
         Raises:
             V2DropError: the disk refused; the last complete document is still there.

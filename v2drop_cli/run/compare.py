@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from v2drop_cli.measure.stats import paired_difference, paired_ratio
 from v2drop_cli.records import ArmResult, Comparison, Overhead, Ratio, Stats
 
 
-def compare(reference: ArmResult, arm: ArmResult) -> Comparison:
+def compare(reference: ArmResult, arm: ArmResult, *, intervals: bool = True) -> Comparison:
     """Every ratio is reference over arm: above 1 the arm is faster or smaller."""
     ours, theirs = arm.timing, reference.timing
-    prefill = _speedup(theirs.prefill_s, ours.prefill_s)
+    speedup = partial(_speedup, interval=intervals)
+    prefill = speedup(theirs.prefill_s, ours.prefill_s)
     ideal = _quotient(_prefill_flops(reference), _prefill_flops(arm))
     tokens, expected = arm.answer.token_ids, reference.answer.token_ids
     return Comparison(
         arm=arm.label,
         reference=reference.label,
         prefill_speedup=prefill,
-        decode_speedup=_speedup(theirs.decode_s_per_token, ours.decode_s_per_token),
-        generate_speedup=_speedup(theirs.generate_s, ours.generate_s),
+        decode_speedup=speedup(theirs.decode_s_per_token, ours.decode_s_per_token),
+        generate_speedup=speedup(theirs.generate_s, ours.generate_s),
         peak_memory_ratio=_quotient(reference.memory.peak_bytes, arm.memory.peak_bytes),
         kv_cache_ratio=_quotient(reference.memory.kv_cache_bytes, arm.memory.kv_cache_bytes),
         answers_identical=tokens == expected,
@@ -31,7 +33,7 @@ def compare(reference: ArmResult, arm: ArmResult) -> Comparison:
 
 
 def scoring_overheads(
-    dense: ArmResult, arms: Sequence[ArmResult], random: str
+    dense: ArmResult, arms: Sequence[ArmResult], random: str, *, intervals: bool = True
 ) -> tuple[Overhead, ...]:
     """Prefill of each arm less that of method ``random`` at the same schedule, where there is one.
 
@@ -46,7 +48,7 @@ def scoring_overheads(
             continue
         theirs = bar.timing.prefill_s
         if theirs is not None and full.median:
-            median, interval = paired_difference(ours.samples, theirs.samples)
+            median, interval = paired_difference(ours.samples, theirs.samples, interval=intervals)
             share = median / full.median
             found.append(Overhead(arm.label, bar.label, median, interval, share))
     return tuple(found)
@@ -80,10 +82,10 @@ def _prefill_flops(arm: ArmResult) -> int | None:
     return None if arm.limit is None else arm.limit.prefill_flops
 
 
-def _speedup(reference: Stats | None, arm: Stats | None) -> Ratio | None:
+def _speedup(reference: Stats | None, arm: Stats | None, *, interval: bool) -> Ratio | None:
     if reference is None or arm is None:
         return None
-    return paired_ratio(reference.samples, arm.samples)
+    return paired_ratio(reference.samples, arm.samples, interval=interval)
 
 
 def _quotient(reference: int | None, arm: int | None) -> float | None:

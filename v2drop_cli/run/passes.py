@@ -60,7 +60,7 @@ class Watch:
 
     Attributes:
         on_stage: what is going on now, and how far (done, total).
-        on_round: a complete report after rounds of timed trials, if anyone wants it.
+        on_round: a complete report after each round of timed trials, if anyone wants it.
     """
 
     on_stage: Callable[[str, int, int], None] = lambda what, done, total: None

@@ -34,7 +34,7 @@ MANY_ROUNDS = 10
 LOOK_EVERY = 10
 """After each look at the precision, a tenth more rounds before the next."""
 REST = 9
-"""Times as long as writing the report so far took: no other is written before that."""
+"""Times as long as a report with intervals took: reports until then go without them."""
 MOST_INVALID = 0.2
 """With a larger share of invalid rounds the whole measurement is invalid."""
 
@@ -159,7 +159,7 @@ class _Profile:
         self.idle_power_w: float | None = None
         self.began = 0.0
         self.next_look = options.stop.least
-        self.next_report = 0.0
+        self.next_intervals = 0.0
 
     @property
     def on_gpu(self) -> bool:
@@ -218,13 +218,15 @@ class _Profile:
         return "interrupted"
 
     def _publish(self) -> None:
-        """Hand out the report so far, if anyone wants it; in at most a tenth of the time."""
-        began = time.monotonic()
-        if self.watch.on_round is None or not self.rounds or began < self.next_report:
+        """Hand out the report so far, if anyone wants it; intervals in a tenth of the time."""
+        if self.watch.on_round is None or not self.rounds:
             return
-        self.watch.on_round(self._assemble("running"))
-        now = time.monotonic()
-        self.next_report = now + REST * (now - began)
+        began = time.monotonic()
+        with_intervals = began >= self.next_intervals
+        self.watch.on_round(self._assemble("running", with_intervals))
+        if with_intervals:
+            now = time.monotonic()
+            self.next_intervals = now + REST * (now - began)
 
     def _take(self, block: list[StageTimes]) -> None:
         """Keep a round, unless the machine was slowed down before or after it."""
@@ -274,7 +276,7 @@ class _Profile:
         series = [[times.prefill_s for times in self._samples(n)] for n in range(len(self.arms))]
         return _widest([paired_ratio(series[0], other) for other in series[1:]])
 
-    def _assemble(self, stopped_by: str) -> Report:
+    def _assemble(self, stopped_by: str, intervals: bool = True) -> Report:
         # While running, intervals of everything would take longer than the next round.
         brief = stopped_by == "running" or not self.rounds
         statistics = medians_only if brief else None
@@ -286,7 +288,7 @@ class _Profile:
             )
             for number, result in enumerate(self.results)
         )
-        comparisons = [compare(dense, arm) for arm in (null, *others)]
+        comparisons = [compare(dense, arm, intervals=intervals) for arm in (null, *others)]
         protocol = Protocol(
             rounds=len(self.rounds),
             invalid_rounds=self._invalid(),
@@ -299,7 +301,7 @@ class _Profile:
             max_time_s=self.options.stop.max_time_s,
             elapsed_s=self._elapsed(),
             null_timing=null.timing,
-            scoring_overheads=scoring_overheads(dense, others, RANDOM),
+            scoring_overheads=scoring_overheads(dense, others, RANDOM, intervals=intervals),
         )
         return Report(
             environment=self.environment,
