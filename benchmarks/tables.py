@@ -82,7 +82,7 @@ def overhead() -> Iterator[str]:
         yield "Not measured yet: `python -m benchmarks.overhead` takes about twenty minutes."
         return
     found, bare = study["dropping"], study["harness"]
-    rows = (
+    rows: list[tuple[str, str, str]] = [
         (
             "scoring and gathering, share of dense prefill",
             "at most 0.5 %",
@@ -101,11 +101,11 @@ def overhead() -> Iterator[str]:
             "0.99 to 1.01",
             _interval(bare["machinery_over_bare"], 3),
         ),
-    )
+    ]
     around = bare.get("share_around_forward")
     if around is not None:
         name = "of `profile`'s dense answer, time around the forward"
-        rows = (*rows, (name, "at most 1 %", _share(around)))
+        rows.append((name, "at most 1 %", _share(around)))
     yield "| figure | goal | median, 95 % interval |"
     yield "| --- | --- | ---: |"
     for row in rows:
