@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 import v2drop_cli
+from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
 from benchmarks.shrink import SMALL_MROPE, SMALL_QWEN, SMALL_TEXT, changed
 from v2drop_cli.measure.clock import clock_for
@@ -105,11 +106,11 @@ def measure(model: str, side: int, options: dict[str, str], budget_s: float) -> 
     given = SyntheticInput(sizes=((side, side),), text_tokens=TEXT_TOKENS)
     loaded = v2drop_cli.load(model, device=device, dtype=dtype, weights="dummy", synthetic=given)
     options = options | {"attention": loaded.attn_implementation}
+    head = origin(loaded.device) | options
     mine = ours(loaded, given, budget_s)
     config = loaded.model.config
     with tempfile.TemporaryDirectory() as folder:
         loaded.model.save_pretrained(folder)
-        head = origin(loaded.device) | options
         del loaded
         shapes = {
             "sequence_length": mine["prompt_tokens"] - mine["vision_tokens"],
@@ -131,7 +132,7 @@ def measure(model: str, side: int, options: dict[str, str], budget_s: float) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and save."""
+    """Measure, save, and fill the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
@@ -148,6 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             text = {**SMALL_TEXT, "rope_parameters": SMALL_MROPE}
             model = changed(ASSET, Path(name) / model, text, SMALL_QWEN)
         write(args.output, measure(model, args.side, options, args.budget))
+    if args.output == OUTPUT:
+        tables.main()
 
 
 if __name__ == "__main__":

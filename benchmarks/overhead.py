@@ -37,7 +37,7 @@ from v2drop_cli.measure.stats import paired_difference, paired_ratio, summarize
 from v2drop_cli.measure.trials import run_blocks, run_trials
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
-from v2drop_cli.records import Ratio
+from v2drop_cli.records import FEWEST_FOR_INTERVAL, Ratio
 from v2drop_cli.run.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.run.decoding import new_cache
 from v2drop_cli.run.passes import Passes, Subject
@@ -57,7 +57,7 @@ class Plan:
         bare_frames: of the shorter one for the comparison with a bare loop.
         rounds: of dense, v2drop and random.
         bare_rounds: of machinery and bare loop: many, for a per cent is to be seen.
-        budget_s: stop taking rounds of the three arms after this long, but not before 3.
+        budget_s: stop taking rounds of the three arms after this long, once intervals are known.
     """
 
     frames: int
@@ -97,7 +97,7 @@ def dropping(loaded: LoadedModel, plan: Plan) -> dict[str, Any]:
                 f"{a.label} {t.prefill_s:.3f} s" for a, t in zip(arms, block, strict=True)
             )
             print(f"round {len(rounds)}: {said}", file=sys.stderr, flush=True)
-            if len(rounds) >= 3 and time.monotonic() - began > plan.budget_s:
+            if len(rounds) >= FEWEST_FOR_INTERVAL and time.monotonic() - began > plan.budget_s:
                 break
         limits = [passes.limit(arm) for arm in arms]
     prefill = {arm.label: [block[n].prefill_s for block in rounds] for n, arm in enumerate(arms)}
@@ -130,8 +130,9 @@ def dropping(loaded: LoadedModel, plan: Plan) -> dict[str, Any]:
 
 
 def _scaled(ratio: Ratio, factor: float) -> Ratio:
-    low, high = ratio.ci95 or (ratio.median, ratio.median)
-    return Ratio(ratio.median * factor, (low * factor, high * factor))
+    ends = ratio.ci95
+    scaled = None if ends is None else (ends[0] * factor, ends[1] * factor)
+    return Ratio(ratio.median * factor, scaled)
 
 
 def harness(loaded: LoadedModel, plan: Plan) -> dict[str, Any]:

@@ -157,9 +157,12 @@ def gpu_models() -> Iterator[str]:
 def gpu_oracle() -> Iterator[str]:
     """Dropping against the masked oracle on a GPU."""
     study = _gpu()
-    cells = study["parts"].get("oracle", {}).get("result", {}).get("cells") if study else None
+    if study is None:
+        yield NOT_ON_A_GPU
+        return
+    cells = study["parts"].get("oracle", {}).get("result", {}).get("cells")
     if not cells:
-        yield NOT_ON_A_GPU if study is None else _missing(study, "oracle")
+        yield _missing(study, "oracle")
         return
     yield "| dtype | attention | families | as the oracle | worst error | allowed there |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
@@ -172,14 +175,20 @@ def gpu_oracle() -> Iterator[str]:
             figures = f"{worst['dropped_error']:.2g} | {worst['allowed']:.2g}"
         good = sum(cell["ok"] for cell in group)
         yield f"| {kind[0]} | {kind[1]} | {len(group)} | {good} | {figures} |"
+    wanted = study["parts"]["oracle"]["result"].get("wanted")
+    yield ""
+    yield f"{len(cells)} of {wanted} combinations were asked before time ended; {where(study)}"
 
 
 def gpu_memory() -> Iterator[str]:
     """Peak memory with and without logits of all tokens."""
     study = _gpu()
-    found = study["parts"].get("peak memory", {}).get("result") if study else None
+    if study is None:
+        yield NOT_ON_A_GPU
+        return
+    found = study["parts"].get("peak memory", {}).get("result")
     if not found:
-        yield NOT_ON_A_GPU if study is None else _missing(study, "peak memory")
+        yield _missing(study, "peak memory")
         return
     yield "| prefill | logits | peak over the weights |"
     yield "| --- | ---: | ---: |"
@@ -187,7 +196,8 @@ def gpu_memory() -> Iterator[str]:
         over = format_bytes(way["peak_over_weights_bytes"])
         yield f"| {name} | {format_bytes(way['logits_bytes'])} | {over} |"
     yield ""
-    yield f"{found['model']}, {found['prompt_tokens']} prompt tokens, {found['dtype']}."
+    prompt = f"{found['prompt_tokens']} prompt tokens"
+    yield f"{found['model']}, {prompt}, {found['dtype']}; {where(study)}"
 
 
 def optimum() -> Iterator[str]:
@@ -241,7 +251,7 @@ PARTS: tuple[tuple[Path, str, Table], ...] = (
 def _interval(ratio: dict[str, Any], digits: int = 2) -> str:
     median, bounds = ratio["median"], ratio["ci95"]
     if bounds is None:
-        return f"{median:.{digits}f}"
+        return f"{median:.{digits}f} (too few rounds for an interval)"
     return f"{median:.{digits}f} ({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})"
 
 

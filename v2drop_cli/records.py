@@ -19,6 +19,8 @@ ADDED = {"added": True}
 EAGER, COMPILED = "eager", "compiled"
 # Of the time for one token: a GPU that is done this soon after the last launch was waiting.
 LAUNCH_BOUND_BELOW = 0.25
+# Intervals of fewer rounds miss the truth far too often: docs/measuring.md shows how often.
+FEWEST_FOR_INTERVAL = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +126,8 @@ class Memory:
     @property
     def peak_bytes(self) -> int | None:
         """The peak this device can tell: allocator peak on a GPU, else resident set size."""
-        if self.peak_allocated_bytes is not None:
-            return self.peak_allocated_bytes
-        return self.rss_peak_bytes
+        found = self.peak_allocated_bytes
+        return self.rss_peak_bytes if found is None else found
 
     @property
     def peak_kind(self) -> str:
@@ -345,6 +346,4 @@ class Report:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

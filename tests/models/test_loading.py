@@ -109,11 +109,13 @@ def test_broken_config_files(tmp_path):
 
 
 def test_dummy_weights_of_a_model_whose_configuration_is_not_here():
-    """The usual hint is to use dummy weights, which would be this again."""
+    """To use dummy weights would be this again: it takes a configuration."""
     with pytest.raises(ModelError) as caught:
         v2drop.load("someone/no-such-model", weights="dummy", device="cpu")
-    assert "config.json" in caught.value.hint
-    assert "--weights dummy" not in caught.value.hint
+    assert "pass a config.json of it as --model with --weights dummy" in caught.value.hint
+    with pytest.raises(ModelError) as caught:
+        v2drop.load("llava-1.5-7b", device="cpu")
+    assert "use --weights dummy for timings" in caught.value.hint
 
 
 def test_a_config_only_directory_has_no_trained_weights(tmp_path):

@@ -297,7 +297,8 @@ class FakeGraphs:
 
     def __init__(self, monkeypatch):
         self.log = log = []
-        decoding._side_stream.cache_clear()
+        fresh = cache(decoding._side_stream.__wrapped__)  # no fake may outlive the test
+        monkeypatch.setattr(decoding, "_side_stream", fresh)
 
         class Stream:
             def __init__(self, name):
@@ -356,7 +357,6 @@ def test_all_graphs_of_a_device_are_rehearsed_and_recorded_on_one_stream(monkeyp
     device = torch.device("cuda", 1)
     assert decoding._side_stream(device) is decoding._side_stream(torch.device("cuda", 1))
     assert made == [device]
-    decoding._side_stream.cache_clear()
 
 
 def test_what_cannot_be_recorded_says_so(monkeypatch):

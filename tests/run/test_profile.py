@@ -11,7 +11,7 @@ import pytest
 from tests.checkpoints import save_checkpoint
 from tests.report import factory
 from v2drop_cli import load
-from v2drop_cli.measure import state
+from v2drop_cli.measure import state, stats
 from v2drop_cli.media import load_image
 from v2drop_cli.records import MachineState
 from v2drop_cli.run import passes
@@ -69,6 +69,22 @@ def test_a_profile_is_exact(loaded, told):
     assert timing.end_to_end_s.samples == tuple(m + 0.5 + 3.0 for m in timing.media_s.samples)
     # The files are read once a round, for all arms.
     assert timing.media_s == report.arms[0].timing.media_s
+
+
+def test_what_intervals_need_is_there_before_the_first_trial(loaded, monkeypatch, told):
+    """An interrupt in the middle of importing scipy would leave no report."""
+    asked, first = [], []
+    real = stats._interval_of
+    monkeypatch.setattr(stats, "_interval_of", lambda *a: asked.append(0) or real(*a))
+    timed = passes.Passes.time
+
+    def time(self, arm, clock, new_tokens):
+        first.append(len(asked))
+        return timed(self, arm, clock, new_tokens)
+
+    monkeypatch.setattr(passes.Passes, "time", time)
+    profile(loaded, [load_image(CAT)], options())
+    assert first[0] >= 1
 
 
 def test_ratios_are_paired_and_the_null_has_samples_of_its_own(loaded, monkeypatch):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from v2drop_cli.cli.options import DROPPING, MEASURING, OUTPUT
-from v2drop_cli.cli.shared import write_draft
+from v2drop_cli.cli.shared import Drafts
 from v2drop_cli.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -179,8 +178,8 @@ class ResultFiles:
 
     @property
     def on_round(self) -> Callable[[Report], None] | None:
-        """What to do with the report so far, if anything; see :func:`write_draft`."""
-        return None if self.json is None else partial(write_draft, self.json)
+        """What to do with the report so far, if anything; see :class:`Drafts`."""
+        return None if self.json is None else Drafts(self.json)
 
     def finish(self, report: Report) -> None:
         """Write the final report in every form asked for."""

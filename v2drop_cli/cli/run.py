@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from v2drop_cli.cli import media_options as m
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli.guard import guarded
 from v2drop_cli.cli.shared import (
+    Drafts,
     load_quietly,
     show,
-    write_draft,
 )
 
 if TYPE_CHECKING:
@@ -125,6 +124,6 @@ def _measure(
         loaded = load_quietly(model, load_options)
         watch = Watch(
             on_stage=tell,
-            on_round=partial(write_draft, result_file) if result_file else None,
+            on_round=Drafts(result_file) if result_file else None,
         )
         return run(loaded, media, run_options, watch)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from v2drop_cli.errors import MediaArgumentError, V2DropError
 
@@ -58,13 +59,24 @@ def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
     return load(model, load_options)
 
 
-def write_draft(file: ResultFile, report: Report) -> None:
-    """The report so far. A disk that is full now must not cost the rounds to come.
+class Drafts:
+    """Writes the report so far, again and again.
 
-    The final report is written again, and that raises.
+    A disk that is full now must not cost the rounds to come, so it is said once and no more. The
+    final report is written too, and that raises.
     """
-    with suppress(V2DropError):
-        file.write(report.dumps())
+
+    def __init__(self, file: ResultFile) -> None:
+        self._file, self._told = file, False
+
+    def __call__(self, report: Report) -> None:
+        """Replace the file."""
+        try:
+            self._file.write(report.dumps())
+        except V2DropError as error:
+            if not self._told:
+                typer.echo(f"warning: {error.message}; measuring goes on", err=True)
+            self._told = True
 
 
 def show(report: Report, as_json: bool) -> None:

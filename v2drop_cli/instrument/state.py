@@ -179,8 +179,9 @@ class DropState:
                 merged = hidden.clone() if merged is None else merged
                 merged[b, vision[keep.index]] = keep.merged
             stays = self._present(forward, hidden.shape[1], b)
-            stays[vision] = False
-            stays[vision[keep.index]] = True
+            # Not by assignment: that makes a tensor of the bool, and uploading it waits for a GPU.
+            stays.index_fill_(0, vision, False)
+            stays.index_fill_(0, vision[keep.index], True)
             rows.append(true_columns(stays, self._lengths(forward)[b] - len(vision) + k))
             # A kept token's new column is the number of staying columns before it.
             alive.append((stays.cumsum(0) - 1)[vision[keep.index]])

@@ -13,14 +13,12 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
-from v2drop_cli.records import Ratio, Stats
+from v2drop_cli.records import FEWEST_FOR_INTERVAL, Ratio, Stats
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 9999
 _SEED = 0
 
-FEWEST_FOR_INTERVAL = 5
-"""From fewer samples it misses the truth far too often: docs/measuring.md shows how often."""
 
 # Iglewicz and Hoaglin (1993): 0.6745 turns the MAD, 0.7979 the mean absolute deviation, into a
 # standard deviation of normal data; a modified z-score over 3.5 is an outlier.

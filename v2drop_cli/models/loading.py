@@ -89,21 +89,14 @@ def _config(source: Source, options: LoadOptions) -> Any:
 
     if options.weights == "dummy" and source.config is not None:
         return read_config_file(source.config)
-    try:
-        return _guarded(
-            source,
-            lambda: AutoConfig.from_pretrained(
-                source.location,
-                revision=options.revision,
-                trust_remote_code=options.trust_remote_code,
-            ),
-        )
-    except ModelError as error:
-        if options.weights == "dummy" and not source.is_local:
-            hint = "dummy weights need its config.json: pass a path to one as --model; "
-            hint += "v2drop models names those that are shipped"
-            raise ModelError(error.message, hint=hint) from error
-        raise
+    return _guarded(
+        source,
+        lambda: AutoConfig.from_pretrained(
+            source.location,
+            revision=options.revision,
+            trust_remote_code=options.trust_remote_code,
+        ),
+    )
 
 
 def _processor(source: Source, options: LoadOptions) -> Any:
@@ -202,11 +195,16 @@ def _load_error(source: Source, error: Exception) -> ModelError:
         )
     return ModelError(
         f"cannot get {source.location} from the Hub: {_first_line(error)}",
-        hint=(
-            "no network? copy its files here and pass the directory as --model, set HF_HOME to a "
-            "cache that has it, use --weights dummy for timings, or --model tiny"
-        ),
+        hint="no network? copy its files here and pass the directory as --model, set HF_HOME to a "
+        f"cache that has it, {dummy_hint(source)} for timings, or --model tiny",
     )
+
+
+def dummy_hint(source: Source) -> str:
+    """How to do without this model's weights: not all configurations are shipped."""
+    if source.config is not None:
+        return "use --weights dummy"
+    return "pass a config.json of it as --model with --weights dummy"
 
 
 def _first_line(error: Exception) -> str:

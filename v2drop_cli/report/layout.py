@@ -26,7 +26,7 @@ Styled = tuple[str, str]
 def width_of(console: Console) -> int:
     """Columns to lay out for."""
     told = os.environ.get("COLUMNS", "")
-    if console.is_terminal or (told.isdigit() and int(told) > 0):
+    if console.is_terminal or (told.isdecimal() and int(told) > 0):
         return console.width
     return PIPE_WIDTH
 

@@ -58,7 +58,7 @@ def scoring(overhead: Overhead) -> str:
     """Say what scoring costs over random selection, as a time and a share of dense prefill."""
     bounds = overhead.ci95
     if bounds is None:
-        return f"{clean(overhead.arm)} less {clean(overhead.random_arm)}: within noise"
+        return f"{clean(overhead.arm)} less {clean(overhead.random_arm)}: {TOO_FEW}"
     low, high = (glued(format_seconds(bound)) for bound in bounds)
     names = f"prefill of {clean(overhead.arm)} less {clean(overhead.random_arm)}"
     if bounds[0] <= 0 <= bounds[1]:

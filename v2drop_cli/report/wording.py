@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Literal
 
-from v2drop_cli.measure.stats import FEWEST_FOR_INTERVAL
 from v2drop_cli.records import (
     EAGER,
+    FEWEST_FOR_INTERVAL,
     ArmResult,
     Comparison,
     MediaRecord,

@@ -22,8 +22,7 @@ from v2drop_cli.changes import (
     Source,
 )
 from v2drop_cli.errors import UsageError
-from v2drop_cli.measure.stats import FEWEST_FOR_INTERVAL
-from v2drop_cli.records import DENSE, ArmResult, Report
+from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Report
 from v2drop_cli.run.comparable import differences, warnings
 from v2drop_cli.run.compare import first_divergence, token_agreement
 from v2drop_cli.run.gate_grammar import Condition, Form, parse_conditions

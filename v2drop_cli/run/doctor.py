@@ -14,6 +14,7 @@ import torch
 from v2drop_cli.errors import DeviceError
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
+from v2drop_cli.models.loading import dummy_hint
 from v2drop_cli.models.registry import resolve
 from v2drop_cli.units import format_bytes
 
@@ -135,7 +136,7 @@ def _hub(model: str) -> Finding:
         False if constants.HF_HUB_OFFLINE else None,
         "Hub",
         f"{source.location} is not cached: it will be downloaded; {where}",
-        "unset HF_HUB_OFFLINE, or pass a local directory, or use --weights dummy",
+        f"unset HF_HUB_OFFLINE, or pass a local directory, or {dummy_hint(source)}",
     )
 
 

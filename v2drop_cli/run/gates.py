@@ -13,8 +13,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 
-from v2drop_cli.measure.stats import FEWEST_FOR_INTERVAL
-from v2drop_cli.records import ArmResult, Comparison, Ratio, Report
+from v2drop_cli.records import FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
 from v2drop_cli.run.gate_grammar import Condition, Form, parse_conditions
 
 HINT = "write METRIC<NUMBER, for example prefill_speedup<1.2 or random:token_agreement<0.5"

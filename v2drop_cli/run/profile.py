@@ -18,7 +18,7 @@ from v2drop_cli.measure.energy import idle_power
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.state import MachineWatch
-from v2drop_cli.measure.stats import medians_only, paired_ratio
+from v2drop_cli.measure.stats import median_interval, medians_only, paired_ratio
 from v2drop_cli.measure.trials import run_blocks
 from v2drop_cli.media import Media, decode_again
 from v2drop_cli.models.base import LoadedModel
@@ -173,7 +173,7 @@ class _Profile:
             self.idle_power_w = idle_power(self.passes.nvml)
         self.results = [self._untimed(number, arm) for number, arm in enumerate(self.arms)]
         # Loads scipy now: an interrupt in the middle of that import would spoil the report.
-        paired_ratio([1.0, 2.0, 4.0], [1.0, 1.0, 1.0])
+        median_interval([1.0, 2.0, 4.0], fewest=1)
         stopped_by = self._measure()
         self.watch.on_stage("intervals", 0, 0)
         return self._assemble(stopped_by)
