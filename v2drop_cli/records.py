@@ -302,7 +302,7 @@ class MediaRecord:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for, resolved; ``decode`` is of the timed generations."""
+    """What was asked for, resolved; ``repeats`` is ``None`` where no number was."""
 
     model: str
     resolved_id: str
@@ -315,7 +315,7 @@ class Request:
     device: str
     seed: int
     max_new_tokens: int
-    repeats: int
+    repeats: int | None
     warmup: int
     timed_new_tokens: int
     batch_size: int = 1

@@ -295,6 +295,7 @@ def changed(*path_and_value):
         (changed("arms", 0, "timing", "prefill_s", "ci95", [1.0]), r"ci95 is \[1.0\]"),
         (changed("comparisons", 0, "arm", "other"), "'other', which is no arm"),
         (changed("comparisons", 0, "prefill_speedup", "ci95", [3.0, 1.0]), "runs backwards"),
+        (changed("comparisons", 0, "prefill_speedup", "ci95", [-1.0, 3.0]), "ci95 is negative"),
         (changed("request", "media", 0, "path", "x" * 99 and 5), r"media\[0\].path is 5"),
         (changed("environment", ["x" * 99]), r"environment is \['x+\.\.\."),
     ],

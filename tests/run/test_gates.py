@@ -45,7 +45,6 @@ def test_gates_that_hold(text):
         ("realised_over_ideal<0.99", "v2drop has 0.944, 95 % interval 0.908 to 0.981"),
         ("random:answers_identical==false", "random has 0"),
         ("none:prefill_speedup<1", "there is no arm 'none'"),
-        ("dense:prefill_speedup<1", "there is no arm 'dense' to compare"),
     ],
 )
 def test_gates_that_fail_say_what_was_measured(text, said):
@@ -90,6 +89,7 @@ def test_several_gates_go_with_commas():
     ("text", "said"),
     [
         ("", "cannot read"),
+        ("dense:prefill_speedup<1", "compares dense with itself"),
         ("prefill:5%", "for the other command"),
         ("prefill_speedup<1,", "cannot read"),
         ("prefill_speedup", "cannot read"),

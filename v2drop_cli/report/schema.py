@@ -126,3 +126,5 @@ def _interval(value: Mapping[str, Any], where: str) -> Iterator[str]:
     interval = value.get("ci95")
     if interval is not None and interval[0] > interval[1]:
         yield f"{where}.ci95 runs backwards"
+    if interval is not None and interval[0] < 0:
+        yield f"{where}.ci95 is negative"

@@ -256,7 +256,7 @@ def measured(report: Report) -> str:
         return f"nothing was timed; {clean(request.device)}"
     least, most = min(runs), max(runs)
     count = plural(most, "repeat") if least == most else f"{least} to {most} repeats"
-    if least < request.repeats:
+    if request.repeats is not None and least < request.repeats:
         count += f" ({request.repeats} asked for)"
     order = ", interleaved" if len(report.arms) > 1 else ""
     clock = ", wall clock" if request.device.startswith("cpu") else ""

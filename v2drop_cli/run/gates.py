@@ -13,7 +13,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 
-from v2drop_cli.records import FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
+from v2drop_cli.errors import UsageError
+from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
 from v2drop_cli.run.gate_grammar import Condition, Form, parse_conditions
 
 HINT = "write METRIC<NUMBER, for example prefill_speedup<1.2 or random:token_agreement<0.5"
@@ -97,7 +98,7 @@ class Gate(Condition):
         if value is None:
             return f"{where}: {self.metric} was not measured"
         if not isinstance(value, Ratio):
-            return f"{where} has {value:g}" if meets(value, self.limit) else None
+            return f"{where} has {value:.12g}" if meets(value, self.limit) else None
         if value.ci95 is None:
             takes = f"{FEWEST_FOR_INTERVAL} rounds or more"
             return f"{where}: {self.metric} has no interval, which takes {takes}"
@@ -109,10 +110,17 @@ class Gate(Condition):
 
 def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     """Read all gates, before anything is measured."""
-    return tuple(
+    gates = tuple(
         Gate(found.text, found.arm, found.metric, found.sign, found.limit)
         for found in parse_conditions(texts, _FORM)
     )
+    for gate in gates:
+        if gate.arm == DENSE and gate.metric in _COMPARED:
+            raise UsageError(
+                f"the gate {gate.text!r} compares {DENSE} with itself",
+                hint=f"{DENSE} has counts: {', '.join(_COUNTS)}",
+            )
+    return gates
 
 
 def failures(gates: Iterable[Gate], report: Report, asked_for: Iterable[str]) -> list[str]:

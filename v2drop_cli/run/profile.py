@@ -319,7 +319,7 @@ class _Profile:
             model=options.model_name,
             seed=options.arms.seed,
             max_new_tokens=options.max_new_tokens,
-            repeats=options.stop.owed,
+            repeats=options.stop.repeats,
             warmup=self._warmup,
             timed_new_tokens=options.new_tokens,
             **self.passes.described(),
