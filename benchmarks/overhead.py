@@ -33,11 +33,11 @@ from v2drop_cli.generate import drop_idle_mask
 from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.measure.stats import paired_difference, paired_ratio, summarize
+from v2drop_cli.measure.stats import paired_difference, paired_ratio, scaled, summarize
 from v2drop_cli.measure.trials import run_blocks, run_trials
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
-from v2drop_cli.records import FEWEST_FOR_INTERVAL, Ratio
+from v2drop_cli.records import FEWEST_FOR_INTERVAL
 from v2drop_cli.run.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.run.decoding import new_cache
 from v2drop_cli.run.passes import Passes, Subject
@@ -123,16 +123,10 @@ def dropping(loaded: LoadedModel, plan: Plan) -> dict[str, Any]:
         "v2drop_less_random_share_of_dense": {"median": over_random, "ci95": interval},
         "prefill_speedup": asdict(speedup),
         "ideal_prefill_speedup": ideal,
-        "realised_over_ideal": asdict(_scaled(speedup, 1 / ideal)),
+        "realised_over_ideal": asdict(scaled(speedup, 1 / ideal)),
         "prefill_s": prefill,
         "drop_s": drop_s,
     }
-
-
-def _scaled(ratio: Ratio, factor: float) -> Ratio:
-    ends = ratio.ci95
-    scaled = None if ends is None else (ends[0] * factor, ends[1] * factor)
-    return Ratio(ratio.median * factor, scaled)
 
 
 def harness(loaded: LoadedModel, plan: Plan) -> dict[str, Any]:

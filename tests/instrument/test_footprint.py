@@ -103,7 +103,7 @@ class Operations(TorchDispatchMode):
 
 @pytest.mark.parametrize("padded", [False, True])
 def test_layers_between_drops_launch_nothing(padded):
-    """On a GPU a few small kernels in each of thirty layers would cost more than the scoring."""
+    """On a GPU a few small kernels in each of thirty layers would add up."""
     state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), CONFIG, 0)
     mask = torch.ones(1, COLUMNS, dtype=torch.long)
     mask[:, :5] = 0

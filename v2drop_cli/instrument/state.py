@@ -278,7 +278,7 @@ class DropState:
         changed["attention_mask"] = causal_mask(
             self.config, hidden, past=past, valid=valid, blocks=blocks
         )
-        # Made here, once: launches in every layer would cost a GPU more than the scoring does.
+        # Made here, once a stage: a few launches in each of its layers would add up on a GPU.
         fixed = None if columns is None else past + hidden.shape[1] - text_after(forward)
         return {"kwargs": changed, "valid": valid, "fixed": fixed}
 

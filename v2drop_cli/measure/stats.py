@@ -89,7 +89,7 @@ def paired_ratio(
     Args:
         reference: one sample a block.
         arm: the samples of the same blocks, in the same unit.
-        interval: whether it is worth its time, a thousand times that of the median.
+        interval: whether to bootstrap one, which takes far longer than the median.
 
     Returns:
         ``None`` if a series or a sample is missing, there is none, or a ratio is not finite.
@@ -109,6 +109,18 @@ def paired_ratio(
     if not all(math.isfinite(ratio) for ratio in ratios):
         return None
     return Ratio(statistics.median(ratios), median_interval(ratios) if interval else None)
+
+
+def scaled(ratio: Ratio, factor: float) -> Ratio:
+    """Ratio and interval times an exact number.
+
+    >>> scaled(Ratio(2.0, (1.0, 3.0)), 0.5), scaled(Ratio(2.0), 0.5)
+    (Ratio(median=1.0, ci95=(0.5, 1.5)), Ratio(median=1.0, ci95=None))
+    """
+    ends = ratio.ci95
+    return Ratio(
+        ratio.median * factor, None if ends is None else (ends[0] * factor, ends[1] * factor)
+    )
 
 
 def ratio_of_medians(

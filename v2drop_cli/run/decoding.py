@@ -64,8 +64,8 @@ class Graph(Protocol):
 def _side_stream(device: torch.device) -> Any:
     """Where everything is rehearsed and recorded.
 
-    One for all: torch keeps a cuBLAS workspace for each stream for ever, and tens of MiB more with
-    every arm would be taken for memory of that arm. Ending a graph frees it, so of the graphs
+    One for all: torch keeps a cuBLAS workspace for each stream for ever, and what grows with every
+    arm would be taken for memory of that arm. Ending a graph frees it, so of the graphs
     recorded here none may be replayed once another one is gone: memory and energy passes, whose
     graphs end with them, come before the timed ones.
     """

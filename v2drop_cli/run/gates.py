@@ -14,6 +14,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 
 from v2drop_cli.errors import UsageError
+from v2drop_cli.measure.stats import scaled
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
 from v2drop_cli.run.gate_grammar import Condition, Form, parse_conditions
 
@@ -57,8 +58,7 @@ def _realised(found: Comparison) -> Ratio | None:
     speedup, ideal = found.prefill_speedup, found.ideal_prefill_speedup
     if speedup is None or not ideal:
         return None
-    ends = None if speedup.ci95 is None else (speedup.ci95[0] / ideal, speedup.ci95[1] / ideal)
-    return Ratio(speedup.median / ideal, ends)
+    return scaled(speedup, 1 / ideal)
 
 
 class Gate(Condition):
