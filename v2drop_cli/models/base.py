@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from v2drop_cli.errors import UnsupportedModelError, UsageError
+from v2drop_cli.records import Caveat
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH
 
 if TYPE_CHECKING:
@@ -63,10 +64,12 @@ class Inputs:
     Attributes:
         tensors: what the model's ``forward`` takes (``input_ids`` ``[1, L]``, ``pixel_values`` …).
         vision: where the vision tokens are in ``input_ids``.
+        caveats: what the reader of an answer to this prompt must know.
     """
 
     tensors: Mapping[str, Tensor]
     vision: VisionTokens
+    caveats: tuple[Caveat, ...] = ()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Inputs:
         """The same on ``device``; pixels in ``dtype``, as the model wants them."""
@@ -76,7 +79,7 @@ class Inputs:
             for name, tensor in self.tensors.items()
         }
         index = tuple(row.to(device) for row in self.vision.index)
-        return Inputs(moved, VisionTokens(index, self.vision.grids))
+        return replace(self, tensors=moved, vision=VisionTokens(index, self.vision.grids))
 
     @staticmethod
     def batch(prompts: Sequence[Inputs]) -> Inputs:
@@ -86,7 +89,8 @@ class Inputs:
         }
         index = tuple(row for p in prompts for row in p.vision.index)
         grids = tuple(row for p in prompts for row in p.vision.grids)
-        return Inputs(tensors, VisionTokens(index, grids))
+        caveats = tuple(dict.fromkeys(caveat for p in prompts for caveat in p.caveats))
+        return Inputs(tensors, VisionTokens(index, grids), caveats)
 
 
 def true_positions(mask: Tensor) -> tuple[Tensor, ...]:
@@ -298,6 +302,7 @@ class LoadedModel:
         source: resolved id or path it was loaded from.
         revision: commit of the Hub repository, where there is one.
         weights: ``"trained"`` or ``"dummy"``.
+        caveats: what the reader of this model's answers must know.
     """
 
     model: Any
@@ -308,6 +313,7 @@ class LoadedModel:
     source: str
     revision: str | None
     weights: str
+    caveats: tuple[Caveat, ...] = ()
 
     @property
     def n_layers(self) -> int:

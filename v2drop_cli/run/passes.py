@@ -256,6 +256,7 @@ class Passes:
     def caveats(self) -> tuple[Caveat, ...]:
         """What the reader must know of media, weights and device; complete after the passes."""
         found = [caveat for item in self.subject.media for caveat in item.caveats]
+        found.extend((*self.loaded.caveats, *self.inputs.caveats))
         if self.loaded.weights == "dummy":
             found.append(DUMMY_CAVEAT)
         if self.subject.synthetic is not None:
