@@ -35,6 +35,7 @@ from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import paired_difference, paired_ratio, scaled, summarize
 from v2drop_cli.measure.trials import run_blocks, run_trials
+from v2drop_cli.models.arguments import cache_name
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.records import FEWEST_FOR_INTERVAL
@@ -156,7 +157,7 @@ def harness(loaded: LoadedModel, plan: Plan) -> dict[str, Any]:
             began = time.perf_counter()
             with torch.no_grad():
                 out = loaded.model(
-                    **tensors, past_key_values=cache, use_cache=True, logits_to_keep=1
+                    **tensors, **{cache_name(loaded.model): cache}, use_cache=True, logits_to_keep=1
                 )
                 out.logits[:, -1].argmax(-1)
             _wait(loaded)

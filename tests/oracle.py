@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import torch
 
+from tests.release import CACHE
 from tests.tiny_llava import IMAGE
 
 Dropped = dict[int, list[set[int]]]  # layer → per row, positions gone from that layer on
@@ -24,7 +25,7 @@ def masked(model, padding: torch.Tensor, dropped: Dropped):
 
     def hook(layer_index):
         def pre(module, args, kwargs):
-            hidden, cache = args[0], kwargs.get("past_key_values")
+            hidden, cache = args[0], kwargs.get(CACHE)
             past = cache.get_seq_length(layer_index) if cache is not None else 0
             n, total = hidden.shape[1], past + hidden.shape[1]
             allowed = torch.zeros(hidden.shape[0], n, total, dtype=torch.bool)

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.models.arguments import cache_name
+
 
 def drop_idle_mask(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Leave out an ``attention_mask`` without padding: reading it back every step would wait.
@@ -85,13 +87,16 @@ def prefill(
         explicit = {"position_ids": _positions(model, tensors)}
         positions = explicit["position_ids"][..., -1:] + 1
     with torch.no_grad():
-        out = model(**tensors, **explicit, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        out = model(
+            **tensors, **explicit, **{cache_name(model): cache}, use_cache=True, logits_to_keep=1
+        )
         return Start(out.logits[:, -1].argmax(-1), mask, positions)
 
 
 def decode(model: Any, start: Start, cache: Any, steps: int) -> Iterator[Tensor]:
     """Yield ``steps`` more tokens after ``start.token``, which is not yielded again."""
     token, mask, positions = start.token, start.mask, start.positions
+    name = cache_name(model)
     for _ in range(steps):
         step: dict[str, Tensor] = {}
         with torch.no_grad():
@@ -104,7 +109,7 @@ def decode(model: Any, start: Start, cache: Any, steps: int) -> Iterator[Tensor]
             out = model(
                 input_ids=token[:, None],
                 **step,
-                past_key_values=cache,
+                **{name: cache},
                 use_cache=True,
                 logits_to_keep=1,
             )

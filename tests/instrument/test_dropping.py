@@ -8,10 +8,12 @@ import gc
 import pytest
 import torch
 from transformers import DynamicCache, StaticCache, TextStreamer
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 import v2drop_cli as v2drop
 from tests.instrument.test_oracle import STAGES, TOLERANCE, decode
 from tests.oracle import define_drops, masked
+from tests.release import CACHE
 from tests.tiny_llava import (
     EOS,
     IMAGE,
@@ -290,7 +292,7 @@ def test_each_layers_cache_is_born_short():
     model, inputs = make_llava(12), one_prompt()
     cache = DynamicCache(config=model.config)
     with v2drop.dropping(model, SHORT), torch.no_grad():
-        model(**inputs, past_key_values=cache, use_cache=True)
+        model(**inputs, **{CACHE: cache}, use_cache=True)
     text = int((inputs["input_ids"] != IMAGE).sum())
     after = [36, *[18] * 5, *[5] * 2, *[0] * 4]
     assert cache_lengths(cache) == [text + n for n in after]
@@ -304,7 +306,7 @@ def second_turn(model, cache, first, ids, images=0, drop=None):
         return model(
             input_ids=torch.tensor([ids]),
             attention_mask=mask,
-            past_key_values=cache,
+            **{CACHE: cache},
             use_cache=True,
             **extra,
         ).logits
@@ -321,7 +323,7 @@ def test_a_second_turn_equals_the_masked_oracle(attn, images):
     with v2drop.dropping(model, schedule) as trace:
         cache = DynamicCache(config=model.config)
         with torch.no_grad():
-            model(**first, past_key_values=cache, use_cache=True)
+            model(**first, **{CACHE: cache}, use_cache=True)
         trace.clear()
         got = second_turn(model, cache, first, ids, images)
         third = second_turn(
@@ -341,7 +343,7 @@ def test_a_second_turn_equals_the_masked_oracle(attn, images):
         alive = kept
     cache = DynamicCache(config=model.config)
     with masked(model, torch.ones(1, total + 1), dropped), torch.no_grad():
-        model(**first, past_key_values=cache, use_cache=True)
+        model(**first, **{CACHE: cache}, use_cache=True)
         wanted = second_turn(model, cache, first, ids, images)
         wanted_third = second_turn(model, cache, {"input_ids": torch.zeros(1, total)}, [7])
     text = torch.tensor([t != IMAGE for t in ids])
@@ -361,7 +363,7 @@ def test_turns_through_generate_with_a_reused_cache():
         second = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            past_key_values=first.past_key_values,
+            **{CACHE: first[CACHE]},
             do_sample=False,
             max_new_tokens=4,
         )
@@ -385,18 +387,18 @@ def test_a_cropped_cache_is_followed():
         mask = inputs["attention_mask"]
         at = (mask.cumsum(-1) - 1).clamp(min=0)
         with torch.no_grad():
-            model(**inputs, position_ids=at, past_key_values=cache, use_cache=True)
+            model(**inputs, position_ids=at, **{CACHE: cache}, use_cache=True)
             longer = torch.cat([mask, mask.new_ones(4, 3)], 1)
             junk = torch.full((4, 3), 5)
             ahead = at[:, -1:] + torch.arange(1, 4)
-            model(input_ids=junk, attention_mask=longer, position_ids=ahead, past_key_values=cache)
+            model(input_ids=junk, attention_mask=longer, position_ids=ahead, **{CACHE: cache})
             for layer in cache.layers:
                 layer.keys, layer.values = layer.keys[:, :, :-3], layer.values[:, :, :-3]
             got = model(
                 input_ids=tokens[0][:, None],
                 attention_mask=torch.cat([mask, mask.new_ones(4, 1)], 1),
                 position_ids=at[:, -1:] + 1,
-                past_key_values=cache,
+                **{CACHE: cache},
             ).logits
     torch.testing.assert_close(got, wanted[1], **TOLERANCE)
 
@@ -406,7 +408,7 @@ def test_a_dense_first_turn_then_dropping():
     model, first = make_llava(12), one_prompt()
     cache = DynamicCache(config=model.config)
     with torch.no_grad():
-        model(**first, past_key_values=cache, use_cache=True)
+        model(**first, **{CACHE: cache}, use_cache=True)
     with v2drop.dropping(model, SHORT) as trace:
         second_turn(model, cache, first, row(2, 1, 3, 50), 1)
     assert trace.events[-1].after == (0,)
@@ -425,7 +427,7 @@ def test_static_caches_are_refused_by_name():
         pytest.raises(InstrumentError, match="StaticCache"),
         torch.no_grad(),
     ):
-        model(**inputs, past_key_values=cache, use_cache=True)
+        model(**inputs, **{CACHE: cache}, use_cache=True)
     with v2drop.dropping(model, SHORT), pytest.raises(InstrumentError, match="StaticCache"):
         model.generate(**inputs, cache_implementation="static", max_new_tokens=2)
 
@@ -479,7 +481,7 @@ def test_a_cache_shortened_by_another_context_is_refused():
     model, first = make_llava(12), one_prompt()
     cache = DynamicCache(config=model.config)
     with v2drop.dropping(model, SHORT), torch.no_grad():
-        model(**first, past_key_values=cache, use_cache=True)
+        model(**first, **{CACHE: cache}, use_cache=True)
     with v2drop.dropping(model, SHORT), pytest.raises(InstrumentError, match="outside"):
         second_turn(model, cache, first, row(2, 1, 3, 50), 1)
 
@@ -700,10 +702,8 @@ def test_an_image_in_two_forwards_is_refused():
     with v2drop.dropping(model, SHORT), torch.no_grad():
 
         def feed(part, rows):
-            embeds = type("Encoded", (), {"pooler_output": [rows]})()
-            return model(
-                input_ids=part, past_key_values=cache, mm_encoder_outputs={"image": embeds}
-            )
+            embeds = BaseModelOutputWithPooling(pooler_output=[rows])
+            return model(input_ids=part, **{CACHE: cache}, mm_encoder_outputs={"image": embeds})
 
         try:
             feed(*parts[0])
@@ -729,7 +729,7 @@ def test_crops_into_the_trailing_text_are_followed_and_deeper_ones_refused():
     for cut, allowed in ((5, True), (9, True), (10, True), (11, False), (30, False)):
         cache = DynamicCache(config=model.config)
         with v2drop.dropping(model, SHORT), torch.no_grad():
-            model(**first, past_key_values=cache, use_cache=True)
+            model(**first, **{CACHE: cache}, use_cache=True)
             crop(cache, n - cut)
             kept = {"input_ids": torch.zeros(1, n - cut)}
             if allowed:
@@ -747,7 +747,7 @@ def test_a_shortened_cache_in_another_context_is_refused_without_images_too(ids)
     model, first = make_llava(12), one_prompt()
     cache = DynamicCache(config=model.config)
     with v2drop.dropping(model, SHORT) as trace, torch.no_grad():
-        model(**first, past_key_values=cache, use_cache=True)
+        model(**first, **{CACHE: cache}, use_cache=True)
         twin = copy.deepcopy(cache)
         with pytest.raises(InstrumentError, match="outside"):
             second_turn(model, twin, first, ids)
@@ -761,14 +761,14 @@ def test_rows_repeated_on_the_cache_are_refused():
     model, inputs = make_llava(12), mixed_batch()
     cache = DynamicCache(config=model.config)
     with v2drop.dropping(model, SHORT), torch.no_grad():
-        model(**inputs, past_key_values=cache, use_cache=True)
+        model(**inputs, **{CACHE: cache}, use_cache=True)
         cache.batch_repeat_interleave(2)
         mask = torch.ones(8, inputs["input_ids"].shape[1] + 1, dtype=torch.long)
         with pytest.raises(InstrumentError, match="4 rows, the new tokens 8"):
             model(
                 input_ids=torch.full((8, 1), 7),
                 attention_mask=mask,
-                past_key_values=cache,
+                **{CACHE: cache},
             )
 
 
@@ -782,13 +782,13 @@ def test_a_ragged_turn_token_by_token_equals_one_forward():
     for steps in ([3], [1, 1, 1]):
         cache, done = DynamicCache(config=model.config), n
         with v2drop.dropping(model, SHORT), torch.no_grad():
-            model(**inputs, position_ids=at[:, :n], past_key_values=cache, use_cache=True)
+            model(**inputs, position_ids=at[:, :n], **{CACHE: cache}, use_cache=True)
             for step in steps:
                 out = model(
                     input_ids=new[:, done - n : done - n + step],
                     attention_mask=full[:, : done + step],
                     position_ids=at[:, done : done + step],
-                    past_key_values=cache,
+                    **{CACHE: cache},
                 )
                 done += step
         logits.append(out.logits[:, -1])
@@ -800,12 +800,12 @@ def test_a_four_dimensional_mask_on_a_shortened_cache_is_refused():
     cache = DynamicCache(config=model.config)
     n = first["input_ids"].shape[1]
     with v2drop.dropping(model, SHORT), torch.no_grad():
-        model(**first, past_key_values=cache, use_cache=True)
+        model(**first, **{CACHE: cache}, use_cache=True)
         with pytest.raises(InstrumentError, match="2-D"):
             model(
                 input_ids=torch.tensor([[7, 8]]),
                 attention_mask=torch.zeros(1, 1, 2, n + 2),
-                past_key_values=cache,
+                **{CACHE: cache},
             )
 
 
@@ -842,11 +842,11 @@ def test_the_decoder_called_directly_on_a_shortened_cache():
     for call in ("model", "decoder"):
         cache = DynamicCache(config=model.config)
         with v2drop.dropping(model, SHORT), torch.no_grad():
-            model(**first, past_key_values=cache, use_cache=True)
+            model(**first, **{CACHE: cache}, use_cache=True)
             if call == "decoder":
-                out = model.model.language_model(inputs_embeds=embeds, past_key_values=cache)
+                out = model.model.language_model(inputs_embeds=embeds, **{CACHE: cache})
             else:
-                out = model.model(input_ids=torch.tensor([[7, 8]]), past_key_values=cache)
+                out = model.model(input_ids=torch.tensor([[7, 8]]), **{CACHE: cache})
         outputs.append(out.last_hidden_state)
     torch.testing.assert_close(*outputs)
 

@@ -11,16 +11,19 @@ from transformers import DynamicCache
 import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.graphs import HOST_READS, UPLOADS, HostMethods
+from tests.release import CACHE
 from tests.tiny_llava import make_llava
 from v2drop_cli.generate import drop_idle_mask
 from v2drop_cli.instrument import verdict
+from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.instrument.probe import RowSignals
 from v2drop_cli.instrument.state import DropState
 from v2drop_cli.methods.base import DropContext
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.schedule import Schedule
 
-CONFIG = make_llava().config.get_text_config()
+LLAVA = make_llava()
+CALL = LayerCall.of(LLAVA.config, LLAVA.model.language_model.layers)
 COLUMNS, SIZE, VISION, KEPT = 300, 64, 256, 64
 
 
@@ -77,13 +80,13 @@ def test_baselines_make_none(name):
 
 
 def test_a_drop_makes_the_shortened_states_and_one_temporary():
-    state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), CONFIG, 0)
+    state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), CALL, 0)
     state.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
     before, now = hidden(1, torch.float32), hidden(2, torch.float32)
     assert state.enter_layer(1, before, {}) is None
     rope = (torch.zeros(1, COLUMNS, 8), torch.zeros(1, COLUMNS, 8))
     with Allocations() as seen:
-        short, _ = state.enter_layer(2, now, {"position_embeddings": rope})
+        short, _ = state.enter_layer(2, now, {"position_embeddings": rope, CACHE: None})
     left = COLUMNS - VISION + KEPT
     assert short.shape == (1, left, SIZE)
     assert sorted(seen.large(4 * left * SIZE)) == [4 * left * SIZE, 4 * COLUMNS * SIZE]
@@ -104,32 +107,32 @@ class Operations(TorchDispatchMode):
 @pytest.mark.parametrize("padded", [False, True])
 def test_layers_between_drops_launch_nothing(padded):
     """On a GPU a few small kernels in each of thirty layers would add up."""
-    state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), CONFIG, 0)
+    state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), CALL, 0)
     mask = torch.ones(1, COLUMNS, dtype=torch.long)
     mask[:, :5] = 0
     state.begin((torch.arange(20, 20 + VISION),), mask if padded else None, COLUMNS)
     rope = {"position_embeddings": (torch.zeros(1, COLUMNS, 8), torch.zeros(1, COLUMNS, 8))}
-    cache = DynamicCache(config=CONFIG)
-    state.enter_layer(1, hidden(1, torch.float32), rope | {"past_key_values": cache})
-    short, _ = state.enter_layer(2, hidden(2, torch.float32), rope | {"past_key_values": cache})
+    cache = DynamicCache(config=LLAVA.config)
+    state.enter_layer(1, hidden(1, torch.float32), rope | {CACHE: cache})
+    short, _ = state.enter_layer(2, hidden(2, torch.float32), rope | {CACHE: cache})
     for layer in (3, 4):
         with Operations() as seen:
-            changed = state.enter_layer(layer, short, rope | {"past_key_values": cache})
+            changed = state.enter_layer(layer, short, rope | {CACHE: cache})
         assert changed[1]["position_embeddings"][0].shape[1] == short.shape[1]
         assert seen.found == []
 
 
 def test_states_are_held_only_at_the_layer_before_a_drop():
-    state = DropState(Schedule.parse("2:0.5,4:0.5"), get_method("v2drop"), CONFIG, 0)
+    state = DropState(Schedule.parse("2:0.5,4:0.5"), get_method("v2drop"), CALL, 0)
     state.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
     rope = (torch.zeros(1, COLUMNS, 8), torch.zeros(1, COLUMNS, 8))
     states, held = hidden(1, torch.float32), []
     for layer in range(1, 6):
-        changed = state.enter_layer(layer, states, {"position_embeddings": rope})
+        changed = state.enter_layer(layer, states, {"position_embeddings": rope, CACHE: None})
         states = states if changed is None else changed[0]
         held.append(state.forward.previous is not None)
     assert held == [True, False, True, False, False]
-    random = DropState(Schedule.parse("2:0.5"), get_method("random"), CONFIG, 0)
+    random = DropState(Schedule.parse("2:0.5"), get_method("random"), CALL, 0)
     random.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
     random.enter_layer(1, states, {})
     assert random.forward.previous is None

@@ -8,6 +8,7 @@ from transformers import DynamicCache
 
 import v2drop_cli as v2drop
 from tests.oracle import angle, define_drops, l1, l2, masked
+from tests.release import CACHE
 from tests.tiny_llava import make_llava, mixed_batch, one_prompt
 
 SCHEDULE = "3:0.5,17:0.5,22:1t"
@@ -31,7 +32,7 @@ def decode(model, inputs, steps, tokens=None):
     at = positions(inputs)
     mask = inputs["attention_mask"]
     with torch.no_grad():
-        out = model(**inputs, position_ids=at, past_key_values=cache, use_cache=True)
+        out = model(**inputs, position_ids=at, **{CACHE: cache}, use_cache=True)
         logits = [out.logits]
         last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
         at = at.gather(1, last[:, None])
@@ -46,7 +47,7 @@ def decode(model, inputs, steps, tokens=None):
                 input_ids=token[:, None],
                 attention_mask=mask,
                 position_ids=at,
-                past_key_values=cache,
+                **{CACHE: cache},
                 use_cache=True,
             )
             logits.append(out.logits)

@@ -8,6 +8,7 @@ import torch
 from transformers import DynamicCache
 
 from tests.oracle import l2
+from tests.release import CACHE
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def masked(layers, padding: torch.Tensor, dropped: dict[int, list[set[int]]]):
 
     def hook(index):
         def pre(module, args, kwargs):
-            cache = kwargs.get("past_key_values")
+            cache = kwargs.get(CACHE)
             past = cache.get_seq_length(index) if cache is not None else 0
             batch, n = args[0].shape[:2]
             keys = padding[:, : past + n].bool().clone()
@@ -93,7 +94,7 @@ def decode(model, inputs, steps, tokens=None):
     cache = DynamicCache(config=model.config)
     at, mask = positions(model, inputs), inputs["attention_mask"]
     with torch.no_grad():
-        out = model(**inputs, position_ids=at, past_key_values=cache, use_cache=True)
+        out = model(**inputs, position_ids=at, **{CACHE: cache}, use_cache=True)
         logits, fed = [out.logits], []
         for step in range(steps):
             token = logits[-1][:, -1].argmax(-1) if tokens is None else tokens[step]
@@ -104,7 +105,7 @@ def decode(model, inputs, steps, tokens=None):
                 input_ids=token[:, None],
                 attention_mask=mask,
                 position_ids=at,
-                past_key_values=cache,
+                **{CACHE: cache},
                 use_cache=True,
             )
             logits.append(out.logits)

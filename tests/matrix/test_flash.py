@@ -12,6 +12,7 @@ import v2drop_cli as v2drop
 from tests.families import CASES, NAMES
 from tests.matrix.flash import NAME, recorded
 from tests.matrix.oracle import decode, define, masked, positions
+from tests.release import CACHE
 from v2drop_cli.errors import UnsupportedModelError
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
@@ -173,9 +174,9 @@ def two_turns(model, first, second):
     offset = first["input_ids"].shape[1]
     longer = torch.nn.functional.pad(second["attention_mask"], (offset, 0), value=1)
     with torch.no_grad():
-        model(**first, position_ids=positions(model, first), past_key_values=cache, use_cache=True)
+        model(**first, position_ids=positions(model, first), **{CACHE: cache}, use_cache=True)
         at = positions(model, second) + offset
-        out = model(**{**second, "attention_mask": longer}, position_ids=at, past_key_values=cache)
+        out = model(**{**second, "attention_mask": longer}, position_ids=at, **{CACHE: cache})
     return out.logits[:, -1]
 
 

@@ -15,6 +15,7 @@ from tests.checkpoints import save_checkpoint
 from tests.families import CASES
 from tests.families.case import TEXT, build
 from tests.families.loaded import case_passes, loaded_case
+from tests.release import CACHE
 from v2drop_cli import load
 from v2drop_cli.generate import drop_idle_mask, greedy
 from v2drop_cli.measure.limits import DecoderShape, decoder_shape, limit, memory_bandwidth
@@ -135,7 +136,7 @@ def shape_of(model):
 def forward_flops(model, tokens):
     ids = torch.arange(10, 10 + tokens)[None]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        cache = model(input_ids=ids, logits_to_keep=1).past_key_values
+        cache = model(input_ids=ids, logits_to_keep=1)[CACHE]
     return flops_in(counter, model, (*model.model.layers, model.lm_head)), cache
 
 

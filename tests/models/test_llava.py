@@ -26,6 +26,7 @@ def test_registry_and_folder_agree():
     files = {path.stem for path in folder.glob("*.py")}
     rooms = {
         "__init__",
+        "arguments",
         "base",
         "registry",
         "loading",

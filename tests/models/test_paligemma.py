@@ -10,6 +10,7 @@ import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.families.case import TEXT
 from tests.models.test_families import Recorder, shown
+from tests.release import CACHE
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.models.registry import family_for, get_family
 
@@ -74,14 +75,14 @@ def test_a_second_picture_on_one_cache_is_refused():
     model, inputs = CASE.make("sdpa"), prompt()
     cache = DynamicCache(config=model.config)
     with v2drop.dropping(model, "2:4t"), torch.no_grad():
-        model(**inputs, past_key_values=cache)
+        model(**inputs, **{CACHE: cache})
         longer = torch.ones(1, 2 * inputs["input_ids"].shape[1], dtype=torch.long)
         # The dense mask has room for one prompt's types only, so they come for both.
         types = torch.zeros_like(longer)
         with pytest.raises(InstrumentError, match="both directions"):
             model(
                 **{**inputs, "attention_mask": longer, "token_type_ids": types},
-                past_key_values=cache,
+                **{CACHE: cache},
             )
 
 

@@ -15,6 +15,7 @@ from tests.families import CASES
 from tests.instrument.test_dropping import SHORT, crop, oracle_generate
 from tests.instrument.test_oracle import TOLERANCE, decode
 from tests.matrix.flash import NAME, recorded
+from tests.release import CACHE
 from tests.tiny_llava import batch, make_llava, one_prompt, row
 from v2drop_cli.errors import InstrumentError
 
@@ -51,7 +52,7 @@ def test_quantised_caches_keep_their_own_lengths(residual):
         wanted = model.generate(**inputs, **GREEDY)
     cache = Cache(layers=[Halves(residual_length=residual) for _ in range(12)])
     with v2drop.dropping(model, SHORT) as trace:
-        got = model.generate(**inputs, **GREEDY, past_key_values=cache)
+        got = model.generate(**inputs, **GREEDY, **{CACHE: cache})
     assert torch.equal(got, wanted)
     assert len(trace.events) == 3
     assert cache.get_seq_length(0) > cache.get_seq_length(11)
@@ -75,12 +76,12 @@ def questions(model, first, texts, reuse):
     n = first["input_ids"].shape[1]
     with torch.no_grad():
         if reuse:
-            model(**first, past_key_values=cache, use_cache=True)
+            model(**first, **{CACHE: cache}, use_cache=True)
         for text in texts:
             ids = torch.cat([first["input_ids"], torch.tensor([text])], 1)
             given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
             if reuse:
-                given["past_key_values"] = cache
+                given[CACHE] = cache
             else:
                 given["pixel_values"] = first["pixel_values"]
             answers.append(model.generate(**given, **GREEDY)[0, ids.shape[1] :].tolist())
@@ -105,10 +106,10 @@ def test_copies_of_a_cache_are_refused():
     model, first = make_llava(12), one_prompt()
     cache = DynamicCache(config=model.config)
     with v2drop.dropping(model, SHORT), torch.no_grad():
-        model(**first, past_key_values=cache, use_cache=True)
+        model(**first, **{CACHE: cache}, use_cache=True)
         ids = torch.cat([first["input_ids"], torch.tensor([[7]])], 1)
         with pytest.raises(InstrumentError, match="copied outside"):
-            model.generate(input_ids=ids, past_key_values=copy.deepcopy(cache), **GREEDY)
+            model.generate(input_ids=ids, **{CACHE: copy.deepcopy(cache)}, **GREEDY)
 
 
 @pytest.mark.mode("chunked prefill (`prefill_chunk_size`) through an image", "refused")
@@ -135,8 +136,8 @@ def test_chunked_prefill_of_a_text_turn():
     for size in (None, 2):
         cache = DynamicCache(config=model.config)
         with torch.no_grad():
-            model(text["input_ids"][:, :2], past_key_values=cache, use_cache=True)
-        options = {**GREEDY, "past_key_values": cache, "prefill_chunk_size": size}
+            model(text["input_ids"][:, :2], **{CACHE: cache}, use_cache=True)
+        options = {**GREEDY, CACHE: cache, "prefill_chunk_size": size}
         outs.append(model.generate(**text, **options))
     if not torch.equal(*outs):
         pytest.skip("this version of transformers chunks the cached part of a prompt again")
@@ -145,27 +146,39 @@ def test_chunked_prefill_of_a_text_turn():
         with v2drop.dropping(model, SHORT) as trace:
             cache = DynamicCache(config=model.config)
             with torch.no_grad():
-                model(**first, past_key_values=cache, use_cache=True)
+                model(**first, **{CACHE: cache}, use_cache=True)
             ids = torch.cat([first["input_ids"], torch.tensor([[7, 8, 9, 10, 11]])], 1)
             outs.append(
-                model.generate(
-                    input_ids=ids, past_key_values=cache, **GREEDY, prefill_chunk_size=size
-                )
+                model.generate(input_ids=ids, **{CACHE: cache}, **GREEDY, prefill_chunk_size=size)
             )
         assert len(trace.events) == 3
     assert torch.equal(*outs)
 
 
-@pytest.mark.parametrize("size", [5, 8, 9, 12, 100])
-def test_no_chunk_of_a_prompt_with_row_breaks_is_taken_for_an_image(size):
-    """Mistral 3's pictures have text between rows: a chunk may end there."""
+def chunked_mistral3(size):
+    """A picture among words, prefilled in chunks of `size` inside a context, and in one piece."""
     case = CASES["mistral3"]
     model = case.make("sdpa")
     inputs, _ = case.batch([case.prompt(3, "i", 1)])
     if "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
         pytest.skip("this version of transformers loses the pixels of chunks by itself")
-    with v2drop.dropping(model, case.schedule), pytest.raises(InstrumentError, match="chunked"):
-        model.generate(**inputs, do_sample=False, max_new_tokens=2, prefill_chunk_size=size)
+    with v2drop.dropping(model, case.schedule):
+        return [
+            model.generate(**inputs, do_sample=False, max_new_tokens=2, prefill_chunk_size=chunk)
+            for chunk in (None, size)
+        ]
+
+
+@pytest.mark.parametrize("size", [5, 8, 9, 12])
+def test_no_chunk_of_a_prompt_with_row_breaks_is_taken_for_an_image(size):
+    """Mistral 3's pictures have text between rows: a chunk may end there."""
+    with pytest.raises(InstrumentError, match="chunked"):
+        chunked_mistral3(size)
+
+
+def test_a_chunk_that_holds_the_whole_prompt_is_served():
+    whole, chunk = chunked_mistral3(100)
+    assert torch.equal(whole, chunk)
 
 
 @pytest.mark.mode("packed sequences (`position_ids` that start again, `cu_seq_lens_q`)", "refused")
@@ -213,10 +226,10 @@ def test_a_crop_of_padding_on_the_right_is_refused():
     }
     cache = DynamicCache(config=model.config)
     with v2drop.dropping(model, SHORT), torch.no_grad():
-        model(**padded, past_key_values=cache)
+        model(**padded, **{CACHE: cache})
         cache.crop(-3)
         with pytest.raises(InstrumentError, match="cropped"):
-            model(input_ids=torch.tensor([[20, 21]]), past_key_values=cache)
+            model(input_ids=torch.tensor([[20, 21]]), **{CACHE: cache})
 
 
 def test_one_row_without_a_mask_is_not_packed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,21 +21,29 @@ from v2drop_cli.errors import (
 )
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
+from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
 from v2drop_cli.instrument.refusals import (
-    refuse_chunk,
     refuse_compiled,
     refuse_packed,
     refuse_paged,
     refuse_recomputation,
+    refuse_router_logits,
 )
 from v2drop_cli.instrument.state import DropState
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.registry import get_method
+from v2drop_cli.models.arguments import CACHE, cache_of
 from v2drop_cli.models.base import Family, LoadedModel, true_positions
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.schedule import Schedule, preset
 from v2drop_cli.tensors import droppable
+
+UNSEEN = (
+    "pixels were encoded inside a dropping() context, but no call of the model had them, so "
+    "nothing was dropped: call the model itself, model(...), because model.forward(...) and "
+    "functions compiled before skip hooks"
+)
 
 
 @contextmanager
@@ -56,8 +65,10 @@ def dropping(
     applies the schedule to the new images' tokens; earlier turns' tokens stay as they are, and
     a later prefill without images drops nothing. All images of a row compete for its places.
 
-    One forward at a time: two threads need two models. The trace grows with every drop; clear
-    it in long loops.
+    One forward at a time: two threads need two models. Call the model, not its ``forward``: that
+    skips the hooks, and nothing is dropped (a warning says so when the context ends). Copies of
+    the model made inside the context do not drop. The trace grows with every drop; clear it in
+    long loops.
 
     Args:
         model: a loaded transformers model of a known family, or what :func:`v2drop_cli.load` gave.
@@ -87,9 +98,12 @@ def dropping(
     chosen = get_method(method) if isinstance(method, str) else method
     if not isinstance(chosen, Method):
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
-    state = DropState(parsed, chosen, target.config.get_text_config(), seed, mark)
+    call = LayerCall.of(target.config, target.layers)
+    state = DropState(parsed, chosen, call, seed, mark)
     with hooked(*_hooks(state, target, parsed.drops[0].layer)):
         yield state.trace
+    if state.encoded and not state.saw_pixels:
+        warnings.warn(UNSEEN, stacklevel=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +144,30 @@ class Target:
             )
         return cls(config, family, multimodal, decoder, family.layers(whole))
 
+    @property
+    def encoders(self) -> list[nn.Module]:
+        """What runs before the decoder if there are pixels: the vision tower, the projector."""
+        return [child for child in self.multimodal.children() if child is not self.decoder]
+
 
 def _hooks(state: DropState, target: Target, first_drop: int) -> list[Before | After]:
     """All hooks of one context; layers before the one that is compared with need none."""
     return [
         Before(target.multimodal, partial(_forward_call, state, target)),
         Before(target.decoder, partial(_decoder_call, state)),
-        After(target.decoder, partial(_decoder_output, state)),
+        After(target.decoder, partial(_decoder_output, state), always=True),
         After(target.multimodal, lambda output: state.abandon(), always=True),
         *(
             Before(layer, partial(_layer_call, state, i))
             for i, layer in enumerate(target.layers)
             if i >= first_drop - 1
         ),
+        *(After(encoder, partial(_encoded, state)) for encoder in target.encoders),
     ]
+
+
+def _encoded(state: DropState, output: Any) -> None:
+    state.encoded = True
 
 
 def named_schedule(
@@ -161,12 +185,15 @@ def _forward_call(
     state: DropState, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Call | None:
     """Before the model: find this forward's vision tokens. Changes nothing."""
+    state.claim()
     refuse_recomputation(target.decoder)
     given: Mapping[str, Any] = kwargs
     if args:
         named = signature(target.multimodal.forward).bind_partial(*args, **kwargs).arguments
         given = {**kwargs, **named}
     refuse_paged(given)
+    cache = cache_of(target.multimodal, given)
+    given = {**given, CACHE: cache}
     ids, attention_mask = given.get("input_ids"), given.get("attention_mask")
     if ids is None:
         if any(placeholder.filled(given) for placeholder in target.family.placeholders):
@@ -174,14 +201,15 @@ def _forward_call(
                 "dropping finds vision tokens by input_ids, and got inputs_embeds only",
                 hint="pass input_ids and the pixels, and let the model merge them",
             )
-        state.abandon()  # the decoder's own hook begins it
+        state.forward = None  # the decoder's own hook begins it
         return None
     mask = target.family.vision_mask(target.config, given)
-    state.refuse_split_image(given.get("past_key_values"), mask)
+    state.pictures.look(cache, mask, given)
     vision: tuple[Tensor, ...] = ()
     if mask is not None:
-        refuse_chunk(given)
-        refuse_packed(given, str(state.config._attn_implementation))
+        state.saw_pixels = True
+        refuse_router_logits(given, state.call.config)
+        refuse_packed(given, str(state.call.config._attn_implementation))
         vision = true_positions(droppable(mask, as_padding(attention_mask)))
     blocks = target.family.blocks(target.config, given)
     state.begin(vision, attention_mask, ids.shape[1], blocks)
@@ -190,6 +218,7 @@ def _forward_call(
 
 def _decoder_call(state: DropState, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
     """Before the decoder: a call without ids is text, and may be the next turn on a cache."""
+    state.claim()
     if state.forward is None:
         tokens = kwargs.get("inputs_embeds")
         tokens = kwargs.get("input_ids", args[0] if args else None) if tokens is None else tokens
@@ -201,15 +230,18 @@ def _decoder_call(state: DropState, args: tuple[Any, ...], kwargs: dict[str, Any
 def _layer_call(
     state: DropState, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Call | None:
-    changed = state.enter_layer(layer, args[0], kwargs)
+    changed = state.enter_layer(layer, only_hidden(args), kwargs)
     if changed is None:
         return None
     hidden, new_kwargs = changed
-    return (hidden, *args[1:]), new_kwargs
+    return (hidden,), new_kwargs
 
 
 def _decoder_output(state: DropState, output: Any) -> Any:
     """Put survivors back in place, so that callers see the length they know."""
+    if output is None:  # it raised; called alone, it has nobody else to clean up after it
+        state.abandon()
+        return None
     hidden = output[0] if isinstance(output, tuple) else output.last_hidden_state
     full = state.finish(hidden)
     if full is None:

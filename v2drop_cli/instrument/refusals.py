@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.generation.continuous_batching.cache import PagedAttentionCache
 
 from v2drop_cli.errors import InstrumentError
 
@@ -56,38 +57,41 @@ def refuse_recomputation(decoder: Any) -> None:
 def refuse_paged(arguments: Mapping[str, Any]) -> None:
     """Raise for a forward of continuous batching: it takes no pixels, so nothing would be dropped.
 
+    Such a forward is known by the type of its cache, which has had several names.
+
     Args:
         arguments: the model's forward's.
 
     Raises:
         InstrumentError: the forward came from ``generate_batch``.
     """
-    if arguments.get("cache") is not None or arguments.get("block_table") is not None:
+    paged = any(isinstance(value, PagedAttentionCache) for value in arguments.values())
+    if paged or arguments.get("block_table") is not None:
         raise InstrumentError(
             "continuous batching (a paged cache) takes no pixels; nothing would be dropped",
             hint="use generate() with the default cache",
         )
 
 
-def refuse_chunk(arguments: Mapping[str, Any]) -> None:
-    """Raise for a piece of a prompt with images: the schedule counts whole prompts.
+def refuse_router_logits(arguments: Mapping[str, Any], config: Any) -> None:
+    """Raise for a forward that keeps what experts' routers said, for a loss over all tokens.
 
-    transformers cuts the encoded pixels up with the prompt and keeps of them only what is merged.
+    Layers after a drop route the survivors alone: the auxiliary loss would be another one, or
+    fail on the attention mask of the whole prompt.
 
     Args:
         arguments: the model's forward's.
+        config: the decoder's.
 
     Raises:
-        InstrumentError: the forward is one of ``prefill_chunk_size``.
+        InstrumentError: router logits are asked for, here or in the configuration.
     """
-    encoded = arguments.get("mm_encoder_outputs")
-    if isinstance(encoded, Mapping) and any(
-        isinstance(output, Mapping) and output.get("last_hidden_state") is None
-        for output in encoded.values()
-    ):
+    asked = arguments.get("output_router_logits")
+    if asked or (asked is None and getattr(config, "output_router_logits", False)):
         raise InstrumentError(
-            "an image's tokens are spread over several forwards (chunked prefill)",
-            hint="prefill each image in one forward: prefill_chunk_size=None",
+            "output_router_logits: routers see no dropped tokens, so the auxiliary loss of a "
+            "mixture of experts cannot be had",
+            hint="pass output_router_logits=False",
         )
 
 

@@ -14,8 +14,8 @@ One forward of the model, worked through: a prompt of 10 columns, vision tokens 
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock, Thread, current_thread
 from typing import Any
-from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -28,7 +28,9 @@ from v2drop_cli.instrument.cache import (
     join_valid,
     refuse_static,
 )
+from v2drop_cli.instrument.chunks import PictureWatch
 from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
+from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.instrument.probe import RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace
@@ -48,40 +50,45 @@ class DropState:
         self,
         schedule: Schedule,
         method: Method,
-        config: Any,
+        call: LayerCall,
         seed: int,
         mark: Callable[[str], None] | None = None,
     ) -> None:
         self.mark = mark or (lambda name: None)
         self.drops: dict[int, Drop] = {drop.layer: drop for drop in schedule.drops}
         self.method = method
-        self.config = config
+        self.call = call
         self.seed = seed
         self.trace = DropTrace()
         self.book = CacheBook()
         self.forward: Forward | None = None
-        # Caches whose last forward ended inside, or right after, an image.
-        self.open_images: WeakSet[Any] = WeakSet()
+        # Whether the tower ran, and whether a call of the model was seen that had pixels.
+        self.encoded, self.saw_pixels = False, False
+        self._runner: Thread | None = None
+        self._claiming = Lock()
+        self.pictures = PictureWatch()
 
     # One forward -----------------------------------------------------------------------------
 
-    def refuse_split_image(self, cache: Any, mask: Tensor | None) -> None:
-        """Raise if an image's tokens come in two forwards: the schedule counts whole images.
+    def claim(self) -> None:
+        """Take the bookkeeping for a forward of this thread, until :meth:`abandon`.
 
-        Args:
-            cache: the forward's cache, or ``None``.
-            mask: ``[B, Q]`` bool, its vision tokens; ``None`` without pixels.
+        Raises:
+            InstrumentError: a forward of another thread is running.
         """
-        if cache is None:
-            return
-        if mask is not None and cache in self.open_images and bool(mask[:, 0].any()):
-            raise InstrumentError(
-                "an image's tokens are spread over several forwards (chunked prefill)",
-                hint="prefill each image in one forward: prefill_chunk_size=None",
-            )
-        self.open_images.discard(cache)
-        if mask is not None and bool(mask[:, -1].any()):
-            self.open_images.add(cache)
+        with self._claiming:
+            runner = self._runner
+            if runner is not None and runner is not current_thread() and runner.is_alive():
+                raise InstrumentError(
+                    "two threads run forwards of one model inside one dropping() context",
+                    hint="one after the other, or a model for each thread",
+                )
+            self._runner = current_thread()
+
+    @property
+    def claimed(self) -> bool:
+        """Whether this thread's forward is running."""
+        return self._runner is current_thread()
 
     def begin(
         self,
@@ -99,8 +106,10 @@ class DropState:
         self.forward = Forward(vision, padding, width, lengths, foreign, blocks, alive=list(vision))
 
     def abandon(self) -> None:
-        """Forget a forward that raised: its tensors would otherwise live on."""
-        self.forward = None
+        """Forget this thread's forward, also one that raised: its tensors would live on."""
+        with self._claiming:
+            if self.claimed:
+                self.forward = self._runner = None
 
     def finish(self, hidden: Tensor) -> Tensor | None:
         """The decoder's output ``[B, W, D]`` back at full width; ``None`` if it already is."""
@@ -119,11 +128,14 @@ class DropState:
         forward = self.forward
         if forward is None:
             return None
+        if not self.claimed:
+            self.claim()  # refused, unless the other thread died
         forward.move(hidden.device)
         if layer not in self.drops or not any(len(row) for row in forward.alive):
             return self._arguments(forward, layer, hidden, kwargs)
+        self.call.check(kwargs)
         self.mark(DROP_BEGINS)
-        hidden = self._drop(forward, self.drops[layer], hidden, kwargs.get("past_key_values"))
+        hidden = self._drop(forward, self.drops[layer], hidden, self.call.cache(kwargs))
         changed = self._arguments(forward, layer, hidden, kwargs)
         self.mark(DROP_ENDS)
         return changed
@@ -132,7 +144,7 @@ class DropState:
         self, forward: Forward, layer: int, hidden: Tensor, kwargs: dict[str, Any]
     ) -> Any:
         """As :meth:`enter_layer`, once this layer has dropped what it drops."""
-        cache = kwargs.get("past_key_values")
+        cache = self.call.cache(kwargs)
         if PREVIOUS_HIDDEN in self.method.needs:
             forward.previous = hidden if layer + 1 in self.drops else None
         known = self.book.shortened(cache, layer, _columns_before(cache, layer, forward.width))
@@ -235,7 +247,7 @@ class DropState:
         known: CachedColumns | None,
     ) -> dict[str, Any]:
         """New kwargs for a layer whose columns or cache differ from what the decoder assumes."""
-        cache = kwargs.get("past_key_values")
+        cache = self.call.cache(kwargs)
         past = cached_length(cache, layer)
         past_valid = known.cut(past) if known is not None else self._past_padding(forward, past)
         # All layers between two drops share one mask; a cache object tells them apart by length.
@@ -276,7 +288,7 @@ class DropState:
                 hint="give each prompt with a picture a cache of its own",
             )
         changed["attention_mask"] = causal_mask(
-            self.config, hidden, past=past, valid=valid, blocks=blocks
+            self.call.config, hidden, past=past, valid=valid, blocks=blocks
         )
         # Made here, once a stage: a few launches in each of its layers would add up on a GPU.
         fixed = None if columns is None else past + hidden.shape[1] - text_after(forward)

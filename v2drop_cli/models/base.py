@@ -215,7 +215,8 @@ class Family:
         refusal: config → why this configuration cannot be served, or ``None``.
         blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
             of one block attend to each other in both directions, ``-1`` is causal. ``None``
-            where the model attends causally, as most do.
+            where the model attends causally, as most do. The KV cache is among the arguments
+            as ``cache``, whatever this transformers calls it.
         vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
             apart; for timing only.
         projector: model → the module between tower and decoder, or ``None`` likewise.

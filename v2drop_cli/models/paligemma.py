@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
+from v2drop_cli.models.arguments import CACHE
 from v2drop_cli.models.base import (
     IMAGE,
     Family,
@@ -50,7 +51,7 @@ def _process(
 
 def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
     """One block for the prefix, when the model itself makes one: at a cache's first forward."""
-    types, cache = arguments.get("token_type_ids"), arguments.get("past_key_values")
+    types, cache = arguments.get("token_type_ids"), arguments.get(CACHE)
     first = cache is None or not cache.is_initialized
     shown = IMAGE.filled(arguments)
     if types is None and shown:

@@ -1,0 +1,88 @@
+"""How a decoder calls its layers: what is known of it, and refusing what is not.
+
+Every served decoder calls ``layer(hidden, attention_mask=…, position_embeddings=…,
+position_ids=…, cache=…)``. A layer after a drop is given new values for just these. A release of
+transformers that hands layers anything else along the sequence would be served wrongly, so it is
+refused at the first drop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from v2drop_cli.errors import InstrumentError
+from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
+
+# What is made anew for a shortened layer; other arguments are handed on as they are.
+_REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCall:
+    """The call of one decoder's layers.
+
+    Attributes:
+        config: the decoder's; its attention implementation decides the form of masks.
+        cache_name: what its layers call the KV cache.
+        named: the parameters that the layers name in their forward.
+    """
+
+    config: Any
+    cache_name: str = CACHE
+    named: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, config: Any, layers: Sequence[nn.Module]) -> LayerCall:
+        """What the classes of ``layers`` say of themselves.
+
+        Raises:
+            InstrumentError: they take no KV cache under a known name.
+        """
+        names = {cache_name(layer) for layer in layers}
+        assert len(names) == 1, names
+        named = frozenset.union(*(parameters_of(type(layer).forward) for layer in layers))
+        return cls(config.get_text_config(), names.pop(), named)
+
+    def cache(self, kwargs: Mapping[str, Any]) -> Any:
+        """The KV cache that a layer was handed, or ``None``."""
+        return kwargs.get(self.cache_name)
+
+    def check(self, kwargs: Mapping[str, Any]) -> None:
+        """Refuse a call with arguments along the sequence that nobody would shorten.
+
+        Raises:
+            InstrumentError: the call is not the one that this package was tested with.
+        """
+        if self.cache_name not in kwargs:
+            raise InstrumentError(f"this decoder hands its layers no {self.cache_name}", hint=_HINT)
+        for name, value in kwargs.items():
+            along = name in self.named - _REMADE - {self.cache_name}
+            if along and isinstance(value, Tensor) and value.dim():
+                raise InstrumentError(
+                    f"this decoder hands its layers {name}, and dropping does not know how to "
+                    "shorten it",
+                    hint=_HINT,
+                )
+
+
+def only_hidden(args: tuple[Any, ...]) -> Tensor:
+    """The hidden states, the one thing that a layer is handed by position.
+
+    Raises:
+        InstrumentError: it was handed none, or more.
+    """
+    if len(args) != 1:
+        raise InstrumentError(
+            f"this decoder hands its layers {len(args)} arguments by position, not hidden states "
+            "alone",
+            hint=_HINT,
+        )
+    hidden: Tensor = args[0]
+    return hidden
+
+
+_HINT = "v2drop doctor says which transformers are tested; install one of them"
