@@ -108,7 +108,7 @@ def test_a_family_without_synthetic_input_is_refused_by_name(dummy, monkeypatch)
 
 def test_media_without_a_processor_hint_at_it(v2drop, tmp_path):
     from tests.families import CASES
-    from tests.families.case import TEXT
+    from v2drop_cli.prove.cases.case import TEXT
 
     case = CASES["qwen2_vl"]
     (tmp_path / "config.json").write_text(case.config(TEXT, case.ids).to_json_string(False))

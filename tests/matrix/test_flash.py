@@ -11,7 +11,7 @@ from transformers import DynamicCache
 import v2drop_cli as v2drop
 from tests.families import CASES, NAMES
 from tests.matrix.flash import NAME, recorded
-from tests.matrix.oracle import decode, define, masked, positions
+from v2drop_cli.prove.oracle import decode, define, masked, positions
 from tests.release import CACHE
 from v2drop_cli.errors import UnsupportedModelError
 

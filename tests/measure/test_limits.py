@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.checkpoints import save_checkpoint
 from tests.families import CASES
-from tests.families.case import TEXT, build
+from v2drop_cli.prove.cases.case import TEXT, build
 from tests.families.loaded import case_passes, loaded_case
 from tests.release import CACHE
 from v2drop_cli import load

@@ -77,7 +77,7 @@ def test_grids_cover_the_vision_tokens(name):
 
 def family_config(name):
     case = CASES[name]
-    from tests.families.case import TEXT
+    from v2drop_cli.prove.cases.case import TEXT
 
     return case.config(TEXT, case.ids)
 

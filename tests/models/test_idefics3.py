@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.families import CASES
-from tests.families.case import TEXT
+from v2drop_cli.prove.cases.case import TEXT
 from tests.models.test_families import Recorder, shown
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.models.base import Grid

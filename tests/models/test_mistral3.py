@@ -7,7 +7,7 @@ import torch
 from transformers import Ministral3Config
 
 from tests.families import CASES
-from tests.families.case import TEXT
+from v2drop_cli.prove.cases.case import TEXT
 from v2drop_cli.errors import ModelError, UnsupportedModelError
 from v2drop_cli.models.base import Grid
 from v2drop_cli.models.dummy import dummy_processor

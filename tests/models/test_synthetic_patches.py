@@ -7,7 +7,7 @@ import torch
 
 import v2drop_cli as v2drop
 from tests.families import CASES
-from tests.families.case import FIRST_WORD
+from v2drop_cli.prove.cases.case import FIRST_WORD
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.registry import get_family

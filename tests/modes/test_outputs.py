@@ -8,7 +8,7 @@ import torch
 import v2drop_cli as v2drop
 from tests.families import CASES, NAMES
 from tests.instrument.test_oracle import TOLERANCE
-from tests.matrix.oracle import define, masked, positions
+from v2drop_cli.prove.oracle import define, masked, positions
 
 
 def both(name, **options):

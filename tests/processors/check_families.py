@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import v2drop_cli as v2drop
 from tests.cli.conftest import QUICK
 from tests.families import CASES, NAMES
-from tests.families.case import TEXT, build
+from v2drop_cli.prove.cases.case import TEXT, build
 from tests.processors.published import PROCESSORS
 from v2drop_cli.cli import app
 from v2drop_cli.media import Media, load_image, load_video

@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from tests.families import CASES
-from tests.families.qwen2_vl import PATCH
+from v2drop_cli.prove.cases.qwen2_vl import PATCH
 from tests.processors.check_families import NUMPY_OF_TORCH, tiny_tokenizer
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import SyntheticMedia
@@ -75,7 +75,7 @@ def published(tmp_path_factory):
 
 
 def config_of(case, processor):
-    from tests.families.case import TEXT
+    from v2drop_cli.prove.cases.case import TEXT
 
     ids = {k: processor.tokenizer.convert_tokens_to_ids(t) for k, t in case.tokens.items()}
     return case.config({**TEXT, "vocab_size": len(processor.tokenizer)}, ids)

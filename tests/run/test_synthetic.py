@@ -9,7 +9,7 @@ import torch
 
 from tests.checkpoints import save_config
 from tests.families import CASES, NAMES
-from tests.families.case import TEXT
+from v2drop_cli.prove.cases.case import TEXT
 from tests.families.loaded import case_passes, loaded_case
 from v2drop_cli import load
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError, UsageError

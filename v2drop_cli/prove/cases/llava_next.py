@@ -7,9 +7,9 @@ from transformers import (
     LlavaNextForConditionalGeneration,
 )
 
-from tests.families.case import Case
-from tests.families.llava import CLIP, IMAGE, SIDE
-from tests.families.llava_onevision import TILES, image, pad_tiles
+from v2drop_cli.prove.cases.case import Case
+from v2drop_cli.prove.cases.llava import CLIP, IMAGE, SIDE
+from v2drop_cli.prove.cases.llava_onevision import TILES, image, pad_tiles
 from v2drop_cli.models.llava import CHAT_TEMPLATE
 
 

@@ -8,7 +8,7 @@ from transformers import (
     PixtralVisionConfig,
 )
 
-from tests.families.case import Case, join, noise, piece
+from v2drop_cli.prove.cases.case import Case, join, noise, piece
 
 IMAGE, BREAK, END = 3, 4, 5
 PATCH, MERGE = 4, 2

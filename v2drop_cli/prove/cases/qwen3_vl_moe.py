@@ -4,8 +4,8 @@ import dataclasses
 
 from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
 
-from tests.families.qwen3_vl import CASE as QWEN3_VL
-from tests.families.qwen3_vl import ROPE, VISION
+from v2drop_cli.prove.cases.qwen3_vl import CASE as QWEN3_VL
+from v2drop_cli.prove.cases.qwen3_vl import ROPE, VISION
 
 
 def config(text, ids):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from transformers import Glm4vConfig, Glm4vForConditionalGeneration
 
-from tests.families.case import FIRST_WORD, Case, noise, piece
-from tests.families.qwen2_vl import PATCH
+from v2drop_cli.prove.cases.case import FIRST_WORD, Case, noise, piece
+from v2drop_cli.prove.cases.qwen2_vl import PATCH
 
 IMAGE, VIDEO, START, END, VIDEO_START, VIDEO_END = 3, 4, 5, 6, 7, 8
 # Heads of 16, of which half is rotated: four frequencies.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-from tests.families.case import Case, noise, piece
+from v2drop_cli.prove.cases.case import Case, noise, piece
 
 IMAGE, VIDEO, START, END = 3, 4, 5, 6
 ROPE = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from tests.families.case import Case, noise, piece
+from v2drop_cli.prove.cases.case import Case, noise, piece
 from v2drop_cli.models.llava import CHAT_TEMPLATE
 
 IMAGE = 3

@@ -5,9 +5,9 @@ import dataclasses
 import torch
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from tests.families.case import FIRST_WORD, noise, piece
-from tests.families.qwen2_vl import CASE as QWEN2_VL
-from tests.families.qwen2_vl import END, PATCH, START, VIDEO
+from v2drop_cli.prove.cases.case import FIRST_WORD, noise, piece
+from v2drop_cli.prove.cases.qwen2_vl import CASE as QWEN2_VL
+from v2drop_cli.prove.cases.qwen2_vl import END, PATCH, START, VIDEO
 
 ROPE = {
     "rope_type": "default",

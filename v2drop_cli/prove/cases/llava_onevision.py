@@ -8,7 +8,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from tests.families.case import Case, join, noise, piece
+from v2drop_cli.prove.cases.case import Case, join, noise, piece
 
 IMAGE, VIDEO = 3, 4
 SIDE = 16

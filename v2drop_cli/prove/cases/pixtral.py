@@ -7,8 +7,8 @@ from transformers import (
     PixtralVisionConfig,
 )
 
-from tests.families.case import Case
-from tests.families.mistral3 import (
+from v2drop_cli.prove.cases.case import Case
+from v2drop_cli.prove.cases.mistral3 import (
     IMAGE,
     PATCH,
     PIXTRAL,

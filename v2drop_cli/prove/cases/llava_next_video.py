@@ -9,10 +9,10 @@ from transformers import (
     LlavaNextVideoForConditionalGeneration,
 )
 
-from tests.families.case import noise, piece
-from tests.families.llava import CLIP, SIDE
-from tests.families.llava_next import CASE as LLAVA_NEXT
-from tests.families.llava_onevision import TEMPLATE, TILES
+from v2drop_cli.prove.cases.case import noise, piece
+from v2drop_cli.prove.cases.llava import CLIP, SIDE
+from v2drop_cli.prove.cases.llava_next import CASE as LLAVA_NEXT
+from v2drop_cli.prove.cases.llava_onevision import TEMPLATE, TILES
 
 IMAGE, VIDEO = 3, 4
 

@@ -7,8 +7,8 @@ from transformers import (
     SmolVLMVisionConfig,
 )
 
-from tests.families.case import FIRST_WORD, PAD, Case, noise, piece
-from tests.families.idefics3 import (
+from v2drop_cli.prove.cases.case import FIRST_WORD, PAD, Case, noise, piece
+from v2drop_cli.prove.cases.idefics3 import (
     IMAGE,
     SIDE,
     SPECIALS,

@@ -4,8 +4,8 @@ import dataclasses
 
 from transformers import Glm4vMoeConfig, Glm4vMoeForConditionalGeneration
 
-from tests.families.glm4v import CASE as GLM4V
-from tests.families.glm4v import HEADS, ROPE, VISION
+from v2drop_cli.prove.cases.glm4v import CASE as GLM4V
+from v2drop_cli.prove.cases.glm4v import HEADS, ROPE, VISION
 
 
 def config(text, ids):

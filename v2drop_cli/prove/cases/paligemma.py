@@ -7,7 +7,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from tests.families.case import Case, noise, piece
+from v2drop_cli.prove.cases.case import Case, noise, piece
 
 IMAGE = 3
 SIDE = 16

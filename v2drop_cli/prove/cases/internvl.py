@@ -7,8 +7,8 @@ from transformers import (
     Qwen2Config,
 )
 
-from tests.families.case import FIRST_WORD, Case, noise, piece
-from tests.families.llava import SIDE
+from v2drop_cli.prove.cases.case import FIRST_WORD, Case, noise, piece
+from v2drop_cli.prove.cases.llava import SIDE
 
 IMAGE, START, END = 5, 3, 4
 TEMPLATE = (

@@ -5,9 +5,9 @@ import dataclasses
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from tests.families.case import Piece
-from tests.families.qwen2_vl import CASE as QWEN2_VL
-from tests.families.qwen2_vl import PATCH, ROPE, vision_processors
+from v2drop_cli.prove.cases.case import Piece
+from v2drop_cli.prove.cases.qwen2_vl import CASE as QWEN2_VL
+from v2drop_cli.prove.cases.qwen2_vl import PATCH, ROPE, vision_processors
 
 
 def config(text, ids):

@@ -8,7 +8,7 @@ from transformers import (
     LlamaConfig,
 )
 
-from tests.families.case import PAD, Case, noise, piece
+from v2drop_cli.prove.cases.case import PAD, Case, noise, piece
 
 IMAGE, FAKE, GLOBAL, NEWLINE = 3, 5, 8, 9
 MARKERS = {(0, 0): 6, (0, 1): 7, (1, 0): 4}  # <row_1_col_1> and so on

@@ -7,8 +7,8 @@ from transformers import (
     VideoLlavaForConditionalGeneration,
 )
 
-from tests.families.case import Case, noise, piece
-from tests.families.llava import CLIP, SIDE
+from v2drop_cli.prove.cases.case import Case, noise, piece
+from v2drop_cli.prove.cases.llava import CLIP, SIDE
 from v2drop_cli.models.llava import CHAT_TEMPLATE
 
 IMAGE, VIDEO = 3, 4

@@ -1,0 +1,159 @@
+"""The masked oracle: the dense model with dropped tokens masked from their layer on.
+
+Nothing is removed: every token keeps its place, its position and its cache entry; the dropped ones
+are simply never attended to at and after their drop layer. Physical dropping must give the same
+numbers. Written from the definition with plain Python and the models of transformers; a contract
+in ``pyproject.toml`` keeps it from importing anything that it judges.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, LlamaForCausalLM
+
+Dropped = Mapping[int, Sequence[set[int]]]  # layer → per row, columns gone from that layer on
+Layers = Sequence[torch.nn.Module]
+Stage = tuple[int, float | int]  # a drop layer, and the share or the count of tokens that it keeps
+
+# What models and their layers call the KV cache; transformers 5.24 renamed it.
+CACHE = "cache" if "cache" in signature(LlamaForCausalLM.forward).parameters else "past_key_values"
+
+
+@contextmanager
+def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
+    """Mask ``dropped`` from their layer on. All else is the model's own mask of the dense forward.
+
+    Args:
+        layers: the decoder's blocks, in eager or sdpa attention.
+        padding: ``[B, at least all columns]``, 1 for tokens, 0 for padding.
+        dropped: what to mask.
+    """
+
+    def hook(index: int) -> Callable[..., Any]:
+        def pre(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            hidden, cache = args[0], kwargs.get(CACHE)
+            past = cache.get_seq_length(index) if cache is not None else 0
+            batch, n = hidden.shape[:2]
+            keys = padding[:, : past + n].bool().clone()
+            for layer, rows in dropped.items():
+                for b, gone in enumerate(rows if layer <= index else []):
+                    keys[b, list(gone)] = False
+            allowed = _dense(kwargs["attention_mask"], past, hidden) & keys[:, None]
+            mask = hidden.new_zeros(batch, 1, n, past + n)
+            mask.masked_fill_(~allowed[:, None], torch.finfo(mask.dtype).min)
+            return args, {**kwargs, "attention_mask": mask}
+
+        return pre
+
+    handles = [
+        layer.register_forward_pre_hook(hook(i), with_kwargs=True) for i, layer in enumerate(layers)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _dense(mask: Tensor | None, past: int, hidden: Tensor) -> Tensor:
+    """``[B or 1, n, past + n]``: who attends to whom, from whatever the model gives its layers."""
+    if mask is None:
+        n = hidden.shape[1]
+        columns = torch.arange(past + n, device=hidden.device)
+        return (columns <= columns[past:, None])[None]
+    return (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
+
+
+def states(
+    layers: Layers, model: Any, inputs: Mapping[str, Tensor], dropped: Dropped
+) -> list[Tensor]:
+    """What enters each layer, ``[B, Q, D]`` each, under the masks so far."""
+    seen: list[Tensor] = []
+    handles = [
+        layer.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()))
+        for layer in layers
+    ]
+    try:
+        with masked(layers, inputs["attention_mask"], dropped), torch.no_grad():
+            model(**inputs, position_ids=positions(model, inputs))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def scores(
+    seen: Sequence[Tensor], layer: int, alive: Sequence[Sequence[int]]
+) -> list[dict[int, float]]:
+    """Per row, how far the layer before ``layer`` moved each token that is alive (V2Drop, §3)."""
+    now, before = seen[layer].tolist(), seen[layer - 1].tolist()
+    return [
+        {i: l2(now[b][i], before[b][i]) for i in tokens} for b, tokens in enumerate(alive)
+    ]
+
+
+def l2(now: Sequence[float], before: Sequence[float]) -> float:
+    """The distance of two hidden states of one token."""
+    return math.sqrt(sum((a - b) ** 2 for a, b in zip(now, before, strict=True)))
+
+
+def count(alive: int, keep: float | int) -> int:
+    """How many of ``alive`` tokens a stage keeps: a share is cut off, a count is a bound."""
+    return min(alive, keep) if isinstance(keep, int) else int(alive * keep)
+
+
+def define(
+    case: Any, model: Any, inputs: Mapping[str, Tensor], vision: Sequence[Sequence[int]]
+) -> tuple[dict[int, list[set[int]]], dict[int, list[list[int]]]]:
+    """Stage by stage, in plain Python, what V2Drop drops and keeps."""
+    dropped: dict[int, list[set[int]]] = {}
+    kept: dict[int, list[list[int]]] = {}
+    alive: Sequence[Sequence[int]] = vision
+    for layer, keep in case.stages:
+        found = scores(states(case.layers(model), model, inputs, dropped), layer, alive)
+        ranked = [sorted(row, key=lambda i, row=row: (-row[i], i)) for row in found]  # type: ignore[misc]
+        cuts = [count(len(row), keep) for row in ranked]
+        kept[layer] = [sorted(row[:k]) for row, k in zip(ranked, cuts, strict=True)]
+        dropped[layer] = [set(row[k:]) for row, k in zip(ranked, cuts, strict=True)]
+        alive = kept[layer]
+    return dropped, kept
+
+
+def positions(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Position ids as ``generate`` makes them: one axis, or text and three of M-RoPE."""
+    others = {name: tensor for name, tensor in inputs.items() if name != "input_ids"}
+    at: Tensor = model._prepare_position_ids_for_generation(inputs["input_ids"], others)
+    return at
+
+
+def decode(
+    model: Any, inputs: Mapping[str, Tensor], steps: int, tokens: Sequence[Tensor] | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Prefill and ``steps`` decode steps: all logits, and the tokens fed. Padding on the left."""
+    cache = DynamicCache(config=model.config)
+    at, mask = positions(model, inputs), inputs["attention_mask"]
+    with torch.no_grad():
+        out = model(**inputs, position_ids=at, **{CACHE: cache}, use_cache=True)
+        logits: list[Tensor] = [out.logits]
+        fed: list[Tensor] = []
+        for step in range(steps):
+            token = logits[-1][:, -1].argmax(-1) if tokens is None else tokens[step]
+            fed.append(token)
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+            at = at[..., -1:] + 1
+            out = model(
+                input_ids=token[:, None],
+                attention_mask=mask,
+                position_ids=at,
+                **{CACHE: cache},
+                use_cache=True,
+            )
+            logits.append(out.logits)
+    return logits, fed
