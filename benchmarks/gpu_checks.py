@@ -32,7 +32,7 @@ import v2drop_cli
 from benchmarks.result import origin, write
 from benchmarks.shrink import SMALL_TEXT, changed
 from tests.families import CASES
-from tests.matrix import oracle as masked_oracle
+from v2drop_cli.prove import oracle as masked_oracle
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import synthetic_inputs
 

@@ -11,9 +11,9 @@ from transformers import DynamicCache
 import v2drop_cli as v2drop
 from tests.families import CASES, NAMES
 from tests.matrix.flash import NAME, recorded
-from v2drop_cli.prove.oracle import decode, define, masked, positions
 from tests.release import CACHE
 from v2drop_cli.errors import UnsupportedModelError
+from v2drop_cli.prove.oracle import decode, define, masked, positions
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 STEPS = 3

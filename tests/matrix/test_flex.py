@@ -10,8 +10,8 @@ from transformers.integrations.flex_attention import WrappedFlexAttention, flex_
 
 import v2drop_cli as v2drop
 from tests.families import CASES, NAMES
-from v2drop_cli.prove.oracle import decode, define, masked
 from tests.matrix.test_flash import alive_by_layer, model_of
+from v2drop_cli.prove.oracle import decode, define, masked
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 STEPS = 2

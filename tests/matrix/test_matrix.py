@@ -9,10 +9,10 @@ import torch
 
 import v2drop_cli as v2drop
 from tests.families import CASES, NAMES, VARIANTS
-from v2drop_cli.prove.cases.case import FIRST_WORD
 from tests.instrument.test_dropping import hook_tables
-from v2drop_cli.prove.oracle import decode, define, masked
 from v2drop_cli.models.registry import FAMILIES, family_for
+from v2drop_cli.prove.cases.case import FIRST_WORD
+from v2drop_cli.prove.oracle import decode, define, masked
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 ATTENTION = ["eager", "sdpa"]

@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.checkpoints import save_checkpoint
 from tests.families import CASES
-from v2drop_cli.prove.cases.case import TEXT, build
 from tests.families.loaded import case_passes, loaded_case
 from tests.release import CACHE
 from v2drop_cli import load
@@ -21,6 +20,7 @@ from v2drop_cli.generate import drop_idle_mask, greedy
 from v2drop_cli.measure.limits import DecoderShape, decoder_shape, limit, memory_bandwidth
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
+from v2drop_cli.prove.cases.case import TEXT, build
 from v2drop_cli.run.arms import Arm
 from v2drop_cli.run.decoding import cache_bytes, new_cache
 from v2drop_cli.run.passes import Passes, Subject

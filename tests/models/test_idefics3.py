@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tests.families import CASES
-from v2drop_cli.prove.cases.case import TEXT
 from tests.models.test_families import Recorder, shown
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.models.base import Grid
 from v2drop_cli.models.registry import get_family
+from v2drop_cli.prove.cases.case import TEXT
 
 WHOLE = Grid(1, 2, 2)
 

@@ -7,11 +7,11 @@ import torch
 from transformers import Ministral3Config
 
 from tests.families import CASES
-from v2drop_cli.prove.cases.case import TEXT
 from v2drop_cli.errors import ModelError, UnsupportedModelError
 from v2drop_cli.models.base import Grid
 from v2drop_cli.models.dummy import dummy_processor
 from v2drop_cli.models.registry import Source, family_for, get_family
+from v2drop_cli.prove.cases.case import TEXT
 
 NAMES = ["mistral3", "pixtral"]
 

@@ -8,11 +8,11 @@ from transformers import DynamicCache, Gemma2Config
 
 import v2drop_cli as v2drop
 from tests.families import CASES
-from v2drop_cli.prove.cases.case import TEXT
 from tests.models.test_families import Recorder, shown
 from tests.release import CACHE
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.models.registry import family_for, get_family
+from v2drop_cli.prove.cases.case import TEXT
 
 CASE = CASES["paligemma"]
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tests.families import CASES
-from v2drop_cli.prove.cases.case import BOS, FIRST_WORD
 from v2drop_cli.models.base import Synthetic, SyntheticMedia
 from v2drop_cli.models.registry import family_for, get_family
 from v2drop_cli.models.synthetic.tiles import clips
+from v2drop_cli.prove.cases.case import BOS, FIRST_WORD
 
 SHOWN = {
     "image": [SyntheticMedia(32, 20)],

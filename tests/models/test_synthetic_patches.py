@@ -7,10 +7,10 @@ import torch
 
 import v2drop_cli as v2drop
 from tests.families import CASES
-from v2drop_cli.prove.cases.case import FIRST_WORD
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.registry import get_family
+from v2drop_cli.prove.cases.case import FIRST_WORD
 
 # (family, what) → vision tokens of each, by hand: tiny models merge 8 x 8 pixels into a token,
 # or 8 x 8 of two frames, and round sides to whole tokens within the published limits.

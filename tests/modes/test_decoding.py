@@ -13,8 +13,8 @@ from tests.checkpoints import small_llava
 from tests.families import CASES
 from tests.instrument.test_dropping import SCHEDULE, SHORT, oracle_generate
 from tests.instrument.test_oracle import TOLERANCE, decode
-from v2drop_cli.prove.oracle import define, masked
 from tests.tiny_llava import make_llava, one_prompt
+from v2drop_cli.prove.oracle import define, masked
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.instrument.test_dropping import SHORT
 from tests.instrument.test_oracle import TOLERANCE, decode
+from tests.tiny_llava import make_llava, mixed_batch, one_prompt
 from v2drop_cli.prove.oracle import decode as decode_any
 from v2drop_cli.prove.oracle import define, masked
-from tests.tiny_llava import make_llava, mixed_batch, one_prompt
 
 BATCHES = [one_prompt, mixed_batch]
 

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 import v2drop_cli as v2drop
 from tests.cli.conftest import QUICK
 from tests.families import CASES, NAMES
-from v2drop_cli.prove.cases.case import TEXT, build
 from tests.processors.published import PROCESSORS
 from v2drop_cli.cli import app
 from v2drop_cli.media import Media, load_image, load_video
 from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.dummy import read_config_file
 from v2drop_cli.models.registry import ALIASES, ASSETS, get_family
+from v2drop_cli.prove.cases.case import TEXT, build
 
 SAMPLES = Path(__file__).parents[2] / "sample_media"
 MEDIA = {

@@ -13,12 +13,12 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from tests.families import CASES
-from v2drop_cli.prove.cases.qwen2_vl import PATCH
 from tests.processors.check_families import NUMPY_OF_TORCH, tiny_tokenizer
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.registry import get_family
 from v2drop_cli.models.synthetic import patches
+from v2drop_cli.prove.cases.qwen2_vl import PATCH
 
 QWEN2_SIZES = {"min_pixels": 3136, "max_pixels": 12845056}
 # Settings files of the checkpoints as published: Qwen2(.5)-VL has none for videos.

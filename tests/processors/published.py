@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from v2drop_cli.prove.cases.llava import clip_images
+from tests.families.llava import clip_images
 
 
 def llava(tokenizer):

@@ -9,7 +9,6 @@ import torch
 
 from tests.checkpoints import save_config
 from tests.families import CASES, NAMES
-from v2drop_cli.prove.cases.case import TEXT
 from tests.families.loaded import case_passes, loaded_case
 from v2drop_cli import load
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError, UsageError
@@ -18,6 +17,7 @@ from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.registry import get_family
 from v2drop_cli.models.synthetic.options import SyntheticInput, parse_sizes
 from v2drop_cli.models.synthetic.prompt import maker, media_of, random_words, synthetic_inputs
+from v2drop_cli.prove.cases.case import TEXT
 from v2drop_cli.run.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.run.profile import ProfileOptions, StopRule, profile
 from v2drop_cli.schedule import Schedule

@@ -94,9 +94,7 @@ def scores(
 ) -> list[dict[int, float]]:
     """Per row, how far the layer before ``layer`` moved each token that is alive (V2Drop, §3)."""
     now, before = seen[layer].tolist(), seen[layer - 1].tolist()
-    return [
-        {i: l2(now[b][i], before[b][i]) for i in tokens} for b, tokens in enumerate(alive)
-    ]
+    return [{i: l2(now[b][i], before[b][i]) for i in tokens} for b, tokens in enumerate(alive)]
 
 
 def l2(now: Sequence[float], before: Sequence[float]) -> float:

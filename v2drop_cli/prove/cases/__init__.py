@@ -1,4 +1,4 @@
-"""Tiny random-weight models of every family, for exact tests. One file per family."""
+"""Tiny random-weight models of every family. One file per family, imported when asked for."""
 
 from __future__ import annotations
 
@@ -25,8 +25,20 @@ NAMES = (
     "video_llava",
     "paligemma",
 )
-# Further architectures of a family, for the matrix and the processors.
-VARIANTS = ("pixtral",)
-CASES: dict[str, Case] = {
-    name: importlib.import_module(f"v2drop_cli.prove.cases.{name}").CASE for name in (*NAMES, *VARIANTS)
-}
+# Further architectures of a family, each with its family's name.
+VARIANTS = {"pixtral": "llava"}
+
+
+def get_case(name: str) -> Case:
+    """The tiny model called ``name``: a family's, or a variant's.
+
+    Raises:
+        ImportError: this transformers has no such model.
+    """
+    case: Case = importlib.import_module(f"v2drop_cli.prove.cases.{name}").CASE
+    return case
+
+
+def cases_of(family: str) -> tuple[str, ...]:
+    """Names of the tiny models of a family, its variants' among them."""
+    return (family, *(name for name, of in VARIANTS.items() if of == family))

@@ -1,13 +1,13 @@
-"""What the matrix needs to know of a family, and how prompts are put together from it.
+"""A family's tiny model, and how prompts for it are put together.
 
-Positions of vision tokens come from here, where the prompts are written, never from the
-package: the tests of dropping then also test that a family finds its tokens.
+Positions of vision tokens come from here, where the prompts are written, never from the family
+itself: whatever is proven with these prompts then also proves that the family finds its tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ import torch
 PAD, BOS, EOS = 0, 1, 2
 FIRST_WORD, VOCABULARY = 10, 64  # ids 3 to 9 are for placeholders and the like
 
-TEXT = {
+TEXT: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -54,6 +54,8 @@ def piece(ids: list[int], token: int, tensors: dict[str, torch.Tensor], kind: in
 
 @dataclass(frozen=True)
 class Prompt:
+    """One row: its token ids, the columns of droppable ones, kinds by column, what is shown."""
+
     ids: list[int]
     vision: list[int]
     types: list[int]
@@ -66,6 +68,19 @@ def join(pieces: Sequence[Piece]) -> dict[str, torch.Tensor]:
     return {n: torch.cat([p.tensors[n] for p in pieces if n in p.tensors]) for n in names}
 
 
+Tensors = dict[str, torch.Tensor]
+Rows = Sequence[Sequence[Piece]]  # what is shown, row by row
+Maker = Callable[[int], Piece]
+
+
+def _all_pieces(rows: Rows) -> Tensors:
+    return join([p for row in rows for p in row])
+
+
+def _language_layers(model: Any) -> Any:
+    return model.model.language_model.layers
+
+
 @dataclass(frozen=True)
 class Case:
     """One family.
@@ -75,7 +90,7 @@ class Case:
         variant_of: a variant's family, as registered.
         model: the transformers class.
         config: (text values, token ids by config attribute) → a tiny configuration.
-        ids: token ids of the test prompts, by config attribute.
+        ids: token ids of the prompts, by config attribute.
         image: seed → an image; different seeds may give different sizes.
         video: seed → a video, or None where the family has none.
         image_of_several: the same in a prompt with more than one, where that differs.
@@ -83,51 +98,37 @@ class Case:
         join: pieces of each prompt of a batch → the model's tensors.
         types: whether the model takes `mm_token_type_ids`.
         prefix: whether it takes `token_type_ids`, 0 for what attends both ways: the prompt.
-        tokens: what a tokenizer calls those ids, by config attribute.
-        named_tokens: special tokens that a tokenizer knows by a name of its own.
-        processor: a tokenizer → the family's processor at the tiny configuration's sizes.
-        specials: further tokens that its tokenizers have whole, such as a tile's marker.
-        needs: packages that its processor imports.
-        template: a chat template like the family's.
         stages: (layer, share or count) of each drop.
-        layers: model → decoder blocks, found without the package.
+        layers: model → decoder blocks, found without the family.
     """
 
     name: str
     model: Any
-    config: Callable[[dict[str, Any], dict[str, int]], Any]
+    config: Callable[[dict[str, Any], dict[str, Any]], Any]
     ids: dict[str, int]
-    image: Callable[[int], Piece]
-    video: Callable[[int], Piece] | None = None
-    image_of_several: Callable[[int], Piece] | None = None
+    image: Maker
+    video: Maker | None = None
+    image_of_several: Maker | None = None
     mixed: bool = True
-    join: Callable[[Sequence[Sequence[Piece]]], dict[str, torch.Tensor]] = field(
-        default=lambda rows: join([p for row in rows for p in row])
-    )
+    join: Callable[[Rows], Tensors] = _all_pieces
     types: bool = False
     prefix: bool = False
-    tokens: dict[str, str] = field(default_factory=dict)
-    named_tokens: dict[str, str] = field(default_factory=dict)
-    processor: Callable[[Any], Any] | None = None
     variant_of: str = ""
-    specials: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    template: str = ""
     stages: tuple[tuple[int, float | int], ...] = ((1, 0.5), (3, 0.5), (5, 1))
-    layers: Callable[[torch.nn.Module], Sequence[torch.nn.Module]] = lambda model: (
-        model.model.language_model.layers
-    )
+    layers: Callable[[Any], Any] = _language_layers
 
     @property
     def family(self) -> str:
+        """As registered."""
         return self.variant_of or self.name
 
-    def make(self, attn: str) -> torch.nn.Module:
+    def make(self, attn: str) -> Any:
         """A tiny random model, float32, eval."""
         return build(self.model, self.config(TEXT, self.ids), attn)
 
     @property
     def schedule(self) -> str:
+        """The stages as ``dropping`` takes them."""
         return ",".join(f"{a}:{k}t" if isinstance(k, int) else f"{a}:{k}" for a, k in self.stages)
 
     @property
@@ -154,8 +155,7 @@ class Case:
 
         prompt = Prompt([BOS, *text(words)], [], [0] * (words + 1), [])
         for n, letter in enumerate(shown):
-            image = (self.image_of_several if shown.count("i") > 1 else None) or self.image
-            new = (image if letter == "i" else self.video)(seed * 3 + n)
+            new = self._maker(letter, shown)(seed * 3 + n)
             start = len(prompt.ids)
             prompt.ids.extend([*new.ids, *text(1)])
             prompt.vision.extend(start + i for i, yes in enumerate(new.vision) if yes)
@@ -166,7 +166,14 @@ class Case:
         prompt.types.extend([0] * len(tail))
         return prompt
 
+    def _maker(self, letter: str, shown: str) -> Maker:
+        if letter == "v":
+            assert self.video is not None
+            return self.video
+        return (self.image_of_several if shown.count("i") > 1 else None) or self.image
+
     def prompts(self, shape: str) -> list[Prompt]:
+        """The rows of a batch: one of :attr:`shapes`."""
         return [self.prompt(*row, seed) for seed, row in enumerate(self.shapes[shape])]
 
     def batch(self, prompts: Sequence[Prompt]) -> tuple[dict[str, torch.Tensor], list[list[int]]]:
@@ -192,7 +199,7 @@ class Case:
         return inputs, vision
 
 
-def build(model_class: Any, config: Any, attn: str) -> torch.nn.Module:
+def build(model_class: Any, config: Any, attn: str) -> Any:
     """Random weights under a fixed seed; no end token, for an early stop would compare nothing."""
     torch.manual_seed(0)
     model = model_class(config).eval()
@@ -203,4 +210,5 @@ def build(model_class: Any, config: Any, attn: str) -> torch.nn.Module:
 
 
 def noise(*shape: int, seed: int) -> torch.Tensor:
+    """Random numbers of a seed of their own."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

@@ -1,21 +1,25 @@
+"""GLM-4.1V at tiny size: M-RoPE on half of each head, frames under the id of images."""
+
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from transformers import Glm4vConfig, Glm4vForConditionalGeneration
 
-from v2drop_cli.prove.cases.case import FIRST_WORD, Case, noise, piece
+from v2drop_cli.prove.cases.case import FIRST_WORD, Case, Piece, noise, piece
 from v2drop_cli.prove.cases.qwen2_vl import PATCH
 
 IMAGE, VIDEO, START, END, VIDEO_START, VIDEO_END = 3, 4, 5, 6, 7, 8
 # Heads of 16, of which half is rotated: four frequencies.
-HEADS = {"num_attention_heads": 2, "num_key_value_heads": 1}
-ROPE = {
+HEADS: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 1}
+ROPE: dict[str, Any] = {
     "rope_type": "default",
     "mrope_section": [1, 1, 2],
     "partial_rotary_factor": 0.5,
     "rope_theta": 1e4,
 }
-VISION = {
+VISION: dict[str, Any] = {
     "depth": 2,
     "hidden_size": 16,
     "out_hidden_size": 32,
@@ -33,28 +37,15 @@ IDS = {
     "video_start_token_id": VIDEO_START,
     "video_end_token_id": VIDEO_END,
 }
-TOKENS = {
-    "image_token_id": "<|image|>",
-    "video_token_id": "<|video|>",
-    "image_start_token_id": "<|begin_of_image|>",
-    "image_end_token_id": "<|end_of_image|>",
-    "video_start_token_id": "<|begin_of_video|>",
-    "video_end_token_id": "<|end_of_video|>",
-}
-TEMPLATE = (
-    "[gMASK]<sop>{% for message in messages %}<|{{ message['role'] }}|>\n"
-    "{% for item in message['content'] %}{% if item['type'] == 'text' %}{{ item['text'] }}"
-    "{% else %}<|begin_of_{{ item['type'] }}|><|{{ item['type'] }}|><|end_of_{{ item['type'] }}|>"
-    "{% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
-)
 
 
-def config(text, ids):
+def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
+    """A tiny configuration."""
     text = {**text, **HEADS, "rope_parameters": ROPE}
     return Glm4vConfig(vision_config=VISION, text_config=text, **ids)
 
 
-def image(seed: int):
+def image(seed: int) -> Piece:
     """Pictures of 4 x 3, 3 x 5 or 4 x 4 tokens."""
     h, w = [(4, 3), (3, 5), (4, 4)][seed % 3]
     tensors = {
@@ -64,7 +55,7 @@ def image(seed: int):
     return piece([START, *[IMAGE] * (h * w), END], IMAGE, tensors)
 
 
-def video(seed: int):
+def video(seed: int) -> Piece:
     """Two steps of 2 x 3 tokens or three of 3 x 2 under an image's id, a word after each."""
     t, h, w = [(2, 2, 3), (3, 3, 2)][seed % 2]
     tensors = {
@@ -73,19 +64,6 @@ def video(seed: int):
     }
     step = [START, *[IMAGE] * (h * w), END, FIRST_WORD + 1]
     return piece([VIDEO_START, *(step * t), VIDEO_END], IMAGE, tensors, kind=2)
-
-
-def processor(tokenizer):
-    """Pictures of at most 32 x 32 pixels, so 16 tokens; a picture counts as two frames."""
-    from transformers import Glm4vImageProcessor, Glm4vProcessor, Glm4vVideoProcessor
-
-    sizes = {"patch_size": PATCH, "size": {"shortest_edge": 64, "longest_edge": 2048}}
-    videos = {**sizes, "size": {"shortest_edge": 64, "longest_edge": 4096}}
-    return Glm4vProcessor(
-        image_processor=Glm4vImageProcessor(**sizes),
-        tokenizer=tokenizer,
-        video_processor=Glm4vVideoProcessor(**videos),
-    )
 
 
 CASE = Case(
@@ -97,7 +75,4 @@ CASE = Case(
     video=video,
     mixed=False,
     types=True,
-    tokens=TOKENS,
-    processor=processor,
-    template=TEMPLATE,
 )

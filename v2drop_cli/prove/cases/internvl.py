@@ -1,4 +1,8 @@
+"""InternVL at tiny size: a Qwen2 decoder, tiles of four tokens."""
+
 from __future__ import annotations
+
+from typing import Any
 
 from transformers import (
     InternVLConfig,
@@ -7,19 +11,14 @@ from transformers import (
     Qwen2Config,
 )
 
-from v2drop_cli.prove.cases.case import FIRST_WORD, Case, noise, piece
+from v2drop_cli.prove.cases.case import FIRST_WORD, Case, Piece, noise, piece
 from v2drop_cli.prove.cases.llava import SIDE
 
 IMAGE, START, END = 5, 3, 4
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% for item in message['content'] %}{% if item['type'] == 'text' %}{{ item['text'] }}"
-    "{% elif item['type'] == 'image' %}<IMG_CONTEXT>\n{% else %}<video>\n{% endif %}{% endfor %}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
-def config(text, ids):
+def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
+    """A tiny configuration."""
     vision = InternVLVisionConfig(
         hidden_size=16,
         intermediate_size=24,
@@ -39,29 +38,17 @@ def config(text, ids):
     )
 
 
-def image(seed: int):
+def image(seed: int) -> Piece:
     """One square of 2 x 2 tokens, or two or four tiles of as many and the thumbnail."""
     squares = [3, 1, 5][seed % 3]
     pixels = {"pixel_values": noise(squares, 3, SIDE, SIDE, seed=seed)}
     return piece([START, *[IMAGE] * (4 * squares), END], IMAGE, pixels)
 
 
-def video(seed: int):
+def video(seed: int) -> Piece:
     """Three frames of 2 x 2 tokens, a word before each."""
     pixels = {"pixel_values": noise(3, 3, SIDE, SIDE, seed=seed)}
     return piece([FIRST_WORD, START, *[IMAGE] * 4, END] * 3, IMAGE, pixels)
-
-
-def processor(tokenizer):
-    from transformers import GotOcr2ImageProcessor, InternVLProcessor, InternVLVideoProcessor
-
-    size = {"height": SIDE, "width": SIDE}
-    return InternVLProcessor(
-        image_processor=GotOcr2ImageProcessor(size=size, max_patches=12),
-        tokenizer=tokenizer,
-        video_processor=InternVLVideoProcessor(size=size),
-        image_seq_length=4,
-    )
 
 
 CASE = Case(
@@ -71,13 +58,4 @@ CASE = Case(
     ids={"image_token_id": IMAGE},
     image=image,
     video=video,
-    tokens={"image_token_id": "<IMG_CONTEXT>"},
-    named_tokens={
-        "start_image_token": "<img>",
-        "end_image_token": "</img>",
-        "context_image_token": "<IMG_CONTEXT>",
-        "video_token": "<video>",
-    },
-    processor=processor,
-    template=TEMPLATE,
 )

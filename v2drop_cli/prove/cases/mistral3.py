@@ -1,4 +1,8 @@
+"""Mistral Small 3.1 at tiny size: a Pixtral tower whose patches are merged."""
+
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from transformers import (
@@ -8,11 +12,11 @@ from transformers import (
     PixtralVisionConfig,
 )
 
-from v2drop_cli.prove.cases.case import Case, join, noise, piece
+from v2drop_cli.prove.cases.case import Case, Piece, Rows, Tensors, join, noise, piece
 
 IMAGE, BREAK, END = 3, 4, 5
 PATCH, MERGE = 4, 2
-PIXTRAL = {
+PIXTRAL: dict[str, Any] = {
     "hidden_size": 16,
     "intermediate_size": 24,
     "num_hidden_layers": 2,
@@ -21,13 +25,10 @@ PIXTRAL = {
     "patch_size": PATCH,
     "initializer_range": 0.3,
 }
-TEMPLATE = (
-    "<s>{% for message in messages %}[INST]{% for item in message['content'] %}"
-    "{{ item['text'] if item['type'] == 'text' else '[IMG]' }}{% endfor %}[/INST]{% endfor %}"
-)
 
 
-def config(text, ids):
+def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
+    """A tiny configuration."""
     return Mistral3Config(
         vision_config=PixtralVisionConfig(**PIXTRAL),
         text_config=MistralConfig(**text, sliding_window=None),
@@ -36,7 +37,7 @@ def config(text, ids):
     )
 
 
-def sized(rows: int, columns: int, patch: int, seed: int):
+def sized(rows: int, columns: int, patch: int, seed: int) -> Piece:
     """Rows of placeholders, a break between them and an end after the last."""
     ids: list[int] = []
     for _ in range(rows):
@@ -50,12 +51,13 @@ def sized(rows: int, columns: int, patch: int, seed: int):
     return piece(ids, IMAGE, tensors)
 
 
-def image(seed: int):
+def image(seed: int) -> Piece:
+    """Pictures of 3 x 4, 4 x 3 or 2 x 5 merged tokens."""
     rows, columns = [(3, 4), (4, 3), (2, 5)][seed % 3]
     return sized(rows, columns, PATCH * MERGE, seed)
 
 
-def pad_pixels(rows):
+def pad_pixels(rows: Rows) -> Tensors:
     """All images of a batch as large as the largest, as processors give them."""
     pieces = [p for row in rows for p in row]
     height = max(p.tensors["pixel_values"].shape[-2] for p in pieces)
@@ -67,23 +69,6 @@ def pad_pixels(rows):
     return join(pieces)
 
 
-def pixtral_processor(merge: int):
-    def make(tokenizer):
-        from transformers import PixtralImageProcessor, PixtralProcessor
-
-        images = PixtralImageProcessor(
-            size={"longest_edge": 64}, patch_size={"height": PATCH, "width": PATCH}
-        )
-        return PixtralProcessor(
-            image_processor=images,
-            tokenizer=tokenizer,
-            patch_size=PATCH,
-            spatial_merge_size=merge,
-        )
-
-    return make
-
-
 CASE = Case(
     name="mistral3",
     model=Mistral3ForConditionalGeneration,
@@ -91,8 +76,4 @@ CASE = Case(
     ids={"image_token_id": IMAGE},
     image=image,
     join=pad_pixels,
-    tokens={"image_token_id": "[IMG]"},
-    processor=pixtral_processor(MERGE),
-    specials=("[IMG_BREAK]", "[IMG_END]", "[INST]", "[/INST]"),
-    template=TEMPLATE,
 )

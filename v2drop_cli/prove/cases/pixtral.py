@@ -1,4 +1,8 @@
+"""Pixtral at tiny size: a LLaVA with a tower for pictures of any size."""
+
 from __future__ import annotations
+
+from typing import Any
 
 from transformers import (
     LlavaConfig,
@@ -7,19 +11,18 @@ from transformers import (
     PixtralVisionConfig,
 )
 
-from v2drop_cli.prove.cases.case import Case
+from v2drop_cli.prove.cases.case import Case, Piece
 from v2drop_cli.prove.cases.mistral3 import (
     IMAGE,
     PATCH,
     PIXTRAL,
-    TEMPLATE,
     pad_pixels,
-    pixtral_processor,
     sized,
 )
 
 
-def config(text, ids):
+def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
+    """A tiny configuration."""
     return LlavaConfig(
         vision_config=PixtralVisionConfig(**PIXTRAL),
         text_config=MistralConfig(**text, sliding_window=None),
@@ -29,7 +32,8 @@ def config(text, ids):
     )
 
 
-def image(seed: int):
+def image(seed: int) -> Piece:
+    """Pictures of 3 x 4, 4 x 3 or 2 x 5 tokens."""
     rows, columns = [(3, 4), (4, 3), (2, 5)][seed % 3]
     return sized(rows, columns, PATCH, seed)
 
@@ -42,8 +46,4 @@ CASE = Case(
     ids={"image_token_id": IMAGE},
     image=image,
     join=pad_pixels,
-    tokens={"image_token_id": "[IMG]"},
-    processor=pixtral_processor(1),
-    specials=("[IMG_BREAK]", "[IMG_END]", "[INST]", "[/INST]"),
-    template=TEMPLATE,
 )

@@ -1,17 +1,22 @@
+"""Qwen2.5-VL at tiny size: Qwen2-VL with windows in the tower, and seconds in positions."""
+
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from v2drop_cli.prove.cases.case import Piece
 from v2drop_cli.prove.cases.qwen2_vl import CASE as QWEN2_VL
-from v2drop_cli.prove.cases.qwen2_vl import PATCH, ROPE, vision_processors
+from v2drop_cli.prove.cases.qwen2_vl import PATCH, ROPE
+from v2drop_cli.prove.cases.qwen2_vl import video as qwen2_video
 
 
-def config(text, ids):
-    vision = {
+def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
+    """A tiny configuration."""
+    vision: dict[str, Any] = {
         "depth": 2,
         "hidden_size": 16,
         "out_hidden_size": 32,
@@ -29,16 +34,9 @@ def config(text, ids):
 
 def video(seed: int) -> Piece:
     """Qwen2-VL's, at two or three seconds a step."""
-    piece = QWEN2_VL.video(seed)
+    piece = qwen2_video(seed)
     seconds = {"second_per_grid_ts": torch.tensor([2.0 + seed % 2])}
     return dataclasses.replace(piece, tensors=piece.tensors | seconds)
-
-
-def processor(tokenizer):
-    from transformers import Qwen2_5_VLProcessor
-
-    images, videos = vision_processors()
-    return Qwen2_5_VLProcessor(image_processor=images, tokenizer=tokenizer, video_processor=videos)
 
 
 CASE = dataclasses.replace(
@@ -47,5 +45,4 @@ CASE = dataclasses.replace(
     model=Qwen2_5_VLForConditionalGeneration,
     config=config,
     video=video,
-    processor=processor,
 )

@@ -1,35 +1,28 @@
+"""Qwen2-VL at tiny size: M-RoPE, pictures of any size, video."""
+
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-from v2drop_cli.prove.cases.case import Case, noise, piece
+from v2drop_cli.prove.cases.case import Case, Piece, noise, piece
 
 IMAGE, VIDEO, START, END = 3, 4, 5, 6
-ROPE = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
+ROPE: dict[str, Any] = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
 IDS = {
     "image_token_id": IMAGE,
     "video_token_id": VIDEO,
     "vision_start_token_id": START,
     "vision_end_token_id": END,
 }
-TOKENS = {
-    "image_token_id": "<|image_pad|>",
-    "video_token_id": "<|video_pad|>",
-    "vision_start_token_id": "<|vision_start|>",
-    "vision_end_token_id": "<|vision_end|>",
-}
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% for item in message['content'] %}{% if item['type'] == 'text' %}{{ item['text'] }}"
-    "{% else %}<|vision_start|><|{{ item['type'] }}_pad|><|vision_end|>{% endif %}{% endfor %}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 PATCH = 4
 
 
-def config(text, ids):
-    vision = {
+def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
+    """A tiny configuration."""
+    vision: dict[str, Any] = {
         "depth": 2,
         "embed_dim": 16,
         "hidden_size": 32,
@@ -40,7 +33,7 @@ def config(text, ids):
     return Qwen2VLConfig(vision_config=vision, text_config={**text, "rope_parameters": ROPE}, **ids)
 
 
-def image(seed: int):
+def image(seed: int) -> Piece:
     """Pictures of 4 x 3, 3 x 5 or 4 x 4 tokens."""
     h, w = [(4, 3), (3, 5), (4, 4)][seed % 3]
     tensors = {
@@ -50,7 +43,7 @@ def image(seed: int):
     return piece([START, *[IMAGE] * (h * w), END], IMAGE, tensors)
 
 
-def video(seed: int):
+def video(seed: int) -> Piece:
     """Two steps of 2 x 3 tokens, or three of 3 x 2."""
     t, h, w = [(2, 2, 3), (3, 3, 2)][seed % 2]
     tensors = {
@@ -58,21 +51,6 @@ def video(seed: int):
         "video_grid_thw": torch.tensor([[t, 2 * h, 2 * w]]),
     }
     return piece([START, *[VIDEO] * (t * h * w), END], VIDEO, tensors, kind=2)
-
-
-def vision_processors():
-    """Pictures of at most 32 x 32 pixels, so 16 tokens."""
-    from transformers import Qwen2VLImageProcessor, Qwen2VLVideoProcessor
-
-    sizes = {"patch_size": PATCH, "size": {"shortest_edge": 64, "longest_edge": 1024}}
-    return Qwen2VLImageProcessor(**sizes), Qwen2VLVideoProcessor(**sizes)
-
-
-def processor(tokenizer):
-    from transformers import Qwen2VLProcessor
-
-    images, videos = vision_processors()
-    return Qwen2VLProcessor(image_processor=images, tokenizer=tokenizer, video_processor=videos)
 
 
 CASE = Case(
@@ -83,7 +61,4 @@ CASE = Case(
     image=image,
     video=video,
     types=True,
-    tokens=TOKENS,
-    processor=processor,
-    template=TEMPLATE,
 )

@@ -1,15 +1,18 @@
+"""Qwen3-VL at tiny size: interleaved M-RoPE, DeepStack, a time before each frame."""
+
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from v2drop_cli.prove.cases.case import FIRST_WORD, noise, piece
+from v2drop_cli.prove.cases.case import FIRST_WORD, Piece, noise, piece
 from v2drop_cli.prove.cases.qwen2_vl import CASE as QWEN2_VL
 from v2drop_cli.prove.cases.qwen2_vl import END, PATCH, START, VIDEO
 
-ROPE = {
+ROPE: dict[str, Any] = {
     "rope_type": "default",
     "mrope_section": [2, 1, 1],
     "mrope_interleaved": True,
@@ -17,7 +20,7 @@ ROPE = {
 }
 
 
-VISION = {
+VISION: dict[str, Any] = {
     "depth": 4,
     "hidden_size": 16,
     "out_hidden_size": 32,
@@ -30,12 +33,13 @@ VISION = {
 }
 
 
-def config(text, ids):
+def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
+    """A tiny configuration."""
     text = {**text, "head_dim": 8, "rope_parameters": ROPE}
     return Qwen3VLConfig(vision_config=VISION, text_config=text, **ids)
 
 
-def video(seed: int):
+def video(seed: int) -> Piece:
     """Two steps of 2 x 3 tokens or three of 3 x 2, a word in place of each timestamp."""
     t, h, w = [(2, 2, 3), (3, 3, 2)][seed % 2]
     tensors = {
@@ -46,18 +50,6 @@ def video(seed: int):
     return piece([START, *(step * t), END], VIDEO, tensors, kind=2)
 
 
-def processor(tokenizer):
-    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
-
-    sizes = {"patch_size": PATCH, "size": {"shortest_edge": 64, "longest_edge": 1024}}
-    videos = {**sizes, "size": {"shortest_edge": 64, "longest_edge": 4096}}
-    return Qwen3VLProcessor(
-        image_processor=Qwen2VLImageProcessor(**sizes),
-        tokenizer=tokenizer,
-        video_processor=Qwen3VLVideoProcessor(**videos),
-    )
-
-
 CASE = dataclasses.replace(
     QWEN2_VL,
     name="qwen3_vl",
@@ -65,5 +57,4 @@ CASE = dataclasses.replace(
     config=config,
     video=video,
     stages=((3, 0.5), (4, 0.5), (5, 1)),  # after DeepStack's three layers
-    processor=processor,
 )

@@ -1,6 +1,9 @@
+"""Qwen3-VL with experts at tiny size."""
+
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
 
@@ -8,9 +11,9 @@ from v2drop_cli.prove.cases.qwen3_vl import CASE as QWEN3_VL
 from v2drop_cli.prove.cases.qwen3_vl import ROPE, VISION
 
 
-def config(text, ids):
+def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     """One layer without experts among the others; four experts, two of them for a token."""
-    experts = {
+    experts: dict[str, Any] = {
         "num_experts": 4,
         "num_experts_per_tok": 2,
         "moe_intermediate_size": 16,

@@ -1,0 +1,35 @@
+"""What tests need of a family beside its tiny model: a processor, and a tokenizer's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from v2drop_cli.prove.cases.case import Case
+
+
+@dataclass(frozen=True)
+class Tested(Case):
+    """A family's case, and what its processor is made of.
+
+    Attributes:
+        tokens: what a tokenizer calls the placeholders and the like, by config attribute.
+        named_tokens: special tokens that a tokenizer knows by a name of its own.
+        processor: a tokenizer → the family's processor at the tiny configuration's sizes.
+        specials: further tokens that its tokenizers have whole, such as a tile's marker.
+        needs: packages that its processor imports.
+        template: a chat template like the family's.
+    """
+
+    tokens: dict[str, str] = field(default_factory=dict)
+    named_tokens: dict[str, str] = field(default_factory=dict)
+    processor: Callable[[Any], Any] | None = None
+    specials: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    template: str = ""
+
+
+def extended(case: Case, **more: Any) -> Tested:
+    """The package's case with what only tests need."""
+    return Tested(**{f.name: getattr(case, f.name) for f in fields(case)}, **more)
