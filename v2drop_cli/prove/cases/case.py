@@ -6,8 +6,8 @@ itself: whatever is proven with these prompts then also proves that the family f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -99,6 +99,9 @@ class Case:
         types: whether the model takes `mm_token_type_ids`.
         prefix: whether it takes `token_type_ids`, 0 for what attends both ways: the prompt.
         stages: (layer, share or count) of each drop.
+        smooth: text values under which a small change of the numbers is a small change of the
+            answer. Of a model with experts: every token goes to all of them. Where tokens choose,
+            a rounded number can make another choice, and nothing then compares with float32.
         layers: model → decoder blocks, found without the family.
     """
 
@@ -115,6 +118,7 @@ class Case:
     prefix: bool = False
     variant_of: str = ""
     stages: tuple[tuple[int, float | int], ...] = ((1, 0.5), (3, 0.5), (5, 1))
+    smooth: Mapping[str, Any] = field(default_factory=dict)
     layers: Callable[[Any], Any] = _language_layers
 
     @property
@@ -122,9 +126,10 @@ class Case:
         """As registered."""
         return self.variant_of or self.name
 
-    def make(self, attn: str) -> Any:
-        """A tiny random model, float32, eval."""
-        return build(self.model, self.config(TEXT, self.ids), attn)
+    def make(self, attn: str, smooth: bool = False) -> Any:
+        """A tiny random model, float32, eval; ``smooth`` for comparisons in low precision."""
+        text = {**TEXT, **self.smooth} if smooth else TEXT
+        return build(self.model, self.config(text, self.ids), attn)
 
     @property
     def schedule(self) -> str:

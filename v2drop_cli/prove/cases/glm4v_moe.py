@@ -19,10 +19,14 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
         "moe_intermediate_size": 16,
         "first_k_dense_replace": 1,
     }
-    text = {**text, **HEADS, **experts, "rope_parameters": ROPE}
+    text = {**experts, **text, **HEADS, "rope_parameters": ROPE}
     return Glm4vMoeConfig(vision_config=VISION, text_config=text, **ids)
 
 
 CASE = dataclasses.replace(
-    GLM4V, name="glm4v_moe", model=Glm4vMoeForConditionalGeneration, config=config
+    GLM4V,
+    name="glm4v_moe",
+    model=Glm4vMoeForConditionalGeneration,
+    config=config,
+    smooth={"num_experts_per_tok": 4},
 )

@@ -19,10 +19,14 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
         "moe_intermediate_size": 16,
         "mlp_only_layers": [2],
     }
-    text = {**text, **experts, "head_dim": 8, "rope_parameters": ROPE}
+    text = {**experts, **text, "head_dim": 8, "rope_parameters": ROPE}
     return Qwen3VLMoeConfig(vision_config=VISION, text_config=text, **ids)
 
 
 CASE = dataclasses.replace(
-    QWEN3_VL, name="qwen3_vl_moe", model=Qwen3VLMoeForConditionalGeneration, config=config
+    QWEN3_VL,
+    name="qwen3_vl_moe",
+    model=Qwen3VLMoeForConditionalGeneration,
+    config=config,
+    smooth={"num_experts_per_tok": 4},
 )
