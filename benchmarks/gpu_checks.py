@@ -3,11 +3,9 @@
     python -m benchmarks.gpu_checks --ask oracle --output FILE
     python -m benchmarks.gpu_checks --ask logits --output FILE
 
-``oracle``: does dropping give what the masked dense model gives, on this device, in every family,
-dtype and attention implementation? The reference is the dense model in float32 and eager
-attention, on the same device, with the dropped tokens masked from their layer on. An error is the
-largest difference of logits as a share of their standard deviation. It may be three times what
-the dense model itself loses to that dtype and kernel, or the floor in ``FLOORS``.
+``oracle``: what ``v2drop doctor --prove`` asks, in float16 too: does dropping give what the masked
+dense model gives, on this device, in every family, dtype and attention implementation? See
+``docs/measuring.md`` for what the numbers mean.
 
 ``logits``: peak memory of a prefill with logits of all tokens and of the last only, dense and
 dropped. The hypothesis: much of a published peak-memory gain was logits, which current
@@ -17,122 +15,41 @@ transformers no longer makes in ``generate``.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import math
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import v2drop_cli
 from benchmarks.result import origin, write
 from benchmarks.shrink import SMALL_TEXT, changed
-from tests.families import CASES
-from v2drop_cli.prove import oracle as masked_oracle
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import synthetic_inputs
+from v2drop_cli.prove.plan import Asked
+from v2drop_cli.prove.proof import FLOORS, Prover
 
-STEPS = 4
-# The tests have no annotations.
-decode: Any = masked_oracle.decode
-masked: Any = masked_oracle.masked
-FACTOR = 3.0
-FLOORS = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 SMALL_CASES = ("llava", "qwen2_vl")
 ASSET = "llava-onevision-7b.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One family, on one device, with one dtype and attention implementation."""
-
-    case: str
-    device: str
-    dtype: str
-    attention: str
-
-    def check(self) -> dict[str, Any]:
-        """The two errors and whether they fit; an exception is an answer too."""
-        found: dict[str, Any] = {"dtype": self.dtype, "attention": self.attention}
-        try:
-            dropped, dense = self._errors()
-        except Exception as error:  # of a kernel, a driver, transformers
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            return found | {"family": self.case, "ok": False, "error": first[:300]}
-        if not (math.isfinite(dropped) and math.isfinite(dense)):
-            errors = f"not finite: dropped {dropped}, dense {dense}"
-            return found | {"family": self.case, "ok": False, "error": errors}
-        allowed = max(FACTOR * dense, FLOORS[self.dtype])
-        return found | {
-            "family": self.case,
-            "ok": dropped <= allowed,
-            "dropped_error": dropped,
-            "dense_error": dense,
-            "allowed": allowed,
-        }
-
-    def _errors(self) -> tuple[float, float]:
-        case = CASES[self.case]
-        inputs, vision = case.batch(case.prompts("ragged"))
-        exact = case.make("eager").to(self.device)
-        model = case.make(self.attention).to(self.device, getattr(torch, self.dtype))
-        inputs = {name: tensor.to(self.device) for name, tensor in inputs.items()}
-        ours = _cast(inputs, getattr(torch, self.dtype))
-        with torch.device(self.device):  # the oracle makes its masks there
-            wanted, tokens = decode(exact, inputs, STEPS)
-            got, _ = decode(model, ours, STEPS, tokens)
-            dense = _error(got, wanted, inputs["attention_mask"].bool())
-            with v2drop_cli.dropping(model, case.schedule) as trace:
-                got, _ = decode(model, ours, STEPS, tokens)
-            gone, alive = {}, [set(row) for row in vision]
-            for event in trace.events:
-                kept = [set(row) for row in event.kept]
-                gone[event.layer] = [a - k for a, k in zip(alive, kept, strict=True)]
-                alive = kept
-            padding = torch.nn.functional.pad(inputs["attention_mask"], (0, STEPS), value=1)
-            with masked(case.layers(exact), padding, gone):
-                wanted, _ = decode(exact, inputs, STEPS, tokens)
-            survivors = inputs["attention_mask"].bool().clone()
-            for rows in gone.values():
-                for b, columns in enumerate(rows):
-                    survivors[b, list(columns)] = False
-            return _error(got, wanted, survivors), dense
-
-
-def _cast(inputs: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    return {n: t.to(dtype) if n.startswith("pixel_values") else t for n, t in inputs.items()}
-
-
-def _error(got: list[Tensor], wanted: list[Tensor], where: Tensor) -> float:
-    """Largest difference, of the prompt's logits at ``where`` and all later ones, in deviations."""
-    ours = torch.cat([got[0][where], *(step[:, 0] for step in got[1:])]).float()
-    theirs = torch.cat([wanted[0][where], *(step[:, 0] for step in wanted[1:])]).float()
-    return float((ours - theirs).abs().max() / theirs.std())
-
-
 def oracle(device: str, small: bool) -> Iterator[dict[str, Any]]:
-    """All cells so far, after each: whoever is stopped leaves what there is."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    attentions = ["eager", "sdpa"]
-    if importlib.util.find_spec("flash_attn") and device == "cuda":
-        attentions.append("flash_attention_2")
+    """All answers so far, after each: whoever is stopped leaves what there is."""
+    place = torch.device(device)
     wanted = [
-        Cell(name, device, dtype, attention)
-        for name in (SMALL_CASES if small else CASES)
+        cell
         for dtype in FLOORS
-        for attention in attentions
-        if not (dtype == "float32" and attention.startswith("flash"))
+        for cell in Asked(dtype=dtype).cells(place)[0]
+        if not small or cell.case in SMALL_CASES
     ]
     # Time may end before they do: what is used most comes first.
     wanted.sort(key=lambda cell: (cell.attention != "sdpa", cell.dtype != "bfloat16"))
-    cells: list[dict[str, Any]] = []
+    prover, cells = Prover(place), []
     for cell in wanted:
-        cells.append(cell.check())
-        failed = sum(not found["ok"] for found in cells)
+        cells.append(asdict(prover.prove(cell)))
+        failed = sum(found["ok"] is False for found in cells)
         yield {"cells": cells, "failed": failed, "wanted": len(wanted)}
 
 

@@ -175,16 +175,16 @@ def gpu_oracle() -> Iterator[str]:
     if not cells:
         yield _missing(study, "oracle")
         return
-    yield "| dtype | attention | families | as the oracle | worst error | allowed there |"
+    yield "| dtype | attention | comparisons | as the oracle | worst error | allowed there |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for kind in sorted({(cell["dtype"], cell["attention"]) for cell in cells}):
         group = [cell for cell in cells if (cell["dtype"], cell["attention"]) == kind]
-        known = [cell for cell in group if "dropped_error" in cell]
+        known = [cell for cell in group if cell["dropped_error"] is not None]
         worst = max(known, key=lambda cell: cell["dropped_error"], default=None)
         figures = "n/a | n/a"
         if worst is not None:
             figures = f"{worst['dropped_error']:.2g} | {worst['allowed']:.2g}"
-        good = sum(cell["ok"] for cell in group)
+        good = sum(cell["ok"] is True for cell in group)
         yield f"| {kind[0]} | {kind[1]} | {len(group)} | {good} | {figures} |"
     wanted = study["parts"]["oracle"]["result"].get("wanted")
     yield ""

@@ -3,46 +3,113 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli.guard import guarded
+from v2drop_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from v2drop_cli.prove.proof import Proof
+    from v2drop_cli.run.doctor import Finding
+
+_DEFAULT = "tiny"
 
 
 @guarded
 def doctor(
-    model: o.Model = "tiny",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="Alias (see v2drop models), Hub id or path [default: tiny; to prove: every "
+            "family].",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
+    attn_implementation: o.Attention = None,
+    prove: Annotated[
+        bool,
+        typer.Option(
+            "--prove",
+            help="Drop in tiny models here and compare with the masked oracle. By default in "
+            "float32 and bfloat16, with eager, sdpa and the flash kernels that are installed.",
+            rich_help_panel=o.MEASURING,
+        ),
+    ] = False,
     json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
-    """Check this machine: software, GPU, Hub cache, memory for a model.
+    """Check this machine: software, GPU, Hub cache, memory for a model; prove that dropping works.
 
-    Leaves with 1 if something that matters is not ok.
+    Leaves with 1 if something that matters is not ok, or nothing could be proven.
 
     \b
     v2drop doctor
     v2drop doctor --model llava-1.5-7b --device cuda --dtype float16
+    v2drop doctor --prove
+    v2drop doctor --prove --model qwen2-vl-7b --dtype bfloat16 --attn-implementation sdpa
     """
     from v2drop_cli.models.loading_options import LoadOptions
 
-    LoadOptions(device=device, dtype=dtype).check(model)
+    LoadOptions(device=device, dtype=dtype, attn_implementation=attn_implementation).check(
+        model or _DEFAULT
+    )
+    if attn_implementation is not None and not prove:
+        raise UsageError(
+            "--attn-implementation says what to prove, and nothing is to be proven",
+            hint="add --prove",
+        )
     from v2drop_cli.run.doctor import examine
 
-    findings = examine(model, device, dtype)
-    if json:
+    family = _family(model) if prove and model is not None else None
+    findings = examine(model or _DEFAULT, device, dtype)
+    if not prove:
+        _show(findings, None, json)
+        fine = True
+    else:
+        from v2drop_cli.cli.proof import prove as ask
+        from v2drop_cli.prove.plan import Asked, holds
+
+        proofs = ask(Asked(family, dtype, attn_implementation), device)
+        _show(findings, proofs, json)
+        fine = holds(proofs)
+    if not fine or any(finding.ok is False for finding in findings):
+        raise typer.Exit(1)
+
+
+def _family(model: str) -> str:
+    """The family of a model, which need not be downloaded: its configuration says it."""
+    from v2drop_cli.models.loading import config_of
+    from v2drop_cli.models.registry import ALIASES, family_for
+
+    return ALIASES[model].family if model in ALIASES else family_for(config_of(model)).name
+
+
+def _show(findings: list[Finding], proofs: list[Proof] | None, as_json: bool) -> None:
+    """On stdout: the findings alone as ever, or with what was proven after them."""
+    if as_json:
         from dataclasses import asdict
         from json import dumps
 
-        sys.stdout.write(dumps([asdict(finding) for finding in findings], indent=2) + "\n")
-    else:
-        from rich.console import Console
+        found: object = [asdict(finding) for finding in findings]
+        if proofs is not None:
+            found = {"findings": found, "proof": [asdict(proof) for proof in proofs]}
+        sys.stdout.write(dumps(found, indent=2) + "\n")
+        return
+    from rich.console import Console
 
-        from v2drop_cli.report.listing import Check, render_checks
+    from v2drop_cli.cli.proof import checks
+    from v2drop_cli.report.listing import Check, render_checks
 
-        checks = [Check(f.ok, f.name, f.detail, f.fix if f.ok is False else None) for f in findings]
-        render_checks("v2drop doctor", checks, Console())
-    if any(finding.ok is False for finding in findings):
-        raise typer.Exit(1)
+    console = Console()
+    lines = [Check(f.ok, f.name, f.detail, f.fix if f.ok is False else None) for f in findings]
+    render_checks("v2drop doctor", lines, console)
+    if proofs is not None:
+        console.print()
+        render_checks("Proof: dropping against the masked oracle", checks(proofs), console)

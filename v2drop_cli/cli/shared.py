@@ -47,16 +47,21 @@ def open_media(image: list[Path] | None, video: Path | None, frames: int) -> lis
 
 def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
     """Load without the libraries' own talk; our errors say what matters."""
+    from v2drop_cli.models.loading import load
+
+    hush_libraries()
+    return load(model, load_options)
+
+
+def hush_libraries() -> None:
+    """No log lines and progress bars of transformers and the Hub from here on."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
-
-    from v2drop_cli.models.loading import load
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     silence: Any = hub_logging.set_verbosity_error  # untyped in huggingface_hub
     silence()
-    return load(model, load_options)
 
 
 class Drafts:

@@ -84,6 +84,18 @@ def _no_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def config_of(model: str) -> Any:
+    """The configuration that ``model`` would be loaded with, without anything else of it.
+
+    Raises:
+        UnknownNameError: no such model; ModelError: its configuration cannot be had.
+    """
+    source = resolve(model)
+    if source.config is not None:
+        return read_config_file(source.config)
+    return _config(source, LoadOptions())
+
+
 def _config(source: Source, options: LoadOptions) -> Any:
     from transformers import AutoConfig
 

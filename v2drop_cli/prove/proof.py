@@ -38,7 +38,7 @@ class Cell:
     case: str | None
     device: str
     dtype: str | None
-    attention: str
+    attention: str | None
     prompts: str | None
 
 
@@ -81,20 +81,20 @@ class Prover:
         """One answer; an exception is an answer too."""
         assert cell.case is not None
         assert cell.dtype is not None
-        assert cell.prompts is not None
+        assert cell.attention is not None
         try:
             with undisturbed():
-                return self._proof(cell, cell.case, cell.dtype, cell.prompts)
+                return self._proof(cell, cell.case, cell.dtype, cell.attention)
         except _NothingToProve as why:
             return _answer(cell, None, reason=str(why))
         except Exception as error:  # of a kernel, a driver, transformers: it does not hold
             return _answer(cell, False, reason=_first_line(error))
 
-    def _proof(self, cell: Cell, name: str, dtype: str, prompts: str) -> Proof:
+    def _proof(self, cell: Cell, name: str, dtype: str, attention: str) -> Proof:
         case = get_case(name)
         smooth = dtype != "float32"
-        reference = self._reference(case, prompts, smooth)
-        model = self._subject(case, dtype, cell.attention)
+        reference = self._reference(case, str(cell.prompts), smooth)
+        model = self._subject(case, dtype, attention)
         twin = self._model(case, dtype, "eager", smooth)
         return _answer(cell, **_compared(reference, model, twin, self.floor(dtype)))
 

@@ -1,0 +1,88 @@
+"""Which proofs a machine is asked for, and which kernels it has none of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from transformers.utils import import_utils
+
+from v2drop_cli.models.registry import ATTENTION
+from v2drop_cli.prove.cases import NAMES, VARIANTS, cases_of
+from v2drop_cli.prove.proof import Cell, Proof
+
+DTYPES = ("float32", "bfloat16")
+PROMPTS = ("image", "ragged")
+_EVERYWHERE = ("eager", "sdpa")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be proven.
+
+    Attributes:
+        family: as registered; ``None`` for all.
+        dtype: ``auto`` for those in :data:`DTYPES`.
+        attention: ``None`` for eager, sdpa and the flash kernels that are here.
+    """
+
+    family: str | None = None
+    dtype: str = "auto"
+    attention: str | None = None
+
+    def cells(self, device: torch.device) -> tuple[list[Cell], list[Proof]]:
+        """What to prove on ``device``, and a line for each kernel that is left out."""
+        dtypes = DTYPES if self.dtype == "auto" else (self.dtype,)
+        missing = {name: self._missing(name, device, dtypes) for name in self._kernels()}
+        left_out = [
+            Proof(self.family, None, str(device), None, name, None, reason=why)
+            for name, why in missing.items()
+            if why is not None
+        ]
+        wanted = [
+            Cell(VARIANTS.get(case, case), case, str(device), dtype, kernel, prompts)
+            for case in self._cases()
+            for dtype in dtypes
+            for kernel, why in missing.items()
+            if why is None and not (is_flash(kernel) and dtype == "float32")
+            for prompts in PROMPTS
+        ]
+        return wanted, left_out
+
+    def _cases(self) -> Iterator[str]:
+        yield from cases_of(self.family) if self.family else (*NAMES, *VARIANTS)
+
+    def _kernels(self) -> tuple[str, ...]:
+        return ATTENTION if self.attention is None else (self.attention,)
+
+    def _missing(self, kernel: str, device: torch.device, dtypes: tuple[str, ...]) -> str | None:
+        """Why ``kernel`` is left out, or ``None``; what is asked for by name is at least tried."""
+        if is_flash(kernel):
+            if device.type != "cuda":
+                return "flash kernels need a CUDA GPU"
+            if set(dtypes) == {"float32"}:
+                return "flash kernels take float16 and bfloat16, not float32"
+            if self.attention is None and not _installed(kernel):
+                return "its package is not installed; v2drop doctor says more"
+        elif kernel not in _EVERYWHERE and self.attention is None:
+            return f"compiles for minutes; ask for it by --attn-implementation {kernel}"
+        return None
+
+
+def is_flash(kernel: str) -> bool:
+    """Whether it takes sequences told by lengths, and no float32."""
+    return kernel.startswith("flash")
+
+
+def _installed(kernel: str) -> bool:
+    """Asked of transformers, which would get some kernels from the Hub instead."""
+    name = kernel.replace("flash_attention", "flash_attn")
+    check = getattr(import_utils, f"is_{name}_available", None)
+    return check is not None and bool(check())
+
+
+def holds(proofs: list[Proof]) -> bool:
+    """Whether something was proven, and nothing was disproven."""
+    answers = {proof.ok for proof in proofs}
+    return True in answers and False not in answers
