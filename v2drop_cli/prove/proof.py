@@ -104,6 +104,7 @@ class Prover:
         return _FLOOR_FLOAT32_GPU if on_gpu else FLOORS[dtype]
 
     def _model(self, case: Case, dtype: str, attention: str, smooth: bool) -> Any:
+        smooth = smooth and bool(case.smooth)
         key = (case.name, dtype, attention, smooth)
         if key not in self._models:
             made = case.make(attention, smooth)

@@ -1,0 +1,51 @@
+"""Ways of dropping wrongly, each put into the instrument where the right thing is done."""
+
+from __future__ import annotations
+
+import torch
+
+from v2drop_cli.instrument import state
+from v2drop_cli.instrument.masks import causal_mask
+from v2drop_cli.methods import base
+from v2drop_cli.tensors import gather_rope, top_k
+
+
+def both_ways(config, hidden, *, past, valid, blocks=None):
+    """A mask that lets the prompt look ahead."""
+    ahead = None if past else torch.zeros(hidden.shape[:2], dtype=torch.long)
+    return causal_mask(config, hidden, past=past, valid=valid, blocks=ahead)
+
+
+def filler_seen(config, hidden, *, past, valid, blocks=None):
+    """A mask that forgets which columns are padding or filler: shows in a ragged batch."""
+    return causal_mask(config, hidden, past=past, valid=None, blocks=blocks)
+
+
+def renumbered(rope, index):
+    """The positions 0, 1, 2 … for the survivors, in place of those that they had."""
+    return gather_rope(rope, torch.arange(index.shape[1]).expand_as(index))
+
+
+def shifted(rope, index):
+    """Each survivor at the position after its own."""
+    return gather_rope(rope, (index + 1).clamp_max(rope[0].shape[-2] - 1))
+
+
+def least(scores, k):
+    """The tokens that moved least."""
+    return top_k(-scores, k)
+
+
+def first(scores, k):
+    """The first tokens, whatever they did."""
+    return torch.arange(k)
+
+
+FAULTS = {
+    "mask: both ways": (state, "causal_mask", both_ways),
+    "mask: filler seen": (state, "causal_mask", filler_seen),
+    "position: renumbered": (state, "gather_rope", renumbered),
+    "position: shifted": (state, "gather_rope", shifted),
+    "kept: least moved": (base, "top_k", least),
+    "kept: the first": (base, "top_k", first),
+}
