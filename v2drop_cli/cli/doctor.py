@@ -45,9 +45,10 @@ def doctor(
     json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
-    """Check this machine: software, GPU, Hub cache, memory for a model; prove that dropping works.
+    """Check this machine; with --prove, that dropping is right on it.
 
-    Leaves with 1 if something that matters is not ok, or nothing could be proven.
+    Looks at software, GPU, Hub cache and memory for a model. Leaves with 1 if something that
+    matters is not ok, or nothing could be proven.
 
     \b
     v2drop doctor

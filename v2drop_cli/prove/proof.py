@@ -199,4 +199,4 @@ def _answer(cell: Cell, ok: bool | None, **found: Any) -> Proof:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
+    return (lines[0] if lines else type(error).__name__)[:200]
