@@ -65,8 +65,11 @@ class Asked:
                 return "flash kernels take float16 and bfloat16, not float32"
             if self.attention is None and not _installed(kernel):
                 return "its package is not installed; v2drop doctor says more"
-        elif kernel not in _EVERYWHERE and self.attention is None:
-            return f"compiles for minutes; ask for it by --attn-implementation {kernel}"
+        elif kernel not in _EVERYWHERE:
+            if device.type == "cpu":  # seen with torch 2.13: heap corruption, after minutes
+                return "what torch compiles of it for a CPU can crash; it is proven on a GPU"
+            if self.attention is None:
+                return f"compiles for minutes; ask for it by --attn-implementation {kernel}"
         return None
 
 
