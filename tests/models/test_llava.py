@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.checkpoints import small_llava
 from tests.tiny_llava import IMAGE, make_llava, mixed_batch
 from v2drop_cli.errors import UnsupportedModelError
 from v2drop_cli.media import load_image, load_video
-from v2drop_cli.models.base import Grid
+from v2drop_cli.models.base import Family, Grid
 from v2drop_cli.models.llava import LLAVA, tile_frames
 from v2drop_cli.models.registry import FAMILIES, family_for, get_family
 
@@ -22,24 +23,21 @@ SAMPLES = Path(__file__).parents[2] / "sample_media"
 
 
 def test_registry_and_folder_agree():
+    """Whatever file defines a family, the registry has it, and the file has the family's name."""
     folder = Path(v2drop_cli.models.__file__).parent
-    files = {path.stem for path in folder.glob("*.py")}
-    rooms = {
-        "__init__",
-        "arguments",
-        "base",
-        "registry",
-        "loading",
-        "loading_options",
-        "devices",
-        "dummy",
-        "chat",
-        "spans",
-        "refused",
+    modules = [
+        importlib.import_module(f"v2drop_cli.models.{path.stem}") for path in folder.glob("*.py")
+    ]
+    defined = {
+        value.name
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, Family)
     }
-    assert files - rooms == set(FAMILIES)
+    assert defined == set(FAMILIES)
     for name in FAMILIES:
         assert get_family(name).name == name
+        assert (folder / f"{name}.py").is_file()
 
 
 def test_vision_tokens_of_a_mixed_batch():

@@ -48,6 +48,7 @@ def profile(
     revision: o.Revision = None,
     trust_remote_code: o.TrustRemoteCode = False,
     allow_pickle: o.AllowPickle = False,
+    allow_unproven: o.AllowUnproven = False,
     seed: o.Seed = 0,
     max_new_tokens: o.MaxNewTokens = 64,
     new_tokens: p.NewTokens = 16,
@@ -90,6 +91,7 @@ def profile(
         revision=revision,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
+        allow_unproven=allow_unproven,
         seed=seed,
     )
     arms.check()

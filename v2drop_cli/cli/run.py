@@ -43,6 +43,7 @@ def run(
     revision: o.Revision = None,
     trust_remote_code: o.TrustRemoteCode = False,
     allow_pickle: o.AllowPickle = False,
+    allow_unproven: o.AllowUnproven = False,
     seed: o.Seed = 0,
     max_new_tokens: o.MaxNewTokens = 64,
     repeats: o.Repeats = 5,
@@ -82,6 +83,7 @@ def run(
         revision=revision,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
+        allow_unproven=allow_unproven,
         seed=seed,
     )
     arms.check()

@@ -54,6 +54,7 @@ def dropping(
     method: str | Method = "v2drop",
     seed: int = 0,
     mark: Callable[[str], None] | None = None,
+    allow_unproven: bool = False,
 ) -> Iterator[DropTrace]:
     """Drop vision tokens inside ``model`` for the duration (V2Drop, arXiv 2509.01552, §3).
 
@@ -78,6 +79,8 @@ def dropping(
         seed: for methods that draw at random.
         mark: called with ``"drop begins"`` and ``"drop ends"`` around the work that dropping
             adds to a prefill, for a clock; must not wait for the device.
+        allow_unproven: drop also in a decoder in which nobody has proven dropping; a
+            :class:`LoadedModel` brings what it was loaded with.
 
     Yields:
         The trace: ``trace.events[0].kept`` are the prompt positions of the vision tokens kept
@@ -90,7 +93,7 @@ def dropping(
         InstrumentError: the model is inside another ``dropping`` context already; later, from
             the model's call, if it is called in a way that cannot be served.
     """
-    target = Target.of(model)
+    target = Target.of(model, allow_unproven)
     family, n_layers = target.family, len(target.layers)
     first = family.first_droppable_layer(target.config)
     parsed = named_schedule(schedule, family, n_layers, first)
@@ -125,16 +128,17 @@ class Target:
     layers: Sequence[nn.Module]
 
     @classmethod
-    def of(cls, model: nn.Module | LoadedModel) -> Target:
+    def of(cls, model: nn.Module | LoadedModel, allow_unproven: bool) -> Target:
         """Find the parts of ``model``; raise for what cannot be served."""
         whole = model.model if isinstance(model, LoadedModel) else model
+        allow_unproven |= isinstance(model, LoadedModel) and model.allow_unproven
         config: Any = getattr(whole, "config", None)
         if config is None:
             raise UnsupportedModelError(
                 f"{type(whole).__name__} is no transformers model: it has no config",
                 hint="pass the model itself, not a wrapper around it",
             )
-        family = family_for(config)
+        family = family_for(config, allow_unproven=allow_unproven)
         multimodal, decoder = family.multimodal(whole), family.decoder(whole)
         refuse_compiled(whole, multimodal, decoder)
         if is_hooked(multimodal):

@@ -30,7 +30,7 @@ from v2drop_cli.instrument.cache import (
 )
 from v2drop_cli.instrument.chunks import PictureWatch
 from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
-from v2drop_cli.instrument.layer_call import LayerCall
+from v2drop_cli.instrument.layer_call import LayerCall, rotary_tables
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.instrument.probe import RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace
@@ -271,9 +271,7 @@ class DropState:
         columns = forward.columns
         changed: dict[str, Any] = {}
         if columns is not None:
-            if kwargs.get("position_embeddings") is None:
-                raise InstrumentError("this decoder's layers are not handed rotary tables")
-            rope = kwargs["position_embeddings"]
+            rope = rotary_tables(kwargs)
             changed["position_embeddings"] = gather_rope(rope, columns.index.to(rope[0].device))
             # A row of gapped positions would read as packed sequences to flash kernels.
             changed["position_ids"] = None

@@ -26,9 +26,9 @@ from v2drop_cli.models.base import (
     Synthetic,
     SyntheticMedia,
     inner_model,
-    refuse_decoder,
 )
 from v2drop_cli.models.chat import check_prompt
+from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise, sized_pictures
 

@@ -15,6 +15,7 @@ import torch
 
 from v2drop_cli.errors import DeviceMemoryError, ModelError
 from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.decoders import unproven, unproven_caveat
 from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
 from v2drop_cli.models.dummy import dummy_model, dummy_processor, read_config_file
 from v2drop_cli.models.loading_options import LoadOptions
@@ -46,7 +47,8 @@ def _load(model: str, options: LoadOptions) -> LoadedModel:
     source = resolve(model)
     device = pick_device(options.device)
     config = _config(source, options)
-    family = family_for(config)
+    family = family_for(config, allow_unproven=options.allow_unproven)
+    decoder = unproven(config)
     if options.synthetic is not None:
         maker(options.synthetic, family)
     dtype = pick_dtype(options.dtype, device, config)
@@ -67,6 +69,8 @@ def _load(model: str, options: LoadOptions) -> LoadedModel:
         source=model if model == "tiny" else source.location,
         revision=getattr(config, "_commit_hash", None),
         weights=options.weights,
+        caveats=() if decoder is None else (unproven_caveat(decoder),),
+        allow_unproven=options.allow_unproven,
     )
 
 

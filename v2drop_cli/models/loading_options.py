@@ -27,6 +27,7 @@ class LoadOptions:
         revision: branch, tag or commit on the Hub.
         trust_remote_code: run code that comes with a Hub model.
         allow_pickle: load ``.bin`` weights; loading a pickle can run code.
+        allow_unproven: drop also in a decoder in which nobody has proven dropping.
         seed: of dummy weights.
         synthetic: what to look at instead of media; no processor is loaded then. For dummy
             weights only.
@@ -39,6 +40,7 @@ class LoadOptions:
     revision: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    allow_unproven: bool = False
     seed: int = 0
     synthetic: SyntheticInput | None = None
 

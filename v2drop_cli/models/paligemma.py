@@ -24,10 +24,9 @@ from v2drop_cli.models.base import (
     Family,
     Synthetic,
     SyntheticMedia,
-    refuse_decoder,
-    refuse_flash,
 )
 from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.decoders import refuse_decoder, refuse_flash
 from v2drop_cli.models.llava import projector, vision_tower
 from v2drop_cli.models.spans import square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import UnsupportedModelError, UsageError, unknown_name
+from v2drop_cli.models.decoders import unproven
 from v2drop_cli.models.refused import REFUSED
 
 if TYPE_CHECKING:
@@ -298,8 +299,12 @@ def get_family(name: str) -> Family:
     return family
 
 
-def family_for(config: Any) -> Family:
+def family_for(config: Any, *, allow_unproven: bool = False) -> Family:
     """The family that serves ``config.model_type``.
+
+    Args:
+        config: the model's.
+        allow_unproven: serve a decoder in which nobody has proven dropping.
 
     Raises:
         UnsupportedModelError: no family does, or the model type or this configuration is
@@ -312,6 +317,13 @@ def family_for(config: Any) -> Family:
             reason = family.refusal(config)
             if reason is not None:
                 raise UnsupportedModelError(f"cannot drop in this {family.name} model: {reason}")
+            decoder = unproven(config)
+            if decoder is not None and not allow_unproven:
+                raise UnsupportedModelError(
+                    f"cannot drop in this {family.name} model: dropping was never proven in a "
+                    f"{decoder} decoder",
+                    hint="--allow-unproven (allow_unproven=True) does it, and the report says so",
+                )
             return family
     served = sorted(name for family in families for name in family.model_types)
     message = f"no family serves model_type {model_type!r}"

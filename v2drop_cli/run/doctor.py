@@ -16,10 +16,8 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
 from v2drop_cli.models.loading import dummy_hint
 from v2drop_cli.models.registry import resolve
+from v2drop_cli.models.releases import NEWEST, OLDEST, TESTED, release, untested
 from v2drop_cli.units import format_bytes
-
-# Below this, transformers' hooks and masks differ from what the instrument was checked against.
-OLDEST_TRANSFORMERS = (5, 17)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +53,21 @@ def _software() -> Iterator[Finding]:
     python = sys.version.split()[0]
     yield Finding(sys.version_info >= (3, 11), "Python", python, "install Python 3.11 or newer")
     yield Finding(True, "torch", str(torch.__version__))
-    found = _version("transformers") or "missing"
-    recent = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
-    yield Finding(
-        recent >= OLDEST_TRANSFORMERS,
-        "transformers",
-        found,
-        "pip install -U 'transformers>=5.17'",
-    )
+    yield _transformers(_version("transformers") or "missing")
     av = _version("av")
     yield Finding(av is not None, "PyAV (video)", av or "missing", "pip install av")
     yield _torchvision()
+
+
+def _transformers(found: str) -> Finding:
+    """Too old is wrong; too new is not known to be, and refused where it is not recognised."""
+    if release(found) < OLDEST:
+        fix = f"pip install 'transformers>={OLDEST[0]}.{OLDEST[1]},<{NEWEST[0]}.{NEWEST[1] + 1}'"
+        return Finding(False, "transformers", f"{found}, tested are {TESTED}", fix)
+    caveat = untested(found)
+    if caveat is not None:
+        return Finding(None, "transformers", caveat.message)
+    return Finding(True, "transformers", found)
 
 
 def _torchvision() -> Finding:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import transformers
 
 from v2drop_cli.generate import drop_idle_mask
 from v2drop_cli.measure.clock import Clock
@@ -24,6 +25,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.releases import untested
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import media_of, synthetic_inputs
 from v2drop_cli.records import (
@@ -257,6 +259,8 @@ class Passes:
         """What the reader must know of media, weights and device; complete after the passes."""
         found = [caveat for item in self.subject.media for caveat in item.caveats]
         found.extend((*self.loaded.caveats, *self.inputs.caveats))
+        if (caveat := untested(transformers.__version__)) is not None:
+            found.append(caveat)
         if self.loaded.weights == "dummy":
             found.append(DUMMY_CAVEAT)
         if self.subject.synthetic is not None:
