@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 import wave
 import zlib
 from pathlib import Path
@@ -21,6 +20,7 @@ from PIL import Image
 
 from tests.checkpoints import save_checkpoint
 from tests.cli.conftest import SAMPLES
+from tests.patience import PATIENCE_S, wait_for
 from v2drop_cli.errors import V2DropError
 
 CAT = SAMPLES / "cat.jpg"
@@ -316,12 +316,9 @@ def test_ctrl_c_leaves_with_130(checkpoint, tmp_path):
         # A shell's background jobs ignore SIGINT, and hand that down.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    for _ in range(1200):
-        if path.exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
+    wait_for(path, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err.strip()) == (130, "", "interrupted")
     assert json.loads(path.read_text())["arms"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from v2drop_cli.run.gates import parse_gates
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ def test_the_shell_smoke_test_passes():
         env={**os.environ, "PYTHON": sys.executable},
         capture_output=True,
         text=True,
-        timeout=600,  # of a busy machine; a quiet one takes half a minute
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -8,11 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tests.cli.conftest import SAMPLES
+from tests.patience import PATIENCE_S, wait_for
 from v2drop_cli.report.json_file import load_report
 
 CAT, CLIP = SAMPLES / "cat.jpg", SAMPLES / "clip.mp4"
@@ -157,11 +157,9 @@ def test_ctrl_c_prints_and_saves_what_there_is(checkpoint, tmp_path):
         # A shell's background jobs ignore SIGINT, and hand that down.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 120
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_for(path, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     assert err.splitlines()[1:] == ["interrupted: the report is partial"]
     assert "INTERRUPTED" in out

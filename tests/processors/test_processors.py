@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.processors.shim import FOLDER
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ def test_every_familys_own_processor_on_real_files():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
