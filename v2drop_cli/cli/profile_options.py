@@ -93,6 +93,14 @@ FailIf = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Leave with 5 if a gate is undecided: measured too roughly to say.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 ExportMd = Annotated[
     Path | None,
     typer.Option(
