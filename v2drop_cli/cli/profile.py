@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,13 +11,15 @@ from v2drop_cli.cli import media_options as m
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli import profile_options as p
 from v2drop_cli.cli.guard import INTERRUPTED, guarded
-from v2drop_cli.cli.shared import check_strict, load_quietly, settle, show
+from v2drop_cli.cli.shared import load_quietly, settle, show
 from v2drop_cli.errors import InvalidMeasurementError
 
 if TYPE_CHECKING:
+    from v2drop_cli.changes import GateResult
     from v2drop_cli.media import Media
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
+    from v2drop_cli.run.gates import Gate
     from v2drop_cli.run.profile import ProfileOptions
 
 
@@ -70,7 +73,6 @@ def profile(
     """
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
-    from v2drop_cli.run.gates import judged, parse_gates
 
     places = (layers, tuple(ratios or ()), tuple(preset or ()), tuple(budget or ()))
     arms = ArmOptions(
@@ -90,8 +92,7 @@ def profile(
     )
     arms.check()
     load.check(model)
-    gates = parse_gates(fail_if or ())
-    check_strict(strict, gates)
+    gates = p.parse_gates_of(fail_if, strict)
     wanted = p.parse_precision(precision, max_time)
     given = m.MediaOptions(image, video, frames, prompt, image_size, text_tokens)
     load = given.checked(load)
@@ -117,7 +118,7 @@ def profile(
     show(report, json)  # first: whatever becomes of the files
     files.finish(report)
     _refuse_unusable(report)
-    settle(judged(gates, report, options.arms.methods), strict)
+    settle(_judged(gates, report, options), strict)
 
 
 def _measure(
@@ -145,6 +146,14 @@ def _plan(options: ProfileOptions) -> str:
         f"profiling {options.model_name}: answers and memory, then rounds of all arms until "
         f"precise, or for {stop.max_time_s:g} s{rounds}"
     )
+
+
+def _judged(
+    gates: Sequence[Gate], report: Report, options: ProfileOptions
+) -> tuple[GateResult, ...]:
+    from v2drop_cli.run.gates import judged
+
+    return judged(gates, report, options.arms.methods)
 
 
 def _refuse_unusable(report: Report) -> None:
