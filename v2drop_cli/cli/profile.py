@@ -117,7 +117,6 @@ def profile(
     report = _measure(load, given.open(), options, files)
     show(report, json)  # first: whatever becomes of the files
     files.finish(report)
-    _refuse_unusable(report)
     settle(_judged(gates, report, options), strict)
 
 
@@ -151,13 +150,8 @@ def _plan(options: ProfileOptions) -> str:
 def _judged(
     gates: Sequence[Gate], report: Report, options: ProfileOptions
 ) -> tuple[GateResult, ...]:
+    """The gates' outcomes; leave where the report is not to be judged: interrupted, or invalid."""
     from v2drop_cli.run.gates import judged
-
-    return judged(gates, report, options.arms.methods)
-
-
-def _refuse_unusable(report: Report) -> None:
-    """Leave where the report is not to be judged: interrupted, or invalid."""
     from v2drop_cli.run.profile import invalid
 
     useless = invalid(report.protocol)
@@ -166,3 +160,4 @@ def _refuse_unusable(report: Report) -> None:
         raise typer.Exit(INTERRUPTED)
     if useless is not None:
         raise InvalidMeasurementError(useless, hint="let it cool, or free it, and measure again")
+    return judged(gates, report, options.arms.methods)
