@@ -7,15 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoConfig, CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from tests.families import CASES
-from tests.families.case import TEXT, build
-from tests.families.llava import CLIP, IMAGE
 from tests.families.loaded import case_passes, loaded_case
 from tests.measure.test_limits import flops_in
 from tests.report import factory
+from tests.text_decoders import exists, llava_with
 from v2drop_cli.measure.limits import COUNTED, decoder_shape
 from v2drop_cli.report.view import build_view
 from v2drop_cli.run.arms import Arm
@@ -23,32 +20,10 @@ from v2drop_cli.run.compare import compare
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.units import NOT_AVAILABLE
 
-# Each type takes those of them that its configuration knows.
-SIZES = {
-    **TEXT,
-    "num_hidden_layers": 2,
-    "head_dim": 8,
-    "num_experts": 4,
-    "num_local_experts": 4,
-    "n_routed_experts": 4,
-    "moe_num_experts": 4,
-    "num_experts_per_tok": 2,
-    "moe_intermediate_size": 16,
-    "shared_expert_intermediate_size": 16,
-    "n_shared_experts": 1,
-    "first_k_dense_replace": 1,
-    "n_group": 1,
-    "topk_group": 1,
-    "kv_lora_rank": 8,
-    "q_lora_rank": 8,
-    "qk_rope_head_dim": 4,
-    "qk_nope_head_dim": 4,
-    "v_head_dim": 8,
-}
 # Folders of transformers whose text configuration has another name.
 NAMES = {"gemma3": "gemma3_text"}
 FAMILIES = {"glm4v", "glm4v_moe", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"}
-DECODERS = [name for name in sorted(COUNTED - FAMILIES) if name in CONFIG_MAPPING_NAMES]
+DECODERS = [name for name in sorted(COUNTED - FAMILIES) if exists(name)]
 # What has no count, for what it does beside the plain formula: a second product with the values,
 # all experts for every token, latent keys, sinks, recurrence, experts in a list, one fused map.
 OTHERS = (
@@ -58,15 +33,9 @@ OTHERS = (
 TOKENS = 9
 
 
-def llava_with(name):
-    """A tiny LLaVA around a text decoder of type `name`."""
-    known = AutoConfig.for_model(name)
-    text = type(known)(**{key: value for key, value in SIZES.items() if hasattr(known, key)})
-    vision = CLIPVisionConfig(**CLIP)
-    config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_id=IMAGE, image_seq_length=16
-    )
-    return build(LlavaForConditionalGeneration, config, "eager")
+def small(name):
+    """Two layers are enough to count."""
+    return llava_with(NAMES.get(name, name), num_hidden_layers=2)
 
 
 def parts_of(model):
@@ -80,7 +49,7 @@ def shape_of(model):
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_the_count_is_torchs(name):
-    model = llava_with(NAMES.get(name, name))
+    model = small(name)
     shape, (layers, head) = shape_of(model), parts_of(model)
     assert shape is not None
     if hasattr(model.config.get_text_config(), "num_experts_per_tok"):
@@ -92,15 +61,15 @@ def test_the_count_is_torchs(name):
     assert shape.flops(columns, columns, 1) == flops_in(counter, model, (*layers, head))
 
 
-@pytest.mark.parametrize("name", [name for name in OTHERS if name in CONFIG_MAPPING_NAMES])
+@pytest.mark.parametrize("name", [name for name in OTHERS if exists(name)])
 def test_what_does_something_else_has_no_count(name):
-    assert shape_of(llava_with(name)) is None
+    assert shape_of(small(name)) is None
 
 
 def test_every_counted_decoder_is_checked():
     """Those of whole families are, in `test_limits`, which goes over all cases."""
     assert {*DECODERS, *FAMILIES} == {
-        name for name in COUNTED if name in CONFIG_MAPPING_NAMES
+        name for name in COUNTED if exists(name)
     }  # fmt: skip
     ran = {type(layer).__module__.split(".")[2] for name in CASES for layer in layers_of(name)}
     assert ran >= FAMILIES
@@ -112,7 +81,7 @@ def layers_of(name):
 
 
 def test_a_layer_of_ones_own_has_no_count_whatever_the_configuration_says():
-    model = llava_with("llama")
+    model = small("llama")
     layers, head = parts_of(model)
     config = model.config.get_text_config()
     assert decoder_shape(layers, head, config) is not None
@@ -126,7 +95,7 @@ def test_a_layer_of_ones_own_has_no_count_whatever_the_configuration_says():
 
 def test_without_a_count_there_is_no_ideal_speedup():
     """Up to the report, where it is n/a."""
-    loaded = replace(loaded_case("llava"), model=llava_with("diffllama"))
+    loaded = replace(loaded_case("llava"), model=small("diffllama"))
     arms = (Arm("dense"), Arm("v2drop", "v2drop", Schedule.parse("1:0.5")))
     passes = case_passes(loaded)
     assert [passes.limit(arm) for arm in arms] == [None, None]
