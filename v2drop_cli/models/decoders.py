@@ -36,11 +36,12 @@ _WRONG = {
 }
 
 
-def refuse_decoder(config: Any) -> str | None:
+def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
     """Why no family can serve this decoder: a window, for one, counts columns, dropped ones too.
 
     Args:
         config: the model's.
+        two_way: the family knows which columns attend in both directions, see ``Family.blocks``.
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
@@ -50,9 +51,11 @@ def refuse_decoder(config: Any) -> str | None:
         return _WRONG[text.model_type]
     if kinds:
         return f"its decoder has layers other than full attention: {', '.join(sorted(kinds))}"
-    # transformers' mask function looks at this one too.
+    # transformers' mask function looks at the first, Gemma's attention at the second.
     if not getattr(text, "is_causal", True):
         return "its decoder attends in both directions (is_causal=False)"
+    if getattr(text, "use_bidirectional_attention", None) and not two_way:
+        return "its decoder attends in both directions (use_bidirectional_attention=True)"
     return None
 
 

@@ -65,7 +65,7 @@ def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
 
 def _refusal(config: Any) -> str | None:
     why = "transformers does not tell flash kernels where its prompt ends; sdpa is right"
-    return refuse_flash(config, why) or refuse_decoder(config)
+    return refuse_flash(config, why) or refuse_decoder(config, two_way=True)
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
