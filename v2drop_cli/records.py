@@ -289,6 +289,7 @@ class MediaRecord:
     Attributes:
         path: as it was named; ``None`` for synthetic media.
         synthetic: random pixels of that size, no file.
+        sha256: of the file's bytes, in hexadecimal; ``None`` for synthetic media.
     """
 
     path: str | None
@@ -298,6 +299,7 @@ class MediaRecord:
     frames: int
     frame_times_s: tuple[float, ...] | None = None
     synthetic: bool = field(default=False, metadata=ADDED)
+    sha256: str | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)

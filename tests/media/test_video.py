@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from v2drop_cli import _video, media
+from v2drop_cli import media
+from v2drop_cli.media import limits
 from v2drop_cli.errors import MediaArgumentError, MediaError
 from v2drop_cli.media import load_image, load_video, sample_indices
 
@@ -109,8 +110,8 @@ def test_uneven_frame_times_and_b_frames_keep_their_true_times(tmp_path):
     stamps = [5 * i * i for i in range(20)]
     path = write_video(tmp_path / "a.mp4", stamps, options={"bf": "3"})
     loaded = load_video(path, 5)
-    assert grey_levels(loaded) == [2, 6, 10, 14, 18]
-    assert loaded.frame_times_s == pytest.approx([5 * i * i / 1000 for i in (2, 6, 10, 14, 18)])
+    assert grey_levels(loaded) == [6, 10, 14, 16, 18]  # shown at 0.2, 0.6, 1.0, 1.4, 1.8 s
+    assert loaded.frame_times_s == pytest.approx([5 * i * i / 1000 for i in (6, 10, 14, 16, 18)])
 
 
 def test_times_count_from_the_start_of_the_stream(tmp_path):
@@ -213,7 +214,7 @@ def test_a_frame_size_that_changes_is_scaled_to_the_first(tmp_path):
 
 def test_an_oversized_video_frame_is_refused(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4")
-    monkeypatch.setattr(_video, "MAX_PIXELS", WIDTH * HEIGHT - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", WIDTH * HEIGHT - 1)
     assert "too large" in refusal(load_four, path).message
 
 

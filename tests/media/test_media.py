@@ -14,10 +14,11 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from v2drop_cli import media
+from v2drop_cli.media import limits, pictures
 from v2drop_cli.errors import MediaArgumentError, MediaError
 from v2drop_cli.media import check_media_path, load_image, load_video
 
-SAMPLES = Path(__file__).parents[1] / "sample_media"
+SAMPLES = Path(__file__).parents[2] / "sample_media"
 LOADERS = [load_image, lambda path: load_video(path, 4)]
 WIDTH, HEIGHT = 64, 48
 
@@ -166,7 +167,7 @@ def test_a_picture_of_nan_only_is_refused(tmp_path):
 def test_exif_orientation_is_applied(orientation, suffix, tmp_path):
     upright = Image.new("RGB", (32, 16), "black")
     upright.paste("white", (0, 0, 16, 8))
-    undo = {6: "ROTATE_90", 8: "ROTATE_270"}.get(orientation, media._UPRIGHT.get(orientation))
+    undo = {6: "ROTATE_90", 8: "ROTATE_270"}.get(orientation, pictures.UPRIGHT.get(orientation))
     stored = upright.transpose(Image.Transpose[undo]) if undo else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -235,7 +236,7 @@ def test_the_bomb_limits_are_ours_and_pillows(tmp_path, monkeypatch):
     gradient().save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT * 2 // 3)
     assert not load_image(path).caveats  # Pillow would warn here, and warnings are errors
-    monkeypatch.setattr(media, "MAX_PIXELS", WIDTH * HEIGHT - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", WIDTH * HEIGHT - 1)
     assert f"{WIDTH} x {HEIGHT}" in refusal(load_image, path).message
 
 
