@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from v2drop_cli.media.light import Light, to_srgb
+from v2drop_cli.media.light import FULL, FULL_FROM_YUV, Light, to_srgb
 from v2drop_cli.media.pictures import over_white
 
 if TYPE_CHECKING:
@@ -37,18 +37,34 @@ def picture(frame: VideoFrame, size: tuple[int, int], light: Light) -> Image:
 
     width, height = size
     untyped: Any = frame
-    if light.ordinary:
-        shown: Image.Image = untyped.to_image(width=width, height=height)
-    else:
-        deep = untyped.reformat(width=width, height=height, format="rgb48le")
-        shown = Image.fromarray(to_srgb(deep.to_ndarray(), light))
+    clear = None
     if _has_alpha(frame):
         clear = untyped.reformat(width=width, height=height, format="rgba").to_ndarray()
-        if light.ordinary:  # where swscale reads both at once, they come from the same place
-            shown = Image.fromarray(clear[..., :3].copy())
+    if not light.ordinary or _bits(frame) > 8:
+        shown: Image.Image = _deep(untyped, size, light)
+    elif clear is not None:
+        shown = Image.fromarray(clear[..., :3].copy())
+    else:
+        shown = untyped.to_image(width=width, height=height)
+    if clear is not None:
         shown = over_white(shown, Image.fromarray(clear[..., 3].copy()))
     turn = _TURNS[_orientation(frame)]
     return shown.transpose(Image.Transpose[turn]) if turn else shown
+
+
+def _deep(frame: Any, size: tuple[int, int], light: Light) -> Image:
+    """Through 16 bits: swscale's own way from 10 bits to 8 makes white 253."""
+    from PIL import Image
+
+    width, height = size
+    form, full = ("rgb48le", FULL) if frame.format.is_rgb else ("gbrp16le", FULL_FROM_YUV)
+    codes = frame.reformat(width=width, height=height, format=form).to_ndarray()
+    return Image.fromarray(to_srgb(codes, light, full))
+
+
+def _bits(frame: VideoFrame) -> int:
+    untyped: Any = frame.format
+    return max((part.bits for part in untyped.components), default=8)
 
 
 def _has_alpha(frame: VideoFrame) -> bool:

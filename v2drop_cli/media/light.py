@@ -31,6 +31,9 @@ _WHITE, _PEAK = 203.0, 1000.0
 _SCREEN_GAMMA = 2.4
 _ROWS = 128
 
+FULL, FULL_FROM_YUV = 65535, 65280
+"""White among 16-bit codes; swscale makes RGB of YUV by shifting, so its white is 255 x 256."""
+
 
 @dataclass(frozen=True, slots=True)
 class Light:
@@ -65,20 +68,33 @@ def light_of(frame: Any, context: Any) -> Light:
     )
 
 
-def to_srgb(codes: NDArray[np.uint16], light: Light) -> NDArray[np.uint8]:
-    """``codes [height, width, 3]``, full-range R'G'B' of 16 bits, as 8-bit sRGB."""
+def to_srgb(codes: NDArray[np.uint16], light: Light, full: int) -> NDArray[np.uint8]:
+    """R'G'B' of 16 bits, ``[height, width, 3]``, as 8-bit sRGB.
+
+    Args:
+        codes: full range, as swscale makes them.
+        light: how they are meant.
+        full: the code of the largest value; see :data:`FULL_FROM_YUV`.
+    """
     import numpy as np
 
     shown = np.empty(codes.shape, np.uint8)
     for row in range(0, len(codes), _ROWS):  # floating point takes eight times the memory
-        signal = codes[row : row + _ROWS] / np.float32(65535)
-        linear = signal**_SCREEN_GAMMA if light.hdr is None else _tone_mapped(signal, light)
-        if light.matrix is not None:
-            linear = linear @ np.array(light.matrix, np.float32).T
-        linear = np.clip(linear, 0, 1)
-        encoded = linear ** (1 / _SCREEN_GAMMA) if light.hdr is None else _srgb(linear)
-        shown[row : row + _ROWS] = np.rint(encoded * 255)
+        signal = np.minimum(codes[row : row + _ROWS] / np.float32(full), 1)
+        shown[row : row + _ROWS] = np.rint(_encoded(signal, light) * 255)
     return shown
+
+
+def _encoded(signal: NDArray[Any], light: Light) -> NDArray[Any]:
+    import numpy as np
+
+    if light.ordinary:
+        return signal
+    linear = signal**_SCREEN_GAMMA if light.hdr is None else _tone_mapped(signal, light)
+    if light.matrix is not None:
+        linear = linear @ np.array(light.matrix, np.float32).T
+    linear = np.clip(linear, 0, 1)
+    return np.asarray(linear ** (1 / _SCREEN_GAMMA)) if light.hdr is None else _srgb(linear)
 
 
 def luminance(signal: NDArray[Any], transfer: int) -> NDArray[Any]:

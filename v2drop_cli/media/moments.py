@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _STEADY_SHARE = 0.5
@@ -17,11 +17,11 @@ class Choice:
 
     Attributes:
         indices: ascending, each once.
-        gave_way: moments whose frame another moment had taken: the nearest free one stands in.
+        uneven: moments for which no free frame was left within one part of the time.
     """
 
     indices: tuple[int, ...]
-    gave_way: int = 0
+    uneven: int = 0
 
 
 def sample_indices(total: int, n: int) -> tuple[int, ...]:
@@ -64,8 +64,8 @@ def choose(times_s: Sequence[float], last_s: float, n: int) -> Choice:
         if index in taken:
             waiting.append(moment)
         taken.add(index)
-    _place(waiting, taken, times_s)
-    return Choice(tuple(sorted(taken)), len(waiting))
+    far = [away for away in _place(waiting, taken, times_s) if away > span / n]
+    return Choice(tuple(sorted(taken)), len(far))
 
 
 def _steady(times_s: Sequence[float]) -> bool:
@@ -79,8 +79,8 @@ def _steady(times_s: Sequence[float]) -> bool:
     )
 
 
-def _place(moments: Sequence[float], taken: set[int], times_s: Sequence[float]) -> None:
-    """Give each of ``moments`` the free frame nearest in time, the earlier one of two."""
+def _place(moments: Sequence[float], taken: set[int], times_s: Sequence[float]) -> Iterator[float]:
+    """Give each of ``moments`` the nearest free frame, the earlier of two; yield how far it is."""
     below, above = _Free(-1), _Free(1)
     for index in taken:
         below.close(index)
@@ -94,6 +94,7 @@ def _place(moments: Sequence[float], taken: set[int], times_s: Sequence[float]) 
         taken.add(index)
         below.close(index)
         above.close(index)
+        yield min(early, late)
 
 
 class _Free:

@@ -83,7 +83,7 @@ def read_frames(
             f"{file.name}: {n_frames} frames asked for, it has {scan.total}: each is used once"
         )
         caveats.append(Caveat("video_fewer_frames", message))
-    elif choice.gave_way:
+    elif choice.uneven:
         gaps = [times_s[after] - times_s[one] for one, after in itertools.pairwise(chosen)]
         apart = f"{min(gaps):.3g} to {max(gaps):.3g} s apart"
         message = f"{file.name}: some frames are shown for long, so those used are {apart}"
