@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from v2drop_cli.errors import MediaArgumentError, MediaError
 
-_FILE_ADDRESS = re.compile(r"file:(?://localhost(?=/)|//)?(/?.*)", re.IGNORECASE | re.DOTALL)
+_FILE_ADDRESS = re.compile(r"file:(?://?localhost(?=/)|//)?(/?.*)", re.IGNORECASE | re.DOTALL)
 _OTHER_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _DATA_ADDRESS = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
 _SHOWN_MOST = 200

@@ -60,7 +60,8 @@ class Source:
 
         own: Any = stream.codec_context
         name = _WITH_ALPHA.get(own.name)
-        if name is None or stream.metadata.get("alpha_mode") != "1":
+        tags = {key.lower(): value for key, value in stream.metadata.items()}
+        if name is None or tags.get("alpha_mode") != "1":
             return own
         try:
             context: Any = av.CodecContext.create(name, "r")

@@ -2,104 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import subprocess
-import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from v2drop_cli import media
-from v2drop_cli.media import limits, pictures
-from v2drop_cli.errors import MediaArgumentError, MediaError
-from v2drop_cli.media import check_media_path, load_image, load_video
+from tests.media.support import HEIGHT, WIDTH, codes, cut, png_chunk, refusal
+from v2drop_cli.media import limits, load_image, load_video, pictures
 
 SAMPLES = Path(__file__).parents[2] / "sample_media"
-LOADERS = [load_image, lambda path: load_video(path, 4)]
-WIDTH, HEIGHT = 64, 48
-
-
-def codes(loaded: media.Media) -> list[str]:
-    return [caveat.code for caveat in loaded.caveats]
-
-
-def refusal(load, path, error=MediaError):
-    """The error of ``load(path)``, checked to be one line with a hint."""
-    with pytest.raises(error) as caught:
-        load(path)
-    for line in (caught.value.message, caught.value.hint):
-        assert line
-        assert "\n" not in line
-    return caught.value
-
-
-def cut(path: Path, share: float) -> Path:
-    content = path.read_bytes()
-    target = path.with_name(f"cut_{path.name}")
-    target.write_bytes(content[: int(len(content) * share)])
-    return target
 
 
 def gradient(mode="RGB") -> Image.Image:
     noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     return Image.fromarray(noise).convert(mode)
-
-
-# --- paths -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("check", [check_media_path, *LOADERS])
-def test_paths_that_name_no_file_are_usage_errors(check, tmp_path):
-    (tmp_path / "street.mp4").write_bytes(b"x")
-    fifo = tmp_path / "pipe"
-    os.mkfifo(fifo)
-    wrong = {
-        tmp_path / "stret.mp4": "did you mean street.mp4?",
-        tmp_path / "nowhere" / "a.png": "there is no directory",
-        tmp_path / "zzz": "looked in",
-        tmp_path / "street.mp4" / "a.png": "there is no directory",
-        "https://example.org/a.png": "download it first",
-        tmp_path: "inside it",
-        "": "inside it",
-        fifo: "save the stream",
-        "a\0b": "check the name",
-    }
-    for path, hint in wrong.items():
-        error = refusal(check, path, MediaArgumentError)
-        assert error.exit_code == 2
-        assert hint in error.hint
-
-
-def test_a_file_that_may_not_be_read_is_a_usage_error(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"x")
-    assert check_media_path(str(path)) == path
-
-    def refuse(*args, **kwargs):  # root may read everything: chmod would not do here
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    assert "Permission denied" in refusal(check_media_path, path, MediaArgumentError).message
-
-
-@pytest.mark.parametrize("check", [check_media_path, *LOADERS])
-def test_an_empty_file_is_a_media_error(check, tmp_path):
-    path = tmp_path / "a.mp4"
-    path.touch()
-    assert "empty" in refusal(check, path).message
-
-
-def test_importing_media_loads_no_decoder():
-    code = "import sys, v2drop_cli.media; print({'av', 'PIL', 'numpy', 'torch'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
-# --- images ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -214,13 +132,8 @@ def test_postscript_is_not_run(tmp_path):
 def bomb(path: Path, side: int) -> Path:
     """A PNG whose header promises side x side pixels; almost no data follows."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b""))
     return path
 
 
