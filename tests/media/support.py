@@ -122,9 +122,10 @@ def write_tiff(path, size, segments, order="<", **tags):
     for tag, value in sorted(wanted.items()):
         values = value if isinstance(value, tuple) else (value,)
         kind = 3 if tag in (258, 259, 262, 277, 284, 317, 338, 339, 274) else 4
-        packed = struct.pack(f"{order}{len(values)}{'H' if kind == 3 else 'L'}", *values)
         if isinstance(value, bytes):
             kind, values, packed = 7, value, value
+        else:
+            packed = struct.pack(f"{order}{len(values)}{'H' if kind == 3 else 'L'}", *values)
         if len(packed) > 4:
             place = len(body)
             body += packed + bytes(len(packed) % 2)
@@ -139,6 +140,6 @@ def write_tiff(path, size, segments, order="<", **tags):
 
 def packed(values, bits: int) -> bytes:
     """Rows of samples without gaps, the highest bit first, each row from a byte on."""
-    rows = np.asarray(values).reshape(len(values), -1)
+    rows = np.asarray(values).astype(np.int64).reshape(len(values), -1)
     places = (rows[..., None] >> np.arange(bits - 1, -1, -1)) & 1
     return np.packbits(places.reshape(len(rows), -1).astype(np.uint8), axis=1).tobytes()

@@ -75,23 +75,22 @@ def _is_long(kind: bytes, data: bytes) -> bool:
     if kind == b"tEXt" or (kind == b"iTXt" and data[packed - 1 : packed] != b"\1"):
         return False
     if kind == b"iTXt":  # keyword, compressed, method, language, keyword again
-        for _ in range(2):
-            packed = data.find(b"\0", packed + (_ == 0)) + 1
-    return _unpacked(data[packed:], _TEXT_MOST) is None
+        language_end = data.find(b"\0", packed + 1)
+        packed = data.find(b"\0", language_end + 1) + 1
+    return len(_unpacked(data[packed:], _TEXT_MOST)) >= _TEXT_MOST
 
 
-def _profile(data: bytes) -> bytes | None:
+def _profile(data: bytes) -> bytes:
+    """The profile, which is broken where it was cut at the limit."""
     return _unpacked(data[data.find(b"\0") + 2 :], _PROFILE_MOST)
 
 
-def _unpacked(data: bytes, most: int) -> bytes | None:
-    """``None`` for more than ``most`` bytes, or for what does not unpack."""
-    unpacking = zlib.decompressobj()
+def _unpacked(data: bytes, most: int) -> bytes:
+    """The first ``most`` bytes at the most, none of what does not unpack."""
     try:
-        content = unpacking.decompress(data, most)
+        return zlib.decompressobj().decompress(data, most)
     except zlib.error:
-        return None
-    return None if unpacking.unconsumed_tail else content
+        return b""
 
 
 def deep_colours(file: Path) -> tuple[Image, Image | None] | None:
