@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from tests.media.support import HEIGHT, WIDTH, codes, cut, png_chunk, refusal
-from v2drop_cli.media import limits, load_image, load_video, pictures
+from v2drop_cli.media import decode_again, limits, load_image, load_video, pictures
 
 SAMPLES = Path(__file__).parents[2] / "sample_media"
 
@@ -173,3 +174,37 @@ def test_the_sample_media_load(path):
     elif path.suffix == ".mp4":
         loaded = load_video(path, 8)
         assert (len(loaded.frames), loaded.caveats) == (8, ())
+
+
+def test_a_file_is_known_by_its_bytes(tmp_path):
+    path = tmp_path / "a.png"
+    gradient().save(path)
+    loaded = load_image(path)
+    assert loaded.sha256 == loaded.record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    clip = load_video(SAMPLES / "clip.mp4", 2)
+    assert clip.sha256 == hashlib.sha256((SAMPLES / "clip.mp4").read_bytes()).hexdigest()
+
+
+def test_decoding_again_gives_the_same_pictures_without_reading_for_a_digest(tmp_path):
+    gradient().save(tmp_path / "a.png")
+    for loaded in (load_image(tmp_path / "a.png"), load_video(SAMPLES / "clip.mp4", 3)):
+        again = decode_again(loaded)
+        assert again.sha256 is None
+        assert again.frame_times_s == loaded.frame_times_s
+        assert all(
+            np.array_equal(one, two) for one, two in zip(again.frames, loaded.frames, strict=True)
+        )
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
+def test_what_cannot_be_decoded_whole_is_not_called_damaged(suffix, tmp_path):
+    gradient().save(tmp_path / f"a.{suffix}")
+    error = refusal(load_image, cut(tmp_path / f"a.{suffix}", 0.6))
+    assert "damaged" not in error.message
+    assert "PNG" in error.hint
+
+
+def test_too_little_memory_is_said_as_that(tmp_path, monkeypatch):
+    gradient().save(tmp_path / "a.png")
+    monkeypatch.setattr(pictures, "to_srgb", lambda *_: (_ for _ in ()).throw(MemoryError))
+    assert "not enough memory" in refusal(load_image, tmp_path / "a.png").message

@@ -129,7 +129,15 @@ def _rank(stream: VideoStream, frames: int) -> tuple[bool, bool, int, int, int]:
 
 
 def _form(file: Path) -> str | None:
-    """The container to name to FFmpeg, which takes bare Motion JPEG for one picture."""
+    """The container to name to FFmpeg, which takes bare Motion JPEG for one picture.
+
+    Raises:
+        MediaError: it is a still picture, which FFmpeg would take for a video.
+    """
+    still = formats.heif_name(file)
+    if still is not None:
+        hint = "pass it as --image" if still == "AVIF" else "convert it to PNG for --image"
+        raise MediaError(f"{file} is an image inside ({still}), not a video", hint=hint)
     return "mjpeg" if formats.is_motion_jpeg(file) else None
 
 
@@ -156,18 +164,10 @@ def _candidates(container: InputContainer, file: Path, form: str | None) -> list
     Raises:
         MediaError: there is none.
     """
-    from av.stream import Disposition
-
-    still = formats.heif_name(file)
-    if still is not None:
-        hint = "pass it as --image" if still == "AVIF" else "convert it to PNG for --image"
-        raise MediaError(f"{file} is an image inside ({still}), not a video", hint=hint)
     name = container.format.name
     if name.endswith("_pipe") or name in ("image2", "ico"):
         raise MediaError(f"{file} is an image, not a video", hint="pass it as --image")
-    aside = 0
-    for flag in _ASIDE:
-        aside |= int(getattr(Disposition, flag, 0))
+    aside = _aside()
     found = [
         stream
         for stream in container.streams.video
@@ -180,3 +180,13 @@ def _candidates(container: InputContainer, file: Path, form: str | None) -> list
     kinds = sorted(Counter(s.type for s in container.streams if s.type != "video"))
     held = f"only {' and '.join(kinds)}" if kinds else "text or a cover picture at most"
     raise MediaError(f"{file} has no video stream", hint=f"it holds {held}")
+
+
+def _aside() -> int:
+    """The flags of ``_ASIDE``, as far as this PyAV knows them."""
+    from av.stream import Disposition
+
+    flags = 0
+    for name in _ASIDE:
+        flags |= int(getattr(Disposition, name, 0))
+    return flags
