@@ -104,10 +104,12 @@ def deep_colours(file: Path) -> tuple[Image, Image | None] | None:
 
     from v2drop_cli.media.samples import Range, to_8_bits
 
-    content = file.read_bytes()
-    depth, kind = content[24:26]
-    if depth != 16 or kind == 0:
-        return None
+    with file.open("rb") as opened:
+        depth, kind = opened.read(26)[24:]
+        if depth != 16 or kind == 0:
+            return None
+        opened.seek(0)
+        content = opened.read()
     decoder = av.CodecContext.create("png", "r")
     try:
         frames = [*decoder.decode(av.Packet(content)), *decoder.decode(None)]
