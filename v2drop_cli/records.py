@@ -287,9 +287,8 @@ class MediaRecord:
     """One media file as the model saw it.
 
     Attributes:
-        path: as it was named; ``None`` for synthetic media.
+        path, sha256: the file as it was named, and of its bytes; ``None`` for synthetic media.
         synthetic: random pixels of that size, no file.
-        sha256: of the file's bytes, in hexadecimal; ``None`` for synthetic media.
     """
 
     path: str | None

@@ -76,7 +76,7 @@ def test_a_cover_picture_before_the_video_is_no_video(tmp_path):
 
 def test_streams_beside_the_video_are_no_video(tmp_path, monkeypatch):
     for name in ("attached_pic", "timed_thumbnails", "still_image", "dependent"):
-        assert int(getattr(Disposition, name)) & streams._aside()
+        assert getattr(Disposition, name) & streams._aside()
     path = write_streams(
         tmp_path / "a.mkv", (5, LARGE, 8, DEFAULT, "mpeg4"), (9, SMALL, 8, NONE, "mpeg4")
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.stream import Disposition
     from av.video.stream import VideoStream
 
 _TEXT_CODECS = frozenset({"ansi", "bintext", "idf", "xbin"})  # FFmpeg types .txt out as video
@@ -173,7 +174,7 @@ def _candidates(container: InputContainer, file: Path, form: str | None) -> list
         for stream in container.streams.video
         if stream.codec_context is not None
         and stream.codec_context.name not in _TEXT_CODECS
-        and not int(stream.disposition) & aside
+        and not stream.disposition & aside
     ]
     if found:
         return found
@@ -182,11 +183,11 @@ def _candidates(container: InputContainer, file: Path, form: str | None) -> list
     raise MediaError(f"{file} has no video stream", hint=f"it holds {held}")
 
 
-def _aside() -> int:
+def _aside() -> Disposition:
     """The flags of ``_ASIDE``, as far as this PyAV knows them."""
     from av.stream import Disposition
 
-    flags = 0
+    flags = Disposition(0)
     for name in _ASIDE:
-        flags |= int(getattr(Disposition, name, 0))
+        flags |= getattr(Disposition, name, Disposition(0))
     return flags

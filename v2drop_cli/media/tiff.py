@@ -106,6 +106,8 @@ def _left_to_pillow(layout: Layout) -> bool:
         return True
     if layout.reversed_bits:
         return True
+    if layout.alpha == PREMULTIPLIED:  # of grey, older versions know none
+        return False
     plain = layout.formats in ((UNSIGNED,), (UNDEFINED,)) and max(layout.bits) <= 8
     return plain and layout.bands <= layout.colours + min(1, len(layout.extra))
 
