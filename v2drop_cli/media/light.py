@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+    from av.video.frame import VideoFrame
     from numpy.typing import NDArray
 
 # Numbers of ITU-T H.273, which every container and FFmpeg use.
@@ -60,12 +61,9 @@ class Light:
         return _TO_SRGB.get(self.primaries)
 
 
-def light_of(frame: Any, context: Any) -> Light:
-    """What the frame says, or its decoder where this PyAV's frames do not tell."""
-    return Light(
-        int(getattr(frame, "color_trc", context.color_trc)),
-        int(getattr(frame, "color_primaries", context.color_primaries)),
-    )
+def light_of(frame: VideoFrame) -> Light:
+    """What the frame says of itself."""
+    return Light(int(frame.color_trc), int(frame.color_primaries))
 
 
 def to_srgb(codes: NDArray[np.uint16], light: Light, full: int) -> NDArray[np.uint8]:

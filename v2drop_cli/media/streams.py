@@ -184,10 +184,9 @@ def _candidates(container: InputContainer, file: Path, form: str | None) -> list
 
 
 def _aside() -> Disposition:
-    """The flags of ``_ASIDE``, as far as this PyAV knows them."""
     from av.stream import Disposition
 
     flags = Disposition(0)
     for name in _ASIDE:
-        flags |= getattr(Disposition, name, Disposition(0))
+        flags |= Disposition[name]
     return flags

@@ -141,12 +141,11 @@ def _scan(source: Source, wanted: frozenset[int], threads: Literal["AUTO", "SLIC
                 )
             if scan.total in wanted:
                 size = size or (frame.width, frame.height)
-                light = light_of(frame, decoder)
+                light = light_of(frame)
                 scan.pictures[scan.total] = picture(frame, size, light)
                 scan.hdr = scan.hdr or light.hdr
             scan.stamps_s.append(None if source.timeless else stamp_s)
-            # PyAV 14 does not tell for how long a frame is shown.
-            scan.last_duration_s = _seconds(getattr(frame, "duration", None), stream) or 0.0
+            scan.last_duration_s = _seconds(frame.duration, stream) or 0.0
     return scan
 
 
