@@ -27,7 +27,7 @@ def write_streams(path, *streams):
             stream.width, stream.height = size
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
             stream.codec_context.time_base = Fraction(1, 10)
-            stream.disposition = int(flags)
+            stream.disposition = flags.value
             made.append(stream)
         packets = []
         for stream, (grey, size, frames, _, _) in zip(made, streams, strict=True):
