@@ -24,7 +24,7 @@ def test_pq_is_that_of_st_2084():
 def test_hlg_is_that_of_bt_2100():
     # 75 % is HDR reference white, 203 cd/m² on a screen of 1000; 50 % is a twelfth of the light.
     signals = np.array([[0.75] * 3, [1.0] * 3, [0.5] * 3, [0.0] * 3])
-    shown = light.luminance(signals, HLG)[:, 0]
+    shown = light.on_screen(light.to_light(signals, HLG), HLG)[:, 0]
     assert shown == pytest.approx([203, 1000, 1000 * (1 / 12) ** 1.2, 0], rel=2e-3, abs=1e-9)
 
 
@@ -50,6 +50,18 @@ def test_grey_stays_grey_and_the_peak_is_white(transfer, white):
     dim = one_pixel([white / 2] * 3, Light(transfer, BT2020))
     assert max(dim) - min(dim) <= 1
     assert 20 < dim[0] < 235
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_tables_give_what_the_formulas_do(transfer):
+    codes_16 = np.random.default_rng(0).integers(0, FULL + 1, (40, 50, 3), dtype=np.uint16)
+    linear = light.on_screen(light.to_light(codes_16 / FULL, transfer), transfer)
+    largest = linear.max(axis=-1, keepdims=True)
+    linear = linear * light.rolled_off(largest) / largest / 203
+    linear = np.clip(linear @ np.array(light._TO_SRGB[BT2020]).T, 0, 1)
+    dark, bright = 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
+    expected = 255 * np.where(linear <= 0.0031308, dark, bright)
+    assert np.abs(light.to_srgb(codes_16, Light(transfer, BT2020), FULL) - expected).max() < 0.51
 
 
 def srgb_in_pq(rgb):

@@ -11,6 +11,7 @@ converted last, and colours that sRGB has not are clipped.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,10 @@ _TO_SRGB = {  # linear RGB of those primaries → linear RGB of BT.709, D65 both
     _P3: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0),
           (-0.019638, -0.078636, 1.098274)),
 }  # fmt: skip
-_WHITE, _PEAK = 203.0, 1000.0
+_WHITE, _PEAK, _MOST = 203.0, 1000.0, 10_000.0
 _SCREEN_GAMMA = 2.4
 _ROWS = 128
+_PLACES = 65535
 
 FULL, FULL_FROM_YUV = 65535, 65280
 """White among 16-bit codes; swscale makes RGB of YUV by shifting, so its white is 255 x 256."""
@@ -76,35 +78,66 @@ def to_srgb(codes: NDArray[np.uint16], light: Light, full: int) -> NDArray[np.ui
     """
     import numpy as np
 
+    decoded, encoded = _decoded(light.transfer, full), _encoded(light.hdr is not None)
     shown = np.empty(codes.shape, np.uint8)
     for row in range(0, len(codes), _ROWS):  # floating point takes eight times the memory
-        signal = np.minimum(codes[row : row + _ROWS] / np.float32(full), 1)
-        shown[row : row + _ROWS] = np.rint(_encoded(signal, light) * 255)
+        some = np.minimum(codes[row : row + _ROWS], full)
+        if light.ordinary:
+            shown[row : row + _ROWS] = np.rint(some * np.float32(255 / full))
+            continue
+        linear = decoded[some]
+        if light.hdr is not None:
+            linear = _tone_mapped(on_screen(linear, light.transfer))
+        if light.matrix is not None:
+            linear = linear @ np.array(light.matrix, np.float32).T
+        # By the root, so that dark colours have enough of the table's places.
+        places = np.sqrt(np.clip(linear, 0, 1)) * np.float32(_PLACES)
+        shown[row : row + _ROWS] = encoded[np.rint(places).astype(np.uint16)]
     return shown
 
 
-def _encoded(signal: NDArray[Any], light: Light) -> NDArray[Any]:
+@functools.lru_cache(maxsize=4)
+def _decoded(transfer: int, full: int) -> NDArray[np.float32]:
+    """The light of each code: a table, for a power takes fifty times as long."""
     import numpy as np
 
-    if light.ordinary:
-        return signal
-    linear = signal**_SCREEN_GAMMA if light.hdr is None else _tone_mapped(signal, light)
-    if light.matrix is not None:
-        linear = linear @ np.array(light.matrix, np.float32).T
-    linear = np.clip(linear, 0, 1)
-    return np.asarray(linear ** (1 / _SCREEN_GAMMA)) if light.hdr is None else _srgb(linear)
+    return to_light(np.arange(full + 1) / full, transfer).astype(np.float32)
 
 
-def luminance(signal: NDArray[Any], transfer: int) -> NDArray[Any]:
-    """Signal ``[…, 3]`` from 0 to 1 → light of each channel on a screen, in cd/m²."""
+@functools.lru_cache(maxsize=2)
+def _encoded(hdr: bool) -> NDArray[np.uint8]:
+    """8-bit codes of the squares of 0 to 1: of light in sRGB, or of a screen's as it came."""
+    import numpy as np
+
+    linear = (np.arange(_PLACES + 1) / _PLACES) ** 2
+    if hdr:
+        dark = linear <= 0.0031308
+        signal = np.where(dark, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    else:
+        signal = linear ** (1 / _SCREEN_GAMMA)
+    return np.asarray(np.rint(signal * 255), np.uint8)
+
+
+def to_light(signal: NDArray[Any], transfer: int) -> NDArray[Any]:
+    """Signal from 0 to 1 → PQ: cd/m²; HLG: the scene's light; ordinary: a screen's, 0 to 1."""
     import numpy as np
 
     if transfer == _PQ:
         return pq_to_light(signal)
+    if transfer != _HLG:
+        return np.asarray(signal**_SCREEN_GAMMA)
     a, b, c = 0.17883277, 0.28466892, 0.55991073
-    scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
-    bright = scene @ np.array((0.2627, 0.6780, 0.0593), scene.dtype)
-    return np.asarray(_PEAK * scene * bright[..., None] ** 0.2)
+    return np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+
+
+def on_screen(light: NDArray[Any], transfer: int) -> NDArray[Any]:
+    """What :func:`to_light` gives for ``[…, 3]`` channels of high dynamic range → cd/m²."""
+    import numpy as np
+
+    if transfer == _PQ:
+        return light
+    bright = light @ np.array((0.2627, 0.6780, 0.0593), light.dtype)
+    return np.asarray(light * (light.dtype.type(_PEAK) * bright[..., None] ** 0.2))
 
 
 def pq_to_light(signal: NDArray[Any]) -> NDArray[Any]:
@@ -142,16 +175,19 @@ def rolled_off(light: NDArray[Any]) -> NDArray[Any]:
     return pq_to_light(np.where(e < knee, e, spline) * peak)
 
 
-def _tone_mapped(signal: NDArray[Any], light: Light) -> NDArray[Any]:
-    """Linear light, white at 1."""
+def _tone_mapped(light: NDArray[Any]) -> NDArray[Any]:
+    """cd/m² → linear light with white at 1, by the gain of the largest channel."""
     import numpy as np
 
-    linear = luminance(signal, light.transfer)
-    largest = np.maximum(linear.max(axis=-1, keepdims=True), 1e-6)
-    return np.asarray(linear * (rolled_off(largest) / largest / _WHITE))
+    largest = np.minimum(light.max(axis=-1, keepdims=True), _MOST)
+    places = np.sqrt(np.sqrt(largest / np.float32(_MOST))) * np.float32(_PLACES)
+    return np.asarray(light * _gains()[np.rint(places).astype(np.uint16)])
 
 
-def _srgb(linear: NDArray[Any]) -> NDArray[Any]:
+@functools.lru_cache(maxsize=1)
+def _gains() -> NDArray[np.float32]:
+    """The factor that :func:`rolled_off` and white at 1 mean, by the fourth root of the light."""
     import numpy as np
 
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    lights = _MOST * (np.maximum(np.arange(_PLACES + 1), 1) / _PLACES) ** 4
+    return np.asarray(rolled_off(lights) / lights / _WHITE, np.float32)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_CODES = 1 << 16
 _ROWS = 256
 """Rows scaled at once: a large picture must not need its size in floating point as well."""
 
@@ -40,6 +41,9 @@ def to_8_bits(values: NDArray[Any], span: Range) -> NDArray[np.uint8]:
     """
     import numpy as np
 
+    if values.dtype in (np.uint8, np.uint16) and values.size > _CODES:
+        table = to_8_bits(np.arange(_CODES, dtype=np.uint16), span)
+        return np.asarray(table[values])
     scaled = np.empty(values.shape, np.uint8)
     low = min(span.black, span.white)
     # Multiplied before it is divided: v * 255 / 4095 then is exact where the quotient is.
