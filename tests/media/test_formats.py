@@ -48,6 +48,17 @@ def test_heic_is_called_that_under_any_name(brands, name, tmp_path):
     assert "convert" in error.hint
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_avif_is_an_image_as_far_as_this_pillow_reads_it(known, tmp_path, monkeypatch):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(heif(b"avif", b"mif1"))
+    monkeypatch.setattr(Image, "registered_extensions", lambda: {".avif": "AVIF"} if known else {})
+    error = refusal(lambda given: load_video(given, 4), path)
+    assert "AVIF" in error.message
+    assert ("convert" in error.hint) is not known
+    assert "AVIF inside" in refusal(load_image, path).message  # no picture follows its header
+
+
 def test_a_real_video_is_no_heic(tmp_path):
     path = write_video(tmp_path / "IMG_0001.jpg.mp4")
     assert "--video" in refusal(load_image, path.rename(tmp_path / "IMG_0001.jpg")).hint

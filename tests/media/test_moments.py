@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.media.support import codes, grey_levels, write_video
-from v2drop_cli.media import load_video, sample_indices
+from v2drop_cli.media import load_video, sample_indices, video
 from v2drop_cli.media.moments import choose
 
 
@@ -92,3 +92,12 @@ def test_frames_that_lie_unevenly_are_said(tmp_path):
     assert codes(loaded) == ["video_uneven_frames"]
     assert len(set(loaded.frame_times_s)) == len(loaded.frames) == 6
     assert "0.016 to 9 s apart" in loaded.caveats[0].message
+
+
+def test_a_sound_file_is_decoded_once_at_any_rate(tmp_path, monkeypatch):
+    passes, real = [], video._scan
+    monkeypatch.setattr(video, "_scan", lambda *given: passes.append(given) or real(*given))
+    for stamps in (range(0, 2000, 100), [*range(0, 5000, 1000), *range(5000, 5320, 16)]):
+        passes.clear()
+        load_video(write_video(tmp_path / "a.mp4", stamps), 5)
+        assert len(passes) == 1

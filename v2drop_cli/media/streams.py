@@ -36,14 +36,14 @@ class Source:
     Attributes:
         form: name of the container, where FFmpeg has to be told; else ``None``.
         index: of the stream in the file.
-        stamps: of its packets, in ticks of the stream, in the file's order; ``None`` is unknown.
+        packets: (stamp, duration) of each, in ticks of the stream; ``None`` is unknown.
         timeless: whether the stamps come from the frame rate alone.
     """
 
     file: Path
     form: str | None
     index: int = 0
-    stamps: list[int | None] = field(default_factory=list)
+    packets: list[tuple[int | None, int | None]] = field(default_factory=list)
     timeless: bool = False
     caveats: list[Caveat] = field(default_factory=list)
 
@@ -98,15 +98,17 @@ def find_source(file: Path) -> Source:
     with _open(file, form) as container:
         streams = _candidates(container, file, form)
         source.timeless = container.format.name in _TIMELESS
-        stamps: dict[int, list[int | None]] = {stream.index: [] for stream in streams}
+        packets: dict[int, list[tuple[int | None, int | None]]] = {
+            stream.index: [] for stream in streams
+        }
         try:
             for packet in container.demux(*streams):
                 if packet.size and not packet.is_discard:
-                    stamps[packet.stream_index].append(packet.pts)
+                    packets[packet.stream_index].append((packet.pts, packet.duration))
         except av.error.FFmpegError:  # the decoding pass meets this again, and reports it
             pass
-        chosen = max(streams, key=lambda stream: _rank(stream, len(stamps[stream.index])))
-        moving = [stream for stream in streams if len(stamps[stream.index]) > 1]
+        chosen = max(streams, key=lambda stream: _rank(stream, len(packets[stream.index])))
+        moving = [stream for stream in streams if len(packets[stream.index]) > 1]
         context = chosen.codec_context
         size = f"{context.width} x {context.height}"
         if context.width * context.height > limits.MAX_PIXELS:
@@ -116,7 +118,7 @@ def find_source(file: Path) -> Source:
             source.caveats.append(
                 Caveat("video_stream_chosen", f"{message}, {size} pixels, is used")
             )
-        source.index, source.stamps = chosen.index, stamps[chosen.index]
+        source.index, source.packets = chosen.index, packets[chosen.index]
     return source
 
 
@@ -137,7 +139,10 @@ def _form(file: Path) -> str | None:
     """
     still = formats.heif_name(file)
     if still is not None:
-        hint = "pass it as --image" if still == "AVIF" else "convert it to PNG for --image"
+        from PIL import Image
+
+        read = f".{still.lower()}" in Image.registered_extensions()  # plugins may add some
+        hint = "pass it as --image" if read else "convert it to PNG and pass that as --image"
         raise MediaError(f"{file} is an image inside ({still}), not a video", hint=hint)
     return "mjpeg" if formats.is_motion_jpeg(file) else None
 

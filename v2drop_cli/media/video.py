@@ -83,7 +83,7 @@ def read_frames(
             f"{file.name}: {n_frames} frames asked for, it has {scan.total}: each is used once"
         )
         caveats.append(Caveat("video_fewer_frames", message))
-    elif choice.uneven:
+    elif choice.uneven and len(chosen) > 1:
         gaps = [times_s[after] - times_s[one] for one, after in itertools.pairwise(chosen)]
         apart = f"{min(gaps):.3g} to {max(gaps):.3g} s apart"
         message = f"{file.name}: some frames are shown for long, so those used are {apart}"
@@ -116,11 +116,11 @@ def _expected(source: Source) -> _Scan:
     with source.open() as container:
         stream = source.stream(container)
         _read_header(scan, container, stream)
-        known = sorted(stamp for stamp in source.stamps if stamp is not None)
-        ticks = known if len(known) == len(source.stamps) and not source.timeless else None
-        scan.stamps_s = [None] * len(source.stamps)
-        if ticks:
-            scan.stamps_s = [_seconds(tick, stream) for tick in ticks]
+        scan.stamps_s = [None] * len(source.packets)
+        known = sorted((pts, lasts or 0) for pts, lasts in source.packets if pts is not None)
+        if known and len(known) == len(source.packets) and not source.timeless:
+            scan.stamps_s = [_seconds(pts, stream) for pts, _ in known]
+            scan.last_duration_s = _seconds(known[-1][1], stream) or 0.0
     return scan
 
 
