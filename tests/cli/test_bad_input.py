@@ -53,6 +53,24 @@ def test_missing_file(v2drop):
     v2drop("run", "--image", "no-such.jpg").refused(2, "no-such.jpg")
 
 
+@pytest.mark.parametrize("option", ["--image", "--video"])
+def test_addresses_for_files(v2drop, tmp_path, option):
+    v2drop("run", option, "data:image/png;base64,iVBORw0KGgo//" + "A" * 9000).refused(2, "data:")
+    v2drop("run", option, "https://example.org/a.png").refused(2, "download it")
+    v2drop("run", option, f"file://{tmp_path}/no%20such").refused(2, f"{tmp_path}/no such")
+
+
+def test_a_file_address_names_the_file(quick):
+    result = quick("--image", f"file://{CAT}", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["request"]["media"][0]["path"] == str(CAT)
+
+
+def test_a_picture_too_long_and_thin_for_the_model(v2drop, tmp_path):
+    Image.new("RGB", (1, 3000), "red").save(tmp_path / "thin.png")
+    v2drop("run", "--image", tmp_path / "thin.png").refused(1, "1 x 3000")
+
+
 def test_directory(v2drop, tmp_path):
     v2drop("run", "--image", tmp_path).refused(2, "directory")
     v2drop("run", "--video", tmp_path).refused(2, "directory")

@@ -410,6 +410,59 @@ def test_one_gpu_under_two_numbers_and_one_file_in_two_folders_are_the_same():
     assert compared(asked(), asked(device="cuda:1", media=(moved,))).differences == ()
 
 
+KNOWN = replace(factory.IMAGE, sha256="a" * 64)
+
+
+def of(*media):
+    return asked(media=media)
+
+
+def found_between(one, other):
+    return [(item.name, item.refused) for item in compared(one, other).differences]
+
+
+def test_another_picture_under_the_same_name_is_refused():
+    other = replace(KNOWN, sha256="b" * 64)
+    found = compared(of(KNOWN), of(other)).differences
+    with pytest.raises(UsageError) as caught:
+        refuse(found)
+    assert "media" in caught.value.message
+    assert "sha256 aaaaaaaaaaaa" in caught.value.message
+    assert "sha256 bbbbbbbbbbbb" in caught.value.message
+
+
+def test_the_same_picture_under_another_name_is_the_same():
+    assert found_between(of(KNOWN), of(replace(KNOWN, path="copy (2).png"))) == []
+
+
+def test_a_digest_that_only_one_report_has_warns():
+    old = factory.IMAGE
+    assert found_between(of(old), of(KNOWN)) == [("media digest", False)]
+    assert found_between(of(KNOWN), of(old)) == [("media digest", False)]
+    assert found_between(of(old), of(replace(KNOWN, path="other.png"))) == [("media", True)]
+    assert found_between(of(old), of(old)) == []
+
+
+def test_each_of_several_pictures_counts():
+    other = replace(KNOWN, sha256="b" * 64)
+    assert found_between(of(KNOWN, other), of(other, KNOWN)) == [("media", True)]
+    assert found_between(of(KNOWN), of(KNOWN, KNOWN)) == [("media", True)]
+
+
+def test_the_same_video_at_other_moments_is_refused():
+    video = replace(factory.VIDEO, sha256="a" * 64)
+    moved = replace(video, frame_times_s=tuple(time + 0.5 for time in video.frame_times_s))
+    assert found_between(of(video), of(moved)) == [("frame times", True)]
+    fewer = replace(video, frames=7, frame_times_s=video.frame_times_s[:7])
+    assert found_between(of(video), of(fewer)) == [("media", True)]
+
+
+def test_made_up_media_have_no_digest_and_are_told_by_size():
+    made_up = replace(factory.IMAGE, path=None, synthetic=True)
+    assert found_between(of(made_up), of(made_up)) == []
+    assert found_between(of(made_up), of(replace(made_up, width=9))) == [("media", True)]
+
+
 def test_how_often_and_under_which_alias_is_no_difference():
     changed = {"repeats": 99, "warmup": 9, "model": "the-same"}
     dated = {**GPU, "date": "2030-01-01", "sm_clock_mhz": 5, "temperature_c": 80}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import MediaArgumentError, UsageError
+from v2drop_cli.models.picture_limits import check_media
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,7 @@ def process(
 ) -> Mapping[str, Tensor]:
     """One user turn through a processor that takes images and videos; see :func:`chat_text`."""
     text = chat_text(processor, media, prompt, fallback)
+    check_media(processor, media)
     return dict(processor(text=[text], return_tensors="pt", **media_arguments(media)))
 
 

@@ -29,6 +29,7 @@ from v2drop_cli.models.base import (
 )
 from v2drop_cli.models.chat import check_prompt
 from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.picture_limits import check_pictures
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise, sized_pictures
 
@@ -74,6 +75,7 @@ def _process(
     """The chat prompt with one ``<image>`` per picture, then the question."""
     check_prompt(processor, prompt)
     pictures = [picture for item in media for picture in _pictures(item, config)]
+    check_pictures(getattr(processor, "image_processor", None), pictures)
     content: list[dict[str, str]] = [{"type": "image"} for _ in pictures]
     content.append({"type": "text", "text": prompt})
     text = processor.apply_chat_template(
