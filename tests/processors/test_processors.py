@@ -12,6 +12,7 @@ import pytest
 from tests.processors.shim import FOLDER
 
 ROOT = Path(__file__).parents[2]
+FOLDER_OF_CHECKS = Path(__file__).parent
 INSTALL = "pip install --no-deps --target .torchvision torchvision==0.28.0 num2words==0.5.14"
 
 
@@ -21,7 +22,7 @@ def test_every_familys_own_processor_on_real_files():
         pytest.skip(f"processors of most families need torchvision; {INSTALL}")
     command = [sys.executable, "-m", "pytest", "-p", "tests.processors.shim", "-p", "no:cacheprovider"]  # fmt: skip # noqa: E501
     done = subprocess.run(
-        [*command, "tests/processors/check_families.py", "tests/processors/check_patches.py"],
+        [*command, *sorted(map(str, FOLDER_OF_CHECKS.glob("check_*.py")))],
         cwd=ROOT,
         capture_output=True,
         text=True,
