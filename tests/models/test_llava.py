@@ -33,6 +33,7 @@ def test_registry_and_folder_agree():
         "devices",
         "dummy",
         "chat",
+        "context",
         "spans",
         "refused",
         "templates",
