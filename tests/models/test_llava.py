@@ -34,6 +34,7 @@ def test_registry_and_folder_agree():
         "dummy",
         "chat",
         "context",
+        "shapes",
         "spans",
         "refused",
         "templates",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import MediaArgumentError, UsageError
+from v2drop_cli.models.shapes import check_rows
 from v2drop_cli.models.templates import Turn, render
 from v2drop_cli.models.user_text import as_text, control_tokens
 
@@ -99,11 +100,16 @@ def check_prompt(processor: Any, prompt: str) -> None:
 
 
 def media_arguments(media: Sequence[Media]) -> dict[str, Any]:
-    """Images and videos as a processor's arguments; the frames are chosen already."""
+    """Images and videos as a processor's arguments; the frames are chosen already.
+
+    Raises:
+        MediaArgumentError: video frames that a processor would misread.
+    """
     images = [item.frames[0] for item in media if item.kind == "image"]
     videos = [item for item in media if item.kind == "video"]
     # Nested, one list a prompt: some processors treat several images of one prompt differently.
     arguments: dict[str, Any] = {"images": [images]} if images else {}
+    check_rows(videos)
     if videos:
         arguments["videos"] = [list(video.frames) for video in videos]
         arguments["video_metadata"] = [_metadata(video) for video in videos]

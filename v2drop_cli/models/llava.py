@@ -29,6 +29,7 @@ from v2drop_cli.models.base import (
     refuse_decoder,
 )
 from v2drop_cli.models.chat import ask
+from v2drop_cli.models.shapes import check_thin
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise, sized_pictures
 from v2drop_cli.models.templates import Turn
@@ -73,6 +74,8 @@ def _process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
     """The chat prompt with one ``<image>`` per picture, then the question."""
+    if config.vision_config.model_type == _PIXTRAL:
+        check_thin(processor, config, media)
     pictures = [picture for item in media for picture in _pictures(item, config)]
     turn = Turn(["image"] * len(pictures), prompt, CHAT_TEMPLATE)
     return ask(processor, turn, {"images": [pictures]} if pictures else {})
