@@ -15,6 +15,7 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer, UnigramTrainer
 from transformers import PreTrainedTokenizerFast
 
+import v2drop_cli as v2drop
 from tests.checkpoints import small_llava
 from tests.models.test_families import shown
 from v2drop_cli.errors import UsageError
@@ -258,3 +259,17 @@ def test_a_tokenizer_in_python_is_refused_by_name():
     with pytest.raises(UsageError, match=r"'<pad>', '<tool_call>'"):
         ids_of(tokenizer, NAMES, TEMPLATE, "<pad> <tool_call>")
     assert ids_of(tokenizer, NAMES, TEMPLATE, "what?")
+
+
+def test_the_embedded_model_reads_control_tokens_as_words():
+    """What began this: paddings and an end in the question changed its answer, unsaid."""
+    loaded = v2drop.load("tiny", device="cpu")
+    tokenizer, media = loaded.processor.tokenizer, [shown("image")]
+    asked = "what color is the triangle?"
+    for prompt in (f"<pad><pad><pad> {asked}", f"{asked}</s>"):
+        ids = loaded.prepare(media, prompt).tensors["input_ids"][0].tolist()
+        assert tokenizer.pad_token_id not in ids
+        assert tokenizer.eos_token_id not in ids
+        assert prompt in tokenizer.decode(ids)
+    with pytest.raises(UsageError, match="<image>"):
+        loaded.prepare(media, f"<image> {asked}")
