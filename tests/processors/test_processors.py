@@ -12,17 +12,18 @@ import pytest
 from tests.processors.shim import FOLDER
 
 ROOT = Path(__file__).parents[2]
-FOLDER_OF_CHECKS = Path(__file__).parent
+CHECKS = sorted(Path(__file__).parent.glob("check_*.py"))
 INSTALL = "pip install --no-deps --target .torchvision torchvision==0.28.0 num2words==0.5.14"
 
 
 @pytest.mark.slow
-def test_every_familys_own_processor_on_real_files():
+@pytest.mark.parametrize("file", CHECKS, ids=[file.stem for file in CHECKS])
+def test_every_familys_own_processor_on_real_files(file):
     if not (FOLDER / "torchvision").is_dir() and not importlib.util.find_spec("torchvision"):
         pytest.skip(f"processors of most families need torchvision; {INSTALL}")
     command = [sys.executable, "-m", "pytest", "-p", "tests.processors.shim", "-p", "no:cacheprovider"]  # fmt: skip # noqa: E501
     done = subprocess.run(
-        [*command, *sorted(map(str, FOLDER_OF_CHECKS.glob("check_*.py")))],
+        [*command, str(file)],
         cwd=ROOT,
         capture_output=True,
         text=True,
