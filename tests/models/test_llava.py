@@ -125,3 +125,24 @@ def test_refusals():
     config.model_type = "unheard_of"
     with pytest.raises(UnsupportedModelError, match="unheard_of"):
         family_for(config)
+
+
+@pytest.mark.parametrize("template", [None, "{{ bos_token }}USER: <image>\n{{ messages[0]['content'][-1]['text'] }} ASSISTANT:"])  # fmt: skip # noqa: E501
+def test_one_begin_token_whoever_writes_it(template):
+    """As `apply_chat_template(tokenize=True)`: the tokenizer's own only if the template has none."""  # noqa: E501
+    model, processor = small_llava(2)
+    if template is not None:
+        processor.chat_template = template
+    media = load_image(SAMPLES / "cat.jpg")
+    picture = {"type": "image", "image": media.frames[0]}
+    words = {"type": "text", "text": "what changed?"}
+    own = processor.apply_chat_template(
+        [{"role": "user", "content": [picture, words]}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    ids = LLAVA.prepare(processor, model.config, [media], "what changed?").tensors["input_ids"]
+    assert torch.equal(ids, own["input_ids"])
+    assert ids[0].tolist().count(processor.tokenizer.bos_token_id) == 1

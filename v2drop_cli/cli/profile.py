@@ -116,7 +116,7 @@ def profile(
         decode=p.parse_decode(decode),
         labels=tuple(gate.arm for gate in gates if gate.arm is not None),
     )
-    report = _measure(load, given.open(), options, files)
+    report = _measure(load, given, given.open(), options, files)
     show(report, json)  # first: whatever becomes of the files
     files.finish(report)
     settle(_judged(gates, report, options), strict)
@@ -124,6 +124,7 @@ def profile(
 
 def _measure(
     load_options: LoadOptions,
+    given: m.MediaOptions,
     media: list[Media],
     options: ProfileOptions,
     files: p.ResultFiles,
@@ -135,6 +136,8 @@ def _measure(
     with telling() as tell:
         tell(f"loading {options.model_name}")
         loaded = load_quietly(options.model_name, load_options)
+        new_tokens = max(options.max_new_tokens, options.new_tokens)
+        media = given.fitted(loaded, media, options.prompt, new_tokens)
         on_stage = announced(tell, _plan(options))
         return measure(loaded, media, options, Watch(on_stage, files.on_round))
 

@@ -25,6 +25,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.context import beyond_context
 from v2drop_cli.models.releases import untested
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import media_of, synthetic_inputs
@@ -129,6 +130,7 @@ class Passes:
         self.inputs = subject.prepare()
         self.meter: MemoryMeter = memory_for(self.loaded.device, nvml)
         self._recorded: list[tuple[Arm, int, Generation]] = []
+        self._most_new_tokens = 0
 
     @property
     def vision_tokens(self) -> int:
@@ -138,6 +140,7 @@ class Passes:
     def answer(self, arm: Arm, max_new_tokens: int) -> ArmResult:
         """Generate until the model stops, noting what is dropped; nothing is timed."""
         loaded = self.loaded
+        self._most_new_tokens = max(self._most_new_tokens, max_new_tokens)
         tensors = self.inputs.to(loaded.device, loaded.dtype).tensors
         length = tensors["input_ids"].shape[1]
         with arm.applied(loaded) as trace:
@@ -249,6 +252,7 @@ class Passes:
 
     def _generation(self, arm: Arm, new_tokens: int) -> Generation:
         loaded = self.loaded
+        self._most_new_tokens = max(self._most_new_tokens, new_tokens)
         if self.subject.decode != COMPILED:
             return Eager(loaded, self.inputs, new_tokens)
         graph = new_graph(loaded.device)
@@ -261,6 +265,9 @@ class Passes:
         found.extend((*self.loaded.caveats, *self.inputs.caveats))
         if (caveat := untested(transformers.__version__)) is not None:
             found.append(caveat)
+        length = self.inputs.tensors["input_ids"].shape[1]
+        beyond = beyond_context(self.loaded.model.config, length, self._most_new_tokens)
+        found.extend([] if beyond is None else [beyond])
         if self.loaded.weights == "dummy":
             found.append(DUMMY_CAVEAT)
         if self.subject.synthetic is not None:
