@@ -199,13 +199,13 @@ def test_loading_shows_no_progress_bar_and_leaves_the_callers_choice(monkeypatch
 
     import v2drop_cli.models.loading as loading
 
-    seen, real = [], loading._trained
+    seen, real = [], loading.load_trained
 
     def trained(*args):
         seen.append(logging.is_progress_bar_enabled())
         return real(*args)
 
-    monkeypatch.setattr(loading, "_trained", trained)
+    monkeypatch.setattr(loading, "load_trained", trained)
     before = logging.is_progress_bar_enabled()
     choose = {True: logging.enable_progress_bar, False: logging.disable_progress_bar}
     try:

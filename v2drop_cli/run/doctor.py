@@ -14,7 +14,7 @@ import torch
 from v2drop_cli.errors import DeviceError
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
-from v2drop_cli.models.loading import dummy_hint
+from v2drop_cli.models.load_errors import dummy_hint
 from v2drop_cli.models.registry import resolve
 from v2drop_cli.units import format_bytes
 
