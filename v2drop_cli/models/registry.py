@@ -262,8 +262,8 @@ class Source:
         if self.shadowed is None:
             return None
         return (
-            f"{self.shadowed.name} is an alias for {self.name}; the directory of that name here "
-            f"is ./{self.shadowed.name}"
+            f"{self.shadowed.name} is an alias for {self.name}; the directory of that name is "
+            f"./{self.shadowed.name}"
         )
 
 

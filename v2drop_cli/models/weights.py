@@ -69,7 +69,7 @@ class LoadReport:
             raise ModelError(
                 f"{location} does not fit its config.json: {name} is {_shape(theirs)} there and "
                 f"{_shape(ours)} in the model{more}",
-                hint="config.json and weights are of two models or versions: fetch both again",
+                hint="they are of two models or versions, or a part is missing: fetch both again",
             )
         if self.missing:
             raise ModelError(f"{location} is incomplete: {self._lacks()}", hint=self._way_back())
