@@ -7,8 +7,11 @@ answer made with them would be another one than the one that was timed.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import ModelError
@@ -17,6 +20,9 @@ from v2drop_cli.records import Caveat
 
 if TYPE_CHECKING:
     from v2drop_cli.models.base import LoadedModel
+
+# How models say that a processor is not theirs: in features for placeholders, or in pixels.
+_MISFIT = re.compile(r"features .*do not match|[Ii]mage size .*doesn't match model", re.DOTALL)
 
 # The ids that say where an answer starts and ends: they are the model's, not a way of decoding.
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -68,7 +74,7 @@ def answering(loaded: LoadedModel, max_new_tokens: int) -> Iterator[Any]:
     nothing, so it is not enough to give one.
 
     Raises:
-        ModelError: the processor placed more or fewer tokens than the model has features for.
+        ModelError: the processor made pictures or placed tokens that this model does not take.
     """
     model = loaded.model
     settings, own = answer_settings(model, max_new_tokens), model.generation_config
@@ -76,7 +82,7 @@ def answering(loaded: LoadedModel, max_new_tokens: int) -> Iterator[Any]:
     try:
         yield settings
     except (RuntimeError, ValueError) as error:
-        if "features" in str(error) and "do not match" in str(error):
+        if _MISFIT.search(str(error)):
             raise ModelError(
                 f"the processor of {loaded.source} does not fit its model: {first_line(error)}",
                 hint="its preprocessor files are of another model or version: fetch them again",
@@ -84,6 +90,26 @@ def answering(loaded: LoadedModel, max_new_tokens: int) -> Iterator[Any]:
         raise
     finally:
         model.generation_config = own
+
+
+def refused_settings(location: str, revision: str | None) -> dict[str, Any] | None:
+    """What a generation_config.json holds that transformers will not load a model with.
+
+    It checks how settings go together (two answers of a greedy model, say) once all weights are
+    read, and gives up. ``None`` where it does not mind.
+    """
+    from transformers import GenerationConfig
+    from transformers.utils import cached_file
+
+    try:
+        GenerationConfig.from_pretrained(location, revision=revision)
+    except OSError:  # there is none, or it is not JSON: transformers does without
+        return None
+    except (ValueError, TypeError, AttributeError):
+        path = cached_file(location, "generation_config.json", revision=revision)
+        values: Any = json.loads(Path(str(path)).read_text(encoding="utf-8"))
+        return values if isinstance(values, dict) else {}
+    return None
 
 
 def set_aside(model: Any) -> tuple[Caveat, ...]:

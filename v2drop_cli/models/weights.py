@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from v2drop_cli.errors import ModelError
+from v2drop_cli.models.generation import refused_settings
 from v2drop_cli.records import Caveat
 
 if TYPE_CHECKING:
@@ -109,8 +110,9 @@ def load_trained(
     Raises:
         ModelError: some are missing or of another shape.
     """
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoModelForImageTextToText, GenerationConfig
 
+    settings = refused_settings(source.location, options.revision)
     loader: Any = AutoModelForImageTextToText  # its annotations do not know of the report
     model, info = loader.from_pretrained(
         source.location,
@@ -122,7 +124,10 @@ def load_trained(
         output_loading_info=True,
         # Left to itself transformers raises without the shapes, which are what helps.
         ignore_mismatched_sizes=True,
+        generation_config=None if settings is None else GenerationConfig(),
     )
+    for name, value in (settings or {}).items():
+        setattr(model.generation_config, name, value)
     return model, LoadReport.of(info).check(source.name)
 
 
