@@ -37,7 +37,7 @@ _HARMLESS: tuple[tuple[str, str], ...] = (
     (r"`torch_dtype` is deprecated", "is the name of an argument"),
     (r"generation flags are not valid", "generation.py sets all of them anew"),
     (r"Passing `generation_config` together with", "only max_new_tokens is passed beside it"),
-    (r"number of unique frames", "is not about a model"),
+    (r"[Ff]alling back to \S*([Pp]il|PIL)", "PIL resizes as these processors were made to"),
 )
 _HARMLESS_TEXT = re.compile("|".join(pattern for pattern, _ in _HARMLESS))
 
