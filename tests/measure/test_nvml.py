@@ -109,11 +109,6 @@ def test_a_driver_that_works_by_half_loses_that_half_alone(cuda, fake_nvml, kind
     assert all(why in message for message in codes.values())
 
 
-def test_a_driver_of_another_version_than_its_library(cuda, fake_nvml):
-    library = fake_nvml("init")
-    assert "cuda:0" in only_caveat(Nvml(GPU, library=library))
-
-
 def test_a_memory_that_is_not_available(cuda, fake_nvml):
     """`nvidia-smi` says N/A: the structure is there, its numbers are not."""
     library = fake_nvml()

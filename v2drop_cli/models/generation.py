@@ -99,10 +99,10 @@ def refused_settings(location: str, revision: str | None) -> dict[str, Any] | No
     read, and gives up. ``None`` where it does not mind.
     """
     from transformers import GenerationConfig
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     try:
-        GenerationConfig.from_pretrained(location, revision=revision)
+        GenerationConfig.from_pretrained(location, revision=revision or "main")
     except OSError:  # there is none, or it is not JSON: transformers does without
         return None
     except (ValueError, TypeError, AttributeError):
