@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,10 +52,10 @@ def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any
         with _no_progress_bars(), listening() as talk:
             loaded = _load(model, source, options)
     except V2DropError as error:
-        if source.shadowing is not None:
-            error.hint = "; ".join(filter(None, (source.shadowing, error.hint)))
+        if source.shadowed is not None:
+            error.hint = "; ".join(filter(None, (_shadowing(source.shadowed, source), error.hint)))
         raise
-    caveats = (*_shadowing(source), *loaded.caveats, *talk.caveats)
+    caveats = (*_shadow_caveat(source), *loaded.caveats, *talk.caveats)
     return replace(loaded, caveats=caveats)
 
 
@@ -89,11 +90,15 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
     )
 
 
-def _shadowing(source: Source) -> tuple[Caveat, ...]:
+def _shadow_caveat(source: Source) -> tuple[Caveat, ...]:
     """A word on a model in this directory that has the alias's name: it may have been meant."""
     if source.shadowed is None or not (source.shadowed / "config.json").is_file():
         return ()
-    return (Caveat("alias_shadows_folder", str(source.shadowing)),)
+    return (Caveat("alias_shadows_folder", _shadowing(source.shadowed, source)),)
+
+
+def _shadowing(folder: Path, source: Source) -> str:
+    return f"{folder.name} is an alias for {source.name}; the directory of that name is ./{folder.name}"
 
 
 @contextmanager

@@ -256,16 +256,6 @@ class Source:
         path = Path(self.location)
         return path.name if path.parent == ASSETS else self.location
 
-    @property
-    def shadowing(self) -> str | None:
-        """One sentence on the directory that was not meant."""
-        if self.shadowed is None:
-            return None
-        return (
-            f"{self.shadowed.name} is an alias for {self.name}; the directory of that name is "
-            f"./{self.shadowed.name}"
-        )
-
 
 def resolve(name: str) -> Source:
     """Find what ``--model NAME`` means: an alias, a local path or a Hub id (``org/name``).
