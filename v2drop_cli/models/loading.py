@@ -34,6 +34,8 @@ from v2drop_cli.units import format_bytes
 def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any) -> LoadedModel:
     """A model ready to answer, in eval mode. Nothing is printed, no progress bar either.
 
+    What libraries warn of meanwhile stands in the model's ``caveats``.
+
     Args:
         model: an alias (``v2drop models``), a Hub id or a local path.
         options: how to load; or its fields by keyword:
@@ -53,7 +55,7 @@ def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any
             loaded = _load(model, source, options)
     except V2DropError as error:
         if source.shadowed is not None:
-            error.hint = "; ".join(filter(None, (_shadowing(source.shadowed, source), error.hint)))
+            error.hint = "; ".join(filter(None, (_shadowing(source.shadowed), error.hint)))
         raise
     caveats = (*_shadow_caveat(source), *loaded.caveats, *talk.caveats)
     return replace(loaded, caveats=caveats)
@@ -94,11 +96,11 @@ def _shadow_caveat(source: Source) -> tuple[Caveat, ...]:
     """A word on a model in this directory that has the alias's name: it may have been meant."""
     if source.shadowed is None or not (source.shadowed / "config.json").is_file():
         return ()
-    return (Caveat("alias_shadows_folder", _shadowing(source.shadowed, source)),)
+    return (Caveat("alias_shadows_folder", _shadowing(source.shadowed)),)
 
 
-def _shadowing(folder: Path, source: Source) -> str:
-    return f"{folder.name} is an alias for {source.name}; the directory of that name is ./{folder.name}"
+def _shadowing(folder: Path) -> str:
+    return f"{folder.name} is an alias (v2drop models); for the directory here pass ./{folder.name}"
 
 
 @contextmanager
