@@ -122,6 +122,20 @@ def test_weights_under_other_names(copy):
     refused(copy, "pickle", "--allow-pickle")
 
 
+def test_links_that_lead_nowhere(copy):
+    """A cache whose blobs were cleared away."""
+    (copy / "model.safetensors").unlink()
+    (copy / "model.safetensors").symlink_to(copy / "blobs" / "0123")
+    refused(copy, "model.safetensors is a link to a file that is not there")
+
+
+def test_weights_under_the_name_that_the_config_gives(copy):
+    (copy / "model.safetensors").rename(copy / "mine.safetensors")
+    refused(copy, "only mine.safetensors")
+    edit_json(copy / "config.json", transformers_weights="mine.safetensors")
+    assert v2drop.load(str(copy), device="cpu").caveats == ()
+
+
 # Files as a model ----------------------------------------------------------------------------
 
 

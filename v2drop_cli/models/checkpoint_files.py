@@ -47,11 +47,12 @@ def check_files(source: Source, options: LoadOptions) -> tuple[Caveat, ...]:
     check_pointers(path, [item for pattern in _SMALL for item in sorted(path.glob(pattern))])
     if not (path / "config.json").is_file():
         raise _no_config(path)
-    _check_config(path / "config.json", options.trust_remote_code)
+    config = _check_config(path / "config.json", options.trust_remote_code)
     if not trained:
         return ()
     caveats = _check_adapter(path)
-    check_weights(path, options.allow_pickle)
+    if "transformers_weights" not in config:  # which names files of its own
+        check_weights(path, options.allow_pickle)
     if not options.trust_remote_code:
         _check_processor(path)
     return caveats
@@ -133,8 +134,8 @@ def _check_adapter(path: Path) -> tuple[Caveat, ...]:
     return (Caveat("adapter_not_applied", message),)
 
 
-def _check_config(path: Path, trust_remote_code: bool) -> None:
-    values = read_json(path)
+def _check_config(path: Path, trust_remote_code: bool) -> dict[str, Any]:
+    values: Any = read_json(path)
     kind = values.get("model_type") if isinstance(values, dict) else None
     if kind is None:
         raise ModelError(
@@ -147,6 +148,7 @@ def _check_config(path: Path, trust_remote_code: bool) -> None:
     # Its own code may call a model of that type what it likes.
     if kind not in family_types() and not (trust_remote_code and "auto_map" in values):
         raise unserved(kind)
+    return dict(values)
 
 
 def _check_processor(path: Path) -> None:

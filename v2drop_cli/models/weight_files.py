@@ -86,6 +86,12 @@ def _shards(index: Path) -> list[Path]:
 
 def _nothing(folder: Path, allow_pickle: bool) -> ModelError:
     """Say what is there instead of weights that can be loaded."""
+    dangling = [path.name for path in sorted(folder.iterdir()) if not path.exists()]
+    if dangling:
+        return ModelError(
+            f"{folder}/{dangling[0]} is a link to a file that is not there",
+            hint="fetch the checkpoint again, or copy the files that its links lead to",
+        )
     if not allow_pickle and (list(folder.glob("*.bin")) or list(folder.glob("*.pt*"))):
         return ModelError(
             f"{folder} has pickle weights only, and loading a pickle can run code",
