@@ -58,12 +58,17 @@ def answer_settings(model: Any, max_new_tokens: int) -> Any:
     from transformers import GenerationConfig
 
     ids = {name: getattr(model.generation_config, name, None) for name in _TOKENS}
-    if ids["eos_token_id"] is None:
-        ids["eos_token_id"] = getattr(model.config.get_text_config(), "eos_token_id", None)
     if ids["pad_token_id"] is None:  # generate would do the same, and warn
         end = ids["eos_token_id"]
         ids["pad_token_id"] = end[0] if isinstance(end, list) else end
     return GenerationConfig(**ids, do_sample=False, max_new_tokens=max_new_tokens)
+
+
+def complete_end(model: Any) -> None:
+    """Where a loaded checkpoint's generation_config.json names no end, take its decoder's."""
+    if model.generation_config.eos_token_id is None:
+        end = getattr(model.config.get_text_config(), "eos_token_id", None)
+        model.generation_config.eos_token_id = end
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from v2drop_cli.errors import ModelError
-from v2drop_cli.models.generation import refused_settings
+from v2drop_cli.models.generation import complete_end, refused_settings
 from v2drop_cli.records import Caveat
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def load_trained(
     )
     for name, value in (settings or {}).items():
         setattr(model.generation_config, name, value)
+    complete_end(model)
     return model, LoadReport.of(info).check(source.name)
 
 
