@@ -37,7 +37,7 @@ def hostile(nowhere, **more):
 def test_a_run_with_all_of_them_at_once(checkpoint, nowhere):
     """Warnings are errors, nothing can be written, and transformers tells everything."""
     env = hostile(nowhere, TRANSFORMERS_VERBOSITY="debug", COLUMNS="abc")
-    done = start(*RUN, "--model", str(checkpoint), "--json", env=env, timeout=600)
+    done = start(*RUN, "--model", str(checkpoint), "--json", env=env)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert [warning["code"] for warning in report["warnings"]] == ["device_cpu"]
@@ -48,7 +48,7 @@ def test_doctor_with_all_of_them_at_once(nowhere):
     """On a terminal of one column, without a GPU and without network."""
     more = {"TRANSFORMERS_VERBOSITY": "bogus", "COLUMNS": "1", "CUDA_VISIBLE_DEVICES": ""}
     env = hostile(nowhere, **more)
-    done = start("-m", "v2drop_cli", "doctor", "--json", env=env, timeout=600)
+    done = start("-m", "v2drop_cli", "doctor", "--json", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     found = {row["name"]: row for row in json.loads(done.stdout)}
     assert found["Hub"]["ok"] is True

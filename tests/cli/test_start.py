@@ -15,13 +15,13 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 HEAVY = ("torch", "transformers", "scipy", "numpy", "av", "PIL")
 
 
-def start(*args, env=None, timeout=60):
+def start(*args, env=None):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
     return subprocess.run(
         [sys.executable, *args],
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=60,
         env={**clean, "TYPER_USE_RICH": "0", "COLUMNS": "80", **(env or {})},
         check=False,
     )
