@@ -106,6 +106,14 @@ class UndecidedError(V2DropError):
     exit_code = 5
 
 
+def without_docstrings() -> UsageError:
+    """For an interpreter that leaves docstrings out: transformers builds classes from its own."""
+    return UsageError(
+        "python -OO (PYTHONOPTIMIZE=2) removes the docstrings that transformers needs",
+        hint="unset PYTHONOPTIMIZE, or start python without -OO",
+    )
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """An error for ``name`` that suggests the nearest of the ``known`` names.
 

@@ -262,13 +262,13 @@ def test_a_family_that_is_not_served(v2drop, tmp_path):
 def test_a_directory_that_is_no_model(v2drop, tmp_path):
     v2drop("run", "--image", CAT, "--model", tmp_path).refused(1, "config.json")
     (tmp_path / "config.json").write_text("{")
-    v2drop("run", "--image", CAT, "--model", tmp_path).refused(1, "cannot load")
+    v2drop("run", "--image", CAT, "--model", tmp_path).refused(1, "config.json is not JSON")
 
 
 def test_a_broken_weights_file(v2drop, tmp_path):
     folder = save_checkpoint(tmp_path / "torn")
     cut(folder / "model.safetensors", 0.5)
-    v2drop("run", "--image", CAT, "--model", folder).refused(1, "cannot load")
+    v2drop("run", "--image", CAT, "--model", folder).refused(1, "model.safetensors is cut short")
 
 
 # Devices -------------------------------------------------------------------------------------

@@ -54,7 +54,11 @@ def open_media(image: list[Path] | None, video: Path | None, frames: int) -> lis
 
 
 def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
-    """Load without the libraries' own talk; our errors say what matters."""
+    """Load, and keep the libraries quiet afterwards.
+
+    What they warn of while a model is loaded and answers comes with the report, as caveats; on
+    stderr it would come again in every timed round.
+    """
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 

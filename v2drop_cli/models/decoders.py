@@ -65,13 +65,16 @@ def unproven(config: Any) -> str | None:
     return None if name in PROVEN else name
 
 
-def unproven_caveat(name: str) -> Caveat:
-    """What a report about a decoder of type ``name`` must say."""
-    return Caveat(
-        "decoder_unproven",
+def unproven_caveats(config: Any) -> tuple[Caveat, ...]:
+    """What a report about this decoder must say of it; nothing if it was proven."""
+    name = unproven(config)
+    if name is None:
+        return ()
+    message = (
         f"dropping was never proven in a {name} decoder, and was allowed all the same: its "
-        "answers may be wrong",
+        "answers may be wrong"
     )
+    return (Caveat("decoder_unproven", message),)
 
 
 def refuse_flash(config: Any, why: str) -> str | None:

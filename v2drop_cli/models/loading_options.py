@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from v2drop_cli.errors import UsageError
+from v2drop_cli.errors import UsageError, without_docstrings
 from v2drop_cli.models.registry import ATTENTION, DTYPES, check_choice, resolve
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class LoadOptions:
 
     def check(self, model: str) -> None:
         """Raise a :class:`~v2drop_cli.errors.UsageError` for names that mean nothing."""
+        if sys.flags.optimize > 1:
+            raise without_docstrings()
         resolve(model)
         check_choice("weights", self.weights, WEIGHTS)
         check_choice("dtype", self.dtype, DTYPES)
