@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -141,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--small", action="store_true", help="a tiny model: does it run at all?")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args(arguments)
+    if importlib.util.find_spec("optimum_benchmark") is None:
+        parser.error("it needs optimum-benchmark, which is not installed: see its own page")
     options = {"device": args.device, "dtype": args.dtype}
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as name:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor
 
 from tests.tiny_llava import make_llava
@@ -46,3 +49,17 @@ def save_config(folder: Path, n_layers: int = 6) -> Path:
     values = json.loads(model.config.to_json_string(use_diff=False))
     (folder / "config.json").write_text(json.dumps(values))
     return folder
+
+
+def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, Any]]) -> Path:
+    """Replace the tensors of a checkpoint by what `change` makes of them."""
+    path = folder / "model.safetensors"
+    save_file(change(load_file(path)), path, {"format": "pt"})
+    return folder
+
+
+def edit_json(path: Path, leave_out: tuple[str, ...] = (), **values: Any) -> None:
+    """Change some keys of a JSON file, which may not be there yet."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    kept = {key: value for key, value in found.items() if key not in leave_out}
+    path.write_text(json.dumps({**kept, **values}))

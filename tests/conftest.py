@@ -10,6 +10,11 @@ os.environ.pop("COLUMNS", None)  # a pipe would be laid out as wide as this wind
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+# A slow machine is no failure: no example has a deadline, and none is "too slow to draw".
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True, scope="session")

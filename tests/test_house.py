@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[1]
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
 
 
@@ -39,9 +41,9 @@ def test_doctests_of_torch_free_rooms():
 
     from v2drop_cli import errors, schedule, tensors, units
     from v2drop_cli.report import glance
-    from v2drop_cli.run import compare
+    from v2drop_cli.run import compare, judge
 
-    for module in (errors, schedule, tensors, units, compare, glance):
+    for module in (errors, schedule, tensors, units, compare, judge, glance):
         failed, tried = doctest.testmod(module)
         assert failed == 0
         assert tried > 0

@@ -10,6 +10,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from tests.patience import PATIENCE_S
 from tests.support import PAGE, ROOT
 from v2drop_cli.cli import app
 from v2drop_cli.models.registry import FAMILIES, REFUSED, get_family
@@ -34,7 +35,7 @@ def test_the_page_is_what_the_tests_and_the_registry_make():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

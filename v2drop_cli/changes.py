@@ -20,6 +20,9 @@ FASTER, SLOWER = "faster", "slower"
 LESS, MORE = "less", "more"
 DIFFERS = "differs"
 
+# Outcomes of a gate.
+HELD, FAILED, UNDECIDED = "held", "failed", "undecided"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -105,11 +108,19 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate; ``message`` says why it failed and is ``None`` where it held."""
+    """One gate.
+
+    Attributes:
+        text: as typed.
+        failed: whether ``outcome`` is ``failed``; written before there was an ``outcome``.
+        message: why it failed or is undecided; ``None`` where it held.
+        outcome: ``held``, ``failed`` or ``undecided``.
+    """
 
     text: str
     failed: bool
     message: str | None
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)

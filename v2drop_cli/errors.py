@@ -13,7 +13,8 @@
     │   └── DeviceMemoryError
     ├── InstrumentError            exit 1   the model was called in a way dropping cannot serve
     ├── GateError                  exit 3   a --fail-if gate failed
-    └── InvalidMeasurementError    exit 4   the machine was slowed down in too many rounds
+    ├── InvalidMeasurementError    exit 4   the machine was slowed down in too many rounds
+    └── UndecidedError             exit 5   not measured well enough to say; with --strict
 
 ``message`` says what is wrong in one line; ``hint`` says what to do about it. The command
 line prints both on stderr and leaves with ``exit_code``; library users catch the class.
@@ -97,6 +98,20 @@ class InvalidMeasurementError(V2DropError):
     """The machine was slowed down in too many rounds: the report is there, but not to be used."""
 
     exit_code = 4
+
+
+class UndecidedError(V2DropError):
+    """A gate that was to be decided (``--strict``) is not: the numbers show neither outcome."""
+
+    exit_code = 5
+
+
+def without_docstrings() -> UsageError:
+    """For an interpreter that leaves docstrings out: transformers builds classes from its own."""
+    return UsageError(
+        "python -OO (PYTHONOPTIMIZE=2) removes the docstrings that transformers needs",
+        hint="unset PYTHONOPTIMIZE, or start python without -OO",
+    )
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

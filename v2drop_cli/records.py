@@ -287,7 +287,7 @@ class MediaRecord:
     """One media file as the model saw it.
 
     Attributes:
-        path: as it was named; ``None`` for synthetic media.
+        path, sha256: the file as it was named, and of its bytes; ``None`` for synthetic media.
         synthetic: random pixels of that size, no file.
     """
 
@@ -298,6 +298,7 @@ class MediaRecord:
     frames: int
     frame_times_s: tuple[float, ...] | None = None
     synthetic: bool = field(default=False, metadata=ADDED)
+    sha256: str | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)

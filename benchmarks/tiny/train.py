@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -128,6 +128,7 @@ def main() -> None:
         "--folder", type=Path, default=Path("build/tiny"), help="where checkpoints are kept"
     )
     parser.add_argument("--assets", type=Path, default=ASSETS, help="where the model is exported")
+    parser.add_argument("--steps", type=int, help="a stage, not the plan's: does it run at all?")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -137,7 +138,7 @@ def main() -> None:
     course = Course(args.folder, args.assets, torch.device(args.device))
     for stage in STAGES:
         if stage.name in args.stages:
-            course.run(stage)
+            course.run(stage if args.steps is None else replace(stage, steps=args.steps))
 
 
 if __name__ == "__main__":

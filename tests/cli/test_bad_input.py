@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 import wave
 import zlib
 from pathlib import Path
@@ -21,6 +20,7 @@ from PIL import Image
 
 from tests.checkpoints import save_checkpoint
 from tests.cli.conftest import SAMPLES
+from tests.patience import PATIENCE_S, wait_for
 from v2drop_cli.errors import V2DropError
 
 CAT = SAMPLES / "cat.jpg"
@@ -51,6 +51,24 @@ def cut(path: Path, share: float) -> Path:
 
 def test_missing_file(v2drop):
     v2drop("run", "--image", "no-such.jpg").refused(2, "no-such.jpg")
+
+
+@pytest.mark.parametrize("option", ["--image", "--video"])
+def test_addresses_for_files(v2drop, tmp_path, option):
+    v2drop("run", option, "data:image/png;base64,iVBORw0KGgo//" + "A" * 9000).refused(2, "data:")
+    v2drop("run", option, "https://example.org/a.png").refused(2, "download it")
+    v2drop("run", option, f"file://{tmp_path}/no%20such").refused(2, f"{tmp_path}/no such")
+
+
+def test_a_file_address_names_the_file(quick):
+    result = quick("--image", f"file://{CAT}", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["request"]["media"][0]["path"] == str(CAT)
+
+
+def test_a_picture_too_long_and_thin_for_the_model(v2drop, tmp_path):
+    Image.new("RGB", (1, 3000), "red").save(tmp_path / "thin.png")
+    v2drop("run", "--image", tmp_path / "thin.png").refused(1, "1 x 3000")
 
 
 def test_directory(v2drop, tmp_path):
@@ -244,13 +262,13 @@ def test_a_family_that_is_not_served(v2drop, tmp_path):
 def test_a_directory_that_is_no_model(v2drop, tmp_path):
     v2drop("run", "--image", CAT, "--model", tmp_path).refused(1, "config.json")
     (tmp_path / "config.json").write_text("{")
-    v2drop("run", "--image", CAT, "--model", tmp_path).refused(1, "cannot load")
+    v2drop("run", "--image", CAT, "--model", tmp_path).refused(1, "config.json is not JSON")
 
 
 def test_a_broken_weights_file(v2drop, tmp_path):
     folder = save_checkpoint(tmp_path / "torn")
     cut(folder / "model.safetensors", 0.5)
-    v2drop("run", "--image", CAT, "--model", folder).refused(1, "cannot load")
+    v2drop("run", "--image", CAT, "--model", folder).refused(1, "model.safetensors is cut short")
 
 
 # Devices -------------------------------------------------------------------------------------
@@ -316,12 +334,9 @@ def test_ctrl_c_leaves_with_130(checkpoint, tmp_path):
         # A shell's background jobs ignore SIGINT, and hand that down.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    for _ in range(1200):
-        if path.exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
+    wait_for(path, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err.strip()) == (130, "", "interrupted")
     assert json.loads(path.read_text())["arms"]
 
@@ -353,7 +368,7 @@ def test_every_error_class_has_an_exit_code_and_stands_in_the_drawn_tree():
     for cls in family(V2DropError):
         if cls.__module__ == errors.__name__:
             assert cls.__name__ in errors.__doc__
-            assert cls.exit_code in (1, 2, 3, 4)
+            assert cls.exit_code in (1, 2, 3, 4, 5)
 
 
 def test_a_prompt_that_places_pictures_itself(quick):

@@ -78,6 +78,42 @@ def test_gates_and_exit_codes(v2drop, files, scale, gate, code):
         assert result.err == ""
 
 
+@pytest.mark.parametrize(
+    ("scale", "gates", "loose", "strict"),
+    [
+        (1.0, "prefill:5%", 0, 0),
+        (1.1, "prefill:10%", 0, 5),  # the threshold lies inside the interval
+        (1.1, "prefill:10%,kv_cache:0%", 0, 5),
+        (1.1, "prefill:10%,generate:5%", 3, 3),  # a failure outweighs doubt
+    ],
+)
+def test_undecided_gates_are_told_and_fail_only_if_strict(
+    v2drop, files, scale, gates, loose, strict
+):
+    pair = files(a=made(), b=made(scale))
+    said = "prefill:10%: dense: prefill is 1.100 times that of A, 95 % interval 1."
+    told = v2drop("compare", *pair, "--fail-if", gates)
+    assert told.code == loose, told.err
+    undecided = [line for line in told.err.splitlines() if line.startswith("undecided: ")]
+    assert len(undecided) == (strict != 0)
+    assert all(said in line for line in undecided)
+    assert ("gate undecided" in told.out) == (strict != 0)
+    sure = v2drop("compare", *pair, "--fail-if", gates, "--strict")
+    assert (sure.code, sure.out) == (strict, told.out)
+    if strict == 5:
+        error, hint = sure.err.splitlines()
+        assert error.startswith(f"error: 1 gate(s) undecided: {said}")
+        assert hint.startswith("hint: ")
+    else:
+        assert sure.err == told.err
+
+
+def test_strict_without_a_gate_is_refused(v2drop, files):
+    pair = files(a=made(), b=made())
+    v2drop("compare", *pair, "--strict").refused(2, "--strict is about gates", "--fail-if")
+    v2drop("profile", "--image", "x.png", "--strict").refused(2, "--strict is about gates")
+
+
 def test_the_document_goes_to_files_too(v2drop, files, tmp_path):
     out, page = tmp_path / "out.json", tmp_path / "out.md"
     result = v2drop(

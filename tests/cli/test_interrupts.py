@@ -17,6 +17,7 @@ import time
 import pytest
 
 from tests.cli.conftest import SAMPLES
+from tests.patience import PATIENCE_S, wait_for
 from v2drop_cli.report.json_file import load_report
 
 ROOT = SAMPLES.parent
@@ -43,7 +44,9 @@ def profile(checkpoint, path):
 
 @pytest.mark.slow
 def test_fifty_interrupts_leave_a_complete_report_or_none(checkpoint, tmp_path):
-    out, err = start("tests.cli.interrupted", checkpoint, tmp_path, 50, 0).communicate(timeout=900)
+    out, err = start("tests.cli.interrupted", checkpoint, tmp_path, 50, 0).communicate(
+        timeout=PATIENCE_S
+    )
     outcomes = json.loads(out)["outcomes"]
     assert len(outcomes) == 50, err
     for code, found, left in outcomes:
@@ -60,7 +63,7 @@ def test_an_interrupted_process_leaves_a_complete_report_or_none(checkpoint, tmp
     process = profile(checkpoint, tmp_path / "r.json")
     time.sleep(random.Random(seed).uniform(0.3, 8))
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0
     left = [path.name for path in tmp_path.iterdir()]
     assert left in ([], ["r.json"])
@@ -73,12 +76,10 @@ def test_an_interrupted_process_leaves_a_complete_report_or_none(checkpoint, tmp
 def test_a_killed_process_leaves_the_last_complete_report(checkpoint, tmp_path, number):
     path = tmp_path / "r.json"
     process = profile(checkpoint, path)
-    deadline = time.monotonic() + 240
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(path, process)
     time.sleep(random.Random(int(number)).uniform(0, 0.5))
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -number
     document = load_report(path)
     assert document["protocol"]["stopped_by"] == "running"

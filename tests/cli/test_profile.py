@@ -8,11 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tests.cli.conftest import SAMPLES
+from tests.patience import PATIENCE_S, wait_for
 from v2drop_cli.report.json_file import load_report
 
 CAT, CLIP = SAMPLES / "cat.jpg", SAMPLES / "clip.mp4"
@@ -99,6 +99,33 @@ def test_gates(brief, tmp_path):
     assert load_report(path)["protocol"]["rounds"] == 5
 
 
+def test_undecided_gates_are_told_and_fail_only_if_strict(brief, tmp_path):
+    gates = ("--fail-if", "prefill_speedup<1.2,vision_tokens!=36")
+    alone = ("--image", CAT, "--repeats", "1", "--no-random", *gates)  # one round: no interval
+    told = brief(*alone)
+    assert told.code == 0, told.err
+    assert told.err.splitlines()[1:] == [
+        "undecided: prefill_speedup<1.2: v2drop: prefill_speedup has no interval, "
+        "which takes 5 rounds or more"
+    ]
+    path = tmp_path / "r.json"
+    sure = brief(*alone, "--strict", "--output", path)
+    assert sure.code == 5
+    assert "error: 1 gate(s) undecided: prefill_speedup<1.2: v2drop" in sure.err
+    assert load_report(path)["protocol"]["rounds"] == 1
+    failed = brief(*alone, "--strict", "--fail-if", "vision_tokens>1")
+    assert failed.code == 3
+    assert "undecided: prefill_speedup<1.2" in failed.err
+    decided = brief(*alone[:-1], "kv_cache_ratio<1", "--strict")
+    assert decided.code == 0, decided.err
+
+
+def test_a_measured_ratio_is_never_exactly_a_number(brief):
+    brief("--image", CAT, "--fail-if", "prefill_speedup!=1.2").refused(
+        2, "'prefill_speedup!=1.2'", "use < or >", "vision_tokens"
+    )
+
+
 def test_bad_input_is_refused_before_any_work(v2drop, tmp_path, monkeypatch):
     import v2drop_cli.models.loading as loading
 
@@ -157,11 +184,9 @@ def test_ctrl_c_prints_and_saves_what_there_is(checkpoint, tmp_path):
         # A shell's background jobs ignore SIGINT, and hand that down.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 120
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_for(path, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     assert err.splitlines()[1:] == ["interrupted: the report is partial"]
     assert "INTERRUPTED" in out

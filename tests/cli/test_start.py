@@ -6,10 +6,11 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.patience import PATIENCE_S
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HEAVY = ("torch", "transformers", "scipy", "numpy", "av", "PIL")
@@ -21,35 +22,39 @@ def start(*args, env=None):
         [sys.executable, *args],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         env={**clean, "TYPER_USE_RICH": "0", "COLUMNS": "80", **(env or {})},
         check=False,
     )
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_nothing_heavy_is_imported(option):
+def modules_after(*args):
+    """What `v2drop ARGS` has imported when it ends."""
     code = (
-        "import sys\nsys.argv = ['v2drop', sys.argv[1]]\n"
+        "import sys\nsys.argv = ['v2drop', *sys.argv[1:]]\n"
         "from v2drop_cli.__main__ import main\n"
         "try:\n    main()\nexcept SystemExit as left:\n    assert not left.code\n"
-        f"print('loaded:', [m for m in {HEAVY!r} if m in sys.modules])"
+        "print('loaded:', *sys.modules)"
     )
-    done = start("-c", code, option)
-    assert done.stdout.endswith("loaded: []\n"), done.stdout + done.stderr
+    done = start("-c", code, *args)
+    assert "loaded:" in done.stdout, done.stdout + done.stderr
+    return set(done.stdout.rpartition("loaded:")[2].split())
+
+
+SHOWN = [["--help"], ["--version"], ["run", "--help"], ["profile", "--help"], ["doctor", "--help"]]
+
+
+@pytest.mark.parametrize("args", SHOWN, ids=" ".join)
+def test_nothing_heavy_is_imported(args):
+    assert not modules_after(*args) & set(HEAVY)
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
-def test_start_takes_less_than_three_tenths_of_a_second(option):
-    """The best of several: a busy machine may be slow, it cannot be too fast."""
-    best = 9.0
-    for _ in range(12):
-        began = time.perf_counter()
-        start("-m", "v2drop_cli", option)
-        best = min(best, time.perf_counter() - began)
-        if best < 0.3:
-            break
-    assert best < 0.3
+def test_start_costs_little_more_than_typer(option):
+    """Modules are counted, not seconds: how fast a machine imports them is its own matter."""
+    done = start("-c", "import sys, typer.main\nprint(*sys.modules)")
+    own = modules_after(option) - set(done.stdout.split())
+    assert len(own) <= 60, sorted(own)
 
 
 def test_version_is_the_packages():

@@ -48,7 +48,7 @@ def test_a_profile_of_a_configuration_alone(dummy, tmp_path):
     report = load_report(path)
     assert report["request"]["media"][0] == {
         "path": None, "kind": "image", "width": 70, "height": 50, "frames": 1,
-        "frame_times_s": None, "synthetic": True,
+        "frame_times_s": None, "synthetic": True, "sha256": None,
     }  # fmt: skip
     assert report["arms"][0]["vision_tokens"] == 2 * 36
     assert report["arms"][0]["timing"]["preprocess_s"] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import inspect
 
 import pytest
 import torch
@@ -705,12 +706,10 @@ def test_an_image_in_two_forwards_is_refused():
             embeds = BaseModelOutputWithPooling(pooler_output=[rows])
             return model(input_ids=part, **{CACHE: cache}, mm_encoder_outputs={"image": embeds})
 
-        try:
-            feed(*parts[0])
-        except TypeError:
+        if "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
             pytest.skip("this version of transformers does not take features made beforehand")
         with pytest.raises(InstrumentError, match="several forwards"):
-            feed(*parts[1])
+            feed(*parts[0])  # no prompt ends in a picture
 
 
 def crop(cache, length):

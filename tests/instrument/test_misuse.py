@@ -17,9 +17,10 @@ from tests.instrument.test_dropping import SHORT
 from tests.instrument.test_oracle import TOLERANCE, decode
 from tests.release import CACHE
 from tests.tiny_llava import make_llava, one_prompt
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.dropping import UNSEEN
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
+from v2drop_cli.models.registry import family_for
 
 OTHER_CACHE = {"cache": "past_key_values", "past_key_values": "cache"}[CACHE]
 LAYERS = 9
@@ -280,3 +281,132 @@ def test_router_logits_of_survivors_are_refused(name, where):
             model(**inputs, **asked, labels=inputs["input_ids"])
         model(**inputs, output_router_logits=False)
     assert trace.events
+
+
+# Interrupts, and calls inside calls ----------------------------------------------------------
+
+
+class Halt(BaseException):
+    """As `KeyboardInterrupt`: torch calls no hook for it."""
+
+
+def interrupted_at(llava, module):
+    """One forward inside the open context that ends in a `BaseException` at `module`."""
+
+    def halt(*_):
+        raise Halt
+
+    handle = module.register_forward_pre_hook(halt)
+    try:
+        with pytest.raises(Halt):
+            logits(llava, one_prompt())
+    finally:
+        handle.remove()
+
+
+@pytest.mark.mode("going on in a context after `KeyboardInterrupt` in a forward", "works")
+@pytest.mark.parametrize("place", ["tower", "layer 0", "layer 7"])
+@pytest.mark.parametrize("then", ["model", "decoder", "thread"])
+def test_an_interrupt_leaves_nothing_that_is_believed(llava, place, then):
+    layers = llava.model.language_model.layers
+    module = {"tower": llava.model.vision_tower, "layer 0": layers[0], "layer 7": layers[7]}[place]
+    inputs = one_prompt()
+    ids = torch.full_like(inputs["input_ids"], 7)  # text as long as the prompt, picture and all
+    with torch.no_grad():
+        text = llava.model.language_model(ids).last_hidden_state
+    with v2drop.dropping(llava, SHORT) as trace:
+        wanted = logits(llava, inputs)
+        interrupted_at(llava, module)
+        trace.clear()
+        if then == "decoder":
+            with torch.no_grad():
+                assert torch.equal(llava.model.language_model(ids).last_hidden_state, text)
+            assert trace.events == []
+        found = []
+        if then == "thread":
+            thread = threading.Thread(target=lambda: found.append(logits(llava, inputs)))
+            thread.start()
+            thread.join()
+        else:
+            found.append(logits(llava, inputs))
+        assert torch.equal(found[0], wanted)
+        assert len(trace.events) == 3
+
+
+def test_a_decoder_called_alone_gives_the_context_back(llava):
+    inputs, found = one_prompt(), []
+    with v2drop.dropping(llava, SHORT) as trace, torch.no_grad():
+        llava.model.language_model(torch.tensor([[1, 7, 8]]))
+        thread = threading.Thread(target=lambda: found.append(logits(llava, inputs)))
+        thread.start()
+        thread.join()
+    assert len(found) == 1
+    assert len(trace.events) == 3
+
+
+@pytest.mark.mode("a call of the model from within its own forward", "refused")
+@pytest.mark.parametrize("swallow", [False, True])
+def test_a_call_inside_a_call_is_refused(llava, swallow):
+    """A hook of one's own may do it; the outer call goes on, if the error is caught."""
+    inputs, refused = one_prompt(), []
+
+    def again(*_):
+        try:
+            llava(torch.tensor([[1, 7]]))
+        except InstrumentError as error:
+            refused.append(error.message)
+            if not swallow:
+                raise
+
+    with v2drop.dropping(llava, SHORT) as trace:
+        wanted = logits(llava, inputs)
+        trace.clear()
+        handle = llava.model.vision_tower.register_forward_hook(again)
+        try:
+            if swallow:
+                assert torch.equal(logits(llava, inputs), wanted)
+                assert len(trace.events) == 3
+            else:
+                with pytest.raises(InstrumentError, match="within its own forward"):
+                    logits(llava, inputs)
+        finally:
+            handle.remove()
+        assert len(refused) == 1
+        assert torch.equal(logits(llava, inputs), wanted)
+
+
+def test_a_call_past_the_hooks_is_warned_of_after_good_ones(llava):
+    inputs = one_prompt()
+
+    def body():
+        with v2drop.dropping(llava, SHORT), torch.no_grad():
+            llava(**inputs)
+            llava.model.forward(**inputs)
+
+    with pytest.warns(UserWarning, match="pixels were encoded"):
+        body()
+
+
+# Caches --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", ["2:0.5", "4:0.5", "7:0.5"])
+def test_a_cache_shortened_at_an_earlier_layer_elsewhere_is_refused(llava, schedule):
+    """Also in layers that this context does not hook, because it drops later."""
+    cache = DynamicCache(config=llava.config)
+    with v2drop.dropping(llava, "1:0.5,3:0.5"), torch.no_grad():
+        llava(**one_prompt(), **{CACHE: cache}, use_cache=True)
+    with (
+        v2drop.dropping(llava, schedule),
+        torch.no_grad(),
+        pytest.raises(InstrumentError, match="outside this"),
+    ):
+        llava(torch.tensor([[7, 8]]), **{CACHE: cache})
+
+
+def test_both_directions_are_refused_whichever_flag_says_so():
+    config = CASES["llava"].make("sdpa").config
+    config.text_config.use_bidirectional_attention = True
+    with pytest.raises(UnsupportedModelError, match="both directions"):
+        family_for(config)
+    assert family_for(CASES["paligemma"].make("sdpa").config).name == "paligemma"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -72,6 +73,59 @@ def test_every_failure_is_none_with_one_caveat_a_question(cuda, fake_nvml, fault
     assert codes == [f"nvml-{question.replace('_', '-')}" for question in ANSWERS]
     assert all(reason in caveat.message for caveat in nvml.caveats)
     nvml.shutdown()
+
+
+# Answers of drivers that work by half: (what fails, how) → what is None then, with a reason each.
+HALF = {
+    "a GB10 or a MIG slice": (
+        ("MemoryInfo", "PowerUsage", "ClockInfo", "TotalEnergyConsumption"),
+        "Not Supported",
+        {"used_bytes", "power_w", "sm_clock_mhz", "total_energy_j"},
+    ),
+    "a GPU that is lost": (
+        ("MemoryInfo", "DriverVersion", "ComputeRunningProcesses"),
+        "GPU is lost",
+        {"used_bytes", "driver_version", "other_processes"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HALF)
+def test_a_driver_that_works_by_half_loses_that_half_alone(cuda, fake_nvml, kind):
+    failing, why, lost = HALF[kind]
+    library = fake_nvml()
+
+    def fail(*args: object) -> None:
+        raise library.NVMLError(why)
+
+    for symbol in library.answers:
+        if symbol.endswith(failing):
+            library.answers[symbol] = fail
+    nvml = Nvml(GPU, library=library)
+    told = ask_everything(nvml)
+    assert told == {q: None if q in lost else answer for q, answer in ANSWERS.items()}
+    codes = {caveat.code: caveat.message for caveat in nvml.caveats}
+    assert codes.keys() == {f"nvml-{question.replace('_', '-')}" for question in lost}
+    assert all(why in message for message in codes.values())
+
+
+def test_a_memory_that_is_not_available(cuda, fake_nvml):
+    """`nvidia-smi` says N/A: the structure is there, its numbers are not."""
+    library = fake_nvml()
+    library.answers["nvmlDeviceGetMemoryInfo"] = lambda gpu: SimpleNamespace(used=None)
+    nvml = Nvml(GPU, library=library)
+    assert nvml.used_bytes() is None
+    assert nvml.power_w() == ANSWERS["power_w"]
+    assert [caveat.code for caveat in nvml.caveats] == ["nvml-used-bytes"]
+
+
+@pytest.mark.parametrize("bits", [1 << 63, (1 << 64) - 1])
+def test_event_reasons_that_nobody_knows(cuda, fake_nvml, bits):
+    library = fake_nvml()
+    library.reasons = bits
+    found = Nvml(GPU, library=library).event_reasons()
+    assert len(found) == bits.bit_count() == len(set(found))
+    assert "unknown_0x8000000000000000" in found
 
 
 def only_caveat(nvml: Nvml) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.checkpoints import small_llava
 from tests.tiny_llava import IMAGE, make_llava, mixed_batch
 from v2drop_cli.errors import UnsupportedModelError
 from v2drop_cli.media import load_image, load_video
-from v2drop_cli.models.base import Grid
+from v2drop_cli.models.base import Family, Grid
 from v2drop_cli.models.llava import LLAVA, tile_frames
 from v2drop_cli.models.registry import FAMILIES, family_for, get_family
 
@@ -22,24 +23,21 @@ SAMPLES = Path(__file__).parents[2] / "sample_media"
 
 
 def test_registry_and_folder_agree():
+    """Whatever file defines a family, the registry has it, and the file has the family's name."""
     folder = Path(v2drop_cli.models.__file__).parent
-    files = {path.stem for path in folder.glob("*.py")}
-    rooms = {
-        "__init__",
-        "arguments",
-        "base",
-        "registry",
-        "loading",
-        "loading_options",
-        "devices",
-        "dummy",
-        "chat",
-        "spans",
-        "refused",
+    modules = [
+        importlib.import_module(f"v2drop_cli.models.{path.stem}") for path in folder.glob("*.py")
+    ]
+    defined = {
+        value.name
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, Family)
     }
-    assert files - rooms == set(FAMILIES)
+    assert defined == set(FAMILIES)
     for name in FAMILIES:
         assert get_family(name).name == name
+        assert (folder / f"{name}.py").is_file()
 
 
 def test_vision_tokens_of_a_mixed_batch():
@@ -127,3 +125,24 @@ def test_refusals():
     config.model_type = "unheard_of"
     with pytest.raises(UnsupportedModelError, match="unheard_of"):
         family_for(config)
+
+
+@pytest.mark.parametrize("template", [None, "{{ bos_token }}USER: <image>\n{{ messages[0]['content'][-1]['text'] }} ASSISTANT:"])  # fmt: skip # noqa: E501
+def test_one_begin_token_whoever_writes_it(template):
+    """As `apply_chat_template(tokenize=True)`: the tokenizer's own only if the template has none."""  # noqa: E501
+    model, processor = small_llava(2)
+    if template is not None:
+        processor.chat_template = template
+    media = load_image(SAMPLES / "cat.jpg")
+    picture = {"type": "image", "image": media.frames[0]}
+    words = {"type": "text", "text": "what changed?"}
+    own = processor.apply_chat_template(
+        [{"role": "user", "content": [picture, words]}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    ids = LLAVA.prepare(processor, model.config, [media], "what changed?").tensors["input_ids"]
+    assert torch.equal(ids, own["input_ids"])
+    assert ids[0].tolist().count(processor.tokenizer.bos_token_id) == 1

@@ -152,12 +152,6 @@ def test_dtypes():
     assert devices.pick_dtype("bfloat16", cpu, config) == torch.bfloat16
 
 
-def test_free_memory_of_this_machine_and_of_one_that_does_not_tell(monkeypatch):
-    assert devices.free_memory(torch.device("cpu")) > 10**6
-    monkeypatch.setattr(devices.Path, "read_text", lambda *a, **k: "MemTotal: 1 kB")
-    assert devices.free_memory(torch.device("cpu")) is None
-
-
 # The embedded model's answers ----------------------------------------------------------------
 
 
@@ -199,13 +193,13 @@ def test_loading_shows_no_progress_bar_and_leaves_the_callers_choice(monkeypatch
 
     import v2drop_cli.models.loading as loading
 
-    seen, real = [], loading._trained
+    seen, real = [], loading.load_trained
 
     def trained(*args):
         seen.append(logging.is_progress_bar_enabled())
         return real(*args)
 
-    monkeypatch.setattr(loading, "_trained", trained)
+    monkeypatch.setattr(loading, "load_trained", trained)
     before = logging.is_progress_bar_enabled()
     choose = {True: logging.enable_progress_bar, False: logging.disable_progress_bar}
     try:

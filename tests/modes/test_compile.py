@@ -62,8 +62,16 @@ def test_a_compiled_vision_tower():
         torch.testing.assert_close(a, b)
 
 
+INSIDE = (
+    "model compiled inside the context",
+    "works",
+    "each layer is compiled on its own; of a cache's layers, beyond torch's `recompile_limit` (8) "
+    "they run uncompiled",
+)
+
+
 @pytest.mark.slow
-@pytest.mark.mode("model compiled inside the context", "works")
+@pytest.mark.mode(*INSIDE)
 def test_a_model_compiled_inside():
     wanted, _ = run(make_llava(LAYERS))
     model = make_llava(LAYERS)
@@ -71,6 +79,22 @@ def test_a_model_compiled_inside():
         got = torch.compile(model, backend="eager")(**one_prompt()).logits
     assert len(trace.events) == 1
     torch.testing.assert_close(got, wanted[0])
+
+
+@pytest.mark.slow
+@pytest.mark.mode(*INSIDE)
+def test_hooks_are_no_reason_to_compile_again():
+    """Guards on the bookkeeping would fail at every call, for the trace grows."""
+    inputs = {**one_prompt(), "use_cache": False}
+    model = make_llava(LAYERS)
+    with v2drop.dropping(model, SCHEDULE) as trace, torch.no_grad():
+        compiled = torch.compile(model, backend="eager")
+        for _ in range(2):  # at its first call a model puts hooks on, and is compiled once more
+            first = compiled(**inputs).logits
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            second = compiled(**inputs).logits
+    assert len(trace.events) == 3
+    assert torch.equal(first, second)
 
 
 @pytest.mark.slow

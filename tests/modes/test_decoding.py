@@ -13,6 +13,7 @@ from tests.checkpoints import small_llava
 from tests.families import CASES
 from tests.instrument.test_dropping import SCHEDULE, SHORT, oracle_generate
 from tests.instrument.test_oracle import TOLERANCE, decode
+from tests.patience import PATIENCE_S
 from tests.tiny_llava import make_llava, one_prompt
 from v2drop_cli.prove.oracle import define, masked
 
@@ -109,7 +110,7 @@ def test_an_iterator_over_the_answer():
     with v2drop.dropping(model, "1:0.5,3:0.3") as trace:
         wanted = model.generate(**inputs, **options)[0, inputs["input_ids"].shape[1] :]
         trace.clear()
-        streamer = TextIteratorStreamer(processor.tokenizer, skip_prompt=True, timeout=60)
+        streamer = TextIteratorStreamer(processor.tokenizer, skip_prompt=True, timeout=PATIENCE_S)
         work = {**inputs, **options, "streamer": streamer}
         thread = threading.Thread(target=model.generate, kwargs=work)
         thread.start()

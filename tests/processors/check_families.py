@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 import v2drop_cli as v2drop
+from tests.checkpoints import edit_json
 from tests.cli.conftest import QUICK
 from tests.families import CASES, NAMES
 from tests.processors.published import PROCESSORS
@@ -108,6 +110,30 @@ def test_prepare_finds_the_tokens_the_model_fills(checkpoint, name, kind):
     assert out.shape[1] == len(ids) + 3
     assert trace.events[0].before == (len(index),)
     assert set(trace.events[0].kept[0]) <= set(index.tolist())
+
+
+# What processors need of the tower, and older checkpoints do not say.
+OF_THE_TOWER = (
+    *("patch_size", "vision_feature_select_strategy", "num_additional_image_tokens"),
+    *("num_image_tokens", "image_seq_len", "image_seq_length", "spatial_merge_size"),
+)
+
+
+@pytest.mark.parametrize(("name", "kind"), CELLS)
+def test_a_processor_that_does_not_know_the_tower_is_completed(checkpoint, tmp_path, name, kind):
+    """It gives what the complete one gives, which is left as it is."""
+    whole = v2drop.load(str(checkpoint(name)), device="cpu")
+    assert whole.caveats == ()
+    copy = shutil.copytree(checkpoint(name), tmp_path / "copy")
+    saved = json.loads((copy / "processor_config.json").read_text())
+    edit_json(copy / "processor_config.json", OF_THE_TOWER)
+    left_out = set(saved) & set(OF_THE_TOWER)
+    part = v2drop.load(str(copy), device="cpu")
+    codes = {caveat.code for caveat in part.caveats}
+    assert codes == ({"processor_completed"} if left_out else set())
+    got, wanted = (loaded.prepare(MEDIA[kind](), "what?").tensors for loaded in (part, whole))
+    assert got.keys() == wanted.keys()
+    assert all(torch.equal(got[key], wanted[key]) for key in wanted)
 
 
 @pytest.mark.parametrize(("name", "kind"), [cell for cell in CELLS if cell[1] != "images"])

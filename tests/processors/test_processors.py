@@ -9,23 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.processors.shim import FOLDER
 
 ROOT = Path(__file__).parents[2]
+CHECKS = sorted(Path(__file__).parent.glob("check_*.py"))
 INSTALL = "pip install --no-deps --target .torchvision torchvision==0.28.0 num2words==0.5.14"
 
 
 @pytest.mark.slow
-def test_every_familys_own_processor_on_real_files():
+@pytest.mark.parametrize("file", CHECKS, ids=[file.stem for file in CHECKS])
+def test_every_familys_own_processor_on_real_files(file):
     if not (FOLDER / "torchvision").is_dir() and not importlib.util.find_spec("torchvision"):
         pytest.skip(f"processors of most families need torchvision; {INSTALL}")
     command = [sys.executable, "-m", "pytest", "-p", "tests.processors.shim", "-p", "no:cacheprovider"]  # fmt: skip # noqa: E501
     done = subprocess.run(
-        [*command, "tests/processors/check_families.py", "tests/processors/check_patches.py"],
+        [*command, str(file)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -310,6 +310,7 @@ def test_keys_that_came_later_may_be_missing_but_not_wrong():
     document = factory.report().to_json()
     for media in document["request"]["media"]:
         assert media.pop("synthetic") is False
+        assert media.pop("sha256") is None
     validate(document)
     document["request"]["media"][0]["synthetic"] = "no"
     with pytest.raises(UsageError, match=r"media\[0\].synthetic is 'no'"):

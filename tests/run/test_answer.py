@@ -55,6 +55,16 @@ def test_greedy_is_what_generate_says(inputs):
         assert row_same[: int(stop[0]) if len(stop) else 5].all()
 
 
+def test_a_release_that_nobody_tested_is_a_caveat_of_every_report(loaded, monkeypatch):
+    def codes():
+        report = answer.run(loaded, [load_image(CAT)], options(repeats=1, warmup=0))
+        return {caveat.code for caveat in report.warnings}
+
+    assert "transformers_untested" not in codes()
+    monkeypatch.setattr("transformers.__version__", "9.1.0")
+    assert "transformers_untested" in codes()
+
+
 # Stages --------------------------------------------------------------------------------------
 
 

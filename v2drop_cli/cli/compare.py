@@ -11,7 +11,7 @@ import typer
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli import profile_options as p
 from v2drop_cli.cli.guard import guarded
-from v2drop_cli.errors import GateError
+from v2drop_cli.cli.shared import check_strict, settle
 
 if TYPE_CHECKING:
     from v2drop_cli.changes import Changes
@@ -51,6 +51,7 @@ def compare(
     a: ReportA,
     b: ReportB,
     fail_if: FailIf = None,
+    strict: p.Strict = False,
     margin: Margin = "2%",
     anyway: Anyway = False,
     json: o.Json = False,
@@ -68,15 +69,14 @@ def compare(
     from v2drop_cli.run.compare_reports import compare_reports, parse_change_gates, refuse
 
     gates, share = parse_change_gates(fail_if or ()), p.parse_share("--margin", margin)
+    check_strict(strict, gates)
     files = p.ResultFiles.checked(output, export_md, None, (a, b))
     reports = [(str(path), read_report(path)) for path in (a, b)]
     found = compare_reports(reports[0], reports[1], share, gates)
     if not anyway:
         refuse(found.differences)
     _tell(found, files, json)
-    failed = [f"{gate.text}: {gate.message}" for gate in found.gates if gate.failed]
-    if failed:
-        raise GateError(f"{len(failed)} gate(s) failed: {'; '.join(failed)}")
+    settle(found.gates, strict)
 
 
 def _tell(found: Changes, files: p.ResultFiles, as_json: bool) -> None:

@@ -28,6 +28,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.ERROR)
+        if not os.environ.get("COLUMNS", "1").strip("0"):
+            del os.environ["COLUMNS"]  # a terminal that does not tell; rich would print nothing
         try:
             return command(*args, **kwargs)
         except (typer.Exit, typer.BadParameter):

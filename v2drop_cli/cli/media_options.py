@@ -14,6 +14,7 @@ from v2drop_cli.errors import MediaArgumentError
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
+    from v2drop_cli.models.base import LoadedModel
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.models.synthetic.options import SyntheticInput
 
@@ -86,6 +87,16 @@ class MediaOptions:
     def open(self) -> list[Media]:
         """Decode the files; none for synthetic input."""
         return open_media(self.image, self.video, self.frames or DEFAULT_FRAMES)
+
+    def fitted(
+        self, loaded: LoadedModel, media: list[Media], prompt: str, new_tokens: int
+    ) -> list[Media]:
+        """``media``, with fewer frames if nobody asked for so many and they do not fit."""
+        if self.video is None or self.frames is not None:
+            return media
+        from v2drop_cli.run.frames import fitting
+
+        return [fitting(loaded, video, prompt, new_tokens) for video in media]
 
     def question(self, model: str, load: LoadOptions) -> str:
         """The prompt, or what stands for it."""

@@ -151,6 +151,14 @@ AllowPickle = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+AllowUnproven = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unproven",
+        help="Drop also in a decoder in which nobody has proven it.",
+        rich_help_panel=MODEL,
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(

@@ -11,13 +11,11 @@ from v2drop_cli.cli import media_options as m
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli import profile_options as p
 from v2drop_cli.cli.guard import INTERRUPTED, guarded
-from v2drop_cli.cli.shared import (
-    load_quietly,
-    show,
-)
-from v2drop_cli.errors import GateError, InvalidMeasurementError
+from v2drop_cli.cli.shared import load_quietly, settle, show
+from v2drop_cli.errors import InvalidMeasurementError
 
 if TYPE_CHECKING:
+    from v2drop_cli.changes import GateResult
     from v2drop_cli.media import Media
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
@@ -48,6 +46,7 @@ def profile(
     revision: o.Revision = None,
     trust_remote_code: o.TrustRemoteCode = False,
     allow_pickle: o.AllowPickle = False,
+    allow_unproven: o.AllowUnproven = False,
     seed: o.Seed = 0,
     max_new_tokens: o.MaxNewTokens = 64,
     new_tokens: p.NewTokens = 16,
@@ -58,6 +57,7 @@ def profile(
     precision: p.Precision = "1%",
     max_time: p.MaxTime = 60.0,
     fail_if: p.FailIf = None,
+    strict: p.Strict = False,
     json: o.Json = False,
     output: o.Output = None,
     export_md: p.ExportMd = None,
@@ -74,7 +74,6 @@ def profile(
     """
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
-    from v2drop_cli.run.gates import parse_gates
 
     places = (layers, tuple(ratios or ()), tuple(preset or ()), tuple(budget or ()))
     arms = ArmOptions(
@@ -90,11 +89,12 @@ def profile(
         revision=revision,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
+        allow_unproven=allow_unproven,
         seed=seed,
     )
     arms.check()
     load.check(model)
-    gates = parse_gates(fail_if or ())
+    gates = p.parse_gates_of(fail_if, strict)
     wanted = p.parse_precision(precision, max_time)
     given = m.MediaOptions(image, video, frames, prompt, image_size, text_tokens)
     load = given.checked(load)
@@ -116,14 +116,15 @@ def profile(
         decode=p.parse_decode(decode),
         labels=tuple(gate.arm for gate in gates if gate.arm is not None),
     )
-    report = _measure(load, given.open(), options, files)
+    report = _measure(load, given, given.open(), options, files)
     show(report, json)  # first: whatever becomes of the files
     files.finish(report)
-    _leave(report, gates, options)
+    settle(_judged(gates, report, options), strict)
 
 
 def _measure(
     load_options: LoadOptions,
+    given: m.MediaOptions,
     media: list[Media],
     options: ProfileOptions,
     files: p.ResultFiles,
@@ -135,6 +136,8 @@ def _measure(
     with telling() as tell:
         tell(f"loading {options.model_name}")
         loaded = load_quietly(options.model_name, load_options)
+        new_tokens = max(options.max_new_tokens, options.new_tokens)
+        media = given.fitted(loaded, media, options.prompt, new_tokens)
         on_stage = announced(tell, _plan(options))
         return measure(loaded, media, options, Watch(on_stage, files.on_round))
 
@@ -149,17 +152,17 @@ def _plan(options: ProfileOptions) -> str:
     )
 
 
-def _leave(report: Report, gates: Sequence[Gate], options: ProfileOptions) -> None:
-    """Leave with what the report means: interrupted, invalid, a gate failed, or nothing."""
-    from v2drop_cli.run.gates import failures
+def _judged(
+    gates: Sequence[Gate], report: Report, options: ProfileOptions
+) -> tuple[GateResult, ...]:
+    """The gates' outcomes; leave where the report is not to be judged: interrupted, or invalid."""
+    from v2drop_cli.run.gates import judged
     from v2drop_cli.run.profile import invalid
 
     useless = invalid(report.protocol)
-    failed = failures(gates, report, options.arms.methods)
     if report.protocol is not None and report.protocol.partial:
         typer.echo("interrupted: the report is partial", err=True)
         raise typer.Exit(INTERRUPTED)
     if useless is not None:
         raise InvalidMeasurementError(useless, hint="let it cool, or free it, and measure again")
-    if failed:
-        raise GateError(f"{len(failed)} gate(s) failed: {'; '.join(failed)}")
+    return judged(gates, report, options.arms.methods)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from v2drop_cli.cli.options import DROPPING, MEASURING, OUTPUT
-from v2drop_cli.cli.shared import Drafts
+from v2drop_cli.cli.shared import Drafts, check_strict
 from v2drop_cli.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from v2drop_cli.records import Report
     from v2drop_cli.report.json_file import ResultFile
+    from v2drop_cli.run.gates import Gate
 
 NoRandom = Annotated[
     bool,
@@ -93,6 +94,14 @@ FailIf = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Leave with 5 if a gate is undecided: measured too roughly to say.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 ExportMd = Annotated[
     Path | None,
     typer.Option(
@@ -145,6 +154,19 @@ def parse_decode(text: str) -> str:
     if text not in (EAGER, COMPILED):
         raise unknown_name("way to decode", text, (EAGER, COMPILED))
     return text
+
+
+def parse_gates_of(fail_if: list[str] | None, strict: bool) -> tuple[Gate, ...]:
+    """The gates of ``--fail-if``; ``--strict`` needs one.
+
+    Raises:
+        UsageError: no gate, or one that means nothing.
+    """
+    from v2drop_cli.run.gates import parse_gates
+
+    gates = parse_gates(fail_if or ())
+    check_strict(strict, gates)
+    return gates
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def run(
     revision: o.Revision = None,
     trust_remote_code: o.TrustRemoteCode = False,
     allow_pickle: o.AllowPickle = False,
+    allow_unproven: o.AllowUnproven = False,
     seed: o.Seed = 0,
     max_new_tokens: o.MaxNewTokens = 64,
     repeats: o.Repeats = 5,
@@ -82,6 +83,7 @@ def run(
         revision=revision,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
+        allow_unproven=allow_unproven,
         seed=seed,
     )
     arms.check()
@@ -102,15 +104,15 @@ def run(
         warmup=warmup,
         synthetic=load.synthetic,
     )
-    report = _measure(model, load, media, run_options, result_file)
+    report = _measure(load, given, media, run_options, result_file)
     show(report, json)  # first: whatever becomes of the file
     if result_file is not None:
         result_file.write(report.dumps())
 
 
 def _measure(
-    model: str,
     load_options: LoadOptions,
+    given: m.MediaOptions,
     media: list[Media],
     run_options: RunOptions,
     result_file: ResultFile | None,
@@ -120,8 +122,10 @@ def _measure(
     from v2drop_cli.run.passes import Watch
 
     with telling() as tell:
-        tell(f"loading {model}")
-        loaded = load_quietly(model, load_options)
+        tell(f"loading {run_options.model_name}")
+        loaded = load_quietly(run_options.model_name, load_options)
+        new_tokens = run_options.max_new_tokens
+        media = given.fitted(loaded, media, run_options.prompt, new_tokens)
         watch = Watch(
             on_stage=tell,
             on_round=Drafts(result_file) if result_file else None,

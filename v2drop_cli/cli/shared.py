@@ -1,16 +1,24 @@
-"""What ``run`` and ``profile`` do alike: check and open media, load, show a report."""
+"""What several commands do alike: open media, load, show a report, settle gates."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from v2drop_cli.errors import MediaArgumentError, V2DropError
+from v2drop_cli.errors import (
+    GateError,
+    MediaArgumentError,
+    UndecidedError,
+    UsageError,
+    V2DropError,
+)
 
 if TYPE_CHECKING:
+    from v2drop_cli.changes import GateResult
     from v2drop_cli.media import Media
     from v2drop_cli.models.base import LoadedModel
     from v2drop_cli.models.loading_options import LoadOptions
@@ -46,7 +54,11 @@ def open_media(image: list[Path] | None, video: Path | None, frames: int) -> lis
 
 
 def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:
-    """Load without the libraries' own talk; our errors say what matters."""
+    """Load, and keep the libraries quiet afterwards.
+
+    What they warn of while a model is loaded and answers comes with the report, as caveats; on
+    stderr it would come again in every timed round.
+    """
     from v2drop_cli.models.loading import load
 
     hush_libraries()
@@ -97,3 +109,36 @@ def show(report: Report, as_json: bool) -> None:
     from v2drop_cli.report.view import build_view
 
     render(build_view(report), Console())
+
+
+def check_strict(strict: bool, gates: Sized) -> None:
+    """Refuse ``--strict`` without a gate: such a build could never fail."""
+    if strict and not gates:
+        raise UsageError("--strict is about gates, and there is none", hint="give --fail-if GATE")
+
+
+def settle(gates: Iterable[GateResult], strict: bool) -> None:
+    """Leave with 3 if a gate failed; say which are undecided, and leave with 5 if ``strict``.
+
+    Raises:
+        GateError: a gate failed.
+        UndecidedError: none failed, one is undecided, and that is not enough.
+    """
+    from v2drop_cli.changes import FAILED, UNDECIDED
+    from v2drop_cli.report.text import clean, encodable
+
+    said: dict[str, list[str]] = {FAILED: [], UNDECIDED: []}
+    for gate in gates:
+        if gate.outcome in said:
+            said[gate.outcome].append(f"{gate.text}: {gate.message}")
+    failed, undecided = said[FAILED], said[UNDECIDED]
+    if failed or not strict:
+        for line in undecided:
+            typer.echo(encodable(f"undecided: {clean(line)}", sys.stderr.encoding), err=True)
+    if failed:
+        raise GateError(f"{len(failed)} gate(s) failed: {'; '.join(failed)}")
+    if strict and undecided:
+        raise UndecidedError(
+            f"{len(undecided)} gate(s) undecided: {'; '.join(undecided)}",
+            hint="measure more rounds on a quieter machine, or move the limit out of the noise",
+        )

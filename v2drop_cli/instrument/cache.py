@@ -7,6 +7,7 @@ later forwards must have each layer's own length, and know which of its columns 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -52,6 +53,13 @@ class CachedColumns:
         return None if self.valid is None else self.valid[:, :length]
 
 
+def _from_elsewhere() -> InstrumentError:
+    return InstrumentError(
+        "this KV cache was filled, shortened or copied outside this dropping() context",
+        hint="keep one dropping() context open for all turns on a cache",
+    )
+
+
 class CacheBook:
     """Per cache object and layer, the columns of every layer that ever came out shortened."""
 
@@ -78,10 +86,15 @@ class CacheBook:
                 return known
         elif length == before or getattr(cache, "is_compileable", False):
             return None
-        raise InstrumentError(
-            "this KV cache was filled, shortened or copied outside this dropping() context",
-            hint="keep one dropping() context open for all turns on a cache",
-        )
+        raise _from_elsewhere()
+
+    def check(self, cache: Any, layers: Iterable[int]) -> None:
+        """Refuse a cache whose ``layers``, which never drop here, were shortened elsewhere."""
+        if cache is None or getattr(cache, "is_compileable", False):
+            return
+        full = cached_length(cache, 0)
+        if any(cached_length(cache, layer) != full for layer in layers):
+            raise _from_elsewhere()
 
     def remember(self, cache: Any, layer: int, columns: CachedColumns) -> None:
         """Note ``columns`` for ``layer``, replacing what was known."""

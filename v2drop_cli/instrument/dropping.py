@@ -29,6 +29,7 @@ from v2drop_cli.instrument.refusals import (
     refuse_recomputation,
     refuse_router_logits,
 )
+from v2drop_cli.instrument.running import Running
 from v2drop_cli.instrument.state import DropState
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import Method
@@ -54,6 +55,7 @@ def dropping(
     method: str | Method = "v2drop",
     seed: int = 0,
     mark: Callable[[str], None] | None = None,
+    allow_unproven: bool = False,
 ) -> Iterator[DropTrace]:
     """Drop vision tokens inside ``model`` for the duration (V2Drop, arXiv 2509.01552, §3).
 
@@ -78,6 +80,8 @@ def dropping(
         seed: for methods that draw at random.
         mark: called with ``"drop begins"`` and ``"drop ends"`` around the work that dropping
             adds to a prefill, for a clock; must not wait for the device.
+        allow_unproven: drop also in a decoder in which nobody has proven dropping; a
+            :class:`LoadedModel` brings what it was loaded with.
 
     Yields:
         The trace: ``trace.events[0].kept`` are the prompt positions of the vision tokens kept
@@ -90,7 +94,7 @@ def dropping(
         InstrumentError: the model is inside another ``dropping`` context already; later, from
             the model's call, if it is called in a way that cannot be served.
     """
-    target = Target.of(model)
+    target = Target.of(model, allow_unproven)
     family, n_layers = target.family, len(target.layers)
     first = family.first_droppable_layer(target.config)
     parsed = named_schedule(schedule, family, n_layers, first)
@@ -100,9 +104,9 @@ def dropping(
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
     call = LayerCall.of(target.config, target.layers)
     state = DropState(parsed, chosen, call, seed, mark)
-    with hooked(*_hooks(state, target, parsed.drops[0].layer)):
+    with hooked(*_hooks(state, target)):
         yield state.trace
-    if state.encoded and not state.saw_pixels:
+    if state.encoded:
         warnings.warn(UNSEEN, stacklevel=3)
 
 
@@ -125,16 +129,17 @@ class Target:
     layers: Sequence[nn.Module]
 
     @classmethod
-    def of(cls, model: nn.Module | LoadedModel) -> Target:
+    def of(cls, model: nn.Module | LoadedModel, allow_unproven: bool) -> Target:
         """Find the parts of ``model``; raise for what cannot be served."""
         whole = model.model if isinstance(model, LoadedModel) else model
+        allow_unproven |= isinstance(model, LoadedModel) and model.allow_unproven
         config: Any = getattr(whole, "config", None)
         if config is None:
             raise UnsupportedModelError(
                 f"{type(whole).__name__} is no transformers model: it has no config",
                 hint="pass the model itself, not a wrapper around it",
             )
-        family = family_for(config)
+        family = family_for(config, allow_unproven=allow_unproven)
         multimodal, decoder = family.multimodal(whole), family.decoder(whole)
         refuse_compiled(whole, multimodal, decoder)
         if is_hooked(multimodal):
@@ -150,24 +155,31 @@ class Target:
         return [child for child in self.multimodal.children() if child is not self.decoder]
 
 
-def _hooks(state: DropState, target: Target, first_drop: int) -> list[Before | After]:
+def _hooks(state: DropState, target: Target) -> list[Before | After]:
     """All hooks of one context; layers before the one that is compared with need none."""
+    running = Running(target.multimodal, target.decoder)
     return [
-        Before(target.multimodal, partial(_forward_call, state, target)),
-        Before(target.decoder, partial(_decoder_call, state)),
-        After(target.decoder, partial(_decoder_output, state), always=True),
-        After(target.multimodal, lambda output: state.abandon(), always=True),
+        Before(target.multimodal, partial(_forward_call, state, running, target)),
+        Before(target.decoder, partial(_decoder_call, state, running)),
+        After(target.decoder, partial(_decoder_output, state, running), always=True),
+        After(target.multimodal, partial(_forward_ends, state, running), always=True),
         *(
-            Before(layer, partial(_layer_call, state, i))
+            Before(layer, partial(_layer_call, state, running, i))
             for i, layer in enumerate(target.layers)
-            if i >= first_drop - 1
+            if i >= state.first_hooked
         ),
-        *(After(encoder, partial(_encoded, state)) for encoder in target.encoders),
+        *(After(encoder, partial(_encoded, state, running)) for encoder in target.encoders),
     ]
 
 
-def _encoded(state: DropState, output: Any) -> None:
-    state.encoded = True
+def _encoded(state: DropState, running: Running, output: Any) -> None:
+    """Pixels were encoded; outside a call of the model, which may still come, or never."""
+    state.encoded |= not running.whole
+
+
+def _forward_ends(state: DropState, running: Running, output: Any) -> None:
+    if running.leave():
+        state.abandon()
 
 
 def named_schedule(
@@ -182,10 +194,14 @@ def named_schedule(
 
 
 def _forward_call(
-    state: DropState, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]
+    state: DropState,
+    running: Running,
+    target: Target,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Call | None:
     """Before the model: find this forward's vision tokens. Changes nothing."""
-    state.claim()
+    running.enter()
     refuse_recomputation(target.decoder)
     given: Mapping[str, Any] = kwargs
     if args:
@@ -201,13 +217,14 @@ def _forward_call(
                 "dropping finds vision tokens by input_ids, and got inputs_embeds only",
                 hint="pass input_ids and the pixels, and let the model merge them",
             )
-        state.forward = None  # the decoder's own hook begins it
+        state.abandon()  # the decoder's own hook begins it
         return None
     mask = target.family.vision_mask(target.config, given)
-    state.pictures.look(cache, mask, given)
+    state.pictures.look(cache, ids.shape[1], mask, given)
+    state.book.check(cache, range(1, state.first_hooked))
     vision: tuple[Tensor, ...] = ()
     if mask is not None:
-        state.saw_pixels = True
+        state.encoded = False
         refuse_router_logits(given, state.call.config)
         refuse_packed(given, str(state.call.config._attn_implementation))
         vision = true_positions(droppable(mask, as_padding(attention_mask)))
@@ -216,10 +233,11 @@ def _forward_call(
     return None
 
 
-def _decoder_call(state: DropState, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+def _decoder_call(
+    state: DropState, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Call | None:
     """Before the decoder: a call without ids is text, and may be the next turn on a cache."""
-    state.claim()
-    if state.forward is None:
+    if not running.enter_decoder() or state.forward is None:
         tokens = kwargs.get("inputs_embeds")
         tokens = kwargs.get("input_ids", args[0] if args else None) if tokens is None else tokens
         if tokens is not None:
@@ -228,8 +246,9 @@ def _decoder_call(state: DropState, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _layer_call(
-    state: DropState, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    state: DropState, running: Running, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Call | None:
+    running.check()
     changed = state.enter_layer(layer, only_hidden(args), kwargs)
     if changed is None:
         return None
@@ -237,13 +256,15 @@ def _layer_call(
     return (hidden,), new_kwargs
 
 
-def _decoder_output(state: DropState, output: Any) -> Any:
+def _decoder_output(state: DropState, running: Running, output: Any) -> Any:
     """Put survivors back in place, so that callers see the length they know."""
-    if output is None:  # it raised; called alone, it has nobody else to clean up after it
-        state.abandon()
+    if output is None:  # it raised
+        _forward_ends(state, running, output)
         return None
     hidden = output[0] if isinstance(output, tuple) else output.last_hidden_state
     full = state.finish(hidden)
+    if not running.whole:  # called alone, so nobody else says that the forward ended
+        running.leave()
     if full is None:
         return None
     if isinstance(output, tuple):

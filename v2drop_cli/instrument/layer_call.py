@@ -19,6 +19,8 @@ from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
 
 # What is made anew for a shortened layer; other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
+_COS_AND_SIN = 2
+_HINT = "v2drop doctor says which transformers are tested; install one of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +87,15 @@ def only_hidden(args: tuple[Any, ...]) -> Tensor:
     return hidden
 
 
-_HINT = "v2drop doctor says which transformers are tested; install one of them"
+def rotary_tables(kwargs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """The cosines and sines that a layer was handed.
+
+    Raises:
+        InstrumentError: it was handed none, or something else: DeepSeek-V2 and Llama 4 have one
+            table of complex numbers.
+    """
+    tables = kwargs.get("position_embeddings")
+    if isinstance(tables, tuple) and len(tables) == _COS_AND_SIN:
+        return tables
+    found = "no rotary tables" if tables is None else "rotary tables in a form that is not known"
+    raise InstrumentError(f"this decoder's layers are handed {found}", hint=_HINT)

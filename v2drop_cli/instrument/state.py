@@ -14,7 +14,6 @@ One forward of the model, worked through: a prompt of 10 columns, vision tokens 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock, Thread, current_thread
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ from v2drop_cli.instrument.cache import (
 )
 from v2drop_cli.instrument.chunks import PictureWatch
 from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
-from v2drop_cli.instrument.layer_call import LayerCall
+from v2drop_cli.instrument.layer_call import LayerCall, rotary_tables
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.instrument.probe import RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace
@@ -56,39 +55,18 @@ class DropState:
     ) -> None:
         self.mark = mark or (lambda name: None)
         self.drops: dict[int, Drop] = {drop.layer: drop for drop in schedule.drops}
+        # The layer before the first drop is compared with; those before it are not hooked.
+        self.first_hooked = schedule.drops[0].layer - 1
         self.method = method
         self.call = call
         self.seed = seed
         self.trace = DropTrace()
         self.book = CacheBook()
         self.forward: Forward | None = None
-        # Whether the tower ran, and whether a call of the model was seen that had pixels.
-        self.encoded, self.saw_pixels = False, False
-        self._runner: Thread | None = None
-        self._claiming = Lock()
+        self.encoded = False  # whether pixels were encoded that no call of the model had so far
         self.pictures = PictureWatch()
 
     # One forward -----------------------------------------------------------------------------
-
-    def claim(self) -> None:
-        """Take the bookkeeping for a forward of this thread, until :meth:`abandon`.
-
-        Raises:
-            InstrumentError: a forward of another thread is running.
-        """
-        with self._claiming:
-            runner = self._runner
-            if runner is not None and runner is not current_thread() and runner.is_alive():
-                raise InstrumentError(
-                    "two threads run forwards of one model inside one dropping() context",
-                    hint="one after the other, or a model for each thread",
-                )
-            self._runner = current_thread()
-
-    @property
-    def claimed(self) -> bool:
-        """Whether this thread's forward is running."""
-        return self._runner is current_thread()
 
     def begin(
         self,
@@ -106,10 +84,8 @@ class DropState:
         self.forward = Forward(vision, padding, width, lengths, foreign, blocks, alive=list(vision))
 
     def abandon(self) -> None:
-        """Forget this thread's forward, also one that raised: its tensors would live on."""
-        with self._claiming:
-            if self.claimed:
-                self.forward = self._runner = None
+        """Forget a forward that ended, also one that raised: its tensors would live on."""
+        self.forward = None
 
     def finish(self, hidden: Tensor) -> Tensor | None:
         """The decoder's output ``[B, W, D]`` back at full width; ``None`` if it already is."""
@@ -128,8 +104,6 @@ class DropState:
         forward = self.forward
         if forward is None:
             return None
-        if not self.claimed:
-            self.claim()  # refused, unless the other thread died
         forward.move(hidden.device)
         if layer not in self.drops or not any(len(row) for row in forward.alive):
             return self._arguments(forward, layer, hidden, kwargs)
@@ -271,9 +245,7 @@ class DropState:
         columns = forward.columns
         changed: dict[str, Any] = {}
         if columns is not None:
-            if kwargs.get("position_embeddings") is None:
-                raise InstrumentError("this decoder's layers are not handed rotary tables")
-            rope = kwargs["position_embeddings"]
+            rope = rotary_tables(kwargs)
             changed["position_embeddings"] = gather_rope(rope, columns.index.to(rope[0].device))
             # A row of gapped positions would read as packed sequences to flash kernels.
             changed["position_ids"] = None

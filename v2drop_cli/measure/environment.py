@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from v2drop_cli.container import container_limit
 from v2drop_cli.measure.nvml import Nvml, device_uuid
 from v2drop_cli.version import __version__
 
@@ -103,8 +104,11 @@ def _cudnn() -> str | None:
     return None if version is None else str(version)
 
 
-def _system_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _system_memory(root: Path = Path("/")) -> int:
+    """Tell the memory this process may use: a container's limit, where that is less."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = container_limit(root)
+    return total if limit is None else min(total, limit)
 
 
 def _commit(checkout: Path = _CHECKOUT) -> str | None:

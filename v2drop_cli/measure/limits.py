@@ -24,6 +24,21 @@ _TRANSFERS_PER_CLOCK = 2  # double data rate
 _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
+COUNTED = frozenset({
+    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm", "dots1",
+    "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "glm",
+    "glm4", "glm4_moe", "glm4v", "glm4v_moe", "granite", "granite_swa", "granitemoe",
+    "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hy_v3", "hyperclovax",
+    "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "llama", "mellum", "minimax_m2",
+    "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2",
+    "olmo3", "olmoe", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_vl", "qwen2_moe", "qwen2_vl",
+    "qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open",
+    "stablelm", "starcoder2", "vaultgemma",
+})  # fmt: skip
+"""Models of transformers whose decoder layers do what the formula says: tests hold each against
+torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
+its attention with twice the values."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecoderShape:
@@ -101,22 +116,25 @@ def memory_bandwidth(device: torch.device) -> float | None:
 def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape | None:
     """Read the sizes off a loaded decoder; ``None`` for one that is built some other way.
 
-    Known are layers of linear maps with softmax attention over equally wide keys and values, and
-    mixtures of experts with a fixed number of experts a token. The projections' own shapes must
-    say what ``config`` says: a count that may be wrong is not given.
+    Known are the layers of the models in :data:`COUNTED`: linear maps with softmax attention over
+    equally wide keys and values, and mixtures of experts with a fixed number of experts a token.
+    They must also be built like that: the projections' own shapes must say what ``config`` says,
+    and nothing else may hold a matrix. A count that may be wrong is not given.
 
     Args:
         layers: its blocks.
         head: the language head.
         config: the text config of transformers.
     """
+    if not all(_is_counted(layer) for layer in layers) or not isinstance(head, torch.nn.Linear):
+        return None
     heads = int(config.num_attention_heads)
     kv_heads = int(getattr(config, "num_key_value_heads", None) or heads)
     head_dim = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     widths = heads * head_dim, kv_heads * head_dim
     products = [_products(layer) for layer in layers]
     known = [found for found in products if found is not None]
-    if len(known) < len(products) or not isinstance(head, torch.nn.Linear):
+    if len(known) < len(products):
         return None
     if not all(_attends_with(layer, *widths) for layer in layers):
         return None
@@ -131,6 +149,15 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         head_dim=head_dim,
         kv_item_bytes=head.weight.element_size(),
     )
+
+
+def _is_counted(layer: Any) -> bool:
+    """Whether its class is one of transformers whose work is known.
+
+    The class says what runs; a configuration may name one model and be run by another's code.
+    """
+    outside, models, name = type(layer).__module__.partition("transformers.models.")
+    return bool(models) and not outside and name.partition(".")[0] in COUNTED
 
 
 @dataclass(frozen=True, slots=True)

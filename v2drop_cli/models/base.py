@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import UnsupportedModelError, UsageError
+from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.records import Caveat
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH
 
@@ -117,28 +118,6 @@ def language_model(model: Module) -> Module:
     return decoder
 
 
-# They scale queries by position ids, and flash kernels would read gaps in those as packing.
-_SCALE_QUERIES = ("ministral3", "mistral4")
-
-
-def refuse_decoder(config: Any) -> str | None:
-    """What no family can serve: a window, for one, counts columns, dropped ones too."""
-    text = config.get_text_config()
-    kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
-    if getattr(text, "sliding_window", None) or "sliding_attention" in kinds:
-        return "its decoder uses sliding-window attention, whose windows count dropped tokens"
-    if kinds:
-        return f"its decoder has layers other than full attention: {', '.join(sorted(kinds))}"
-    if text.model_type in _SCALE_QUERIES:
-        return "its decoder scales queries by position ids, which shortened layers are not given"
-    return None
-
-
-def refuse_flash(config: Any, why: str) -> str | None:
-    """``why``, if the decoder runs flash kernels."""
-    return why if "flash" in str(config.get_text_config()._attn_implementation) else None
-
-
 @dataclass(frozen=True, slots=True)
 class Placeholder:
     """A token id that the model replaces by vision features.
@@ -212,7 +191,8 @@ class Family:
         decoder: model → the text decoder, with its blocks in ``.layers``.
         first_droppable_layer: config → first layer whose input may be shortened, 1 or more.
         first_position: position that the model gives the first token, left to itself.
-        refusal: config → why this configuration cannot be served, or ``None``.
+        refusal: config → why this configuration cannot be served, or ``None``; for a decoder that
+            nobody has tried see :func:`~v2drop_cli.models.decoders.unproven`.
         blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
             of one block attend to each other in both directions, ``-1`` is causal. ``None``
             where the model attends causally, as most do. The KV cache is among the arguments
@@ -304,6 +284,7 @@ class LoadedModel:
         revision: commit of the Hub repository, where there is one.
         weights: ``"trained"`` or ``"dummy"``.
         caveats: what the reader of this model's answers must know.
+        allow_unproven: whether a decoder that nobody has proven is dropped in.
     """
 
     model: Any
@@ -315,6 +296,7 @@ class LoadedModel:
     revision: str | None
     weights: str
     caveats: tuple[Caveat, ...] = ()
+    allow_unproven: bool = False
 
     @property
     def n_layers(self) -> int:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import MediaArgumentError, UsageError
+from v2drop_cli.models.picture_limits import check_media
+from v2drop_cli.models.shapes import check_rows
+from v2drop_cli.models.templates import Turn, render
+from v2drop_cli.models.user_text import as_text, control_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,10 +23,19 @@ _TICKS_PER_S = 1000
 
 def process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str, fallback: str | None = None
-) -> Mapping[str, Tensor]:
-    """One user turn through a processor that takes images and videos; see :func:`chat_text`."""
-    text = chat_text(processor, media, prompt, fallback)
-    return dict(processor(text=[text], return_tensors="pt", **media_arguments(media)))
+) -> dict[str, Tensor]:
+    """One user turn, media first, through a processor that takes images and videos.
+
+    Args:
+        processor: the model's.
+        config: the model's.
+        media: what the turn shows, in order.
+        prompt: the question.
+        fallback: a template for checkpoints saved without one.
+    """
+    check_media(processor, media)
+    turn = Turn([item.kind for item in media], prompt, fallback)
+    return ask(processor, turn, media_arguments(media))
 
 
 def process_images(
@@ -30,7 +44,7 @@ def process_images(
     media: Sequence[Media],
     prompt: str,
     fallback: str | None = None,
-) -> Mapping[str, Tensor]:
+) -> dict[str, Tensor]:
     """The same for a model that takes images only.
 
     Raises:
@@ -44,31 +58,36 @@ def process_images(
     return process(processor, config, media, prompt, fallback)
 
 
-def chat_text(
-    processor: Any,
-    media: Sequence[Media],
-    prompt: str,
-    fallback: str | None = None,
-    template: str | None = None,
-) -> str:
-    """One user turn, media first, through the processor's own chat template.
+def ask(processor: Any, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of one user turn: the ids of ``processor.apply_chat_template(tokenize=True)``.
 
     Args:
         processor: the model's.
-        media: what the turn shows, in order.
-        prompt: the question.
-        fallback: a template for checkpoints saved without one.
-        template: a template to use instead of the processor's own.
+        turn: what is asked.
+        arguments: what is shown, as the processor takes it.
+
+    Raises:
+        UsageError: the prompt places pictures itself, or holds a control token that this
+            tokenizer does not read as text.
+        ModelError: the checkpoint has no chat template that shows these media.
     """
-    check_prompt(processor, prompt)
-    content: list[dict[str, str]] = [{"type": item.kind} for item in media]
-    content.append({"type": "text", "text": prompt})
-    text: str = processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        add_generation_prompt=True,
-        chat_template=template or processor.chat_template or fallback,
-    )
-    return text
+    check_prompt(processor, turn.prompt)
+
+    def call(processor: Any, words: str) -> dict[str, Tensor]:
+        text = render(processor, replace(turn, prompt=words))
+        options = _begins_itself(processor, text)
+        return dict(processor(text=[text], return_tensors="pt", **options, **arguments))
+
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is not None and control_tokens(tokenizer, turn.prompt):
+        return as_text(processor, turn.prompt, call)
+    return call(processor, turn.prompt)
+
+
+def _begins_itself(processor: Any, text: str) -> dict[str, Any]:
+    """No second begin token where the template wrote one, as transformers decides it."""
+    begin = getattr(getattr(processor, "tokenizer", None), "bos_token", None)
+    return {"add_special_tokens": False} if begin and text.startswith(begin) else {}
 
 
 def check_prompt(processor: Any, prompt: str) -> None:
@@ -83,11 +102,16 @@ def check_prompt(processor: Any, prompt: str) -> None:
 
 
 def media_arguments(media: Sequence[Media]) -> dict[str, Any]:
-    """Images and videos as a processor's arguments; the frames are chosen already."""
+    """Images and videos as a processor's arguments; the frames are chosen already.
+
+    Raises:
+        MediaArgumentError: video frames that a processor would misread.
+    """
     images = [item.frames[0] for item in media if item.kind == "image"]
     videos = [item for item in media if item.kind == "video"]
     # Nested, one list a prompt: some processors treat several images of one prompt differently.
     arguments: dict[str, Any] = {"images": [images]} if images else {}
+    check_rows(videos)
     if videos:
         arguments["videos"] = [list(video.frames) for video in videos]
         arguments["video_metadata"] = [_metadata(video) for video in videos]

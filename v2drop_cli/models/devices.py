@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from v2drop_cli.container import container_room
 from v2drop_cli.errors import DeviceError
 
 
@@ -47,12 +48,24 @@ def pick_dtype(name: str, device: torch.device, config: Any) -> torch.dtype:
     return stored if isinstance(stored, torch.dtype) else torch.bfloat16
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes free on ``device``; ``None`` where that cannot be told."""
+def free_memory(device: torch.device, root: Path = Path("/")) -> int | None:
+    """Bytes free on ``device``; ``None`` where that cannot be told.
+
+    Of the CPU's memory a container may use less than there is: the smaller of the two counts.
+
+    Args:
+        device: a GPU, or the CPU.
+        root: where ``proc`` and ``sys`` are.
+    """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    known = (_available(root), container_room(root))
+    return min((size for size in known if size is not None), default=None)
+
+
+def _available(root: Path) -> int | None:
     try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        text = (root / "proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return None
     match = re.search(r"MemAvailable:\s+(\d+) kB", text)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.llava import SQUARE_TOWERS
+from v2drop_cli.models.loading_options import LoadOptions
+from v2drop_cli.models.processors import load_processor
 from v2drop_cli.models.registry import ASSETS, Source
-
-if TYPE_CHECKING:
-    from v2drop_cli.models.loading_options import LoadOptions
 
 _STAND_IN_FOR = "llava"
 
@@ -52,7 +51,7 @@ def dummy_model(config: Any, device: torch.device, dtype: torch.dtype, options: 
         )
 
 
-def dummy_processor(source: Source, config: Any) -> Any:
+def dummy_processor(source: Source, config: Any, options: LoadOptions | None = None) -> Any:
     """The model's own processor if it is on this machine, else a stand-in of the same shapes.
 
     Only LLaVA-1.5 has a stand-in: other families' prompts depend on processors that cannot be
@@ -60,14 +59,13 @@ def dummy_processor(source: Source, config: Any) -> Any:
     the embedded model's small tokenizer, whose counts differ from the real one's. ``config``
     is told that tokenizer's placeholder id.
     """
-    from transformers import AutoProcessor
-
+    options = options or LoadOptions(weights="dummy")
     if source.is_local and (Path(source.location) / "tokenizer_config.json").is_file():
-        return AutoProcessor.from_pretrained(source.location)
+        return load_processor(source, options)
     if config.model_type == _STAND_IN_FOR and config.vision_config.model_type in SQUARE_TOWERS:
         return _stand_in(config)
     try:  # a cached or reachable processor is small, unlike weights
-        return AutoProcessor.from_pretrained(source.location)
+        return load_processor(source, options)
     except Exception as error:  # of a Hub client, a parser or a missing package
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError
+from v2drop_cli.models import chat
 from v2drop_cli.models.base import (
     IMAGE,
     Family,
@@ -26,7 +27,8 @@ from v2drop_cli.models.base import (
     SyntheticMedia,
 )
 from v2drop_cli.models.qwen2_vl import grids_of
-from v2drop_cli.models.qwen3_vl import process, steps_of
+from v2drop_cli.models.qwen3_vl import check_frames, steps_of
+from v2drop_cli.models.shapes import check_ratio
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.patches import (
     WORD,
@@ -61,7 +63,9 @@ def _process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
     _refuse_both({item.kind for item in media}, config)
-    return process(processor, config, media, prompt)
+    check_frames(config, media)
+    check_ratio(config, media, enlarged=("image", "video"))
+    return chat.process(processor, config, media, prompt)
 
 
 def _refuse_both(kinds: set[str], config: Any) -> None:

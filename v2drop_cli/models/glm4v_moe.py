@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from v2drop_cli.models.base import refuse_decoder, refuse_flash
+from v2drop_cli.models.decoders import refuse_decoder, refuse_flash
 from v2drop_cli.models.glm4v import GLM4V
 
 

@@ -26,11 +26,14 @@ from v2drop_cli.models.base import (
     Synthetic,
     SyntheticMedia,
     inner_model,
-    refuse_decoder,
 )
-from v2drop_cli.models.chat import check_prompt
+from v2drop_cli.models.chat import ask
+from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.picture_limits import check_pictures
+from v2drop_cli.models.shapes import check_thin
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise, sized_pictures
+from v2drop_cli.models.templates import Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,17 +75,12 @@ def _process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
     """The chat prompt with one ``<image>`` per picture, then the question."""
-    check_prompt(processor, prompt)
+    if config.vision_config.model_type == _PIXTRAL:
+        check_thin(processor, config, media)
     pictures = [picture for item in media for picture in _pictures(item, config)]
-    content: list[dict[str, str]] = [{"type": "image"} for _ in pictures]
-    content.append({"type": "text", "text": prompt})
-    text = processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        add_generation_prompt=True,
-        chat_template=processor.chat_template or CHAT_TEMPLATE,
-    )
-    images = {"images": pictures} if pictures else {}
-    return dict(processor(text=text, return_tensors="pt", **images))
+    check_pictures(getattr(processor, "image_processor", None), pictures)
+    turn = Turn(["image"] * len(pictures), prompt, CHAT_TEMPLATE)
+    return ask(processor, turn, {"images": [pictures]} if pictures else {})
 
 
 def _pictures(media: Media, config: Any) -> list[Image]:

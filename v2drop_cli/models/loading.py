@@ -8,23 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from v2drop_cli.errors import DeviceMemoryError, ModelError
+from v2drop_cli.errors import DeviceMemoryError, V2DropError
 from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.checkpoint_files import check_files
+from v2drop_cli.models.decoders import unproven_caveats
 from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
 from v2drop_cli.models.dummy import dummy_model, dummy_processor, read_config_file
+from v2drop_cli.models.generation import set_aside
+from v2drop_cli.models.library_talk import listening
+from v2drop_cli.models.load_errors import guarded
 from v2drop_cli.models.loading_options import LoadOptions
+from v2drop_cli.models.processors import complete, load_processor
 from v2drop_cli.models.registry import Source, family_for, resolve
 from v2drop_cli.models.synthetic.prompt import maker
+from v2drop_cli.models.weights import load_trained
+from v2drop_cli.records import Caveat
 from v2drop_cli.units import format_bytes
 
 
 def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any) -> LoadedModel:
     """A model ready to answer, in eval mode. Nothing is printed, no progress bar either.
+
+    What libraries warn of meanwhile stands in the model's ``caveats``.
 
     Args:
         model: an alias (``v2drop models``), a Hub id or a local path.
@@ -33,30 +44,41 @@ def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any
 
     Raises:
         UnknownNameError: unknown model, dtype, weights or attention implementation.
-        ModelError: cannot be found, downloaded or read; UnsupportedModelError: no family.
+        ModelError: cannot be found, downloaded or read, or lacks weights; UnsupportedModelError:
+            no family serves it.
         DeviceError: no such device; DeviceMemoryError: too small for the weights.
     """
     options = LoadOptions(**changes) if options is None else options
     options.check(model)
-    with _no_progress_bars():
-        return _load(model, options)
-
-
-def _load(model: str, options: LoadOptions) -> LoadedModel:
     source = resolve(model)
+    try:
+        with _no_progress_bars(), listening() as talk:
+            loaded = _load(model, source, options)
+    except V2DropError as error:
+        if source.shadowed is not None:
+            error.hint = "; ".join(filter(None, (_shadowing(source.shadowed), error.hint)))
+        raise
+    caveats = (*_shadow_caveat(source), *loaded.caveats, *talk.caveats)
+    return replace(loaded, caveats=caveats)
+
+
+def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
     device = pick_device(options.device)
+    caveats = check_files(source, options)
     config = _config(source, options)
-    family = family_for(config)
+    family = family_for(config, allow_unproven=options.allow_unproven)
     if options.synthetic is not None:
         maker(options.synthetic, family)
     dtype = pick_dtype(options.dtype, device, config)
-    _check_fits(config, device, dtype, model)
+    guarded(source, lambda: _check_fits(config, device, dtype, model))
+    processor = guarded(source, lambda: _processor(source, config, options))
+    if processor is not None:
+        caveats += complete(processor, config)
     if options.weights == "dummy":
-        processor = None if options.synthetic else dummy_processor(source, config)
-        loaded = _guarded(source, lambda: dummy_model(config, device, dtype, options))
+        loaded = guarded(source, lambda: dummy_model(config, device, dtype, options))
     else:
-        processor = _processor(source, options)
-        loaded = _guarded(source, lambda: _trained(source, dtype, options))
+        loaded, found = guarded(source, lambda: load_trained(source, dtype, options))
+        caveats += found
     _place(loaded, device)
     return LoadedModel(
         model=loaded,
@@ -67,7 +89,20 @@ def _load(model: str, options: LoadOptions) -> LoadedModel:
         source=model if model == "tiny" else source.location,
         revision=getattr(config, "_commit_hash", None),
         weights=options.weights,
+        caveats=(*caveats, *set_aside(loaded), *unproven_caveats(config)),
+        allow_unproven=options.allow_unproven,
     )
+
+
+def _shadow_caveat(source: Source) -> tuple[Caveat, ...]:
+    """A word on a model in this directory that has the alias's name: it may have been meant."""
+    if source.shadowed is None or not (source.shadowed / "config.json").is_file():
+        return ()
+    return (Caveat("alias_shadows_folder", _shadowing(source.shadowed)),)
+
+
+def _shadowing(folder: Path) -> str:
+    return f"{folder.name} is an alias (v2drop models); for the directory here pass ./{folder.name}"
 
 
 @contextmanager
@@ -101,7 +136,7 @@ def _config(source: Source, options: LoadOptions) -> Any:
 
     if options.weights == "dummy" and source.config is not None:
         return read_config_file(source.config)
-    return _guarded(
+    return guarded(
         source,
         lambda: AutoConfig.from_pretrained(
             source.location,
@@ -111,35 +146,18 @@ def _config(source: Source, options: LoadOptions) -> Any:
     )
 
 
-def _processor(source: Source, options: LoadOptions) -> Any:
-    from transformers import AutoProcessor
-
-    return _guarded(
-        source,
-        lambda: AutoProcessor.from_pretrained(
-            source.location,
-            revision=options.revision,
-            trust_remote_code=options.trust_remote_code,
-        ),
-    )
-
-
-def _trained(source: Source, dtype: torch.dtype, options: LoadOptions) -> Any:
-    from transformers import AutoModelForImageTextToText
-
-    return AutoModelForImageTextToText.from_pretrained(
-        source.location,
-        dtype=dtype,
-        attn_implementation=options.attn_implementation,
-        revision=options.revision,
-        trust_remote_code=options.trust_remote_code,
-        use_safetensors=None if options.allow_pickle else True,
-    )
+def _processor(source: Source, config: Any, options: LoadOptions) -> Any:
+    if options.weights != "dummy":
+        return load_processor(source, options)
+    return None if options.synthetic else dummy_processor(source, config, options)
 
 
 def _place(model: Any, device: torch.device) -> None:
+    model.eval()
+    if all(_is_on(parameter.device, device) for parameter in model.parameters()):
+        return  # some quantized weights are put in place while loading, and cannot be moved
     try:
-        model.to(device).eval()
+        model.to(device)
     except torch.OutOfMemoryError as error:
         raise DeviceMemoryError(
             f"out of memory moving the weights to {device}: "
@@ -148,8 +166,17 @@ def _place(model: Any, device: torch.device) -> None:
         ) from error
 
 
+def _is_on(device: torch.device, wanted: torch.device) -> bool:
+    return device.type == wanted.type and wanted.index in (None, device.index)
+
+
 def _check_fits(config: Any, device: torch.device, dtype: torch.dtype, name: str) -> None:
-    """Refuse weights that cannot fit, before minutes are spent on them."""
+    """Refuse weights that cannot fit, before minutes are spent on them.
+
+    How large quantized ones are is for their quantizer to know.
+    """
+    if getattr(config, "quantization_config", None) is not None:
+        return
     from transformers import AutoModelForImageTextToText
 
     with torch.device("meta"):
@@ -163,62 +190,3 @@ def _check_fits(config: Any, device: torch.device, dtype: torch.dtype, name: str
             f"{device} has {format_bytes(free)} free",
             hint="try --dtype bfloat16, a smaller model, or another --device",
         )
-
-
-def _guarded(source: Source, action: Any) -> Any:
-    """Run a loader and turn its many ways of failing into one clear line."""
-    try:
-        return action()
-    except ImportError as error:
-        raise ModelError(
-            f"{source.name} needs a package that is not installed: {_first_line(error)}",
-            hint="v2drop doctor lists what is missing; "
-            "flash kernels: pip install flash-attn --no-build-isolation",
-        ) from error
-    except torch.OutOfMemoryError as error:
-        raise DeviceMemoryError(
-            f"out of memory loading {source.name}",
-            hint="try --dtype bfloat16, a smaller model, or --device cpu",
-        ) from error
-    except Exception as error:  # of four libraries, each with errors of its own
-        raise _load_error(source, error) from error
-
-
-def _load_error(source: Source, error: Exception) -> ModelError:
-    text = str(error)
-    if "no file named model.safetensors" in text or "use_safetensors" in text:
-        if source.is_local and not list(Path(source.location).glob("*.bin")):
-            return ModelError(
-                f"{source.location} has no weights", hint="it should hold *.safetensors files"
-            )
-        return ModelError(
-            f"{source.location} has pickle weights only, and loading a pickle can run code",
-            hint="convert it to safetensors, or pass --allow-pickle if you trust its author",
-        )
-    if source.is_local:
-        return ModelError(
-            f"cannot load {source.location}: {_first_line(error)}",
-            hint="a model directory holds config.json, *.safetensors and the processor's files",
-        )
-    if "trust_remote_code" in text:
-        return ModelError(
-            f"{source.location} brings its own code, which is not run by default",
-            hint="read it, then pass --trust-remote-code",
-        )
-    return ModelError(
-        f"cannot get {source.location} from the Hub: {_first_line(error)}",
-        hint="no network? copy its files here and pass the directory as --model, set HF_HOME to a "
-        f"cache that has it, {dummy_hint(source)} for timings, or --model tiny",
-    )
-
-
-def dummy_hint(source: Source) -> str:
-    """How to do without this model's weights: not all configurations are shipped."""
-    if source.config is not None:
-        return "use --weights dummy"
-    return "pass a config.json of it as --model with --weights dummy"
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from v2drop_cli.errors import UsageError
+from v2drop_cli.errors import UsageError, without_docstrings
 from v2drop_cli.models.registry import ATTENTION, DTYPES, check_choice, resolve
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class LoadOptions:
         revision: branch, tag or commit on the Hub.
         trust_remote_code: run code that comes with a Hub model.
         allow_pickle: load ``.bin`` weights; loading a pickle can run code.
+        allow_unproven: drop also in a decoder in which nobody has proven dropping.
         seed: of dummy weights.
         synthetic: what to look at instead of media; no processor is loaded then. For dummy
             weights only.
@@ -39,11 +41,14 @@ class LoadOptions:
     revision: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    allow_unproven: bool = False
     seed: int = 0
     synthetic: SyntheticInput | None = None
 
     def check(self, model: str) -> None:
         """Raise a :class:`~v2drop_cli.errors.UsageError` for names that mean nothing."""
+        if sys.flags.optimize > 1:
+            raise without_docstrings()
         resolve(model)
         check_choice("weights", self.weights, WEIGHTS)
         check_choice("dtype", self.dtype, DTYPES)

@@ -24,10 +24,9 @@ from v2drop_cli.models.base import (
     Family,
     Synthetic,
     SyntheticMedia,
-    refuse_decoder,
-    refuse_flash,
 )
 from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.decoders import refuse_decoder, refuse_flash
 from v2drop_cli.models.llava import projector, vision_tower
 from v2drop_cli.models.spans import square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise
@@ -66,7 +65,7 @@ def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
 
 def _refusal(config: Any) -> str | None:
     why = "transformers does not tell flash kernels where its prompt ends; sdpa is right"
-    return refuse_flash(config, why) or refuse_decoder(config)
+    return refuse_flash(config, why) or refuse_decoder(config, two_way=True)
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Synthetic, SyntheticMedia
-from v2drop_cli.models.chat import process
-from v2drop_cli.models.qwen2_vl import synthetic, thw_grids
+from v2drop_cli.models.qwen2_vl import process, synthetic, thw_grids
 from v2drop_cli.models.synthetic.patches import FRAMES_PER_S
 
 

@@ -9,12 +9,13 @@ survivor keeps its own triple, and text after a picture counts on from where it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from v2drop_cli.models import chat
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
-from v2drop_cli.models.chat import process
+from v2drop_cli.models.shapes import check_ratio
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.patches import (
     Limits,
@@ -24,6 +25,21 @@ from v2drop_cli.models.synthetic.patches import (
     tokens_of,
 )
 from v2drop_cli.schedule import PRESETS, preset
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
+
+
+def process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    """One user turn.
+
+    Raises:
+        MediaArgumentError: pictures longer than the processor takes.
+    """
+    check_ratio(config, media, enlarged=())
+    return chat.process(processor, config, media, prompt)
 
 
 def thw_grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:

@@ -20,6 +20,7 @@ from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models import chat
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.qwen2_vl import grids_of
+from v2drop_cli.models.shapes import check_ratio
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.patches import (
     FRAMES_PER_S,
@@ -62,15 +63,22 @@ def process(
     """One user turn.
 
     Raises:
-        MediaArgumentError: a video of fewer frames than a time step has.
+        MediaArgumentError: a video of fewer frames than a time step has, or of longer pictures
+            than the processor takes.
     """
+    check_frames(config, media)
+    check_ratio(config, media, enlarged=("video",))
+    return chat.process(processor, config, media, prompt)
+
+
+def check_frames(config: Any, media: Sequence[Media]) -> None:
+    """Refuse a video of fewer frames than a time step has."""
     least = config.vision_config.temporal_patch_size
     if any(item.kind == "video" and len(item.frames) < least for item in media):
         raise MediaArgumentError(
             f"{config.model_type} models take videos of {least} frames and more",
             hint=f"sample more: --frames {least}; or pass the frame as --image",
         )
-    return chat.process(processor, config, media, prompt)
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:

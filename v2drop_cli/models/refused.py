@@ -96,6 +96,14 @@ REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
 CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
     ("any", "a decoder with sliding windows, such as BakLLaVA's Mistral", _WINDOWS),
     ("any", "a Ministral 3 or Mistral 4 decoder", "it scales queries by position ids"),
+    ("any", "a decoder that attends in both directions (`is_causal=False`)", "masks stay causal"),
+    ("any", "a DeepSeek-V2 or Llama 4 decoder", "it has rotary tables of complex numbers"),
+    ("any", "a Doge decoder", "it makes masks of its own, at full length"),
+    (
+        "any",
+        "a decoder in which nobody proved dropping",
+        "not known to be right; `--allow-unproven` serves it, and the report says so",
+    ),
     ("llava", "a vision tower other than CLIP, SigLIP or Pixtral", "its tokens are not known"),
     ("paligemma", "PaliGemma 2", _WINDOWS),
     ("paligemma", "flash kernels", "transformers does not tell them where the prompt ends"),

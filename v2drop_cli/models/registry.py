@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import UnsupportedModelError, UsageError, unknown_name
+from v2drop_cli.models.decoders import unproven
 from v2drop_cli.models.refused import REFUSED
 
 if TYPE_CHECKING:
@@ -242,11 +243,13 @@ class Source:
         location: Hub id or local path.
         config: path of an architecture file shipped for dummy weights, or ``None``.
         is_local: whether ``location`` is on this machine.
+        shadowed: a directory here that has the alias's name and was not meant, or ``None``.
     """
 
     location: str
     config: Path | None
     is_local: bool
+    shadowed: Path | None = None
 
     @property
     def name(self) -> str:
@@ -258,6 +261,9 @@ class Source:
 def resolve(name: str) -> Source:
     """Find what ``--model NAME`` means: an alias, a local path or a Hub id (``org/name``).
 
+    An alias comes first, so that a directory that happens to be here does not change what a
+    command means; ``./name`` is always the directory.
+
     Raises:
         UnknownNameError: none of the three, with the nearest aliases.
         UsageError: a path that does not exist.
@@ -265,7 +271,8 @@ def resolve(name: str) -> Source:
     if name in ALIASES:
         alias = ALIASES[name]
         config = ASSETS / alias.config if alias.config else None
-        return Source(alias.source or str(ASSETS / name), config, alias.source is None)
+        shadowed = Path(name) if Path(name).is_dir() else None
+        return Source(alias.source or str(ASSETS / name), config, alias.source is None, shadowed)
     path = Path(name).expanduser()
     if path.exists():
         return Source(str(path), path if path.is_file() else None, True)
@@ -298,23 +305,43 @@ def get_family(name: str) -> Family:
     return family
 
 
-def family_for(config: Any) -> Family:
+def family_types() -> frozenset[str]:
+    """Every ``model_type`` that some family serves."""
+    return frozenset(kind for name in FAMILIES for kind in get_family(name).model_types)
+
+
+def family_for(config: Any, *, allow_unproven: bool = False) -> Family:
     """The family that serves ``config.model_type``.
+
+    Args:
+        config: the model's.
+        allow_unproven: serve a decoder in which nobody has proven dropping.
 
     Raises:
         UnsupportedModelError: no family does, or the model type or this configuration is
             refused, with the reason.
     """
     model_type = getattr(config, "model_type", None)
-    families = [get_family(name) for name in FAMILIES]
-    for family in families:
+    for name in FAMILIES:
+        family = get_family(name)
         if model_type in family.model_types:
             reason = family.refusal(config)
             if reason is not None:
                 raise UnsupportedModelError(f"cannot drop in this {family.name} model: {reason}")
+            decoder = unproven(config)
+            if decoder is not None and not allow_unproven:
+                raise UnsupportedModelError(
+                    f"cannot drop in this {family.name} model: dropping was never proven in a "
+                    f"{decoder} decoder",
+                    hint="--allow-unproven (allow_unproven=True) does it, and the report says so",
+                )
             return family
-    served = sorted(name for family in families for name in family.model_types)
+    raise unserved(model_type)
+
+
+def unserved(model_type: Any) -> UnsupportedModelError:
+    """The error for a ``model_type`` that no family serves, with the reason where one is known."""
     message = f"no family serves model_type {model_type!r}"
     if model_type in REFUSED:
         message = f"{message}: {REFUSED[model_type]}"
-    raise UnsupportedModelError(message, hint=f"served: {', '.join(served)}")
+    return UnsupportedModelError(message, hint=f"served: {', '.join(sorted(family_types()))}")

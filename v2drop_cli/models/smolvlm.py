@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import IMAGE, Family
-from v2drop_cli.models.chat import chat_text, media_arguments
+from v2drop_cli.models.chat import ask, media_arguments
 from v2drop_cli.models.idefics3 import (
     ENCODED,
     decoder,
@@ -22,6 +22,7 @@ from v2drop_cli.models.idefics3 import (
     tile_grids,
     vision_tower,
 )
+from v2drop_cli.models.templates import Turn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,12 +44,12 @@ def _process(
             f"a {config.model_type} prompt shows images or videos, not both",
             hint="pass frames of the video as --image, or ask twice",
         )
-    template = _video_template() if "video" in kinds else None
-    text = chat_text(processor, media, prompt, template=template)
     arguments = media_arguments(media)
     if "videos" in arguments:  # nested, as images: 5.17 counts the videos of each prompt
         arguments["videos"] = [arguments["videos"]]
-    return dict(processor(text=[text], return_tensors="pt", **arguments))
+    template = _video_template() if "video" in kinds else None
+    turn = Turn([item.kind for item in media], prompt, template=template)
+    return ask(processor, turn, arguments)
 
 
 def _video_template() -> str:

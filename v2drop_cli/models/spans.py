@@ -14,7 +14,13 @@ NEWLINE = Grid(1, 1, 1, (1.0, 1.0, 1.0, 1.0))
 
 
 def with_newlines(rows: int, columns: int) -> Grid:
-    """Rows of tokens with a newline token after each: one more column, right of the picture."""
+    """Rows of tokens with a newline token after each: one more column, right of the picture.
+
+    A picture far taller than wide may have no column left once its padding is cut: the newlines
+    stay, as in the model.
+    """
+    if not columns:
+        return Grid(1, rows, 1, (1.0, 0.0, 1.0, 1.0))
     return Grid(1, rows, columns + 1, (0.0, 0.0, (columns + 1) / columns, 1.0))
 
 

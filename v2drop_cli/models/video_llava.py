@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -27,9 +26,13 @@ from v2drop_cli.models.base import (
     SyntheticMedia,
 )
 from v2drop_cli.models.llava import CHAT_TEMPLATE, projector
+from v2drop_cli.models.shapes import check_rows
 from v2drop_cli.models.spans import NEWLINE as CLASS  # no pixels of its own either
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.tiles import clips, noise, placeholders
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
 
 # What transformers calls images before 5.23; from then on the model takes both names.
 _OLD_IMAGE = Placeholder(IMAGE.token_id, "pixel_values_images")
@@ -52,6 +55,13 @@ def _waiting(config: Any, tensors: Mapping[str, Tensor]) -> dict[int, Iterator[t
     }
 
 
+def _process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    check_rows(media)
+    return chat.process(processor, config, media, prompt, CHAT_TEMPLATE)
+
+
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     from transformers import VideoLlavaForConditionalGeneration as Model
 
@@ -68,7 +78,7 @@ VIDEO_LLAVA = Family(
     model_types=("video_llava",),
     placeholders=(IMAGE, _OLD_IMAGE, VIDEO),
     grids=_grids,
-    process=partial(chat.process, fallback=CHAT_TEMPLATE),
+    process=_process,
     projector=projector,
     synthetic=_synthetic,
 )

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 from v2drop_cli.changes import (
     DIFFERS,
+    FAILED,
     FASTER,
+    HELD,
     LESS,
     MORE,
     SAME,
     SLOWER,
+    UNDECIDED,
     ArmChanges,
     Change,
     Changes,
@@ -47,6 +50,7 @@ _TONES: dict[str | None, Tone] = {
     SAME: "muted",
     None: "muted",
 }
+_GATE_TONES: dict[str, Tone] = {HELD: "plain", FAILED: "bad", UNDECIDED: "warn"}
 
 
 def build_changes_view(found: Changes) -> View:
@@ -124,10 +128,8 @@ def _footer(found: Changes) -> Iterator[Fact]:
     for caveat in found.warnings:
         yield Fact("warning", clean(caveat.message), "warn")
     for gate in found.gates:
-        if gate.message is not None:
-            yield Fact("gate failed", f"{clean(gate.text)}: {clean(gate.message)}", "bad")
-        else:
-            yield Fact("gate held", clean(gate.text))
+        said = "" if gate.message is None else f": {clean(gate.message)}"
+        yield Fact(f"gate {gate.outcome}", f"{clean(gate.text)}{said}", _GATE_TONES[gate.outcome])
 
 
 def _noise(found: Changes) -> str:

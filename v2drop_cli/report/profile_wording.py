@@ -79,15 +79,19 @@ def work(limit: Limit | None) -> str:
 
 def ideal(comparison: Comparison | None) -> str:
     """The prefill speed-up that the arithmetic saved would give; empty for the reference."""
-    if comparison is None or comparison.ideal_prefill_speedup is None:
+    if comparison is None:
         return ""
+    if comparison.ideal_prefill_speedup is None:
+        return NOT_AVAILABLE
     return format_ratio(comparison.ideal_prefill_speedup)
 
 
 def realised(comparison: Comparison | None) -> str:
     """How much of the ideal was measured; empty for the reference."""
-    if comparison is None or comparison.realised_over_ideal is None:
+    if comparison is None:
         return ""
+    if comparison.realised_over_ideal is None:
+        return NOT_AVAILABLE
     measured = comparison.prefill_speedup
     if measured is not None and measured.ci95 is None:
         return TOO_FEW

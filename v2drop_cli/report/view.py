@@ -271,8 +271,8 @@ def _memory_rows(report: Report) -> Iterator[Row]:
 def _limit_rows(report: Report) -> Iterator[Row]:
     arms = report.arms
     limits = [arm.limit for arm in arms]
-    if not any(limits):
-        return
+    if not any(limits) and report.protocol is None:
+        return  # a profile says that they are not known
     found = [_comparison(report, arm) for arm in arms]
     yield Row("prefill work", tuple(Cell(profile_wording.work(item)) for item in limits))
     ideal = (profile_wording.ideal(item) for item in found)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -21,7 +21,6 @@ _REFUSED_REQUEST = {
     "resolved_id": "model",
     "revision": "revision",
     "weights": "weights",
-    "media": "media",
     "prompt": "prompt",
     "attn_implementation": "attention implementation",
     "dtype": "dtype",
@@ -37,6 +36,7 @@ _REFUSED_ON_CPU = {"cpu": "CPU", "torch_threads": "torch threads"}
 _REFUSED_ON_GPU = {"device": "GPU", "gpu_uuid": "GPU UUID"}
 _IGNORED_ENVIRONMENT = {"date", "sm_clock_mhz", "temperature_c"}
 _TEXT_MOST = 60
+_DIGITS, _NAME_MOST = 12, 20
 
 
 def differences(a: Report, b: Report) -> tuple[Difference, ...]:
@@ -64,15 +64,14 @@ def warnings(a: Report, b: Report) -> Iterator[Caveat]:
 
 
 def _of_requests(a: Report, b: Report) -> Iterator[Difference]:
+    yield from _of_media(a.request.media, b.request.media)
     for field in dataclasses.fields(a.request):
         name = field.name
-        if name in _IGNORED_REQUEST:
+        if name in _IGNORED_REQUEST or name == "media":
             continue
         left, right = getattr(a.request, name), getattr(b.request, name)
         if name == "device":  # cuda:0 and cuda:1 may be one GPU, which its UUID tells
             left, right = left.split(":")[0], right.split(":")[0]
-        if name == "media":
-            left, right = tuple(map(_picture, left)), tuple(map(_picture, right))
         if left != right:
             refused = name in _REFUSED_REQUEST and None not in (left, right)
             shown = _REFUSED_REQUEST.get(name, name.replace("_", " "))
@@ -108,10 +107,53 @@ def _of_arms(a: Report, b: Report) -> Iterator[Difference]:
                 yield Difference(f"{name} of {arm.label}", _text(one), _text(two), False)
 
 
-def _picture(record: MediaRecord) -> dict[str, Any]:
-    """A medium without the folder it lay in."""
-    name = PurePath(record.path).name if record.path else None
-    return {**dataclasses.asdict(record), "path": name}
+def _of_media(a: Sequence[MediaRecord], b: Sequence[MediaRecord]) -> Iterator[Difference]:
+    """Files are told apart by their content, and only without a digest by their names.
+
+    A digest that one report lacks (it is older) leaves open whether the content is the same.
+    """
+    pairs = tuple(zip(a, b, strict=False))
+    if len(a) != len(b) or any(_facts(one, other) != _facts(other, one) for one, other in pairs):
+        one, other = _named(a), _named(b)
+        if one == other:  # the same file, of which other moments were shown
+            yield Difference("frame times", _times(a), _times(b), True)
+        else:
+            yield Difference("media", one, other, True)
+    elif any((one.sha256 is None) != (other.sha256 is None) for one, other in pairs):
+        yield Difference("media digest", _digests(a), _digests(b), False)
+
+
+def _facts(record: MediaRecord, other: MediaRecord) -> dict[str, Any]:
+    """What has to be the same in ``other``: content or else name, and how it was read."""
+    facts = dataclasses.asdict(record)
+    if record.sha256 is None or other.sha256 is None:
+        return {**facts, "path": _name(record), "sha256": None}
+    return {**facts, "path": None}
+
+
+def _name(record: MediaRecord) -> str | None:
+    """Without the folder it lay in."""
+    return PurePath(record.path).name if record.path else None
+
+
+def _named(media: Sequence[MediaRecord]) -> str | None:
+    """Briefly: name, size, frames, and the beginning of the digest."""
+    said = []
+    for record in media:
+        digest = f" sha256 {record.sha256[:_DIGITS]}" if record.sha256 else ""
+        frames = f" {record.frames} frames" if record.frames > 1 else ""
+        name = (_name(record) or "synthetic")[-_NAME_MOST:]
+        said.append(f"{name} {record.width}x{record.height}{frames}{digest}")
+    return _text(", ".join(said) or "none")
+
+
+def _times(media: Sequence[MediaRecord]) -> str | None:
+    return _text([record.frame_times_s for record in media])
+
+
+def _digests(media: Sequence[MediaRecord]) -> str | None:
+    known = [record.sha256[:_DIGITS] for record in media if record.sha256]
+    return _text(", ".join(known)) if known else None
 
 
 def _text(value: Any) -> str | None:

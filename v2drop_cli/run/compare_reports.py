@@ -4,7 +4,8 @@
     v2drop:answers:0%     not one token of the answer of arm v2drop may differ
 
 A gate fails only when the whole interval lies beyond the share and beyond the noise floor of
-both reports: a build must not fail for noise. A gate on what was not measured fails.
+both reports: a build must not fail for noise. It holds only when the numbers show that, else it
+is undecided. A gate on what was not measured fails.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from collections.abc import Iterable, Sequence
 
 from v2drop_cli.changes import (
     DIFFERS,
+    FAILED,
+    HELD,
     SAME,
+    UNDECIDED,
     ArmChanges,
     Change,
     Changes,
@@ -26,7 +30,7 @@ from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Report
 from v2drop_cli.run.comparable import differences, warnings
 from v2drop_cli.run.compare import first_divergence, token_agreement
 from v2drop_cli.run.gate_grammar import Condition, Form, parse_conditions
-from v2drop_cli.run.judge import METRICS, Ruler, judge
+from v2drop_cli.run.judge import METRICS, Ruler, gate_outcome, gate_result, judge
 
 HINT = "write METRIC:SHARE, for example prefill:5% or v2drop:answers:0%"
 ANYWAY_HINT = "--anyway compares all the same, and warns"
@@ -130,36 +134,38 @@ def _result(gate: Condition, arms: Sequence[ArmChanges], dropping: bool) -> Gate
     asked = [arm for arm in arms if gate.arm in (None, arm.label)]
     if gate.arm is None and all(arm.label == DENSE for arm in asked) and dropping:
         asked = []  # a gate that looks at dense alone holds for nothing that was meant
-    said = [line for arm in asked if (line := _failure(gate, arm)) is not None]
     if not asked:
         which = "but dense" if gate.arm is None else repr(gate.arm)
-        said = [f"there is no arm {which} in both reports"]
-    message = "; ".join(said) if said else None
-    return GateResult(gate.text, bool(said), message)
+        return gate_result(gate.text, [(FAILED, f"there is no arm {which} in both reports")])
+    return gate_result(gate.text, (_judged(gate, arm) for arm in asked))
 
 
-def _failure(gate: Condition, arm: ArmChanges) -> str | None:
+def _judged(gate: Condition, arm: ArmChanges) -> tuple[str, str]:
+    """The outcome for one arm, and what was measured of it."""
     if gate.metric == _ANSWERS:
         parted = 1 - arm.token_agreement
-        return f"{arm.label}: {parted:.3g} of the tokens differ" if parted > gate.limit else None
+        outcome = FAILED if parted > gate.limit else HELD
+        return outcome, f"{arm.label}: {parted:.3g} of the tokens differ"
     change = next((item for item in arm.changes if item.metric == gate.metric), None)
     if change is None or change.verdict is None:
-        return f"{arm.label}: {gate.metric} was not measured in both reports"
-    return _worse(gate, arm.label, change)
+        return FAILED, f"{arm.label}: {gate.metric} was not measured in both reports"
+    return _change(gate, arm.label, change)
 
 
-def _worse(gate: Condition, label: str, change: Change) -> str | None:
+def _change(gate: Condition, label: str, change: Change) -> tuple[str, str]:
     most = 1 + gate.limit
     if change.unit == "s" and change.ci95 is None:
         takes = f"{FEWEST_FOR_INTERVAL} rounds or more in each"
-        return f"{label}: {gate.metric} has no interval, which takes {takes}"
+        return UNDECIDED, f"{label}: {gate.metric} has no interval, which takes {takes}"
     if change.ratio is None:  # from nothing to something, or from nothing to nothing
         grown = (change.b or 0) > (change.a or 0)
-        return f"{label}: {gate.metric} went from {change.a} to {change.b}" if grown else None
-    low = change.ci95[0] if change.ci95 else change.ratio
-    if low <= most or (change.noise is not None and low <= change.noise[1]):
-        return None
-    figures = f"{label}: {gate.metric} is {change.ratio:.3f} times that of A"
-    if change.ci95 is None:
-        return figures
-    return f"{figures}, 95 % interval {change.ci95[0]:.3f} to {change.ci95[1]:.3f}"
+        went = f"{label}: {gate.metric} went from {change.a} to {change.b}"
+        return FAILED if grown else HELD, went
+    interval = change.ci95 or (change.ratio, change.ratio)
+    outcome = gate_outcome(lambda ratio: ratio > most, most, interval, change.noise)
+    said = f"{label}: {gate.metric} is {change.ratio:.3f} times that of A"
+    if change.ci95 is not None:
+        said += f", 95 % interval {change.ci95[0]:.3f} to {change.ci95[1]:.3f}"
+    if outcome == UNDECIDED and change.noise is not None:
+        said += f", noise floor {change.noise[0]:.3f} to {change.noise[1]:.3f}"
+    return outcome, said

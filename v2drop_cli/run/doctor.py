@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import torch
 
-from v2drop_cli.errors import DeviceError
+from v2drop_cli.errors import DeviceError, ModelError
 from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.models.checkpoint_files import check_files
 from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
-from v2drop_cli.models.loading import dummy_hint
+from v2drop_cli.models.load_errors import dummy_hint
+from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.registry import resolve
+from v2drop_cli.models.releases import NEWEST, OLDEST, TESTED, release, untested
 from v2drop_cli.units import format_bytes
-
-# Below this, transformers' hooks and masks differ from what the instrument was checked against.
-OLDEST_TRANSFORMERS = (5, 17)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,10 @@ class Finding:
 
 def examine(model: str, device: str = "auto", dtype: str = "auto") -> list[Finding]:
     """Look at everything that ``v2drop run --model MODEL`` will need, with its other options."""
-    return [*_software(), *_gpu(device), _hub(model), _memory(model, device, dtype)]
+    files = _files(model)
+    sound = all(finding.ok for finding in files)
+    memory = [_memory(model, device, dtype)] if sound else []
+    return [*_software(), *_gpu(device), _hub(model), *files, *memory]
 
 
 def _version(package: str) -> str | None:
@@ -55,17 +58,21 @@ def _software() -> Iterator[Finding]:
     python = sys.version.split()[0]
     yield Finding(sys.version_info >= (3, 11), "Python", python, "install Python 3.11 or newer")
     yield Finding(True, "torch", str(torch.__version__))
-    found = _version("transformers") or "missing"
-    recent = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
-    yield Finding(
-        recent >= OLDEST_TRANSFORMERS,
-        "transformers",
-        found,
-        "pip install -U 'transformers>=5.17'",
-    )
+    yield _transformers(_version("transformers") or "missing")
     av = _version("av")
     yield Finding(av is not None, "PyAV (video)", av or "missing", "pip install av")
     yield _torchvision()
+
+
+def _transformers(found: str) -> Finding:
+    """Too old is wrong; too new is not known to be, and refused where it is not recognised."""
+    if release(found) < OLDEST:
+        fix = f"pip install 'transformers>={OLDEST[0]}.{OLDEST[1]},<{NEWEST[0]}.{NEWEST[1] + 1}'"
+        return Finding(False, "transformers", f"{found}, tested are {TESTED}", fix)
+    caveat = untested(found)
+    if caveat is not None:
+        return Finding(None, "transformers", caveat.message)
+    return Finding(True, "transformers", found)
 
 
 def _torchvision() -> Finding:
@@ -138,6 +145,19 @@ def _hub(model: str) -> Finding:
         f"{source.location} is not cached: it will be downloaded; {where}",
         f"unset HF_HUB_OFFLINE, or pass a local directory, or {dummy_hint(source)}",
     )
+
+
+def _files(model: str) -> list[Finding]:
+    """A model directory's files; a configuration alone is for dummy weights."""
+    source = resolve(model)
+    if not source.is_local:
+        return []
+    weights = "dummy" if os.path.isfile(source.location) else "trained"
+    try:
+        caveats = check_files(source, LoadOptions(weights=weights))
+    except ModelError as error:
+        return [Finding(False, "model files", error.message, error.hint)]
+    return [Finding(True, "model files", "; ".join(c.message for c in caveats) or "all there")]
 
 
 def _memory(model: str, device_name: str, dtype: str) -> Finding:

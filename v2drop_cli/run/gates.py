@@ -5,18 +5,23 @@
     dense:vision_tokens!=144
 
 A ratio is a measurement, so its gate fails only when the whole 95 % interval meets the
-condition: a build must not fail for noise. A gate on what was not measured fails.
+condition, and holds only when none of it does: a build must neither fail nor pass for noise. In
+between it is undecided, as it is where the limit lies in the noise floor: see ``judge``. A gate on
+what was not measured fails. Measured values never equal a number, so ``==`` and ``!=`` are for
+exact ones.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from v2drop_cli.changes import FAILED, UNDECIDED, GateResult
 from v2drop_cli.errors import UsageError
 from v2drop_cli.measure.stats import scaled
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
 from v2drop_cli.run.gate_grammar import Condition, Form, parse_conditions
+from v2drop_cli.run.judge import PEAK, Interval, gate_outcome, gate_result, noise_floors
 
 HINT = "write METRIC<NUMBER, for example prefill_speedup<1.2 or random:token_agreement<0.5"
 
@@ -48,8 +53,16 @@ _COMPARED: dict[str, Callable[[Comparison], Value]] = {
     "answers_identical": lambda found: float(found.answers_identical),
     "token_agreement": lambda found: found.token_agreement,
 }
-
-
+# What is measured, not counted. For a ratio to dense: the quantity that has its noise floor.
+_MEASURED: dict[str, str | None] = {
+    "prefill_speedup": "prefill",
+    "decode_speedup": "decode",
+    "generate_speedup": "generate",
+    "realised_over_ideal": "prefill",
+    "peak_memory_ratio": PEAK,
+    "peak_bytes": None,
+}
+_EXACT = tuple(name for name in (*_COMPARED, *_COUNTS) if name not in _MEASURED)
 _FORM = Form((*_COMPARED, *_COUNTS), HINT, changes=False)
 
 
@@ -66,19 +79,22 @@ class Gate(Condition):
 
     __slots__ = ()
 
-    def check(self, report: Report, asked_for: Iterable[str]) -> list[str]:
-        """Say in one line per arm why the gate fails; nothing if it holds.
+    def check(
+        self, report: Report, asked_for: Iterable[str], noise: Mapping[str, Interval]
+    ) -> GateResult:
+        """Judge it for every arm that it is about.
 
         Args:
             report: what was measured.
             asked_for: methods whose arms a gate without an arm is about.
+            noise: the report's noise floors.
         """
         arms = self._arms(report, set(asked_for))
         if not arms:
-            return [f"{self.text}: there is no arm {self.arm!r} to compare"]
+            return gate_result(self.text, [(FAILED, f"there is no arm {self.arm!r} to compare")])
         found = {item.arm: item for item in report.comparisons}
-        said = (self._failure(arm, found.get(arm.label)) for arm in arms)
-        return [line for line in said if line is not None]
+        judged = (self._judged(arm, found.get(arm.label), noise) for arm in arms)
+        return gate_result(self.text, judged)
 
     def _arms(self, report: Report, asked_for: set[str]) -> list[ArmResult]:
         if self.arm is None:
@@ -88,42 +104,81 @@ class Gate(Condition):
             labels &= {item.arm for item in report.comparisons}
         return [arm for arm in report.arms if arm.label == self.arm and arm.label in labels]
 
-    def _failure(self, arm: ArmResult, comparison: Comparison | None) -> str | None:
-        if self.metric in _COUNTS:
-            value = _COUNTS[self.metric](arm)
-        else:
-            value = None if comparison is None else _COMPARED[self.metric](comparison)
-        meets = _OPERATORS[self.sign]
-        where = f"{self.text}: {arm.label}"
+    def _judged(
+        self, arm: ArmResult, comparison: Comparison | None, noise: Mapping[str, Interval]
+    ) -> tuple[str, str]:
+        """The outcome for one arm, and what was measured of it."""
+        value = self._value(arm, comparison)
         if value is None:
-            return f"{where}: {self.metric} was not measured"
-        if not isinstance(value, Ratio):
-            return f"{where} has {value:.12g}" if meets(value, self.limit) else None
-        if value.ci95 is None:
+            return FAILED, f"{arm.label}: {self.metric} was not measured"
+        found = value if isinstance(value, Ratio) else Ratio(value, (value, value))
+        if found.ci95 is None:
             takes = f"{FEWEST_FOR_INTERVAL} rounds or more"
-            return f"{where}: {self.metric} has no interval, which takes {takes}"
-        low, high = value.ci95
-        if not all(meets(bound, self.limit) for bound in value.ci95):
-            return None
-        return f"{where} has {value.median:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+            return UNDECIDED, f"{arm.label}: {self.metric} has no interval, which takes {takes}"
+        floor = self._floor(comparison, noise)
+        compare = _OPERATORS[self.sign]
+        outcome = gate_outcome(
+            lambda number: compare(number, self.limit), self.limit, found.ci95, floor
+        )
+        said = f"{arm.label} has {value:.12g}" if value is not found else _figures(arm, found)
+        if outcome == UNDECIDED and floor is not None:
+            said += f", noise floor {floor[0]:.3f} to {floor[1]:.3f}"
+        return outcome, said
+
+    def _value(self, arm: ArmResult, comparison: Comparison | None) -> Value:
+        if self.metric in _COUNTS:
+            return _COUNTS[self.metric](arm)
+        return None if comparison is None else _COMPARED[self.metric](comparison)
+
+    def _floor(
+        self, comparison: Comparison | None, noise: Mapping[str, Interval]
+    ) -> Interval | None:
+        """What dense against itself reaches, in the unit of this metric."""
+        floor = noise.get(_MEASURED.get(self.metric) or "")
+        if floor is None or comparison is None or self.metric != "realised_over_ideal":
+            return floor
+        ideal = comparison.ideal_prefill_speedup or 1.0
+        return floor[0] / ideal, floor[1] / ideal
+
+
+def _figures(arm: ArmResult, found: Ratio) -> str:
+    low, high = found.ci95 or (found.median, found.median)
+    return f"{arm.label} has {found.median:.3f}, 95 % interval {low:.3f} to {high:.3f}"
 
 
 def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
-    """Read all gates, before anything is measured."""
+    """Read all gates, before anything is measured.
+
+    Raises:
+        UsageError: no gate, or one that means nothing.
+    """
     gates = tuple(
         Gate(found.text, found.arm, found.metric, found.sign, found.limit)
         for found in parse_conditions(texts, _FORM)
     )
     for gate in gates:
-        if gate.arm == DENSE and gate.metric in _COMPARED:
-            raise UsageError(
-                f"the gate {gate.text!r} compares {DENSE} with itself",
-                hint=f"{DENSE} has counts: {', '.join(_COUNTS)}",
-            )
+        _check(gate)
     return gates
 
 
-def failures(gates: Iterable[Gate], report: Report, asked_for: Iterable[str]) -> list[str]:
-    """All gates' failures, in order."""
+def _check(gate: Gate) -> None:
+    """Refuse what can never fail, or never hold, whatever is measured."""
+    if gate.arm == DENSE and gate.metric in _COMPARED:
+        raise UsageError(
+            f"the gate {gate.text!r} compares {DENSE} with itself",
+            hint=f"{DENSE} has counts: {', '.join(_COUNTS)}",
+        )
+    if gate.sign in ("==", "!=") and gate.metric in _MEASURED:
+        raise UsageError(
+            f"the gate {gate.text!r} asks whether a measured value is exactly a number",
+            hint=f"use < or >; {gate.sign} is for what is counted: {', '.join(_EXACT)}",
+        )
+
+
+def judged(
+    gates: Sequence[Gate], report: Report, asked_for: Iterable[str]
+) -> tuple[GateResult, ...]:
+    """All gates' outcomes, in order."""
     methods = tuple(asked_for)
-    return [line for gate in gates for line in gate.check(report, methods)]
+    noise = noise_floors(report) if any(gate.metric in _MEASURED for gate in gates) else {}
+    return tuple(gate.check(report, methods, noise) for gate in gates)

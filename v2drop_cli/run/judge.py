@@ -1,4 +1,6 @@
-"""Is B faster than A? One quantity of one arm in two reports, judged.
+"""What numbers show, and what they do not: every verdict and every gate is judged here.
+
+Is B faster than A? One quantity of one arm in two reports, judged.
 
 The two reports are two processes at two times, so nothing is paired: the interval is of the
 ratio of the medians, each report's rounds resampled on their own. Three zones of that ratio
@@ -8,15 +10,31 @@ decide, and the whole interval must lie in one of them:
 * beyond the margin and beyond the noise floor of both reports: ``faster`` or ``slower``
   (``less``, ``more`` for what is not a time);
 * anywhere else: ``unclear``.
+
+A gate compares a number with its limit. It is ``undecided`` when the numbers show neither
+outcome: the limit lies inside the 95 % interval, or inside the noise floor while the interval
+reaches into that floor, or there are too few rounds for an interval (:func:`gate_outcome`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from v2drop_cli.changes import FASTER, LESS, MORE, SAME, SLOWER, UNCLEAR, Change
+from v2drop_cli.changes import (
+    FAILED,
+    FASTER,
+    HELD,
+    LESS,
+    MORE,
+    SAME,
+    SLOWER,
+    UNCLEAR,
+    UNDECIDED,
+    Change,
+    GateResult,
+)
 from v2drop_cli.measure.stats import paired_ratio, ratio_of_medians
 from v2drop_cli.records import DENSE, ArmResult, Report, Stats, Timing
 
@@ -39,10 +57,10 @@ _EXACT: dict[str, tuple[str, Callable[[ArmResult], float | None]]] = {
     "layer_average_vision_tokens": ("tokens", lambda arm: arm.layer_average_vision_tokens),
     "prefill_flops": ("flop", lambda arm: arm.limit.prefill_flops if arm.limit else None),
 }
-_PEAK = "peak_memory"
+PEAK = "peak_memory"
 # A floor further away than this says as much: that nothing can be told.
 _MOST = math.log(1e6)
-METRICS = (*_TIMES, _PEAK, *_EXACT)
+METRICS = (*_TIMES, PEAK, *_EXACT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +79,7 @@ class Ruler:
     @classmethod
     def of(cls, a: Report, b: Report, margin: float) -> Ruler:
         """Read the noise floors of both reports."""
-        nulls = {metric: [_null(r, stage) for r in (a, b)] for metric, stage in _TIMES.items()}
-        nulls[_PEAK] = [_null_peak(report) for report in (a, b)]
-        noise = {}
-        for metric, intervals in nulls.items():
-            bounds = [bound for interval in intervals if interval for bound in interval]
-            if bounds:
-                reach = min(_MOST, max(abs(math.log(bound)) for bound in bounds))
-                noise[metric] = (math.exp(-reach), math.exp(reach))
-        return cls(margin, noise)
+        return cls(margin, noise_floors(a, b))
 
     def verdict(self, metric: str, interval: Interval, words: tuple[str, str]) -> str:
         """``same``, ``unclear``, or the word for less or more than A."""
@@ -81,6 +91,62 @@ class Ruler:
         if high < min(least, quiet_low):
             return words[0]
         return words[1] if low > max(most, quiet_high) else UNCLEAR
+
+
+def noise_floors(*reports: Report) -> dict[str, Interval]:
+    """Per metric the widest null interval, as a band that is symmetric about 1."""
+    nulls = {metric: [_null(r, stage) for r in reports] for metric, stage in _TIMES.items()}
+    nulls[PEAK] = [_null_peak(report) for report in reports]
+    noise = {}
+    for metric, intervals in nulls.items():
+        bounds = [bound for interval in intervals if interval for bound in interval]
+        if bounds:
+            reach = min(_MOST, max(abs(math.log(bound)) for bound in bounds))
+            noise[metric] = (math.exp(-reach), math.exp(reach))
+    return noise
+
+
+def gate_outcome(
+    meets: Callable[[float], bool], limit: float, interval: Interval, floor: Interval | None
+) -> str:
+    """``failed``, ``held``, or ``undecided`` where the numbers show neither.
+
+    Args:
+        meets: whether a value meets the condition under which the gate fails.
+        limit: the gate's.
+        interval: of the value; twice the same number for an exact one.
+        floor: ratios that dense against itself reaches too, or ``None`` for what has no noise.
+
+    >>> gate_outcome(lambda ratio: ratio > 1.05, 1.05, (1.1, 1.2), None)
+    'failed'
+    >>> gate_outcome(lambda ratio: ratio > 1.05, 1.05, (1.0, 1.1), None)
+    'undecided'
+    >>> gate_outcome(lambda ratio: ratio > 1.05, 1.05, (0.99, 1.01), (0.68, 1.46))
+    'undecided'
+    """
+    met = [meets(bound) for bound in interval]
+    if any(met) and not all(met):
+        return UNDECIDED
+    if floor is not None and floor[0] < limit < floor[1]:
+        low, high = interval
+        if low <= floor[1] and high >= floor[0]:
+            return UNDECIDED
+    return FAILED if all(met) else HELD
+
+
+def gate_result(text: str, found: Iterable[tuple[str, str]]) -> GateResult:
+    """One gate's outcome over all of its arms: the worst, and what the arms with it say.
+
+    Args:
+        text: the gate as typed.
+        found: per arm its outcome, and what was measured in words.
+    """
+    arms = list(found)
+    for outcome in (FAILED, UNDECIDED):
+        said = [message for one, message in arms if one == outcome]
+        if said:
+            return GateResult(text, outcome == FAILED, "; ".join(said), outcome)
+    return GateResult(text, False, None, HELD)
 
 
 def judge(a: ArmResult, b: ArmResult, ruler: Ruler) -> tuple[Change, ...]:
@@ -115,8 +181,8 @@ def _peak(arms: tuple[ArmResult, ArmResult], ruler: Ruler) -> Change:
     a, b = (arm.memory.peak_bytes for arm in arms)
     alike = arms[0].memory.peak_kind == arms[1].memory.peak_kind
     ratio = _quotient(a, b) if alike else None
-    said = ruler.verdict(_PEAK, (ratio, ratio), (LESS, MORE)) if ratio else None
-    return Change(_PEAK, "bytes", a, b, ratio, None, ruler.noise.get(_PEAK), said)
+    said = ruler.verdict(PEAK, (ratio, ratio), (LESS, MORE)) if ratio else None
+    return Change(PEAK, "bytes", a, b, ratio, None, ruler.noise.get(PEAK), said)
 
 
 def _exact(arms: tuple[ArmResult, ArmResult], metric: str) -> Change:

@@ -14,8 +14,10 @@ from functools import partial
 from typing import Any
 
 import torch
+import transformers
 
 from v2drop_cli.generate import drop_idle_mask
+from v2drop_cli.instrument.trace import DropEvent
 from v2drop_cli.measure.clock import Clock
 from v2drop_cli.measure.energy import energy_of
 from v2drop_cli.measure.limits import decoder_shape, limit, memory_bandwidth
@@ -24,6 +26,11 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.context import beyond_context
+from v2drop_cli.models.generation import answering
+from v2drop_cli.models.library_talk import listening
+from v2drop_cli.models.load_errors import processing
+from v2drop_cli.models.releases import untested
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import media_of, synthetic_inputs
 from v2drop_cli.records import (
@@ -92,7 +99,8 @@ class Subject:
     def _row(self) -> Inputs:
         if self.synthetic is not None:
             return synthetic_inputs(self.loaded, self.synthetic)
-        return self.loaded.prepare(self.media, self.prompt)
+        with processing(self.loaded.source):
+            return self.loaded.prepare(self.media, self.prompt)
 
     @property
     def records(self) -> tuple[MediaRecord, ...]:
@@ -124,9 +132,12 @@ class Passes:
         check_decoding(subject.loaded, subject.decode)
         self.subject, self.nvml = subject, nvml
         self.loaded = subject.loaded
-        self.inputs = subject.prepare()
+        with listening() as talk:
+            self.inputs = subject.prepare()
+        self._talk: list[Caveat] = [*talk.caveats]
         self.meter: MemoryMeter = memory_for(self.loaded.device, nvml)
         self._recorded: list[tuple[Arm, int, Generation]] = []
+        self._most_new_tokens = 0
 
     @property
     def vision_tokens(self) -> int:
@@ -136,18 +147,12 @@ class Passes:
     def answer(self, arm: Arm, max_new_tokens: int) -> ArmResult:
         """Generate until the model stops, noting what is dropped; nothing is timed."""
         loaded = self.loaded
-        tensors = self.inputs.to(loaded.device, loaded.dtype).tensors
-        length = tensors["input_ids"].shape[1]
-        with arm.applied(loaded) as trace:
-            output = loaded.model.generate(
-                **tensors, do_sample=False, max_new_tokens=max_new_tokens
-            )
-        tokens = tuple(output[0, length:].tolist())
+        self._most_new_tokens = max(self._most_new_tokens, max_new_tokens)
+        tokens, events = self._generate(arm, max_new_tokens)
         plan = self.plan(arm)
         rows = self.subject.batch_size
         drops = tuple(
-            Drop(event.layer, sum(event.before), sum(event.after), event.kept)
-            for event in trace.events
+            Drop(event.layer, sum(event.before), sum(event.after), event.kept) for event in events
         )
         return ArmResult(
             label=arm.label,
@@ -160,6 +165,16 @@ class Passes:
             timing=Timing(),
             memory=Memory(),
         )
+
+    def _generate(self, arm: Arm, n: int) -> tuple[tuple[int, ...], Sequence[DropEvent]]:
+        """At most ``n`` tokens of the first row, and what was dropped for them."""
+        loaded = self.loaded
+        tensors = self.inputs.to(loaded.device, loaded.dtype).tensors
+        length = tensors["input_ids"].shape[1]
+        with listening() as talk, answering(loaded, n) as settings, arm.applied(loaded) as trace:
+            output = loaded.model.generate(**tensors, generation_config=settings)
+        self._talk.extend(talk.caveats)
+        return tuple(output[0, length:].tolist()), trace.events
 
     def plan(self, arm: Arm) -> DropPlan:
         """Vision tokens of one row that each layer processes."""
@@ -247,6 +262,7 @@ class Passes:
 
     def _generation(self, arm: Arm, new_tokens: int) -> Generation:
         loaded = self.loaded
+        self._most_new_tokens = max(self._most_new_tokens, new_tokens)
         if self.subject.decode != COMPILED:
             return Eager(loaded, self.inputs, new_tokens)
         graph = new_graph(loaded.device)
@@ -256,7 +272,12 @@ class Passes:
     def caveats(self) -> tuple[Caveat, ...]:
         """What the reader must know of media, weights and device; complete after the passes."""
         found = [caveat for item in self.subject.media for caveat in item.caveats]
-        found.extend((*self.loaded.caveats, *self.inputs.caveats))
+        found.extend((*self.loaded.caveats, *self.inputs.caveats, *self._talk))
+        if (caveat := untested(transformers.__version__)) is not None:
+            found.append(caveat)
+        length = self.inputs.tensors["input_ids"].shape[1]
+        beyond = beyond_context(self.loaded.model.config, length, self._most_new_tokens)
+        found.extend([] if beyond is None else [beyond])
         if self.loaded.weights == "dummy":
             found.append(DUMMY_CAVEAT)
         if self.subject.synthetic is not None:

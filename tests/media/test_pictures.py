@@ -2,103 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import struct
-import subprocess
-import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from v2drop_cli import media
-from v2drop_cli.errors import MediaArgumentError, MediaError
-from v2drop_cli.media import check_media_path, load_image, load_video
+from tests.media.support import HEIGHT, WIDTH, codes, cut, png_chunk, refusal
+from v2drop_cli.media import decode_again, limits, load_image, load_video, pictures
 
-SAMPLES = Path(__file__).parents[1] / "sample_media"
-LOADERS = [load_image, lambda path: load_video(path, 4)]
-WIDTH, HEIGHT = 64, 48
-
-
-def codes(loaded: media.Media) -> list[str]:
-    return [caveat.code for caveat in loaded.caveats]
-
-
-def refusal(load, path, error=MediaError):
-    """The error of ``load(path)``, checked to be one line with a hint."""
-    with pytest.raises(error) as caught:
-        load(path)
-    for line in (caught.value.message, caught.value.hint):
-        assert line
-        assert "\n" not in line
-    return caught.value
-
-
-def cut(path: Path, share: float) -> Path:
-    content = path.read_bytes()
-    target = path.with_name(f"cut_{path.name}")
-    target.write_bytes(content[: int(len(content) * share)])
-    return target
+SAMPLES = Path(__file__).parents[2] / "sample_media"
 
 
 def gradient(mode="RGB") -> Image.Image:
     noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     return Image.fromarray(noise).convert(mode)
-
-
-# --- paths -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("check", [check_media_path, *LOADERS])
-def test_paths_that_name_no_file_are_usage_errors(check, tmp_path):
-    (tmp_path / "street.mp4").write_bytes(b"x")
-    fifo = tmp_path / "pipe"
-    os.mkfifo(fifo)
-    wrong = {
-        tmp_path / "stret.mp4": "did you mean street.mp4?",
-        tmp_path / "nowhere" / "a.png": "there is no directory",
-        tmp_path / "zzz": "looked in",
-        tmp_path / "street.mp4" / "a.png": "there is no directory",
-        "https://example.org/a.png": "download it first",
-        tmp_path: "inside it",
-        "": "inside it",
-        fifo: "save the stream",
-        "a\0b": "check the name",
-    }
-    for path, hint in wrong.items():
-        error = refusal(check, path, MediaArgumentError)
-        assert error.exit_code == 2
-        assert hint in error.hint
-
-
-def test_a_file_that_may_not_be_read_is_a_usage_error(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"x")
-    assert check_media_path(str(path)) == path
-
-    def refuse(*args, **kwargs):  # root may read everything: chmod would not do here
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    assert "Permission denied" in refusal(check_media_path, path, MediaArgumentError).message
-
-
-@pytest.mark.parametrize("check", [check_media_path, *LOADERS])
-def test_an_empty_file_is_a_media_error(check, tmp_path):
-    path = tmp_path / "a.mp4"
-    path.touch()
-    assert "empty" in refusal(check, path).message
-
-
-def test_importing_media_loads_no_decoder():
-    code = "import sys, v2drop_cli.media; print({'av', 'PIL', 'numpy', 'torch'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
-# --- images ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -166,7 +86,7 @@ def test_a_picture_of_nan_only_is_refused(tmp_path):
 def test_exif_orientation_is_applied(orientation, suffix, tmp_path):
     upright = Image.new("RGB", (32, 16), "black")
     upright.paste("white", (0, 0, 16, 8))
-    undo = {6: "ROTATE_90", 8: "ROTATE_270"}.get(orientation, media._UPRIGHT.get(orientation))
+    undo = {6: "ROTATE_90", 8: "ROTATE_270"}.get(orientation, pictures.UPRIGHT.get(orientation))
     stored = upright.transpose(Image.Transpose[undo]) if undo else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -213,13 +133,8 @@ def test_postscript_is_not_run(tmp_path):
 def bomb(path: Path, side: int) -> Path:
     """A PNG whose header promises side x side pixels; almost no data follows."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b""))
     return path
 
 
@@ -235,7 +150,7 @@ def test_the_bomb_limits_are_ours_and_pillows(tmp_path, monkeypatch):
     gradient().save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT * 2 // 3)
     assert not load_image(path).caveats  # Pillow would warn here, and warnings are errors
-    monkeypatch.setattr(media, "MAX_PIXELS", WIDTH * HEIGHT - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", WIDTH * HEIGHT - 1)
     assert f"{WIDTH} x {HEIGHT}" in refusal(load_image, path).message
 
 
@@ -259,3 +174,37 @@ def test_the_sample_media_load(path):
     elif path.suffix == ".mp4":
         loaded = load_video(path, 8)
         assert (len(loaded.frames), loaded.caveats) == (8, ())
+
+
+def test_a_file_is_known_by_its_bytes(tmp_path):
+    path = tmp_path / "a.png"
+    gradient().save(path)
+    loaded = load_image(path)
+    assert loaded.sha256 == loaded.record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    clip = load_video(SAMPLES / "clip.mp4", 2)
+    assert clip.sha256 == hashlib.sha256((SAMPLES / "clip.mp4").read_bytes()).hexdigest()
+
+
+def test_decoding_again_gives_the_same_pictures_without_reading_for_a_digest(tmp_path):
+    gradient().save(tmp_path / "a.png")
+    for loaded in (load_image(tmp_path / "a.png"), load_video(SAMPLES / "clip.mp4", 3)):
+        again = decode_again(loaded)
+        assert again.sha256 is None
+        assert again.frame_times_s == loaded.frame_times_s
+        assert all(
+            np.array_equal(one, two) for one, two in zip(again.frames, loaded.frames, strict=True)
+        )
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
+def test_what_cannot_be_decoded_whole_is_not_called_damaged(suffix, tmp_path):
+    gradient().save(tmp_path / f"a.{suffix}")
+    error = refusal(load_image, cut(tmp_path / f"a.{suffix}", 0.6))
+    assert "damaged" not in error.message
+    assert "PNG" in error.hint
+
+
+def test_too_little_memory_is_said_as_that(tmp_path, monkeypatch):
+    gradient().save(tmp_path / "a.png")
+    monkeypatch.setattr(pictures, "to_srgb", lambda *_: (_ for _ in ()).throw(MemoryError))
+    assert "not enough memory" in refusal(load_image, tmp_path / "a.png").message

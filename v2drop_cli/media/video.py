@@ -1,13 +1,13 @@
-"""Which frames of a video, and getting them out of files that are not as they should be.
+"""Getting the chosen frames of a video out of files that are not as they should be.
 
-Private to :mod:`v2drop_cli.media`. No header is trusted for a count or a time: containers
-count hidden and damaged frames, and name average rates. The packet count is only a first guess
-at how many frames there are; decoding to the end settles it, and where the guess was wrong the
-file is decoded again with the true count.
+No header is trusted for a count or a time: containers count hidden and damaged frames, and name
+average rates. The packets are only a first guess at how many frames there are, and when; decoding
+to the end settles it, and where the guess was wrong the file is decoded again.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -15,6 +15,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from v2drop_cli.errors import MediaError
+from v2drop_cli.media import limits
+from v2drop_cli.media.frames import picture
+from v2drop_cli.media.light import light_of
+from v2drop_cli.media.moments import Choice, choose
+from v2drop_cli.media.streams import Source, find_source
 from v2drop_cli.records import Caveat
 
 if TYPE_CHECKING:
@@ -26,12 +31,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from PIL.Image import Image
 
-MAX_PIXELS = 178_956_970
-"""Largest picture or video frame decoded, width x height: Pillow's own line for a bomb."""
-
-_QUARTER_TURNS = (None, "ROTATE_90", "ROTATE_180", "ROTATE_270")  # counterclockwise
-_TEXT_CODECS = frozenset({"ansi", "bintext", "idf", "xbin"})  # FFmpeg types .txt out as video
-_STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
 _DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)$")
 _FALLBACK_RATE = 25.0
 _TAIL_TOLERANCE_S = 0.5
@@ -48,6 +47,7 @@ class _Scan:
     start_s: float | None = None
     last_duration_s: float = 0.0
     declared_end_s: float | None = None
+    hdr: str | None = None
 
     @property
     def total(self) -> int:
@@ -63,37 +63,6 @@ class _Scan:
         )
 
 
-def sample_indices(total: int, n: int) -> tuple[int, ...]:
-    """Pick the middles of ``n`` equal parts of ``total`` frames; each once where n >= total.
-
-    The middle of each part, not its start: neither the first frame (often black) nor the last
-    is favoured, and every part of the video counts the same.
-
-    >>> sample_indices(100, 4), sample_indices(3, 8)
-    ((12, 37, 62, 87), (0, 1, 2))
-    """
-    n = min(n, total)
-    return tuple((2 * part + 1) * total // (2 * n) for part in range(n))
-
-
-def too_large(file: Path, size: str) -> MediaError:
-    """Word the refusal of a picture or frame above ``MAX_PIXELS``."""
-    return MediaError(
-        f"{file} is too large to decode: {size}",
-        hint=f"scale it down; the limit is {MAX_PIXELS // 1_000_000} million pixels a picture",
-    )
-
-
-def has_video(file: Path) -> bool:
-    """Whether ``file`` opens as a video, as far as its headers tell."""
-    try:
-        with _open(file) as container:
-            _video_stream(container, file)
-    except MediaError:
-        return False
-    return True
-
-
 def read_frames(
     file: Path, n_frames: int
 ) -> tuple[tuple[Image, ...], tuple[float, ...], tuple[Caveat, ...]]:
@@ -102,68 +71,86 @@ def read_frames(
     Raises:
         MediaError: no video, no frame that decodes, or frames of more than ``MAX_PIXELS``.
     """
-    scan = _scan_sampled(file, n_frames)
+    source = find_source(file)
+    scan, choice = _scan_sampled(source, n_frames)
     if not scan.total:
         raise MediaError(f"no frame of {file} can be decoded", hint="does it play? export it again")
     times_s, estimated = _presentation_times(scan)
-    caveats = list(_caveats(scan, times_s, estimated, file))
+    caveats = [*dict.fromkeys(source.caveats), *_caveats(scan, times_s, estimated, file)]
+    chosen = sorted(scan.pictures)
     if scan.total < n_frames:
         message = (
             f"{file.name}: {n_frames} frames asked for, it has {scan.total}: each is used once"
         )
         caveats.append(Caveat("video_fewer_frames", message))
-    chosen = sorted(scan.pictures)
+    elif choice.uneven and len(chosen) > 1:
+        gaps = [times_s[after] - times_s[one] for one, after in itertools.pairwise(chosen)]
+        apart = f"{min(gaps):.3g} to {max(gaps):.3g} s apart"
+        message = f"{file.name}: some frames are shown for long, so those used are {apart}"
+        caveats.append(Caveat("video_uneven_frames", message))
     pictures = tuple(scan.pictures[index] for index in chosen)
     return pictures, tuple(times_s[index] for index in chosen), tuple(caveats)
 
 
-def _scan_sampled(file: Path, n_frames: int) -> _Scan:
-    total = _count_packets(file)
+def _scan_sampled(source: Source, n_frames: int) -> tuple[_Scan, Choice]:
+    wanted = _choice(_expected(source), n_frames)
     # Frame threads are fast, but hold finished frames back and lose them when a later one
     # fails: a damaged file is read again without them.
     for threads in ("AUTO", "SLICE", "SLICE"):
-        scan = _scan(file, frozenset(sample_indices(total, n_frames)), threads)
-        if scan.total == total and (threads == "SLICE" or not scan.losses):
+        scan = _scan(source, frozenset(wanted.indices), threads)
+        right = _choice(scan, n_frames)
+        if right.indices == wanted.indices and (threads == "SLICE" or not scan.losses):
             break
-        total = scan.total
+        wanted = right
+    return scan, right
+
+
+def _choice(scan: _Scan, n_frames: int) -> Choice:
+    times_s, _ = _presentation_times(scan)
+    return choose(times_s, scan.last_duration_s, n_frames)
+
+
+def _expected(source: Source) -> _Scan:
+    """What decoding will find, if every packet holds a frame."""
+    scan = _Scan()
+    with source.open() as container:
+        stream = source.stream(container)
+        _read_header(scan, container, stream)
+        scan.stamps_s = [None] * len(source.packets)
+        known = sorted((pts, lasts or 0) for pts, lasts in source.packets if pts is not None)
+        if known and len(known) == len(source.packets) and not source.timeless:
+            scan.stamps_s = [_seconds(pts, stream) for pts, _ in known]
+            scan.last_duration_s = _seconds(known[-1][1], stream) or 0.0
     return scan
 
 
-def _count_packets(file: Path) -> int:
-    import av
-
-    count = 0
-    with _open(file) as container:
-        try:
-            for packet in container.demux(_video_stream(container, file)):
-                count += bool(packet.size and not packet.is_discard)
-        except av.error.FFmpegError:  # the decoding pass meets this again, and reports it
-            pass
-    return count
-
-
-def _scan(file: Path, wanted: frozenset[int], threads: Literal["AUTO", "SLICE"]) -> _Scan:
+def _scan(source: Source, wanted: frozenset[int], threads: Literal["AUTO", "SLICE"]) -> _Scan:
     scan, size = _Scan(), None
-    with _open(file) as container:
-        stream = _video_stream(container, file)
-        stream.thread_type = threads
+    with source.open() as container:
+        stream = source.stream(container)
+        decoder = source.decoder(stream)
+        decoder.thread_type = threads
         _read_header(scan, container, stream)
-        for frame, stamp_s in _decoded(container, stream):
+        for frame, stamp_s in _decoded(container, stream, decoder):
             if frame is None or frame.is_corrupt:
                 scan.losses.append((scan.total, stamp_s))
                 continue
-            if frame.width * frame.height > MAX_PIXELS:
-                raise too_large(file, f"frames of {frame.width} x {frame.height} pixels")
+            if frame.width * frame.height > limits.MAX_PIXELS:
+                raise limits.too_large(
+                    source.file, f"frames of {frame.width} x {frame.height} pixels"
+                )
             if scan.total in wanted:
                 size = size or (frame.width, frame.height)
-                scan.pictures[scan.total] = _picture(frame, *size)
-            scan.stamps_s.append(stamp_s)
+                light = light_of(frame)
+                scan.pictures[scan.total] = picture(frame, size, light)
+                scan.hdr = scan.hdr or light.hdr
+            scan.stamps_s.append(None if source.timeless else stamp_s)
             scan.last_duration_s = _seconds(frame.duration, stream) or 0.0
     return scan
 
 
 def _decoded(
-    container: InputContainer, stream: VideoStream
+    container: InputContainer, stream: VideoStream, decoder: Any
 ) -> Iterator[tuple[VideoFrame | None, float | None]]:
     """Frames in presentation order with their stamps; ``None`` for what did not decode."""
     import av
@@ -178,52 +165,12 @@ def _decoded(
             yield None, math.inf  # what follows the break cannot even be found
         ended = packet is None
         try:
-            for frame in stream.decode(packet):
+            for frame in decoder.decode(packet):
                 yield frame, _seconds(frame.pts, stream)
         except av.error.EOFError:
             pass
         except av.error.FFmpegError:
             yield None, None if packet is None else _seconds(packet.pts, stream)
-
-
-def _open(file: Path) -> InputContainer:
-    import av
-
-    # An absolute path is never read as a protocol, and a playlist may not reach the network.
-    location, options = str(file.resolve()), {"protocol_whitelist": "file"}
-    try:
-        try:
-            return av.open(location, options=options)
-        except UnicodeDecodeError:  # a tag in another encoding; PyAV 19 no longer minds
-            return av.open(location, options=options, metadata_errors="replace")
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(
-            f"{file} is not a video that can be read: {error.strerror}",
-            hint="does it play? a recording or download that was cut short has to be made again",
-        ) from error
-
-
-def _video_stream(container: InputContainer, file: Path) -> VideoStream:
-    """Find the first moving picture: no still, no cover art, no typed-out text."""
-    from av.stream import Disposition
-
-    name = container.format.name
-    with file.open("rb") as opened:
-        brand = opened.read(12)[8:]
-    if name.endswith("_pipe") or name in ("image2", "ico") or brand in _STILL_BRANDS:
-        raise MediaError(f"{file} is an image, not a video", hint="pass it as --image")
-    for stream in container.streams.video:
-        context = stream.codec_context
-        if context is None or context.name in _TEXT_CODECS:
-            continue
-        if stream.disposition & Disposition.attached_pic:
-            continue
-        if context.width * context.height > MAX_PIXELS:
-            raise too_large(file, f"frames of {context.width} x {context.height} pixels")
-        return stream
-    kinds = sorted({stream.type for stream in container.streams if stream.type != "video"})
-    found = f"only {' and '.join(kinds)}" if kinds else "text or a cover picture at most"
-    raise MediaError(f"{file} has no video stream", hint=f"it holds {found}")
 
 
 def _read_header(scan: _Scan, container: InputContainer, stream: VideoStream) -> None:
@@ -243,16 +190,6 @@ def _read_header(scan: _Scan, container: InputContainer, stream: VideoStream) ->
 def _seconds(ticks: int | None, stream: VideoStream) -> float | None:
     # Not Frame.time: frames that come out of a flushed decoder may carry no time base.
     return None if ticks is None or not stream.time_base else ticks * float(stream.time_base)
-
-
-def _picture(frame: VideoFrame, width: int, height: int) -> Image:
-    """RGB, upright; a stream that changes its frame size on the way is scaled to its first."""
-    import PIL.Image
-
-    untyped: Any = frame
-    picture: PIL.Image.Image = untyped.to_image(width=width, height=height)
-    turn = _QUARTER_TURNS[round(frame.rotation / 90) % 4]
-    return picture.transpose(PIL.Image.Transpose[turn]) if turn else picture
 
 
 def _presentation_times(scan: _Scan) -> tuple[list[float], int]:
@@ -287,3 +224,6 @@ def _caveats(scan: _Scan, times_s: list[float], estimated: int, file: Path) -> I
             f"{name}: {estimated} of {total} frames have no usable time: {scan.rate:g}/s assumed"
         )
         yield Caveat("video_times_estimated", message)
+    if scan.hdr:
+        message = f"{name}: {scan.hdr} (high dynamic range) was tone-mapped to sRGB"
+        yield Caveat("video_tone_mapped", message)

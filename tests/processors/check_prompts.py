@@ -1,0 +1,119 @@
+"""Run by `test_processors.py`: a prompt is the model's own, in every family.
+
+The truth is transformers' own way from messages to tensors.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers.models.smolvlm import processing_smolvlm
+
+import v2drop_cli as v2drop
+from tests.families import CASES
+from tests.processors.check_families import CELLS, MEDIA, NUMPY_OF_TORCH, checkpoint
+from v2drop_cli.errors import ModelError
+from v2drop_cli.models.chat import media_arguments
+
+__all__ = ["checkpoint"]
+pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
+ASKED = "what is it?"
+
+
+def own_tensors(processor, media, prompt, template):
+    """Messages with their media through `apply_chat_template`, to the end."""
+    shown, options = [], {}
+    for item in media:
+        frames = list(item.frames) if item.kind == "video" else item.frames[0]
+        shown.append({"type": item.kind, item.kind: frames})
+    if any(item.kind == "video" for item in media):
+        given = media_arguments(media)
+        options = {k: given[k] for k in ("video_metadata", "do_sample_frames")}
+    tensors = processor.apply_chat_template(
+        [{"role": "user", "content": [*shown, {"type": "text", "text": prompt}]}],
+        chat_template=template,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        processor_kwargs=options,
+    )
+    return dict(tensors)
+
+
+def same(ours, theirs):
+    for name in theirs:
+        assert torch.equal(ours[name], theirs[name]), name
+    return True
+
+
+# LLaVA is shown a video as pictures; PaliGemma has no chat.
+OWN = [
+    (n, k) for n, k in CELLS if n != "paligemma" and (k != "video" or CASES[n].family != "llava")
+]
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["plain", "begins"])
+@pytest.mark.parametrize(("name", "kind"), OWN)
+def test_ids_and_pixels_are_those_of_the_chat_template(checkpoint, name, kind, begins):
+    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
+    processor, media = loaded.processor, MEDIA[kind]()
+    if begins:
+        processor.chat_template = "{{ bos_token }}" + processor.chat_template
+    ours = loaded.family.process(processor, loaded.model.config, media, ASKED)
+    template = None
+    if name == "smolvlm" and kind == "video":
+        template = processing_smolvlm.DEFAULT_CHAT_TEMPLATE
+    assert same(ours, own_tensors(processor, media, ASKED, template))
+
+
+@pytest.mark.parametrize("kind", ["image", "images"])
+def test_paligemmas_prompt_is_its_processors(checkpoint, kind):
+    loaded = v2drop.load(str(checkpoint("paligemma")), device="cpu")
+    media = MEDIA[kind]()
+    pictures = [item.frames[0] for item in media]
+    ours = loaded.family.process(loaded.processor, loaded.model.config, media, "caption en")
+    text = "<image>" * len(pictures) + "caption en"
+    theirs = loaded.processor(images=[pictures], text=[text], return_tensors="pt")
+    theirs.pop("labels")
+    assert same(ours, dict(theirs))
+
+
+@pytest.mark.parametrize(("name", "kind"), CELLS)
+def test_control_tokens_in_the_question_are_text(checkpoint, name, kind):
+    """Every special token of the family; but the places of pictures, which are refused."""
+    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
+    tokenizer, media = loaded.processor.tokenizer, MEDIA[kind]()
+    places = {getattr(loaded.processor, f"{k}_token", None) for k in ("image", "video")}
+    control = [
+        t.content for t in tokenizer.added_tokens_decoder.values() if t.content not in places
+    ]
+    prompt = f"a {' b'.join(control)} c?"
+    plain = loaded.prepare(media, "harmless")
+    prepared = loaded.prepare(media, prompt)
+    special = set(tokenizer.added_tokens_decoder)
+
+    def of(inputs):
+        return [i for i in inputs.tensors["input_ids"][0].tolist() if i in special]
+
+    assert len(control) > 3
+    assert of(prepared) == of(plain)
+    assert prepared.vision.counts == plain.vision.counts
+    assert torch.equal(prepared.vision.index[0], plain.vision.index[0])
+    # Bytes are this tokenizer's words, so what is between the other ids is the prompt itself.
+    ids = prepared.tensors["input_ids"][0].tolist()
+    assert prompt in tokenizer.decode(ids, skip_special_tokens=False)
+    for tensor in prepared.tensors.values():
+        assert tensor.shape[:2] != plain.tensors["input_ids"].shape
+    with torch.no_grad():
+        loaded.model(**prepared.to(torch.device("cpu"), torch.float32).tensors)
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].family not in ("llava", "video_llava", "paligemma")])  # fmt: skip # noqa: E501
+def test_without_a_template_there_is_one_clear_line(checkpoint, name):
+    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
+    loaded.processor.chat_template = loaded.processor.tokenizer.chat_template = None
+    with pytest.raises(ModelError, match="no chat template for pictures"):
+        loaded.prepare(MEDIA["image"](), ASKED)
+    loaded.processor.tokenizer.chat_template = CASES[name].template
+    assert loaded.prepare(MEDIA["image"](), ASKED).vision.counts[0] > 4

@@ -1,0 +1,131 @@
+"""Run by `test_processors.py`: pictures of every shape are answered, or refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import v2drop_cli as v2drop
+from tests.families import CASES
+from tests.processors.check_families import NUMPY_OF_TORCH, checkpoint
+from v2drop_cli.errors import MediaArgumentError
+from v2drop_cli.media import Media
+from v2drop_cli.models import chat
+
+__all__ = ["checkpoint"]
+pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
+SIZES = [
+    (1, 1),
+    (3, 2),
+    (1, 300),
+    (300, 1),
+    (1, 3000),
+    (3000, 10),
+    (2000, 10),
+    (10, 1990),
+    (3, 599),
+    (7, 333),
+    (333, 7),
+    (28, 5600),
+    (40, 3),
+]
+RATIO = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe")
+PIXTRAL = ("pixtral", "mistral3")
+LLAVA = ("llava", "pixtral")  # whose videos are pictures
+KINDS = [(n, k) for n in CASES for k in ("image", "images", "video") if k != "video" or CASES[n].video]  # fmt: skip # noqa: E501
+
+
+def shown(kind, size):
+    """A picture or clip of that size; beside another of several."""
+    n = 4 if kind == "video" else 1
+    frames = tuple(Image.new("RGB", size, (i * 40, 90, 30)) for i in range(n))
+    if kind == "video":
+        times = tuple(i / 2 for i in range(n))
+        return [Media(Path("made.mp4"), "video", frames, times, *size)]
+    made = [Media(Path("made.png"), "image", frames, None, *size)]
+    if kind == "images":
+        made.append(Media(Path("b.png"), "image", (Image.new("RGB", (40, 30)),), None, 40, 30))
+    return made
+
+
+@pytest.fixture(scope="module")
+def loaded(checkpoint):
+    made = {}
+    return lambda n: made[n] if n in made else made.setdefault(n, v2drop.load(str(checkpoint(n)), device="cpu"))  # fmt: skip # noqa: E501
+
+
+def transformers_takes(model, media):
+    """Whether the processor itself, called as it is, makes something of the same media."""
+    checked = model.family.name in (*RATIO, "mistral3", "llava")
+    process = chat.process if checked else model.family.process
+    try:
+        process(model.processor, model.model.config, media, "why?")
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_every_shape_is_answered_or_refused_by_name(loaded, name, kind, size):
+    model, media = loaded(name), shown(kind, size)
+    # Guessed to be the colour channels, see below; and a single token, which loses its axis.
+    guessed = size[1] in (1, 3) and (
+        name == "video_llava" or (kind == "video" and name not in LLAVA)
+    )
+    alone = name == "mistral3" and kind == "image" and size in ((1, 1), (3, 2))
+    as_pictures = shown("image", size) if name in LLAVA and kind == "video" else media
+    if guessed or alone or not transformers_takes(model, as_pictures):
+        assert guessed or name in RATIO or name in PIXTRAL
+        with pytest.raises(MediaArgumentError) as refused:
+            model.prepare(media, "why?")
+        for text in ("made.", f"{size[0]} x {size[1]} pixels"):
+            assert text in refused.value.message
+        assert "pixels" in refused.value.hint
+        return
+    prepared = model.prepare(media, "why?")
+    [index], [grids] = prepared.vision.index, prepared.vision.grids
+    assert sum(grid.t * grid.h * grid.w for grid in grids) == len(index) > 0
+    with torch.no_grad():
+        model.model(**prepared.to(torch.device("cpu"), torch.float32).tensors)
+
+
+@pytest.mark.parametrize(("name", "kind"), [(n, k) for n, k in KINDS if n in RATIO])
+def test_what_the_hint_says_is_enough(loaded, name, kind):
+    """A short side of as many pixels as it names, and not one less."""
+    with pytest.raises(MediaArgumentError) as refused:
+        loaded(name).prepare(shown(kind, (3000, 10)), "why?")
+    assert "15 pixels" in refused.value.hint
+    assert loaded(name).prepare(shown(kind, (3000, 15)), "why?").vision.counts[0] > 0
+    if (name, kind) in {("qwen2_vl", "image"), ("glm4v", "video")}:
+        with pytest.raises(MediaArgumentError):
+            loaded(name).prepare(shown(kind, (3000, 14)), "why?")
+
+
+@pytest.mark.parametrize("name", ["llava_next", "llava_onevision", "llava_next_video"])
+def test_newlines_of_a_tall_picture_lie_at_its_right_edge(loaded, name):
+    """Its padding cut, no column of tiles is left: what stays are newlines, as in the model."""
+    [grids] = loaded(name).prepare(shown("image", (1, 300)), "why?").vision.grids
+    whole, newlines = grids
+    assert whole.box == (0.0, 0.0, 1.0, 1.0)
+    assert (newlines.t, newlines.w) == (1, 1)
+    assert newlines.h > 1
+    assert newlines.box == (1.0, 0.0, 1.0, 1.0)
+
+
+GUESSING = [(n, "video") for n in CASES if CASES[n].video and n not in LLAVA]
+
+
+@pytest.mark.parametrize("size", [(40, 4), (3, 40), (1, 40), (40, 40)], ids=str)
+@pytest.mark.parametrize(("name", "kind"), [*GUESSING, ("video_llava", "image")])
+def test_one_colour_stays_one_colour(loaded, name, kind, size):
+    """What is not refused for its rows is seen as it is: one value a channel."""
+    frames = (Image.new("RGB", size, (200, 30, 90)),) * (4 if kind == "video" else 1)
+    times = tuple(i / 2 for i in range(4)) if kind == "video" else None
+    media = [Media(Path("made.mp4"), kind, frames, times, *size)]
+    tensors = loaded(name).prepare(media, "why?").tensors
+    [pixels] = [tensor for key, tensor in tensors.items() if key.startswith("pixel_values")]
+    assert len(pixels.unique()) == 3

@@ -1,0 +1,115 @@
+"""A model's own processor, whole: what its files leave out is taken from the model's config.
+
+Older checkpoints of LLaVA and its relatives were saved when the model itself spread the
+placeholders. Today the processor does, and must know how many tokens the model's tower gives. The
+config says that too, so a processor that does not is completed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from v2drop_cli.errors import ModelError
+from v2drop_cli.records import Caveat
+
+if TYPE_CHECKING:
+    from v2drop_cli.models.loading_options import LoadOptions
+    from v2drop_cli.models.registry import Source
+
+# Tokens that a tower puts beside its patches: CLIP's class token, and none in the others.
+_BESIDE = {"clip_vision_model": 1, "siglip_vision_model": 0, "pixtral": 0}
+
+_WHOLE = (
+    "copy the tokenizer and preprocessor files of the model it was made from; tools for "
+    "fine-tuning often save the weights alone"
+)
+
+
+def load_processor(source: Source, options: LoadOptions) -> Any:
+    """The processor that the checkpoint's files describe.
+
+    Raises:
+        ModelError: the files describe a part of one, such as a tokenizer alone.
+    """
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(
+        source.location,
+        revision=options.revision,
+        trust_remote_code=options.trust_remote_code,
+    )
+    for part in ("tokenizer", "image_processor"):
+        if getattr(processor, part, None) is None:
+            raise ModelError(
+                f"{source.name} has no {part.replace('_', ' ')}: its files give a "
+                f"{type(processor).__name__} alone",
+                hint=_WHOLE,
+            )
+    return processor
+
+
+def complete(processor: Any, config: Any) -> tuple[Caveat, ...]:
+    """Tell the processor what the model's config says of its tower; name what was changed.
+
+    The model decides: with any other number of placeholders its forward refuses the prompt.
+    """
+    changed = []
+    for name, value in _facts(config).items():
+        if hasattr(processor, name) and getattr(processor, name) != value:
+            changed.append(f"{name} {value} (was {getattr(processor, name)})")
+            setattr(processor, name, value)
+    if not changed:
+        return ()
+    message = f"the processor's files do not fit config.json, which counts: {', '.join(changed)}"
+    return (Caveat("processor_completed", message),)
+
+
+def _facts(config: Any) -> Mapping[str, Any]:
+    """What a processor must know of the tower, as far as the config tells; else nothing."""
+    tower: Any = getattr(config, "vision_config", None)
+    kind = getattr(tower, "model_type", "")
+    if kind in _PER_TILE:
+        return {_PER_TILE[kind][0]: _PER_TILE[kind][1](config)}
+    if kind not in _BESIDE:
+        return {}
+    facts = {"patch_size": tower.patch_size}
+    if kind == "pixtral":
+        return {**facts, "spatial_merge_size": getattr(config, "spatial_merge_size", 1)}
+    strategy = getattr(config, "vision_feature_select_strategy", None)
+    if strategy is None:
+        return {}
+    return {
+        **facts,
+        "num_additional_image_tokens": _BESIDE[kind],
+        "vision_feature_select_strategy": strategy,
+        "num_image_tokens": _patches(tower.image_size, tower.patch_size) + _BESIDE[kind],
+    }
+
+
+def _patches(size: Any, patch: Any) -> int:
+    """Patches of one picture; sizes are a number or (height, width)."""
+    (high, wide), (down, across) = _pair(size), _pair(patch)
+    return (high // down) * (wide // across)
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return (size[0], size[1]) if isinstance(size, list | tuple) else (size, size)
+
+
+def _idefics(config: Any) -> int:
+    tower = config.vision_config
+    return int(_patches(tower.image_size, tower.patch_size) / config.scale_factor**2)
+
+
+def _internvl(config: Any) -> int:
+    tower = config.vision_config
+    return int(_patches(tower.image_size, tower.patch_size) * config.downsample_ratio**2)
+
+
+# Towers whose processors are told the tokens of a tile: the attribute, and how it is reckoned.
+_PER_TILE: dict[str, tuple[str, Callable[[Any], int]]] = {
+    "idefics3_vision": ("image_seq_len", _idefics),
+    "smolvlm_vision": ("image_seq_len", _idefics),
+    "internvl_vision": ("image_seq_length", _internvl),
+}
