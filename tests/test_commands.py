@@ -66,6 +66,7 @@ RULES = {
     "v2drop compare": Rule(),
     "v2drop models": Rule(),
     "v2drop doctor": Rule(codes=(0, 1)),  # what it says of this machine is no matter here
+    "v2drop doctor --prove": Rule("--model tiny --dtype float32", codes=(0, 1)),
     "python -m benchmarks.tables": Rule(),
     "python -m benchmarks.tiny.readme": Rule(),
     "python -m tests.cli.regenerate": Rule(),
