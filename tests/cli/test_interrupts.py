@@ -6,6 +6,7 @@ few whole processes: SIGINT during start, loading and rounds; SIGTERM and SIGKIL
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -19,6 +20,7 @@ import pytest
 from tests.cli.conftest import SAMPLES
 from tests.patience import PATIENCE_S, wait_for
 from v2drop_cli.report.json_file import load_report
+from v2drop_cli.run.passes import Passes
 
 ROOT = SAMPLES.parent
 
@@ -89,3 +91,27 @@ def test_a_killed_process_leaves_the_last_complete_report(checkpoint, tmp_path, 
     # Killed while writing, the draft has nobody to take it away; it is not the report.
     others = {item.suffix for item in tmp_path.iterdir()} - {".json"}
     assert others <= {".tmp"}
+
+
+@pytest.mark.parametrize("command", ["run", "profile"])
+@pytest.mark.parametrize("where", ["answer", "time"])
+def test_a_swallowed_interrupt_still_ends_it(v2drop, checkpoint, monkeypatch, command, where):
+    """As a callback of a weak reference does, or whoever catches everything."""
+    before, real, tries = signal.getsignal(signal.SIGINT), getattr(Passes, where), []
+    assert before is signal.default_int_handler
+
+    def swallowing(self, *args):
+        tries.append(args)
+        if len(tries) == 4:  # amid the rounds, or at the last of the answers
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        return real(self, *args)
+
+    monkeypatch.setattr(Passes, where, swallowing)
+    more = ("--repeats", "1000000", "--warmup", "0")
+    methods = ("--method", "v2drop", "--method", "uniform", "--method", "v2drop-l1")
+    given = ("--image", SAMPLES / "cat.jpg", "--model", checkpoint)
+    result = v2drop(command, *given, *more, *methods)
+    assert result.code == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(tries) < 12

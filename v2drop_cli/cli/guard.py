@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
+from v2drop_cli.cli.interrupts import remembered
 from v2drop_cli.errors import DeviceMemoryError, V2DropError
 
 P = ParamSpec("P")
@@ -31,7 +32,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         if not os.environ.get("COLUMNS", "1").strip("0"):
             del os.environ["COLUMNS"]  # a terminal that does not tell; rich would print nothing
         try:
-            return command(*args, **kwargs)
+            with remembered():
+                return command(*args, **kwargs)
         except (typer.Exit, typer.BadParameter):
             raise
         except BrokenPipeError:

@@ -129,6 +129,7 @@ def _measure(
     options: ProfileOptions,
     files: p.ResultFiles,
 ) -> Report:
+    from v2drop_cli.cli.interrupts import check
     from v2drop_cli.cli.progress import announced, telling
     from v2drop_cli.run.passes import Watch
     from v2drop_cli.run.profile import profile as measure
@@ -139,7 +140,7 @@ def _measure(
         new_tokens = max(options.max_new_tokens, options.new_tokens)
         media = given.fitted(loaded, media, options.prompt, new_tokens)
         on_stage = announced(tell, _plan(options))
-        return measure(loaded, media, options, Watch(on_stage, files.on_round))
+        return measure(loaded, media, options, Watch(on_stage, files.on_round, check))
 
 
 def _plan(options: ProfileOptions) -> str:

@@ -117,6 +117,7 @@ def _measure(
     run_options: RunOptions,
     result_file: ResultFile | None,
 ) -> Report:
+    from v2drop_cli.cli.interrupts import check
     from v2drop_cli.cli.progress import telling
     from v2drop_cli.run.answer import run
     from v2drop_cli.run.passes import Watch
@@ -129,5 +130,6 @@ def _measure(
         watch = Watch(
             on_stage=tell,
             on_round=Drafts(result_file) if result_file else None,
+            check=check,
         )
         return run(loaded, media, run_options, watch)

@@ -100,8 +100,12 @@ class _Bench:
             repeats=self.options.repeats,
             warmup=self.options.warmup,
             seed=self.options.arms.seed,
-            on_progress=lambda done, total: self.watch.on_stage("timing", done, total),
+            on_progress=self._tell,
         )
+
+    def _tell(self, done: int, total: int) -> None:
+        self.watch.check()
+        self.watch.on_stage("timing", done, total)
 
     def _assemble(self, results: list[ArmResult], samples: list[list[StageTimes]]) -> Report:
         timed = tuple(

@@ -68,10 +68,12 @@ class Watch:
     Attributes:
         on_stage: what is going on now, and how far (done, total).
         on_round: a complete report after each round of timed trials, if anyone wants it.
+        check: raises ``KeyboardInterrupt`` if one came and was lost; called before each trial.
     """
 
     on_stage: Callable[[str, int, int], None] = lambda what, done, total: None
     on_round: Callable[[Report], None] | None = None
+    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,6 +250,7 @@ class _Profile:
         return time.monotonic() - self.began
 
     def _tell(self, done: int, _: int) -> None:
+        self.watch.check()
         left = max(0.0, self.options.stop.max_time_s - self._elapsed())
         rounds, least = len(self.rounds), self.options.stop.least
         what = f"round {rounds + 1}, at least {least}" if rounds < least else f"round {rounds + 1}"
