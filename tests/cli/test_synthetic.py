@@ -100,9 +100,9 @@ def test_a_family_without_synthetic_input_is_refused_by_name(dummy, monkeypatch)
     import v2drop_cli.models.loading as loading
     from v2drop_cli.models.llava import LLAVA
 
-    monkeypatch.setattr(loading, "family_for", lambda config: replace(LLAVA, synthetic=None))
+    monkeypatch.setattr(loading, "family_for", lambda config, **_: replace(LLAVA, synthetic=None))
     dummy().refused(1, "no synthetic input for llava models", "--image FILE")
-    monkeypatch.setattr(loading, "family_for", lambda config: replace(LLAVA, media=("image",)))
+    monkeypatch.setattr(loading, "family_for", lambda config, **_: replace(LLAVA, media=("image",)))
     dummy("--frames", 2).refused(2, "llava models take no video")
 
 
