@@ -8,7 +8,6 @@ stack says whether that forward still runs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from threading import Lock, Thread, current_thread
 from types import FrameType
 
@@ -49,7 +48,7 @@ class Running:
         """
         with self._lock:
             self._refuse_other_thread()
-            if self.whole and sum(_calls(_caller(), self.model)) > 1:
+            if self.whole and _calls(_caller(), self.model) > 1:
                 self._refused += 1
                 raise InstrumentError(
                     "the model is called from within its own forward, inside a dropping() context",
@@ -106,30 +105,33 @@ class Running:
             )
 
 
+# Plain loops: one of them runs in every forward.
+
+
 def _runs(frame: FrameType | None, module: nn.Module) -> bool:
     """Whether a call of ``module`` is on the stack that ends in ``frame``."""
-    return any(_calls(frame, module)) or any(map(_is_compiled, _frames(frame)))
-
-
-def _calls(frame: FrameType | None, module: nn.Module) -> Iterator[bool]:
-    """For each call of a module on the stack, innermost first, whether it is ``module``'s."""
-    for item in _frames(frame):
-        if item.f_code is _CALL:
-            yield item.f_locals.get("self") is module
-
-
-def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """The stack that ends in ``frame``, innermost first."""
+    compiled = False
     while frame is not None:
-        yield frame
+        code = frame.f_code
+        if code is _CALL and frame.f_locals.get("self") is module:
+            return True
+        compiled = compiled or code.co_filename.endswith(_COMPILED)
         frame = frame.f_back
+    return compiled
 
 
-def _is_compiled(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.endswith(_COMPILED)
+def _calls(frame: FrameType | None, module: nn.Module) -> int:
+    """How many calls of ``module`` are on the stack that ends in ``frame``."""
+    found = 0
+    while frame is not None:
+        found += frame.f_code is _CALL and frame.f_locals.get("self") is module
+        frame = frame.f_back
+    return found
 
 
 def _caller() -> FrameType | None:
     """The frame that called this hook: hooks run below a frame of dynamo's of their own."""
-    here = sys._getframe()
-    return next((frame.f_back for frame in _frames(here) if _is_compiled(frame)), here)
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not frame.f_code.co_filename.endswith(_COMPILED):
+        frame = frame.f_back
+    return sys._getframe() if frame is None else frame.f_back
