@@ -134,6 +134,12 @@ def test_what_ordinary_checkpoints_say_is_not_worth_a_word(copy, plain):
     assert {caveat.code for caveat in caveats} == {"device_cpu"}
 
 
+def test_an_end_that_is_no_number_is_told(copy):
+    edit_json(copy / "generation_config.json", eos_token_id="2")
+    with pytest.raises(ModelError, match="eos_token_id '2'"):
+        answered(copy)
+
+
 def test_a_broken_file_is_no_matter(copy, plain):
     (copy / "generation_config.json").write_text("{")
     assert answered(copy)[0] == plain

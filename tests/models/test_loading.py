@@ -20,7 +20,7 @@ def test_resolve(tmp_path):
     assert resolve("llava-1.5-7b").location == "llava-hf/llava-1.5-7b-hf"
     assert resolve("some-org/some-model").is_local is False
     assert resolve(str(tmp_path)).is_local
-    for name in ("no-such-model", "a/b/c", "./nope"):
+    for name in ("no-such-model", "a/b/c", "./nope", "", " "):
         with pytest.raises(UsageError):
             resolve(name)
     with pytest.raises(UnknownNameError) as caught:

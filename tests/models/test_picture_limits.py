@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -39,10 +40,10 @@ def test_the_largest_size_on_the_way(processor, size, expected):
 
 def test_only_what_grows_beyond_the_limit_is_refused(monkeypatch):
     monkeypatch.setattr(picture_limits, "MOST_ENLARGED", 336 * 3360)
-    check_pictures(CLIP, [Image.new("RGB", (10, 100)), Image.new("RGB", (2000, 2000))])
+    check_pictures(CLIP, [Image.new("RGB", (10, 100)), Image.new("RGB", (2000, 2000))], "a.png")
     with pytest.raises(MediaError) as caught:
-        check_pictures(CLIP, [Image.new("RGB", (10, 101))])
-    assert "10 x 101" in caught.value.message
+        check_pictures(CLIP, [Image.new("RGB", (10, 101))], "b.png")
+    assert caught.value.message.startswith("b.png is 10 x 101 pixels")
     assert "336 x 3393" in caught.value.message
     assert caught.value.hint
 
@@ -60,8 +61,10 @@ def test_a_model_refuses_it_before_any_work(size, tmp_path):
 
 
 def test_a_video_processor_is_asked_about_videos():
-    item = SimpleNamespace(kind="video", frames=(Image.new("RGB", (1, 3000)),) * 3)
+    thin = (Image.new("RGB", (1, 3000)),) * 3
+    item = SimpleNamespace(kind="video", frames=thin, path=Path("thin.mp4"))
     both = SimpleNamespace(image_processor=SimpleNamespace(size={}), video_processor=CLIP)
     with pytest.raises(MediaError):
         picture_limits.check_media(both, [item])
-    picture_limits.check_media(both, [SimpleNamespace(kind="image", frames=item.frames)])
+    picture = SimpleNamespace(kind="image", frames=thin, path=Path("thin.png"))
+    picture_limits.check_media(both, [picture])

@@ -142,3 +142,16 @@ def test_whose_template_is_used(own, tokenizers, fallback, used):
 def test_no_template_for_pictures(own, tokenizers, fallback):
     with pytest.raises(ModelError, match=r"no chat template for pictures[^\n]*$"):
         render(Bare(own, tokenizers), Turn(["image"], "why?", fallback))
+
+
+def test_a_template_that_leaves_the_question_out_is_refused():
+    _, processor = small_llava()
+    processor.chat_template = "<image> describe this"
+    with pytest.raises(ModelError, match="leaves the question out"):
+        render(processor, Turn(["image"], "what color is it?"))
+
+
+@pytest.mark.parametrize("templates", [7, ["a"], [{"template": "a"}]])
+def test_what_is_no_template_is_said(templates):
+    with pytest.raises(ModelError, match="neither a text nor several"):
+        pick(templates)

@@ -447,6 +447,8 @@ def test_each_of_several_pictures_counts():
     other = replace(KNOWN, sha256="b" * 64)
     assert found_between(of(KNOWN, other), of(other, KNOWN)) == [("media", True)]
     assert found_between(of(KNOWN), of(KNOWN, KNOWN)) == [("media", True)]
+    # Also where the words that name them are cut off before they differ.
+    assert found_between(of(KNOWN, KNOWN), of(KNOWN, other)) == [("media", True)]
 
 
 def test_the_same_video_at_other_moments_is_refused():

@@ -54,10 +54,21 @@ _NEUTRAL: dict[str, Any] = {
 
 
 def answer_settings(model: Any, max_new_tokens: int) -> Any:
-    """A GenerationConfig for one greedy answer of ``model``: its own token ids and nothing else."""
+    """A GenerationConfig for one greedy answer of ``model``: its own token ids and nothing else.
+
+    Raises:
+        ModelError: one of those is no number.
+    """
     from transformers import GenerationConfig
 
     ids = {name: getattr(model.generation_config, name, None) for name in _TOKENS}
+    for name, value in ids.items():
+        each = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, int | None) for one in each):
+            raise ModelError(
+                f"{name} {value!r} in the generation settings of this model is no token id",
+                hint="write it as a number in its generation_config.json",
+            )
     if ids["pad_token_id"] is None:  # generate would do the same, and warn
         end = ids["eos_token_id"]
         ids["pad_token_id"] = end[0] if isinstance(end, list) else end

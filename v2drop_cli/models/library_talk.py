@@ -35,6 +35,7 @@ _HARMLESS: tuple[tuple[str, str], ...] = (
     (r"LOAD REPORT", "weights.py tells all of it, and refuses what is missing"),
     (r"unauthenticated requests to the HF Hub", "is about the speed of a download"),
     (r"`torch_dtype` is deprecated", "is the name of an argument"),
+    (r"Token indices sequence length is longer", "context.py says it, with the model's limit"),
     (r"generation flags are not valid", "generation.py sets all of them anew"),
     (r"Passing `generation_config` together with", "only max_new_tokens is passed beside it"),
     (r"[Ff]alling back to \S*([Pp]il|PIL)", "PIL resizes as these processors were made to"),

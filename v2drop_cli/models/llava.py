@@ -77,8 +77,11 @@ def _process(
     """The chat prompt with one ``<image>`` per picture, then the question."""
     if config.vision_config.model_type == _PIXTRAL:
         check_thin(processor, config, media)
+    for item in media:
+        if item.kind == "image":  # mosaics of frames are square
+            images = getattr(processor, "image_processor", None)
+            check_pictures(images, item.frames, item.path.name)
     pictures = [picture for item in media for picture in _pictures(item, config)]
-    check_pictures(getattr(processor, "image_processor", None), pictures)
     turn = Turn(["image"] * len(pictures), prompt, CHAT_TEMPLATE)
     return ask(processor, turn, {"images": [pictures]} if pictures else {})
 

@@ -29,11 +29,11 @@ def check_media(processor: Any, media: Sequence[Media]) -> None:
     """
     for item in media:
         part = "image_processor" if item.kind == "image" else "video_processor"
-        check_pictures(getattr(processor, part, None), item.frames[:1])
+        check_pictures(getattr(processor, part, None), item.frames[:1], item.path.name)
 
 
-def check_pictures(processor: Any, pictures: Sequence[Image]) -> None:
-    """The same for one image or video processor and pictures as it gets them.
+def check_pictures(processor: Any, pictures: Sequence[Image], name: str) -> None:
+    """The same for one image or video processor and pictures as it gets them, of file ``name``.
 
     Raises:
         MediaError: see :func:`check_media`.
@@ -43,8 +43,8 @@ def check_pictures(processor: Any, pictures: Sequence[Image]) -> None:
         if width * height > max(MOST_ENLARGED, picture.width * picture.height):
             size = f"{picture.width} x {picture.height}"
             raise MediaError(
-                f"a picture of {size} pixels is too long and thin for this model: its processor"
-                f" would enlarge it to {width} x {height}, more than"
+                f"{name} is {size} pixels, too long and thin for this model: its processor would"
+                f" enlarge it to {width} x {height}, more than"
                 f" {MOST_ENLARGED // 1_000_000} million pixels",
                 hint="cut out the part that matters, or choose a model for pictures of any shape",
             )

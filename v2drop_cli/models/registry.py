@@ -268,6 +268,8 @@ def resolve(name: str) -> Source:
         UnknownNameError: none of the three, with the nearest aliases.
         UsageError: a path that does not exist.
     """
+    if not name.strip():
+        raise UsageError("the model's name is empty", hint="v2drop models lists what can be named")
     if name in ALIASES:
         alias = ALIASES[name]
         config = ASSETS / alias.config if alias.config else None

@@ -76,14 +76,20 @@ def pick(templates: Any) -> str | None:
     'a'
 
     Raises:
-        ModelError: several, and none of them is the default.
+        ModelError: several, and none of them is the default; or something else than templates.
     """
     if not templates:
         return None
     if isinstance(templates, str):
         return templates
     if not isinstance(templates, Mapping):
-        templates = {item["name"]: item["template"] for item in templates}
+        try:
+            templates = {item["name"]: item["template"] for item in templates}
+        except (TypeError, KeyError) as error:
+            raise ModelError(
+                "this checkpoint's chat template is neither a text nor several with names",
+                hint="save the one for conversations as chat_template.jinja in its folder",
+            ) from error
     if DEFAULT in templates or len(templates) == 1:
         return str(templates.get(DEFAULT) or next(iter(templates.values())))
     raise ModelError(
@@ -113,6 +119,8 @@ def _check_shown(processor: Any, turn: Turn, text: str) -> None:
     """Refuse a text without exactly one placeholder for each thing shown."""
     # A template for text alone prints the list of content as Python writes it.
     printed = repr(turn.content[-1]) in text
+    if _words(turn.prompt) not in _words(text):
+        raise ModelError("this checkpoint's chat template leaves the question out", hint=_HINT)
     for kind, name in _SHOWN.items():
         token, shown = getattr(processor, f"{kind}_token", None), turn.kinds.count(kind)
         found = text.count(token) if isinstance(token, str) and token else shown
@@ -122,6 +130,11 @@ def _check_shown(processor: Any, turn: Turn, text: str) -> None:
                 f"its own writes {found} places for {shown} {name}{'s' * (shown != 1)}",
                 hint=_HINT,
             )
+
+
+def _words(text: str) -> str:
+    """Templates may cut blanks off, and break lines."""
+    return " ".join(text.split())
 
 
 def _plural(turn: Turn) -> str:
