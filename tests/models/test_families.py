@@ -31,7 +31,7 @@ class Recorder:
 
     def apply_chat_template(self, messages, **options):
         self.messages, self.options = messages, options
-        return "the text"
+        return f"the text: {messages[0]['content'][-1]['text']}"
 
     def __call__(self, **given):
         self.given = given
