@@ -22,14 +22,14 @@ from typing import Any
 import v2drop_cli
 from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
+from v2drop_cli.bench.arms import Arm, ArmOptions
+from v2drop_cli.commands.profile import ProfileOptions, StopRule, profile
 from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.media import Media, load_image
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.records import DENSE, Report
 from v2drop_cli.report.wording import SPEEDUPS, speedup
-from v2drop_cli.run.arms import Arm, ArmOptions
-from v2drop_cli.run.profile import ProfileOptions, StopRule, profile
 
 OUTPUT = RESULTS / "aa-study.json"
 SLOWDOWN = 0.05

@@ -21,11 +21,11 @@ from typing import Any
 
 from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
+from v2drop_cli.commands.profile import LOOK_EVERY, Rounds, StopRule
 from v2drop_cli.measure.stats import median_interval, paired_ratio
 from v2drop_cli.measure.trials import schedule_blocks
 from v2drop_cli.records import Ratio
 from v2drop_cli.report.wording import speedup
-from v2drop_cli.run.profile import LOOK_EVERY, Rounds, StopRule
 
 OUTPUT = RESULTS / "coverage.json"
 SLOWDOWN = 0.05

@@ -28,14 +28,14 @@ import v2drop_cli
 from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
 from benchmarks.shrink import SMALL_MROPE, SMALL_QWEN, SMALL_TEXT, changed
+from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.passes import Passes, Subject
+from v2drop_cli.bench.stages import StageTimes
 from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.records import DENSE
-from v2drop_cli.run.arms import Arm
-from v2drop_cli.run.passes import Passes, Subject
-from v2drop_cli.run.stages import StageTimes
 
 OUTPUT = RESULTS / "optimum.json"
 ASSET = "qwen2-vl-2b.json"

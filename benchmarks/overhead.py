@@ -29,7 +29,11 @@ import v2drop_cli
 from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
 from benchmarks.shrink import SMALL_TEXT, changed
-from v2drop_cli.generate import drop_idle_mask
+from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
+from v2drop_cli.bench.passes import Passes, Subject
+from v2drop_cli.bench.stages import StageTimes
+from v2drop_cli.generate.decoding import new_cache
+from v2drop_cli.generate.greedy import drop_idle_mask
 from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.measure.nvml import Nvml
@@ -39,10 +43,6 @@ from v2drop_cli.models.arguments import cache_name
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.records import FEWEST_FOR_INTERVAL
-from v2drop_cli.run.arms import Arm, ArmOptions, ScheduleOptions
-from v2drop_cli.run.decoding import new_cache
-from v2drop_cli.run.passes import Passes, Subject
-from v2drop_cli.run.stages import StageTimes
 
 OUTPUT = RESULTS / "overhead.json"
 ASSET = "llava-onevision-0.5b.json"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from v2drop_cli.models.registry import ASSETS
+from v2drop_cli.models.names import ASSETS
 
 SMALL_TEXT = {
     "hidden_size": 64,

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor
 
 from tests.tiny_llava import make_llava
-from v2drop_cli.models.registry import ASSETS
+from v2drop_cli.models.names import ASSETS
 
 
 def small_processor():

@@ -60,7 +60,7 @@ class Place:
 
 
 class Tape(TorchDispatchMode):
-    """Stands in for :class:`v2drop_cli.run.decoding.CudaGraph`; logs what is asked of it."""
+    """Stands in for :class:`v2drop_cli.generate.decoding.CudaGraph`; logs what is asked of it."""
 
     def __init__(self, *, uploads: bool = False) -> None:
         super().__init__()

@@ -22,10 +22,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.checkpoints import save_checkpoint
+from tests.commands.test_compare import made
 from tests.printed import PAGES, ROOT, Command, commands, kinds, python
-from tests.run.test_compare_reports import made
 from v2drop_cli.cli import app
-from v2drop_cli.models.registry import ALIASES
+from v2drop_cli.models.names import ALIASES
 
 SAMPLES = ROOT / "sample_media"
 # Of what the pages call a picture, a clip or a report of the reader's own.

@@ -33,7 +33,7 @@ def test_tables_in_the_pages_are_the_measured_ones(path, name, table):
 def test_scores_are_of_the_shipped_checkpoint():
     import hashlib
 
-    from v2drop_cli.models.registry import ASSETS
+    from v2drop_cli.models.names import ASSETS
 
     report = json.loads(SCORES.read_text(encoding="utf-8"))
     weights = (ASSETS / "tiny" / "model.safetensors").read_bytes()

@@ -40,10 +40,11 @@ def test_doctests_of_torch_free_rooms():
     import doctest
 
     from v2drop_cli import errors, schedule, tensors, units
+    from v2drop_cli.bench import comparison
+    from v2drop_cli.judge import ruler
     from v2drop_cli.report import glance
-    from v2drop_cli.run import compare, judge
 
-    for module in (errors, schedule, tensors, units, compare, judge, glance):
+    for module in (errors, schedule, tensors, units, comparison, ruler, glance):
         failed, tried = doctest.testmod(module)
         assert failed == 0
         assert tried > 0

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from v2drop_cli.version import __version__
 
 if TYPE_CHECKING:
+    from v2drop_cli.commands.profile import profile
     from v2drop_cli.instrument.dropping import dropping
     from v2drop_cli.models.loading import load
-    from v2drop_cli.run.profile import profile
     from v2drop_cli.schedule import Drop, DropPlan, Schedule, solve_budget
 
 # Imported on first use: importing this package must not import torch.
@@ -25,7 +25,7 @@ _HOMES = {
     "Schedule": "v2drop_cli.schedule",
     "dropping": "v2drop_cli.instrument.dropping",
     "load": "v2drop_cli.models.loading",
-    "profile": "v2drop_cli.run.profile",
+    "profile": "v2drop_cli.commands.profile",
     "solve_budget": "v2drop_cli.schedule",
 }
 

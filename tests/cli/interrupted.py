@@ -27,10 +27,10 @@ ARGS = (
 
 def tell_the_model() -> None:
     """Passes without a model: the numbers are made up, the time they take is next to nothing."""
+    from v2drop_cli.bench.passes import Passes
+    from v2drop_cli.bench.stages import StageTimes
+    from v2drop_cli.commands import profile
     from v2drop_cli.records import Answer, ArmResult, Memory, Timing
-    from v2drop_cli.run import profile
-    from v2drop_cli.run.passes import Passes
-    from v2drop_cli.run.stages import StageTimes
 
     draw = random.Random(0)
 
@@ -56,7 +56,7 @@ def main() -> None:
 
     import v2drop_cli.models.loading as loading
     from v2drop_cli.cli import app
-    from v2drop_cli.report.json_file import load_report
+    from v2drop_cli.records.reading import load_report
 
     torch.set_num_threads(1)
     loaded = loading.load(checkpoint, loading.LoadOptions(device="cpu"))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.checkpoints import edit_json, edit_weights
 from tests.cli.conftest import QUICK, SAMPLES
-from v2drop_cli.models.registry import ALIASES
+from v2drop_cli.models.names import ALIASES
 
 SCENE = SAMPLES / "scene.png"
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 6928064\n"

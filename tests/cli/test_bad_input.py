@@ -280,7 +280,7 @@ def test_cuda_without_cuda(v2drop):
 
 
 def test_out_of_gpu_memory_says_what_was_asked_and_free(quick, monkeypatch):
-    import v2drop_cli.run.decoding as decoding
+    import v2drop_cli.generate.decoding as decoding
 
     def explode(*args, **kwargs):
         raise torch.OutOfMemoryError(
@@ -342,7 +342,7 @@ def test_ctrl_c_leaves_with_130(checkpoint, tmp_path):
 
 
 def test_the_unexpected_is_one_line_and_a_traceback_with_debug(quick, monkeypatch):
-    import v2drop_cli.run.passes as passes
+    import v2drop_cli.bench.passes as passes
 
     def explode(*args, **kwargs):
         raise ZeroDivisionError("\x1b[31mby\nzero")

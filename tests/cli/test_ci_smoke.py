@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
-from v2drop_cli.run.gates import parse_gates
+from v2drop_cli.judge.value_gates import parse_gates
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "ci.md"

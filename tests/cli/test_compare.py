@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from tests.commands.test_compare import made
 from tests.report import factory
-from tests.run.test_compare_reports import made
 from v2drop_cli.cli import app
 
 runner = CliRunner()

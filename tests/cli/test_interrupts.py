@@ -19,8 +19,8 @@ import pytest
 
 from tests.cli.conftest import SAMPLES
 from tests.patience import PATIENCE_S, wait_for
-from v2drop_cli.report.json_file import load_report
-from v2drop_cli.run.passes import Passes
+from v2drop_cli.bench.passes import Passes
+from v2drop_cli.records.reading import load_report
 
 ROOT = SAMPLES.parent
 

@@ -9,8 +9,9 @@ import torch
 
 from tests.checkpoints import save_config
 from v2drop_cli.methods.registry import METHODS
+from v2drop_cli.models.names import ALIASES
 from v2drop_cli.models.refused import REFUSED
-from v2drop_cli.models.registry import ALIASES, FAMILIES
+from v2drop_cli.models.registry import FAMILIES
 from v2drop_cli.schedule import PRESETS
 
 
@@ -47,7 +48,7 @@ def test_doctor_on_this_machine(v2drop):
 
 
 def test_doctor_says_what_is_wrong_and_how_to_fix_it(v2drop, monkeypatch):
-    import v2drop_cli.run.doctor as doctor
+    import v2drop_cli.commands.doctor as doctor
 
     monkeypatch.setattr(doctor, "free_memory", lambda device: 10**9)
     real = doctor._version
@@ -89,7 +90,7 @@ def test_doctor_with_a_device_that_is_not_there(v2drop):
 
 
 def test_doctor_with_a_torchvision_that_does_not_import(monkeypatch):
-    import v2drop_cli.run.doctor as doctor
+    import v2drop_cli.commands.doctor as doctor
 
     def explode(name):
         raise RuntimeError("operator torchvision::nms does not exist\nand more")

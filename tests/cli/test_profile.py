@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import SAMPLES
 from tests.patience import PATIENCE_S, wait_for
-from v2drop_cli.report.json_file import load_report
+from v2drop_cli.records.reading import load_report
 
 CAT, CLIP = SAMPLES / "cat.jpg", SAMPLES / "clip.mp4"
 BRIEF = (
@@ -62,9 +62,9 @@ def test_all_files_tell_of_the_same_rounds(brief, tmp_path):
 
 
 def test_a_disk_that_is_full_for_a_while_costs_no_rounds(brief, tmp_path, monkeypatch):
-    from v2drop_cli.report import json_file
+    from v2drop_cli.report import result_file
 
-    real, left = json_file.write_atomically, [2]
+    real, left = result_file.write_atomically, [2]
 
     def write(path, text):
         if left[0] > 0:
@@ -72,7 +72,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_rounds(brief, tmp_path, monkey
             raise OSError(28, "No space left on device")
         real(path, text)
 
-    monkeypatch.setattr(json_file, "write_atomically", write)
+    monkeypatch.setattr(result_file, "write_atomically", write)
     path = tmp_path / "r.json"
     result = brief("--image", CAT, "--output", path)
     assert result.code == 0
@@ -162,7 +162,7 @@ def test_compiled_decoding_is_refused_on_a_cpu_by_name(brief):
 
 
 def test_too_many_spoiled_rounds_leave_with_4_after_the_report(brief, monkeypatch):
-    import v2drop_cli.run.profile as module
+    import v2drop_cli.commands.profile as module
 
     monkeypatch.setattr(module, "invalid", lambda protocol: "slowed down in 3 of 4 rounds")
     result = brief("--image", CAT, "--fail-if", "vision_tokens>0")

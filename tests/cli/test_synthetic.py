@@ -8,7 +8,7 @@ import pytest
 
 from tests.checkpoints import save_config
 from tests.cli.conftest import QUICK, SAMPLES
-from v2drop_cli.report.json_file import load_report
+from v2drop_cli.records.reading import load_report
 
 CAT, CLIP = SAMPLES / "cat.jpg", SAMPLES / "clip.mp4"
 BRIEF = (
@@ -98,7 +98,7 @@ def test_a_family_without_synthetic_input_is_refused_by_name(dummy, monkeypatch)
     from dataclasses import replace
 
     import v2drop_cli.models.loading as loading
-    from v2drop_cli.models.llava import LLAVA
+    from v2drop_cli.models.families.llava import LLAVA
 
     monkeypatch.setattr(loading, "family_for", lambda config, **_: replace(LLAVA, synthetic=None))
     dummy().refused(1, "no synthetic input for llava models", "--image FILE")

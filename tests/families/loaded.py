@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 
 from tests.families import CASES
+from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.models.base import LoadedModel, Synthetic
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.models.synthetic.options import SyntheticInput
-from v2drop_cli.run.passes import Passes, Subject
 
 
 def pieces_of(case):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.families.case import extended
-from v2drop_cli.models.llava import CHAT_TEMPLATE
+from v2drop_cli.models.families.llava import CHAT_TEMPLATE
 from v2drop_cli.prove.cases.llava import SIDE
 from v2drop_cli.prove.cases.video_llava import CASE as BASE
 

@@ -13,11 +13,11 @@ from tests.families import CASES
 from tests.graphs import HOST_READS, UPLOADS, HostMethods
 from tests.release import CACHE
 from tests.tiny_llava import make_llava
-from v2drop_cli.generate import drop_idle_mask
+from v2drop_cli.generate.greedy import drop_idle_mask
 from v2drop_cli.instrument import verdict
+from v2drop_cli.instrument.context import DropState
 from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.instrument.probe import RowSignals
-from v2drop_cli.instrument.state import DropState
 from v2drop_cli.methods.base import DropContext
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.schedule import Schedule

@@ -10,13 +10,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.families import CASES
 from tests.families.loaded import case_passes, loaded_case
-from tests.measure.test_limits import flops_in
+from tests.measure.test_work import flops_in
 from tests.report import factory
 from tests.text_decoders import exists, llava_with
-from v2drop_cli.measure.limits import COUNTED, decoder_shape
-from v2drop_cli.report.view import build_view
-from v2drop_cli.run.arms import Arm
-from v2drop_cli.run.compare import compare
+from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.comparison import compare
+from v2drop_cli.measure.work import COUNTED, decoder_shape
+from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.units import NOT_AVAILABLE
 

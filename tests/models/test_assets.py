@@ -9,7 +9,8 @@ import torch
 
 from tests.models.test_loading import llava_parameters
 from v2drop_cli.models.dummy import read_config_file
-from v2drop_cli.models.registry import ALIASES, ASSETS, family_for
+from v2drop_cli.models.names import ALIASES, ASSETS
+from v2drop_cli.models.registry import family_for
 
 
 def qwen2(width, inner, layers, heads, pairs, words):

@@ -11,15 +11,15 @@ from transformers import GenerationConfig
 
 import v2drop_cli as v2drop
 from tests.checkpoints import edit_json, save_checkpoint
+from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.errors import ModelError
-from v2drop_cli.generate import drop_idle_mask, greedy
+from v2drop_cli.generate.decoding import new_cache
+from v2drop_cli.generate.greedy import drop_idle_mask, greedy
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.models import generation
 from v2drop_cli.models.generation import answer_settings
-from v2drop_cli.run.arms import Arm
-from v2drop_cli.run.decoding import new_cache
-from v2drop_cli.run.passes import Passes, Subject
 from v2drop_cli.schedule import Schedule
 
 SCENE = Path(__file__).parents[2] / "sample_media" / "scene.png"

@@ -14,13 +14,13 @@ from transformers.utils import logging as transformers_logging
 
 import v2drop_cli as v2drop
 from tests.checkpoints import edit_json, save_checkpoint
+from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.models import library_talk, loading
 from v2drop_cli.models.library_talk import listening
-from v2drop_cli.models.registry import ASSETS
-from v2drop_cli.run.arms import Arm
-from v2drop_cli.run.passes import Passes, Subject
+from v2drop_cli.models.names import ASSETS
 
 TRANSFORMERS = logging.getLogger("transformers.modeling_utils")
 SCENE = ASSETS.parents[2] / "sample_media" / "scene.png"

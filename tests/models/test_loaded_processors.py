@@ -14,8 +14,8 @@ from tests.checkpoints import edit_json, save_checkpoint
 from v2drop_cli.errors import ModelError
 from v2drop_cli.media import load_image
 from v2drop_cli.models.dummy import read_config_file
+from v2drop_cli.models.names import ALIASES, ASSETS
 from v2drop_cli.models.processors import _facts, complete
-from v2drop_cli.models.registry import ALIASES, ASSETS
 
 SCENE = Path(__file__).parents[2] / "sample_media" / "scene.png"
 SAID = ("patch_size", "vision_feature_select_strategy", "num_additional_image_tokens")

@@ -12,7 +12,7 @@ from tests.checkpoints import save_config
 from v2drop_cli.errors import DeviceError, ModelError, UnknownNameError, UsageError
 from v2drop_cli.models import devices
 from v2drop_cli.models.dummy import dummy_processor, read_config_file
-from v2drop_cli.models.registry import ALIASES, ASSETS, resolve
+from v2drop_cli.models.names import ALIASES, ASSETS, resolve
 
 
 def test_resolve(tmp_path):
@@ -167,7 +167,7 @@ def test_dtypes():
 def test_dense_and_v2drop_answer_right_on_the_samples(media, prompt, answer):
     """At the default schedule, with the questions asked when none is given among them."""
     from v2drop_cli.media import load_image, load_video
-    from v2drop_cli.models.registry import default_prompt
+    from v2drop_cli.models.names import default_prompt
 
     loaded = v2drop.load("tiny", device="cpu")
     path = ASSETS.parents[2] / "sample_media" / media

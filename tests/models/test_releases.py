@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from v2drop_cli.commands import doctor
 from v2drop_cli.models.releases import NEWEST, OLDEST, release, untested
-from v2drop_cli.run import doctor
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ import v2drop_cli as v2drop
 from tests.checkpoints import small_llava
 from tests.models.test_families import shown
 from v2drop_cli.errors import ModelError
-from v2drop_cli.models.llava import LLAVA
-from v2drop_cli.models.registry import ASSETS
+from v2drop_cli.models.families.llava import LLAVA
+from v2drop_cli.models.names import ASSETS
 from v2drop_cli.models.templates import Turn, pick, render
 
 TEXT_ONLY = (

@@ -19,7 +19,7 @@ import v2drop_cli as v2drop
 from tests.checkpoints import small_llava
 from tests.models.test_families import shown
 from v2drop_cli.errors import UsageError
-from v2drop_cli.models.llava import LLAVA
+from v2drop_cli.models.families.llava import LLAVA
 from v2drop_cli.models.user_text import control_tokens
 
 # Control tokens by what they do; the twin's are called otherwise and keep the same places.

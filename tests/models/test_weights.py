@@ -14,7 +14,7 @@ from tests.checkpoints import edit_json, edit_weights, save_checkpoint, small_ll
 from tests.families import CASES
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.loading_options import LoadOptions
-from v2drop_cli.models.registry import resolve
+from v2drop_cli.models.names import resolve
 from v2drop_cli.models.weights import load_trained
 
 PROJECTOR = "multi_modal_projector"

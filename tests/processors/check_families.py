@@ -23,7 +23,8 @@ from v2drop_cli.cli import app
 from v2drop_cli.media import Media, load_image, load_video
 from v2drop_cli.models.base import SyntheticMedia
 from v2drop_cli.models.dummy import read_config_file
-from v2drop_cli.models.registry import ALIASES, ASSETS, get_family
+from v2drop_cli.models.names import ALIASES, ASSETS
+from v2drop_cli.models.registry import get_family
 from v2drop_cli.prove.cases.case import TEXT, build
 
 SAMPLES = Path(__file__).parents[2] / "sample_media"

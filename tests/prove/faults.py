@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from v2drop_cli.instrument import state
+from v2drop_cli.instrument import context as state
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.methods import base
 from v2drop_cli.tensors import gather_rope, top_k

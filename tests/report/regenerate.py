@@ -13,12 +13,13 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.report import factory
+from v2drop_cli.commands.compare import compare_reports
+from v2drop_cli.judge.change_gates import parse_change_gates
 from v2drop_cli.records import Report
-from v2drop_cli.report.changes_view import build_changes_view
-from v2drop_cli.report.export import to_markdown
+from v2drop_cli.report.bench_view import build_view
+from v2drop_cli.report.compare_view import build_changes_view
+from v2drop_cli.report.markdown import to_markdown
 from v2drop_cli.report.terminal import render
-from v2drop_cli.report.view import build_view
-from v2drop_cli.run.compare_reports import compare_reports, parse_change_gates
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -9,9 +9,9 @@ import pytest
 from tests.report import factory
 from tests.report.regenerate import shown
 from v2drop_cli.records import Stats
+from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.glance import ASCII, BLOCKS, Spread, axis, bars, range_of
 from v2drop_cli.report.text import GLUE
-from v2drop_cli.report.view import build_view
 
 PLOT = "Prefill times"
 

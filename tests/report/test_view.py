@@ -10,8 +10,8 @@ import pytest
 from tests.report import factory
 from v2drop_cli.records import Caveat, MediaRecord, Memory, Ratio, Stats, Timing
 from v2drop_cli.report import wording
+from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.text import GLUE, TIMES, clean, encodable, encodable_json
-from v2drop_cli.report.view import build_view
 
 
 def text(value: str) -> str:
@@ -245,7 +245,7 @@ def test_json_stays_the_same_document_in_any_encoding():
 
 def test_views_and_files_need_neither_rich_nor_torch():
     code = (
-        "import sys, v2drop_cli.report.view, v2drop_cli.report.json_file\n"
+        "import sys, v2drop_cli.report.view, v2drop_cli.report.result_file\n"
         "print([m for m in ('rich', 'torch', 'transformers', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

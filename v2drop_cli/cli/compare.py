@@ -10,11 +10,11 @@ import typer
 
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli import profile_options as p
+from v2drop_cli.cli.common import check_strict, settle
 from v2drop_cli.cli.guard import guarded
-from v2drop_cli.cli.shared import check_strict, settle
 
 if TYPE_CHECKING:
-    from v2drop_cli.changes import Changes
+    from v2drop_cli.records.changes import Changes
 
 ReportA = Annotated[Path, typer.Argument(metavar="A.json", help="The report to compare with.")]
 ReportB = Annotated[Path, typer.Argument(metavar="B.json", help="The report to judge.")]
@@ -65,8 +65,9 @@ def compare(
     v2drop compare before.json after.json
     v2drop compare before.json after.json --fail-if "prefill:5%,peak_memory:2%"
     """
-    from v2drop_cli.report.reading import read_report
-    from v2drop_cli.run.compare_reports import compare_reports, parse_change_gates, refuse
+    from v2drop_cli.commands.compare import compare_reports, refuse
+    from v2drop_cli.judge.change_gates import parse_change_gates
+    from v2drop_cli.records.reading import read_report
 
     gates, share = parse_change_gates(fail_if or ()), p.parse_share("--margin", margin)
     check_strict(strict, gates)
@@ -80,8 +81,8 @@ def compare(
 
 
 def _tell(found: Changes, files: p.ResultFiles, as_json: bool) -> None:
-    from v2drop_cli.report.changes_view import build_changes_view
-    from v2drop_cli.report.export import to_markdown
+    from v2drop_cli.report.compare_view import build_changes_view
+    from v2drop_cli.report.markdown import to_markdown
 
     view = build_changes_view(found)
     if files.json is not None:

@@ -12,8 +12,8 @@ from v2drop_cli.cli.guard import guarded
 from v2drop_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from v2drop_cli.commands.doctor import Finding
     from v2drop_cli.prove.proof import Proof
-    from v2drop_cli.run.doctor import Finding
 
 _DEFAULT = "tiny"
 
@@ -66,7 +66,7 @@ def doctor(
             "--attn-implementation says what to prove, and nothing is to be proven",
             hint="add --prove",
         )
-    from v2drop_cli.run.doctor import examine
+    from v2drop_cli.commands.doctor import examine
 
     family = _family(model) if prove and model is not None else None
     findings = examine(model or _DEFAULT, device, dtype)
@@ -87,7 +87,8 @@ def doctor(
 def _family(model: str) -> str:
     """The family of a model, which need not be downloaded: its configuration says it."""
     from v2drop_cli.models.loading import config_of
-    from v2drop_cli.models.registry import ALIASES, family_for
+    from v2drop_cli.models.names import ALIASES
+    from v2drop_cli.models.registry import family_for
 
     return ALIASES[model].family if model in ALIASES else family_for(config_of(model)).name
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from v2drop_cli.cli.common import DEFAULT_FRAMES, media_kind, open_media
 from v2drop_cli.cli.options import MEDIA
-from v2drop_cli.cli.shared import DEFAULT_FRAMES, media_kind, open_media
 from v2drop_cli.errors import MediaArgumentError
 
 if TYPE_CHECKING:
@@ -94,13 +94,13 @@ class MediaOptions:
         """``media``, with fewer frames if nobody asked for so many and they do not fit."""
         if self.video is None or self.frames is not None:
             return media
-        from v2drop_cli.run.frames import fitting
+        from v2drop_cli.models.frame_count import fitting
 
         return [fitting(loaded, video, prompt, new_tokens) for video in media]
 
     def question(self, model: str, load: LoadOptions) -> str:
         """The prompt, or what stands for it."""
-        from v2drop_cli.models.registry import default_prompt
+        from v2drop_cli.models.names import default_prompt
 
         if load.synthetic is not None:
             return load.synthetic.prompt

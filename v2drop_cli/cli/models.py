@@ -16,7 +16,7 @@ def models(json: o.Json = False, debug: o.Debug = False) -> None:
     v2drop models
     v2drop models --json
     """
-    from v2drop_cli.run.catalogue import catalogue
+    from v2drop_cli.commands.models import catalogue
 
     found = catalogue()
     if json:

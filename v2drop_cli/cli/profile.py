@@ -10,17 +10,17 @@ import typer
 from v2drop_cli.cli import media_options as m
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli import profile_options as p
+from v2drop_cli.cli.common import load_quietly, settle, show
 from v2drop_cli.cli.guard import INTERRUPTED, guarded
-from v2drop_cli.cli.shared import load_quietly, settle, show
 from v2drop_cli.errors import InvalidMeasurementError
 
 if TYPE_CHECKING:
-    from v2drop_cli.changes import GateResult
+    from v2drop_cli.commands.profile import ProfileOptions
+    from v2drop_cli.judge.value_gates import Gate
     from v2drop_cli.media import Media
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
-    from v2drop_cli.run.gates import Gate
-    from v2drop_cli.run.profile import ProfileOptions
+    from v2drop_cli.records.changes import GateResult
 
 
 @guarded
@@ -72,8 +72,8 @@ def profile(
     v2drop profile --image cat.jpg --fail-if "prefill_speedup<1.2"
     v2drop profile --model llava-1.5-7b --weights dummy --image-size 336x336
     """
+    from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
 
     places = (layers, tuple(ratios or ()), tuple(preset or ()), tuple(budget or ()))
     arms = ArmOptions(
@@ -100,7 +100,7 @@ def profile(
     load = given.checked(load)
     files = p.ResultFiles.checked(output, export_md, export_csv, (*(image or ()), video))
 
-    from v2drop_cli.run.profile import ProfileOptions, StopRule
+    from v2drop_cli.commands.profile import ProfileOptions, StopRule
 
     options = ProfileOptions(
         prompt=given.question(model, load),
@@ -129,10 +129,10 @@ def _measure(
     options: ProfileOptions,
     files: p.ResultFiles,
 ) -> Report:
+    from v2drop_cli.bench.passes import Watch
     from v2drop_cli.cli.interrupts import check
     from v2drop_cli.cli.progress import announced, telling
-    from v2drop_cli.run.passes import Watch
-    from v2drop_cli.run.profile import profile as measure
+    from v2drop_cli.commands.profile import profile as measure
 
     with telling() as tell:
         tell(f"loading {options.model_name}")
@@ -157,8 +157,8 @@ def _judged(
     gates: Sequence[Gate], report: Report, options: ProfileOptions
 ) -> tuple[GateResult, ...]:
     """The gates' outcomes; leave where the report is not to be judged: interrupted, or invalid."""
-    from v2drop_cli.run.gates import judged
-    from v2drop_cli.run.profile import invalid
+    from v2drop_cli.commands.profile import invalid
+    from v2drop_cli.judge.value_gates import judged
 
     useless = invalid(report.protocol)
     if report.protocol is not None and report.protocol.partial:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from v2drop_cli.cli.common import Drafts, check_strict
 from v2drop_cli.cli.options import DROPPING, MEASURING, OUTPUT
-from v2drop_cli.cli.shared import Drafts, check_strict
 from v2drop_cli.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
+    from v2drop_cli.judge.value_gates import Gate
     from v2drop_cli.records import Report
-    from v2drop_cli.report.json_file import ResultFile
-    from v2drop_cli.run.gates import Gate
+    from v2drop_cli.report.result_file import ResultFile
 
 NoRandom = Annotated[
     bool,
@@ -162,7 +162,7 @@ def parse_gates_of(fail_if: list[str] | None, strict: bool) -> tuple[Gate, ...]:
     Raises:
         UsageError: no gate, or one that means nothing.
     """
-    from v2drop_cli.run.gates import parse_gates
+    from v2drop_cli.judge.value_gates import parse_gates
 
     gates = parse_gates(fail_if or ())
     check_strict(strict, gates)
@@ -189,7 +189,7 @@ class ResultFiles:
 
         ``read`` are files that the command reads: they are never written over.
         """
-        from v2drop_cli.report.json_file import ResultFile
+        from v2drop_cli.report.result_file import ResultFile
 
         taken = {path.resolve() for path in read if path is not None}
         for path in (json, markdown, csv):
@@ -205,8 +205,9 @@ class ResultFiles:
 
     def finish(self, report: Report) -> None:
         """Write the final report in every form asked for."""
-        from v2drop_cli.report.export import to_csv, to_markdown
-        from v2drop_cli.report.view import build_view
+        from v2drop_cli.report.bench_view import build_view
+        from v2drop_cli.report.csv import to_csv
+        from v2drop_cli.report.markdown import to_markdown
 
         if self.json is not None:
             self.json.write(report.dumps())

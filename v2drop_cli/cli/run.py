@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from v2drop_cli.cli import media_options as m
 from v2drop_cli.cli import options as o
-from v2drop_cli.cli.guard import guarded
-from v2drop_cli.cli.shared import (
+from v2drop_cli.cli.common import (
     Drafts,
     load_quietly,
     show,
 )
+from v2drop_cli.cli.guard import guarded
 
 if TYPE_CHECKING:
+    from v2drop_cli.commands.run import RunOptions
     from v2drop_cli.media import Media
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
-    from v2drop_cli.report.json_file import ResultFile
-    from v2drop_cli.run.answer import RunOptions
+    from v2drop_cli.report.result_file import ResultFile
 
 
 @guarded
@@ -60,9 +60,9 @@ def run(
     v2drop run --video clip.mp4 --schedule 1:0.5,6:0.3 --method v2drop --method random
     v2drop run --model llava-1.5-7b --weights dummy --image cat.jpg --json
     """
+    from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.report.json_file import ResultFile
-    from v2drop_cli.run.arms import ArmOptions, ScheduleOptions
+    from v2drop_cli.report.result_file import ResultFile
 
     arms = ArmOptions(
         ScheduleOptions(
@@ -93,7 +93,7 @@ def run(
     result_file = None if output is None else ResultFile(output)
     media = given.open()
 
-    from v2drop_cli.run.answer import RunOptions
+    from v2drop_cli.commands.run import RunOptions
 
     run_options = RunOptions(
         prompt=given.question(model, load),
@@ -117,10 +117,10 @@ def _measure(
     run_options: RunOptions,
     result_file: ResultFile | None,
 ) -> Report:
+    from v2drop_cli.bench.passes import Watch
     from v2drop_cli.cli.interrupts import check
     from v2drop_cli.cli.progress import telling
-    from v2drop_cli.run.answer import run
-    from v2drop_cli.run.passes import Watch
+    from v2drop_cli.commands.run import run
 
     with telling() as tell:
         tell(f"loading {run_options.model_name}")

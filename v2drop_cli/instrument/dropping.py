@@ -19,6 +19,7 @@ from v2drop_cli.errors import (
     UsageError,
     unknown_name,
 )
+from v2drop_cli.instrument.context import DropState
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
@@ -30,7 +31,6 @@ from v2drop_cli.instrument.refusals import (
     refuse_router_logits,
 )
 from v2drop_cli.instrument.running import Running
-from v2drop_cli.instrument.state import DropState
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.registry import get_method

@@ -19,7 +19,7 @@ from v2drop_cli.records import Caveat
 
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.models.registry import Source
+    from v2drop_cli.models.names import Source
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf")
 # One file of each row is enough for a processor.

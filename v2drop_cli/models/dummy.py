@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from v2drop_cli.errors import ModelError
-from v2drop_cli.models.llava import SQUARE_TOWERS
+from v2drop_cli.models.families.llava import SQUARE_TOWERS
 from v2drop_cli.models.loading_options import LoadOptions
+from v2drop_cli.models.names import ASSETS, Source
 from v2drop_cli.models.processors import load_processor
-from v2drop_cli.models.registry import ASSETS, Source
 
 _STAND_IN_FOR = "llava"
 

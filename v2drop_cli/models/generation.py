@@ -1,8 +1,8 @@
 """Answers are greedy, whatever a checkpoint's generation_config.json asks for.
 
 ``model.generate`` takes every setting it is not given from that file: stop strings, beams,
-penalties, an assistant. The timed loop (:mod:`v2drop_cli.generate`) knows none of them, so an
-answer made with them would be another one than the one that was timed.
+penalties, an assistant. The timed loop (:mod:`v2drop_cli.generate.greedy`) knows none of them,
+so an answer made with them would be another one than the one that was timed.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from v2drop_cli.errors import DeviceMemoryError, ModelError, V2DropError
 
 if TYPE_CHECKING:
-    from v2drop_cli.models.registry import Source
+    from v2drop_cli.models.names import Source
 
 T = TypeVar("T")
 

@@ -24,8 +24,9 @@ from v2drop_cli.models.generation import set_aside
 from v2drop_cli.models.library_talk import listening
 from v2drop_cli.models.load_errors import guarded
 from v2drop_cli.models.loading_options import LoadOptions
+from v2drop_cli.models.names import Source, resolve
 from v2drop_cli.models.processors import complete, load_processor
-from v2drop_cli.models.registry import Source, family_for, resolve
+from v2drop_cli.models.registry import family_for
 from v2drop_cli.models.synthetic.prompt import maker
 from v2drop_cli.models.weights import load_trained
 from v2drop_cli.records import Caveat

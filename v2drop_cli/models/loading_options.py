@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import UsageError, without_docstrings
-from v2drop_cli.models.registry import ATTENTION, DTYPES, check_choice, resolve
+from v2drop_cli.models.names import resolve
+from v2drop_cli.models.registry import ATTENTION, DTYPES, check_choice
 
 if TYPE_CHECKING:
     from v2drop_cli.models.synthetic.options import SyntheticInput

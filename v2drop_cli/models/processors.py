@@ -15,7 +15,7 @@ from v2drop_cli.records import Caveat
 
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.models.registry import Source
+    from v2drop_cli.models.names import Source
 
 # Tokens that a tower puts beside its patches: CLIP's class token, and none in the others.
 _BESIDE = {"clip_vision_model": 1, "siglip_vision_model": 0, "pixtral": 0}

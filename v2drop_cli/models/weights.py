@@ -19,7 +19,7 @@ from v2drop_cli.records import Caveat
 
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.models.registry import Source
+    from v2drop_cli.models.names import Source
 
 _SHOWN = 3
 # What tools wrap a model in before they save it: (prefix of every tensor's name, the way back).

@@ -1,46 +1,17 @@
-"""What a report says, before any form: facts, one column per arm, sections of rows, footers.
+"""What any document says, before any form: facts, columns, sections of rows, footers.
 
-Pure and torch-free. Every form (terminal, pipe, later markdown and HTML) shows this same
-structure; :mod:`v2drop_cli.report.wording` writes the single cells. All text in a view is
-already safe to show, and :data:`~v2drop_cli.report.text.GLUE` marks where no line may break.
+Pure and torch-free. Every form (terminal, pipe, Markdown) shows this same structure. All text in a
+view is already safe to show, and :data:`~v2drop_cli.report.text.GLUE` marks where no line may
+break.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Memory, Report, Stats, Timing
-from v2drop_cli.report import glance, profile_wording, wording
 from v2drop_cli.report.glance import Spread
-from v2drop_cli.report.text import clean
 from v2drop_cli.report.wording import Tone
-
-_DECODE = "decode per token"
-_STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
-    ("media decode", lambda timing: timing.media_s),
-    ("preprocess", lambda timing: timing.preprocess_s),
-    ("- processor", lambda timing: timing.processor_s),
-    ("- transfer", lambda timing: timing.transfer_s),
-    ("vision", lambda timing: timing.vision_s),
-    ("- tower", lambda timing: timing.tower_s),
-    ("- projector", lambda timing: timing.projector_s),
-    ("prefill", lambda timing: timing.prefill_s),
-    ("- scoring, gathering", lambda timing: timing.drop_s),
-    ("to first token", lambda timing: timing.time_to_first_token_s),
-    (_DECODE, lambda timing: timing.decode_s_per_token),
-    ("generate", lambda timing: timing.generate_s),
-    ("total", lambda timing: timing.wall_s),
-    ("end to end", lambda timing: timing.end_to_end_s),
-)
-_OF_THE_ROW_ABOVE = "- "
-_GPU_MEMORY: tuple[tuple[str, Callable[[Memory], int | None]], ...] = (
-    ("weights", lambda memory: memory.weights_bytes),
-    ("activations, at the peak", lambda memory: memory.activation_bytes),
-    ("peak reserved", lambda memory: memory.peak_reserved_bytes),
-    ("in use, by NVML", lambda memory: memory.nvml_used_bytes),
-)
-_PROFILE_ONLY = {"media decode", "end to end"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +29,6 @@ class Cell:
     tone: Tone = "plain"
     prose: bool = False
     filler: bool = False
-
-
-REFERENCE = Cell(wording.REFERENCE, "muted", filler=True)
-NOTHING = Cell(wording.NOTHING, "muted", filler=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,196 +102,3 @@ class View:
             facts(self.footer),
             seen,
         )
-
-
-def build_view(report: Report) -> View:
-    """Put ``report`` into words; with a single arm there is no talk of comparing."""
-    sections = (
-        Section("", tuple(_identity_rows(report))),
-        Section("Vision tokens", tuple(_token_rows(report))),
-        Section("Time (median)", tuple(_time_rows(report))),
-        Section("Memory", tuple(_memory_rows(report))),
-        Section("Against the limit", tuple(_limit_rows(report))),
-        Section(f"Speed-up over {clean(_reference(report))}", tuple(_speedup_rows(report))),
-    )
-    return View(
-        facts=tuple(_facts(report)),
-        columns=tuple(map(wording.arm_label, report.arms)),
-        sections=tuple(section for section in sections if section.rows),
-        footer=tuple(_footer(report)),
-        glance=_glance(report),
-    )
-
-
-def _glance(report: Report) -> Glance | None:
-    """For profiles: what the speed-up rows say in other reports, by arm."""
-    if report.protocol is None or len(report.arms) < 2:
-        return None
-    rows = []
-    for arm in report.arms:
-        said = glance.cells(report, arm, _comparison(report, arm))
-        rows.append(Row(wording.arm_label(arm), tuple(Cell(*words) for words in said)))
-    title = f"Speed-up over {clean(_reference(report))}"
-    return Glance(title, glance.columns(), tuple(rows), glance.spreads(report))
-
-
-def _facts(report: Report) -> Iterator[Fact]:
-    request = report.request
-    if request.weights == wording.DUMMY:
-        yield Fact("WARNING", wording.DUMMY_LABEL, "warn")
-    for number, media in enumerate(request.media):
-        yield Fact("" if number else "media", wording.media(media))
-    yield Fact("model", wording.model(report))
-    yield Fact("prompt", clean(request.prompt, lines=True) or wording.EMPTY)
-    if request.batch_size > 1:
-        yield Fact("batch", profile_wording.batch(request.batch_size))
-
-
-def _identity_rows(report: Report) -> Iterator[Row]:
-    arms = report.arms
-    dummy = report.request.weights == wording.DUMMY
-    if any(arm.method and not arm.label.startswith(arm.method) for arm in arms):
-        yield Row("method", tuple(_figure(arm.method and clean(arm.method)) for arm in arms))
-    if any(arm.schedule for arm in arms):
-        yield Row("schedule", tuple(_figure(wording.schedule(arm)) for arm in arms))
-    yield Row(wording.DUMMY_ANSWER if dummy else "answer", tuple(map(_answer, arms)))
-    if len(arms) > 1:
-        label = f"against {clean(_reference(report))}"
-        yield Row(label, tuple(_agreement(report, arm) for arm in arms))
-
-
-def _figure(text: str | None) -> Cell:
-    return Cell(text) if text else NOTHING
-
-
-def _answer(arm: ArmResult) -> Cell:
-    text = clean(arm.answer.text, lines=True)
-    return Cell(text, prose=True) if text.strip() else Cell(wording.EMPTY, "muted")
-
-
-def _agreement(report: Report, arm: ArmResult) -> Cell:
-    if arm.label == _reference(report):
-        return REFERENCE
-    found = _comparison(report, arm)
-    if found is None:
-        return Cell(wording.agreement(None), "muted")
-    return Cell(wording.agreement(found), "good" if found.answers_identical else "bad")
-
-
-def _token_rows(report: Report) -> Iterator[Row]:
-    arms = report.arms
-    yield Row("at each stage", tuple(Cell(wording.stages(arm)) for arm in arms))
-    if any(arm.drops for arm in arms):
-        yield Row("after each drop", tuple(_figure(wording.layers(arm)) for arm in arms))
-    dense = next((arm for arm in arms if arm.label == _reference(report)), None)
-    yield Row("layer average", tuple(Cell(wording.layer_average(arm, dense)) for arm in arms))
-
-
-def _time_rows(report: Report) -> Iterator[Row]:
-    for label, stage in _STAGES:
-        part = label.startswith(_OF_THE_ROW_ABOVE)
-        if (part or label in _PROFILE_ONLY) and report.protocol is None:
-            continue
-        found = [stage(arm.timing) for arm in report.arms]
-        if not part or any(stats is not None for stats in found):
-            cells = tuple(_stage(stats, part) for stats in found)
-            yield Row(label, _launches(report, cells) if label == _DECODE else cells)
-    captures = [arm.capture_s for arm in report.arms]
-    if any(seconds is not None for seconds in captures):
-        yield Row("graph capture, once", tuple(Cell(profile_wording.capture(s)) for s in captures))
-
-
-def _launches(report: Report, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    """Say beside a time per token that it is the time of launching the work."""
-    return tuple(
-        replace(cell, text=profile_wording.launch_bound(cell.text), tone="warn")
-        if _is_launch_bound(report, arm)
-        else cell
-        for cell, arm in zip(cells, report.arms, strict=True)
-    )
-
-
-def _is_launch_bound(report: Report, arm: ArmResult) -> bool:
-    return report.request.decode == EAGER and bool(arm.timing.launch_bound)
-
-
-def _stage(stats: Stats | None, part: bool) -> Cell:
-    """A part that an arm does not have is no missing measurement: dense scores nothing."""
-    return NOTHING if stats is None and part else Cell(wording.time(stats))
-
-
-def _memory_rows(report: Report) -> Iterator[Row]:
-    arms = report.arms
-    kinds = {arm.memory.peak_kind for arm in arms if arm.memory.peak_bytes is not None}
-    shared = kinds.pop() if len(kinds) == 1 else None
-    peaks = (wording.peak(arm, _comparison(report, arm), shared) for arm in arms)
-    yield Row(wording.peak_label(shared), tuple(map(Cell, peaks)))
-    caches = (wording.cache(arm, _comparison(report, arm)) for arm in arms)
-    yield Row("KV cache", tuple(map(Cell, caches)))
-    if report.protocol is not None and any(arm.memory.peak_allocated_bytes for arm in arms):
-        for label, of in _GPU_MEMORY:
-            yield Row(label, tuple(Cell(wording.size(of(arm.memory))) for arm in arms))
-    if any(arm.energy_j is not None for arm in arms):
-        yield Row("energy", tuple(Cell(wording.energy(arm.energy_j)) for arm in arms))
-
-
-def _limit_rows(report: Report) -> Iterator[Row]:
-    arms = report.arms
-    limits = [arm.limit for arm in arms]
-    if not any(limits) and report.protocol is None:
-        return  # a profile says that they are not known
-    found = [_comparison(report, arm) for arm in arms]
-    yield Row("prefill work", tuple(Cell(profile_wording.work(item)) for item in limits))
-    ideal = (profile_wording.ideal(item) for item in found)
-    yield Row("ideal speed-up", tuple(map(_figure, ideal)))
-    realised = (profile_wording.realised(item) for item in found)
-    yield Row("realised", tuple(map(_figure, realised)))
-    if any(item and item.decode_floor_s_per_token for item in limits):
-        floors = (profile_wording.floor(item) for item in limits)
-        yield Row("decode floor", tuple(map(Cell, floors)))
-
-
-def _speedup_rows(report: Report) -> Iterator[Row]:
-    if len(report.arms) < 2 or report.protocol is not None:
-        return
-    floor = report.null_comparison
-    for label, pick in wording.SPEEDUPS:
-        cells = []
-        for arm in report.arms:
-            if arm.label == _reference(report):
-                cells.append(REFERENCE)
-                continue
-            found = _comparison(report, arm)
-            ratio = pick(found) if found else None
-            cells.append(Cell(*wording.speedup(ratio, pick(floor) if floor else None)))
-        yield Row(label, tuple(cells))
-
-
-def _footer(report: Report) -> Iterator[Fact]:
-    yield Fact("measured", wording.measured(report))
-    if report.protocol is not None:
-        yield Fact("stopped", profile_wording.stopped(report.protocol))
-        if report.protocol.machine:
-            yield Fact("machine", profile_wording.machine(report.protocol))
-    if report.request.device.startswith("cpu"):
-        yield Fact("device", wording.CPU_LABEL)
-    if any(_is_launch_bound(report, arm) for arm in report.arms):
-        yield Fact("decode", profile_wording.LAUNCH_BOUND)
-    yield Fact("reading", wording.READING if len(report.arms) > 1 else wording.READING_ALONE)
-    if report.null_comparison is not None:
-        yield Fact("noise floor", wording.noise_floor(report.null_comparison))
-    for overhead in report.protocol.scoring_overheads if report.protocol else ():
-        yield Fact("scoring", profile_wording.scoring(overhead))
-    for caveat in report.warnings:
-        if caveat.message not in (wording.DUMMY_LABEL, wording.CPU_LABEL):
-            yield Fact("warning", clean(caveat.message), "warn")
-    if report.request.weights == wording.DUMMY:
-        yield Fact("warning", wording.DUMMY_LABEL, "warn")
-
-
-def _comparison(report: Report, arm: ArmResult) -> Comparison | None:
-    return next((item for item in report.comparisons if item.arm == arm.label), None)
-
-
-def _reference(report: Report) -> str:
-    return report.comparisons[0].reference if report.comparisons else DENSE

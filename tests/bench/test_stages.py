@@ -1,0 +1,84 @@
+"""The stage split: its parts add up, and looking at them never waits for the device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.checkpoints import save_checkpoint
+from tests.measure.conftest import FakeCuda
+from v2drop_cli import load
+from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.passes import Passes, Subject
+from v2drop_cli.bench.stages import time_stages
+from v2drop_cli.instrument.dropping import dropping
+from v2drop_cli.measure.clock import CudaClock
+from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.media import load_image
+from v2drop_cli.schedule import Schedule
+
+CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
+ARMS = [Arm("dense"), Arm("v2drop", "v2drop", Schedule.parse("1:0.5,3:0.3,4:0"))]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return load(str(save_checkpoint(tmp_path_factory.mktemp("model"))), device="cpu")
+
+
+@pytest.fixture
+def passes(loaded):
+    return Passes(Subject(loaded, [load_image(CAT)], "what?"), Nvml(loaded.device))
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.label)
+def test_a_trial_waits_for_the_device_twice_and_only_outside_the_timed_region(
+    passes, monkeypatch, arm
+):
+    cuda = FakeCuda()
+    cuda.install(monkeypatch)
+    clock = CudaClock(torch.device("cuda"))
+    cuda.log.clear()
+    passes.time(arm, clock, 3)
+    calls = [name for name, _ in cuda.log]
+    assert calls.count("synchronize") == 2
+    assert (calls[0], calls[-1]) == ("synchronize", "synchronize")
+    # start, tower, projector, decoder, first token, end; three drops and the putting back
+    assert calls.count("record") == 8 + (8 if arm.method else 0)
+
+
+def test_parts_are_within_their_stage(passes):
+    from v2drop_cli.measure.clock import CpuClock
+
+    times = passes.time(ARMS[1], CpuClock(), 3)
+    assert times.preprocess_s == pytest.approx(times.processor_s + times.transfer_s)
+    assert 0 < times.tower_s + times.projector_s <= times.vision_s
+    assert 0 < times.drop_s < times.prefill_s
+    assert passes.time(ARMS[0], CpuClock(), 3).drop_s is None
+
+
+def test_a_family_that_does_not_say_where_its_tower_is(loaded):
+    from v2drop_cli.measure.clock import CpuClock
+
+    nowhere = {"vision_tower": lambda model: None, "projector": lambda model: None}
+    plain = replace(loaded, family=replace(loaded.family, **nowhere))
+    inputs = Subject(plain, [load_image(CAT)], "what?").prepare()
+    times = time_stages(plain, inputs, CpuClock(), 2)
+    assert (times.tower_s, times.projector_s) == (None, None)
+    assert times.vision_s > 0
+
+
+def test_marks_come_in_pairs_and_only_where_something_is_dropped(loaded):
+    inputs = Subject(loaded, [load_image(CAT)], "what?").prepare()
+    told = []
+    with dropping(loaded.model, "1:1.0,3:0.5", mark=told.append), torch.no_grad():
+        loaded.model(**inputs.tensors)
+    assert told == ["drop begins", "drop ends"] * 3  # two drop layers, then the putting back
+    told.clear()
+    text = {"input_ids": torch.tensor([[1, 5, 6]])}
+    with dropping(loaded.model, "1:0.5", mark=told.append), torch.no_grad():
+        loaded.model(**text)
+    assert told == []

@@ -1,0 +1,1 @@
+"""Generations of a fixed number of tokens, for timing."""

@@ -1,0 +1,1 @@
+"""What the numbers show, and what they do not: verdicts, gates, comparability."""

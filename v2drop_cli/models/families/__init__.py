@@ -1,0 +1,1 @@
+"""One file per family: where its vision tokens are, and its decoder."""

@@ -1,0 +1,55 @@
+"""What a measurement produced: frozen, torch-free, and the same shape as the JSON documents."""
+
+from __future__ import annotations
+
+from v2drop_cli.records.arm import (
+    DENSE,
+    FEWEST_FOR_INTERVAL,
+    LAUNCH_BOUND_BELOW,
+    Answer,
+    ArmResult,
+    Comparison,
+    Drop,
+    Limit,
+    Memory,
+    Overhead,
+    Ratio,
+    Stats,
+    Timing,
+)
+from v2drop_cli.records.report import (
+    COMPILED,
+    EAGER,
+    SCHEMA,
+    Caveat,
+    MachineState,
+    MediaRecord,
+    Protocol,
+    Report,
+    Request,
+)
+
+__all__ = [
+    "COMPILED",
+    "DENSE",
+    "EAGER",
+    "FEWEST_FOR_INTERVAL",
+    "LAUNCH_BOUND_BELOW",
+    "SCHEMA",
+    "Answer",
+    "ArmResult",
+    "Caveat",
+    "Comparison",
+    "Drop",
+    "Limit",
+    "MachineState",
+    "MediaRecord",
+    "Memory",
+    "Overhead",
+    "Protocol",
+    "Ratio",
+    "Report",
+    "Request",
+    "Stats",
+    "Timing",
+]

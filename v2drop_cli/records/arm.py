@@ -1,0 +1,215 @@
+"""What was measured of one arm, and of one arm against another: frozen and torch-free.
+
+Field names carry their unit (``_s`` seconds, ``_bytes``, ``_j`` joules). Not measured is ``None``,
+never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+DENSE = "dense"
+# Fields added after schema 1 shipped; older files may lack them.
+ADDED = {"added": True}
+# Of the time for one token: a GPU that is done this soon after the last launch was waiting.
+LAUNCH_BOUND_BELOW = 0.25
+# Intervals of fewer rounds miss the truth far too often: docs/measuring.md shows how often.
+FEWEST_FOR_INTERVAL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Samples of one quantity, in the unit of the field that holds it."""
+
+    median: float
+    samples: tuple[float, ...]
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Median of the paired ratios between two arms, with its bootstrap interval."""
+
+    median: float
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said, from a generation of its own that stops where the model stops."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """One drop as it happened.
+
+    Attributes:
+        layer: decoder layer whose input was shortened, from 0.
+        before: vision tokens entering the drop, summed over batch rows.
+        after: vision tokens that stayed, summed over batch rows.
+        kept: prompt positions of the vision tokens kept, one list per batch row.
+    """
+
+    layer: int
+    before: int
+    after: int
+    kept: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Stages of one answer. Time to first token is preprocess + vision + prefill.
+
+    Attributes:
+        preprocess_s: processor and transfer to the device, wall clock.
+        vision_s: from the start of the forward to the language model's first layer.
+        prefill_s: from there to the first new token.
+        generate_s: from the start of the forward to the last token, on the device's timeline.
+        wall_s: the same on the host's clock.
+        media_s: decoding the media files; ``v2drop profile`` only, once a round for all arms.
+        end_to_end_s: media, preprocess and ``wall_s`` together.
+        processor_s: of ``preprocess_s``, the processor's part.
+        transfer_s: of ``preprocess_s``, the transfer to the device.
+        tower_s: of ``vision_s``, the vision tower's part, where the family says where it is.
+        projector_s: of ``vision_s``, the projector's part, likewise.
+        drop_s: of ``prefill_s``, scoring and gathering; ``None`` for dense.
+        host_wait_s: of ``wall_s``, from the last launch until the GPU was done; ``None`` on a
+            CPU, where work is done when the call returns.
+    """
+
+    preprocess_s: Stats | None = None
+    vision_s: Stats | None = None
+    prefill_s: Stats | None = None
+    time_to_first_token_s: Stats | None = None
+    decode_s_per_token: Stats | None = None
+    generate_s: Stats | None = None
+    wall_s: Stats | None = None
+    media_s: Stats | None = None
+    end_to_end_s: Stats | None = None
+    processor_s: Stats | None = None
+    transfer_s: Stats | None = None
+    tower_s: Stats | None = None
+    projector_s: Stats | None = None
+    drop_s: Stats | None = None
+    host_wait_s: Stats | None = field(default=None, metadata=ADDED)
+
+    @property
+    def launch_bound(self) -> bool | None:
+        """Whether the GPU waited for launches while decoding eagerly; ``None`` if unknown."""
+        wait, token = self.host_wait_s, self.decode_s_per_token
+        if wait is None or token is None:
+            return None
+        return wait.median < LAUNCH_BOUND_BELOW * token.median
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One memory pass of one arm; activations are the allocator's peak over weights and cache."""
+
+    weights_bytes: int | None = None
+    kv_cache_bytes: int | None = None
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    nvml_used_bytes: int | None = None
+    rss_peak_bytes: int | None = None
+    activation_bytes: int | None = field(default=None, metadata=ADDED)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The peak this device can tell: allocator peak on a GPU, else resident set size."""
+        found = self.peak_allocated_bytes
+        return self.rss_peak_bytes if found is None else found
+
+    @property
+    def peak_kind(self) -> str:
+        """Which peak :attr:`peak_bytes` is, in words."""
+        if self.peak_allocated_bytes is not None:
+            return "GPU allocator"
+        return "process RSS" if self.rss_peak_bytes is not None else "not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What the decoder's work costs at least, from shapes and the token counts of each layer.
+
+    Attributes:
+        prefill_flops: of the matrix products of one prefill, language head included.
+        prefill_bytes: weights read once, keys and values written once.
+        decode_flops_per_token: of the first token after the prefill.
+        decode_bytes_per_token: weights and keys and values read once for it.
+        decode_floor_s_per_token: those bytes over the memory's bandwidth; ``None`` where that
+            is not known.
+    """
+
+    prefill_flops: int
+    prefill_bytes: int
+    decode_flops_per_token: int
+    decode_bytes_per_token: int
+    decode_floor_s_per_token: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """One way of running the model: dense, or one method at one schedule.
+
+    Attributes:
+        capture_s: recording the compiled decoding, once; in no other time. ``None`` for eager.
+    """
+
+    label: str
+    method: str | None
+    schedule: str | None
+    answer: Answer
+    vision_tokens: int
+    layer_average_vision_tokens: float
+    drops: tuple[Drop, ...]
+    timing: Timing
+    memory: Memory
+    energy_j: float | None = None
+    limit: Limit | None = None
+    capture_s: float | None = field(default=None, metadata=ADDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One arm against the reference arm; every ratio above 1 is better than the reference.
+
+    Attributes:
+        ideal_prefill_speedup: prefill FLOPs of the reference over those of the arm.
+        realised_over_ideal: the measured prefill speed-up as a share of that.
+    """
+
+    arm: str
+    reference: str
+    prefill_speedup: Ratio | None
+    decode_speedup: Ratio | None
+    generate_speedup: Ratio | None
+    peak_memory_ratio: float | None
+    kv_cache_ratio: float | None
+    answers_identical: bool
+    token_agreement: float
+    first_divergence: int | None
+    ideal_prefill_speedup: float | None = None
+    realised_over_ideal: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What a method's scoring costs: its prefill less that of random selection.
+
+    Attributes:
+        arm: the method's arm.
+        random_arm: random selection at the same schedule: the same dropping, no scoring.
+        prefill_s: median of the paired differences, in seconds; below 0 within noise.
+        ci95: its bootstrap interval.
+        share_of_dense_prefill: the median as a share of the dense prefill's median.
+    """
+
+    arm: str
+    random_arm: str
+    prefill_s: float
+    ci95: tuple[float, float] | None
+    share_of_dense_prefill: float

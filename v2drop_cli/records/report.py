@@ -1,0 +1,147 @@
+"""The report of one prompt: what was asked, where, how, and what each arm showed.
+
+``Report.to_json()`` is the document of ``--json`` (schema ``v2drop.report/1``): the records have
+the same shape as the JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from v2drop_cli.records.arm import ADDED, ArmResult, Comparison, Overhead, Timing
+
+SCHEMA = "v2drop.report/1"
+# How timed generations decode.
+EAGER, COMPILED = "eager", "compiled"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """The GPU between two rounds; ``None`` for what the driver does not tell.
+
+    Attributes:
+        sm_clock_mhz: clock of the streaming multiprocessors.
+        power_w: power draw, on most GPUs of the last second.
+        temperature_c: of the chip.
+        event_reasons: what holds the clocks down, in NVML's names.
+        other_processes: others that compute on this GPU.
+    """
+
+    sm_clock_mhz: int | None
+    power_w: float | None
+    temperature_c: int | None
+    event_reasons: tuple[str, ...] | None
+    other_processes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How ``v2drop profile`` measured, and why it stopped.
+
+    Attributes:
+        rounds: complete rounds that the statistics are of; each holds every arm once.
+        invalid_rounds: rounds left out of them: the GPU was slowed down before or after.
+        machine: its state before the first round and after each; empty on a CPU.
+        idle_power_w: with the model loaded and nothing to do.
+        stopped_by: ``precision``, ``time``, ``interrupted``; ``running`` in a file that is
+            rewritten while measuring.
+        partial: not finished: ``interrupted`` or ``running``.
+        precision: wanted half-width of every prefill ratio's interval, as a share of it.
+        reached_precision: the widest one, or ``None`` where an interval is unknown.
+        max_time_s: of the timed rounds, warm-up included.
+        elapsed_s: what they took.
+        null_timing: the second dense arm's samples; its ratios are ``null_comparison``.
+        scoring_overheads: one per arm that has a random arm at the same schedule.
+    """
+
+    rounds: int
+    invalid_rounds: int
+    machine: tuple[MachineState, ...]
+    idle_power_w: float | None
+    stopped_by: str
+    partial: bool
+    precision: float
+    reached_precision: float | None
+    max_time_s: float
+    elapsed_s: float
+    null_timing: Timing
+    scoring_overheads: tuple[Overhead, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something the reader of a number must know. A value, not a print."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRecord:
+    """One media file as the model saw it.
+
+    Attributes:
+        path, sha256: the file as it was named, and of its bytes; ``None`` for synthetic media.
+        synthetic: random pixels of that size, no file.
+    """
+
+    path: str | None
+    kind: str
+    width: int
+    height: int
+    frames: int
+    frame_times_s: tuple[float, ...] | None = None
+    synthetic: bool = field(default=False, metadata=ADDED)
+    sha256: str | None = field(default=None, metadata=ADDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for, resolved; ``repeats`` is ``None`` where no number was."""
+
+    model: str
+    resolved_id: str
+    revision: str | None
+    weights: str
+    media: tuple[MediaRecord, ...]
+    prompt: str
+    attn_implementation: str
+    dtype: str
+    device: str
+    seed: int
+    max_new_tokens: int
+    repeats: int | None
+    warmup: int
+    timed_new_tokens: int
+    batch_size: int = 1
+    decode: str = field(default=EAGER, metadata=ADDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything one command measured."""
+
+    environment: dict[str, Any]
+    request: Request
+    arms: tuple[ArmResult, ...]
+    comparisons: tuple[Comparison, ...]
+    null_comparison: Comparison | None = None
+    warnings: tuple[Caveat, ...] = field(default=())
+    protocol: Protocol | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``v2drop.report/1`` document: plain dicts, lists, numbers, strings, ``None``."""
+        return {"schema": SCHEMA, **_plain(dataclasses.asdict(self))}
+
+    def dumps(self) -> str:
+        """The document as text; keys in contract order, no NaN (that would not be JSON)."""
+        return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

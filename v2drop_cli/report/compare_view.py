@@ -1,0 +1,143 @@
+"""What ``v2drop compare`` says, as the same kind of view as a report: one section per arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from v2drop_cli.records.changes import (
+    DIFFERS,
+    FAILED,
+    FASTER,
+    HELD,
+    LESS,
+    MORE,
+    SAME,
+    SLOWER,
+    UNDECIDED,
+    ArmChanges,
+    Change,
+    Changes,
+    Source,
+)
+from v2drop_cli.report.text import GLUE, clean, glued
+from v2drop_cli.report.view import Cell, Fact, Row, Section, View
+from v2drop_cli.report.wording import Tone, percent, plural
+from v2drop_cli.units import (
+    NOT_AVAILABLE,
+    format_bytes,
+    format_count,
+    format_flops,
+    format_ratio,
+    format_seconds,
+)
+
+_LABELS = {
+    "first_token": "to first token",
+    "decode": "decode per token",
+    "end_to_end": "end to end",
+    "peak_memory": "peak memory",
+    "kv_cache": "KV cache",
+    "vision_tokens": "vision tokens",
+    "layer_average_vision_tokens": "layer average",
+    "prefill_flops": "prefill work",
+}
+_TONES: dict[str | None, Tone] = {
+    FASTER: "good",
+    LESS: "good",
+    SLOWER: "bad",
+    MORE: "bad",
+    DIFFERS: "bad",
+    SAME: "muted",
+    None: "muted",
+}
+_GATE_TONES: dict[str, Tone] = {HELD: "plain", FAILED: "bad", UNDECIDED: "warn"}
+
+
+def build_changes_view(found: Changes) -> View:
+    """Put ``found`` into words."""
+    return View(
+        facts=(
+            Fact("A", _source(found.a)),
+            Fact("B", _source(found.b)),
+            Fact("model", f"{clean(found.b.model)}, {clean(found.b.device)}"),
+        ),
+        columns=("A", "B", f"B{GLUE}/{GLUE}A", "verdict"),
+        sections=tuple(Section(clean(arm.label), tuple(_rows(arm))) for arm in found.arms),
+        footer=tuple(_footer(found)),
+    )
+
+
+def _source(source: Source) -> str:
+    code = clean(source.v2drop or NOT_AVAILABLE)
+    if source.commit:
+        dirty = "-dirty" if source.commit.endswith("-dirty") else ""
+        code += f" ({clean(source.commit.removesuffix('-dirty'))[:12]}{dirty})"
+    rounds = "" if source.rounds is None else f", {plural(source.rounds, 'round')}"
+    partial = ", partial" if source.partial else ""
+    date = clean(source.date or NOT_AVAILABLE)
+    return f"{clean(source.path)}: {date}, v2drop{GLUE}{code}{glued(rounds)}{partial}"
+
+
+def _rows(arm: ArmChanges) -> Iterator[Row]:
+    for change in arm.changes:
+        said = Cell(change.verdict or NOT_AVAILABLE, _TONES.get(change.verdict, "plain"))
+        values = (Cell(glued(_value(change.unit, value))) for value in (change.a, change.b))
+        label = _LABELS.get(change.metric, change.metric)
+        yield Row(label, (*values, Cell(_ratio(change)), said))
+    filler = Cell("-", "muted", filler=True)
+    agree = Cell(f"{glued(percent(arm.token_agreement))} agree")
+    yield Row("answers", (filler, filler, agree, Cell(arm.answers, _TONES[arm.answers])))
+
+
+def _value(unit: str, value: float | None) -> str:
+    if unit == "s":
+        return format_seconds(value)
+    if unit == "tokens":
+        return format_count(value)
+    whole = None if value is None else int(value)
+    return format_bytes(whole) if unit == "bytes" else format_flops(whole)
+
+
+def _ratio(change: Change) -> str:
+    """Three decimals: margins are of a few percent."""
+    if change.ratio is None:
+        return NOT_AVAILABLE
+    text = f"{change.ratio:.3f}x"
+    if change.ci95 is None:
+        return text
+    return f"{text} {glued(f'[{change.ci95[0]:.3f}, {change.ci95[1]:.3f}]')}"
+
+
+def _footer(found: Changes) -> Iterator[Fact]:
+    most = format_ratio(1 + found.margin).removesuffix("x")
+    yield Fact(
+        "reading",
+        f"B{GLUE}/{GLUE}A below 1: B takes less; [low,{GLUE}high] spans the 95{GLUE}% interval of "
+        f"two unpaired sets of rounds; same: all of it within a factor of {most}; faster or "
+        "slower: all of it beyond that and beyond the noise floor; else unclear",
+    )
+    yield Fact("noise floor", _noise(found))
+    for side, labels in (("A", found.only_in_a), ("B", found.only_in_b)):
+        if labels:
+            yield Fact(f"only in {side}", ", ".join(map(clean, labels)), "warn")
+    for item in found.differences:
+        a, b = (clean(text or "unknown") for text in (item.a, item.b))
+        said = f"both {a}" if a == b else f"{a} in A, {b} in B"
+        refused = " (not comparable)" if item.refused else ""
+        yield Fact("warning", f"{clean(item.name)}: {said}{refused}", "warn")
+    for caveat in found.warnings:
+        yield Fact("warning", clean(caveat.message), "warn")
+    for gate in found.gates:
+        said = "" if gate.message is None else f": {clean(gate.message)}"
+        yield Fact(f"gate {gate.outcome}", f"{clean(gate.text)}{said}", _GATE_TONES[gate.outcome])
+
+
+def _noise(found: Changes) -> str:
+    """The nulls belong to the reports, so that any arm tells them."""
+    known = [c for c in found.arms[0].changes if c.noise is not None]
+    parts = [
+        f"{_LABELS.get(c.metric, c.metric)}{GLUE}{glued(f'±{percent(c.noise[1] - 1)}')}"
+        for c in known
+        if c.noise is not None
+    ]
+    return f"dense against itself inside A or B: {', '.join(parts) or NOT_AVAILABLE}"
