@@ -10,6 +10,7 @@ import torch
 from transformers import DynamicCache
 
 from tests.checkpoints import save_checkpoint
+from tests.methods.toys import First, registered
 from tests.tiny_llava import make_llava, mixed_batch, one_prompt
 from v2drop_cli import load
 from v2drop_cli.bench import passes
@@ -23,6 +24,7 @@ from v2drop_cli.generate.greedy import drop_idle_mask, greedy
 from v2drop_cli.measure.clock import FakeClock
 from v2drop_cli.media import load_image
 from v2drop_cli.records import Answer, ArmResult, Memory, Stats, Timing
+from v2drop_cli.records.reading import read_report
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
 
@@ -183,3 +185,18 @@ def test_equal_answers():
     assert compare(arm("dense", [1]), arm("x", [1])).answers_identical
     assert first_divergence([1, 2], [1, 2]) is None
     assert token_agreement([], []) == 1.0
+
+
+def test_a_methods_parameters_are_in_its_label_and_in_the_report(loaded, monkeypatch, tmp_path):
+    registered(monkeypatch, First)
+    methods = ("first:share=0.5,start=2", "first:start=2", "first", "v2drop")
+    report = answer.run(loaded, [load_image(CAT)], options(arms=ArmOptions(methods=methods)))
+    assert [arm.label for arm in report.arms] == ["dense", "first:start=2", "first", "v2drop"]
+    dense, moved, plain, v2drop = report.arms
+    assert (moved.method, plain.method) == ("first", "first")
+    assert moved.parameters == {**plain.parameters, "start": 2}
+    assert plain.parameters["loud"] is False
+    assert dense.parameters == v2drop.parameters == {}
+    path = tmp_path / "report.json"
+    path.write_text(report.dumps(), encoding="utf-8")
+    assert read_report(path).arms[1].parameters == moved.parameters

@@ -12,7 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
-from v2drop_cli.methods.registry import check_method
+from v2drop_cli.methods.parameters import written
+from v2drop_cli.methods.registry import check_method, get_method
 from v2drop_cli.records import DENSE
 from v2drop_cli.schedule import (
     DEFAULT_PRESET,
@@ -112,7 +113,7 @@ class Arm:
 
     Attributes:
         label: column head; ``dense`` is the reference.
-        method: registry name, or ``None`` for dense.
+        method: in text form (``name``, ``name:key=value``), or ``None`` for dense.
         schedule: where and how much, or ``None`` for dense.
         seed: for methods that draw at random.
     """
@@ -155,7 +156,7 @@ class ArmOptions:
             schedule.check(n_layers=loaded.n_layers, first_droppable=loaded.first_droppable)
         arms = [Arm(DENSE)]
         for name, schedule in schedules:
-            for method in dict.fromkeys(self.methods):
+            for method in dict.fromkeys(written(get_method(text)) for text in self.methods):
                 label = method if len(schedules) == 1 else f"{method} {name}"
                 if all(arm.label != label for arm in arms):
                     arms.append(Arm(label, method, schedule, self.seed))

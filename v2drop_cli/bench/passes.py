@@ -28,6 +28,8 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
 from v2drop_cli.measure.work import decoder_shape, limit, memory_bandwidth
 from v2drop_cli.media import Media
+from v2drop_cli.methods.parameters import parameters_of
+from v2drop_cli.methods.registry import get_method
 from v2drop_cli.models.base import Inputs, LoadedModel
 from v2drop_cli.models.context_length import beyond_context
 from v2drop_cli.models.generation import answering
@@ -152,13 +154,14 @@ class Passes:
         self._most_new_tokens = max(self._most_new_tokens, max_new_tokens)
         tokens, events = self._generate(arm, max_new_tokens)
         plan = self.plan(arm)
+        method = None if arm.method is None else get_method(arm.method)
         rows = self.subject.batch_size
         drops = tuple(
             Drop(event.layer, sum(event.before), sum(event.after), event.kept) for event in events
         )
         return ArmResult(
             label=arm.label,
-            method=arm.method,
+            method=None if method is None else method.name,
             schedule=None if arm.schedule is None else str(arm.schedule),
             answer=Answer(loaded.decode(tokens), tokens),
             vision_tokens=plan.counts[0] * rows,
@@ -166,6 +169,7 @@ class Passes:
             drops=drops,
             timing=Timing(),
             memory=Memory(),
+            parameters={} if method is None else parameters_of(method),
         )
 
     def _generate(self, arm: Arm, n: int) -> tuple[tuple[int, ...], Sequence[DropEvent]]:

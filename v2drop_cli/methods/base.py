@@ -68,8 +68,15 @@ class Kept:
     merged: Tensor | None = None
 
 
+@dataclass(frozen=True)
 class Method:
     """Base of all methods: override :meth:`score`, or :meth:`select` where no score exists.
+
+    A method is a frozen dataclass, and its fields are its parameters: ``--method name:key=value``
+    sets the field ``key``. A field is an ``int``, ``float``, ``bool``, ``str`` or a ``Literal`` of
+    strings, and has the published value as its default. ``__post_init__`` may refuse values by
+    raising :class:`~v2drop_cli.errors.UsageError`. A method without parameters needs no
+    ``@dataclass`` of its own.
 
     Attributes:
         name: as in ``--method``.

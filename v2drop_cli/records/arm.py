@@ -7,6 +7,7 @@ never 0.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 DENSE = "dense"
 # Fields added after schema 1 shipped; older files may lack them.
@@ -156,7 +157,10 @@ class ArmResult:
     """One way of running the model: dense, or one method at one schedule.
 
     Attributes:
+        method: the method's name, without its parameters; ``None`` for dense.
         capture_s: recording the compiled decoding, once; in no other time. ``None`` for eager.
+        parameters: all parameters of the method by name, also those at their defaults; empty for
+            a method without any, and for dense.
     """
 
     label: str
@@ -171,6 +175,7 @@ class ArmResult:
     energy_j: float | None = None
     limit: Limit | None = None
     capture_s: float | None = field(default=None, metadata=ADDED)
+    parameters: dict[str, Any] = field(default_factory=dict, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
