@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from v2drop_cli.errors import UsageError
-from v2drop_cli.methods.base import Method
+from v2drop_cli.methods.base import HIDDEN, Kept, Method
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,21 @@ class First(Method):
 
     def score(self, ctx):
         return -(ctx.positions - ctx.positions[0] - self.start).abs().float()
+
+
+@dataclass(frozen=True)
+class Longer(Method):
+    """Keeps every token whose hidden state is longer than ``times`` the mean length."""
+
+    name = "longer"
+    paper = "a test"
+    needs = frozenset({HIDDEN})
+    chooses_count = True
+    times: float = 1.0
+
+    def select(self, ctx):
+        lengths = ctx.signals.hidden().float().norm(dim=-1)
+        return Kept(torch.nonzero(lengths > self.times * lengths.mean())[:, 0])
 
 
 def registered(monkeypatch, *methods):

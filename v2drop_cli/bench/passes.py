@@ -17,6 +17,7 @@ import torch
 import transformers
 
 from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.chosen import chosen_caveat, chosen_plan
 from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.generate.decoding import Compiled, Eager, Generation, check_decoding, new_graph
 from v2drop_cli.generate.greedy import drop_idle_mask
@@ -141,6 +142,7 @@ class Passes:
         self._talk: list[Caveat] = [*talk.caveats]
         self.meter: MemoryMeter = memory_for(self.loaded.device, nvml)
         self._recorded: list[tuple[Arm, int, Generation]] = []
+        self._chosen: dict[Arm, DropPlan] = {}
         self._most_new_tokens = 0
 
     @property
@@ -153,8 +155,11 @@ class Passes:
         loaded = self.loaded
         self._most_new_tokens = max(self._most_new_tokens, max_new_tokens)
         tokens, events = self._generate(arm, max_new_tokens)
-        plan = self.plan(arm)
         method = None if arm.method is None else get_method(arm.method)
+        if method is not None and method.chooses_count:
+            self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
+            self._talk.append(chosen_caveat(method.name))
+        plan = self.plan(arm)
         rows = self.subject.batch_size
         drops = tuple(
             Drop(event.layer, sum(event.before), sum(event.after), event.kept) for event in events
@@ -183,9 +188,17 @@ class Passes:
         return tuple(output[0, length:].tolist()), trace.events
 
     def plan(self, arm: Arm) -> DropPlan:
-        """Vision tokens of one row that each layer processes."""
-        if arm.schedule is None:
+        """Vision tokens of one row that each layer processes.
+
+        Those that a method chose itself are known once it was run; it is, if nobody did.
+        """
+        if arm.schedule is None or arm.method is None:
             return DropPlan((self.vision_tokens,) * self.loaded.n_layers)
+        if get_method(arm.method).chooses_count:
+            if arm not in self._chosen:
+                _, events = self._generate(arm, 1)
+                self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
+            return self._chosen[arm]
         return arm.schedule.resolve(
             self.vision_tokens, self.loaded.n_layers, self.loaded.first_droppable
         )

@@ -132,11 +132,14 @@ class DropState:
         return hidden, self._kwargs_for(forward, layer, hidden, kwargs, known)
 
     def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, cache: Any) -> Tensor:
-        counts = [drop.kept(len(row)) for row in forward.alive]
-        if counts == [len(row) for row in forward.alive]:
+        before = [len(row) for row in forward.alive]
+        counts = [drop.kept(n) for n in before]
+        if counts == before and not self.method.chooses_count:
             return hidden
         refuse_static(cache)
         rows, alive, merged = self._select(forward, drop.layer, hidden, counts)
+        if merged is None and [len(row) for row in alive] == before:
+            return hidden
         past = _columns_before(cache, drop.layer, forward.width)
         self._record(forward, drop.layer, alive, rows, past)
         packed = pack(rows)
@@ -168,17 +171,19 @@ class DropState:
             # Not by assignment: that makes a tensor of the bool, and uploading it waits for a GPU.
             stays.index_fill_(0, vision, False)
             stays.index_fill_(0, vision[keep.index], True)
-            rows.append(true_columns(stays, self._lengths(forward)[b] - len(vision) + k))
+            gone = len(vision) - len(keep.index)
+            rows.append(true_columns(stays, self._lengths(forward)[b] - gone))
             # A kept token's new column is the number of staying columns before it.
             alive.append((stays.cumsum(0) - 1)[vision[keep.index]])
         return rows, alive, merged
 
     def _keep_index(self, forward: Forward, layer: int, hidden: Tensor, b: int, k: int) -> Kept:
         vision = forward.alive[b]
-        if k == len(vision):
-            return Kept(torch.arange(k, device=vision.device))
-        if k == 0:
-            return Kept(vision.new_zeros(0))
+        if not len(vision) or not self.method.chooses_count:
+            if k == len(vision):
+                return Kept(torch.arange(k, device=vision.device))
+            if k == 0:
+                return Kept(vision.new_zeros(0))
         previous = None if forward.previous is None else forward.previous[b]
         signals = RowSignals(hidden[b], previous, vision)
         ctx = DropContext(layer, k, self._original(forward, b, vision), self.seed, signals)

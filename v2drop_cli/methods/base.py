@@ -41,7 +41,8 @@ class DropContext:
 
     Attributes:
         layer: the drop layer, from 0.
-        n_keep: how many vision tokens stay, 0 < n_keep < n.
+        n_keep: how many vision tokens stay, 0 < n_keep < n; to a method that chooses its counts
+            (:attr:`Method.chooses_count`) what the schedule says, 0 to n, is only told.
         positions: ``[n]`` long, prompt positions of the alive vision tokens, ascending.
         seed: for methods that draw at random; equal for all rows, so that a row's result
             does not depend on its neighbours.
@@ -60,7 +61,8 @@ class Kept:
     """A method's verdict.
 
     Attributes:
-        index: ``[k]`` long, ascending, which of the ``n`` alive tokens stay.
+        index: ``[k]`` long, which of the ``n`` alive tokens stay; k is ``n_keep`` unless the
+            method chooses its counts.
         merged: ``[k, D]`` new hidden states for methods that merge, or ``None`` to keep theirs.
     """
 
@@ -82,11 +84,16 @@ class Method:
         name: as in ``--method``.
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
+        chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
+            threshold, or merged ones on top of the schedule's count. It is then asked at every
+            drop of the schedule, and counts in reports are those that it chose. Where the number
+            depends on values, finding it (``nonzero``) makes the host wait for the device.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
+    chooses_count: ClassVar[bool] = False
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""
