@@ -46,6 +46,24 @@ class Longer(Method):
         return Kept(torch.nonzero(lengths > self.times * lengths.mean())[:, 0])
 
 
+@dataclass(frozen=True)
+class Pairs(Method):
+    """Keeps every second of the first 2k tokens, and merges the token before into it."""
+
+    name = "pairs"
+    paper = "a test"
+    needs = frozenset({HIDDEN})
+
+    def select(self, ctx):
+        states, n = ctx.signals.hidden(), len(ctx.positions)
+        index = torch.arange(ctx.n_keep) * 2 + 1
+        into = torch.full((n,), -1)
+        into[index - 1] = torch.arange(ctx.n_keep)
+        # Backwards: the instrument sorts survivors, and what belongs to them.
+        merged = ((states[index] + states[index - 1]) / 2).flip(0)
+        return Kept(index.flip(0), merged, torch.where(into < 0, into, ctx.n_keep - 1 - into))
+
+
 def registered(monkeypatch, *methods):
     """Let the registry find these methods of this file for the rest of the test."""
     from v2drop_cli.methods.registry import METHODS

@@ -162,7 +162,8 @@ class Passes:
         plan = self.plan(arm)
         rows = self.subject.batch_size
         drops = tuple(
-            Drop(event.layer, sum(event.before), sum(event.after), event.kept) for event in events
+            Drop(event.layer, sum(event.before), sum(event.after), event.kept, event.sources)
+            for event in events
         )
         return ArmResult(
             label=arm.label,

@@ -8,6 +8,8 @@ from torch import Tensor
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.methods.base import DropContext, Kept, Method
 
+_MERGED = "Kept.sources is int64 [n]: the entry of Kept.index that each token goes into, or -1"
+
 
 def ask(method: Method, ctx: DropContext, hidden: Tensor) -> Kept:
     """The method's verdict for one row, in ascending order, merged states in the model's dtype.
@@ -41,12 +43,31 @@ def ask(method: Method, ctx: DropContext, hidden: Tensor) -> Kept:
     if index.device.type == "cpu" and not _different(index, n):
         raise InstrumentError(f"{name} kept tokens twice, or ones that are not there (of {n})")
     if kept.merged is None:
+        if kept.sources is not None:
+            raise InstrumentError(f"{name} names sources, but merged nothing", hint=_MERGED)
         return Kept(index)
     if kept.merged.shape != (len(index), hidden.shape[1]):
         raise InstrumentError(
             f"{name} merged into {tuple(kept.merged.shape)}, not {(len(index), hidden.shape[1])}"
         )
-    return Kept(index, kept.merged.to(hidden)[order])
+    merged = kept.merged.to(hidden)[order]
+    return Kept(index, merged, _reordered(kept.sources, order, n, name))
+
+
+def _reordered(sources: Tensor | None, order: Tensor, n: int, name: str) -> Tensor | None:
+    """``sources`` as entries of the sorted index, of which ``order`` was the place before."""
+    if sources is None:
+        return None
+    if sources.shape != (n,) or sources.dtype != torch.int64:
+        found = f"{sources.dtype} {tuple(sources.shape)}"
+        raise InstrumentError(f"{name} names sources as {found}, not int64 ({n},)", hint=_MERGED)
+    sources = sources.to(order.device)
+    if sources.device.type == "cpu" and not ((sources >= -1) & (sources < len(order))).all():
+        raise InstrumentError(f"{name} merged into a token that does not stay", hint=_MERGED)
+    places = torch.empty(len(order) + 1, dtype=torch.int64, device=order.device)
+    places[order] = torch.arange(len(order), device=order.device)
+    places[-1:].fill_(-1)  # where -1, for none, finds itself
+    return places[sources]
 
 
 def _different(index: Tensor, n: int) -> bool:

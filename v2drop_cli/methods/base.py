@@ -64,10 +64,18 @@ class Kept:
         index: ``[k]`` long, which of the ``n`` alive tokens stay; k is ``n_keep`` unless the
             method chooses its counts.
         merged: ``[k, D]`` new hidden states for methods that merge, or ``None`` to keep theirs.
+        sources: ``[n]`` long, of what the merged states are made: for each alive token the entry
+            of ``index`` that it was merged into, ``-1`` for none. ``None`` where that cannot be
+            said so, for example when every token goes into every other.
+
+    Of 5 tokens, 1 and 4 stay, and 4 takes in 2 and 3:
+
+        Kept(index=[1, 4], merged=[h1, (h2 + h3 + h4) / 3], sources=[-1, -1, 1, 1, -1])
     """
 
     index: Tensor
     merged: Tensor | None = None
+    sources: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,16 @@ class Drop:
         before: vision tokens entering the drop, summed over batch rows.
         after: vision tokens that stayed, summed over batch rows.
         kept: prompt positions of the vision tokens kept, one list per batch row.
+        sources: per batch row and kept token, the prompt positions of the other tokens that were
+            merged into it at this drop; ``None`` where nothing was merged, or the method did not
+            say.
     """
 
     layer: int
     before: int
     after: int
     kept: tuple[tuple[int, ...], ...]
+    sources: tuple[tuple[tuple[int, ...], ...], ...] | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
