@@ -9,6 +9,7 @@ import torch
 
 from v2drop_cli.errors import UsageError
 from v2drop_cli.methods.base import HIDDEN, Kept, Method
+from v2drop_cli.schedule import Drop, Schedule
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,26 @@ class Pairs(Method):
         # Backwards: the instrument sorts survivors, and what belongs to them.
         merged = ((states[index] + states[index - 1]) / 2).flip(0)
         return Kept(index.flip(0), merged, torch.where(into < 0, into, ctx.n_keep - 1 - into))
+
+
+@dataclass(frozen=True)
+class Once(Method):
+    """Drops once, at a layer of its own, and meets a budget by that layer's count alone."""
+
+    name = "once"
+    paper = "a test"
+    layer: int = 2
+
+    def schedule(self, budget, shape):
+        if budget is None:
+            return Schedule((Drop(self.layer, keep=0.25),))
+        left = (budget * shape.n_layers - self.layer * shape.n_vision) / (
+            shape.n_layers - self.layer
+        )
+        return Schedule((Drop(self.layer, count=round(left)),))
+
+    def score(self, ctx):
+        return ctx.positions.float()
 
 
 def registered(monkeypatch, *methods):

@@ -11,6 +11,8 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
+from v2drop_cli.methods.shape import Shape
+from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k
 
 # The signals a method can ask for; the instrument records nothing that no method needs.
@@ -102,6 +104,18 @@ class Method:
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     chooses_count: ClassVar[bool] = False
+
+    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
+        """The method's own drops, where the user names none: by default V2Drop's.
+
+        Args:
+            budget: wanted layer average of vision tokens; ``None`` for the published default.
+            shape: the model's depth and, with a budget, the prompt's vision tokens.
+
+        Raises:
+            ScheduleError: no drops of this method meet the budget.
+        """
+        return shape.preset() if budget is None else shape.solved(budget)
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""
