@@ -30,6 +30,7 @@ def test_registry_and_folder_agree():
         "__init__",
         "base",
         "parameters",
+        "plug_ins",
         "registry",
         "shape",
     }

@@ -1,4 +1,8 @@
-"""The methods by name. Nothing is imported until a method is asked for."""
+"""The methods by name: this package's own, then those of other packages.
+
+Nothing is imported until a method is asked for. A name in :data:`METHODS` always means the method
+here, whatever is installed: reports of the same name must mean the same thing everywhere.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import unknown_name
 from v2drop_cli.methods.parameters import build, split
+from v2drop_cli.methods.plug_ins import plug_in, plug_in_names
 
 if TYPE_CHECKING:
     from v2drop_cli.methods.base import Method
@@ -33,7 +38,7 @@ def check_method(text: str) -> None:
     if values:
         build(_kind(name), values)
     else:
-        _target(name)
+        _check_name(name)
 
 
 def get_method(text: str) -> Method:
@@ -42,6 +47,7 @@ def get_method(text: str) -> Method:
     Raises:
         UnknownNameError: no such method, or no such parameter.
         UsageError: a parameter that cannot be read, or has a wrong value.
+        PlugInError: another package's method, which cannot be used.
     """
     name, values = split(text)
     return build(_kind(name), values)
@@ -49,13 +55,22 @@ def get_method(text: str) -> Method:
 
 def _kind(name: str) -> type[Method]:
     """The class of the method called ``name``."""
-    module, attribute = _target(name).split(":")
-    kind: type[Method] = getattr(importlib.import_module(module), attribute)
+    kind: type[Method] | None
+    if name in METHODS:
+        module, attribute = METHODS[name].split(":")
+        kind = getattr(importlib.import_module(module), attribute)
+    else:
+        kind = plug_in(name)
+    if kind is None:
+        raise unknown_name("method", name, known_methods())
     return kind
 
 
-def _target(name: str) -> str:
-    """Where the class of the method called ``name`` is: ``module:Class``."""
-    if name not in METHODS:
-        raise unknown_name("method", name, METHODS)
-    return METHODS[name]
+def known_methods() -> list[str]:
+    """All names: this package's in order, then those that other packages add."""
+    return [*METHODS, *(name for name in plug_in_names() if name not in METHODS)]
+
+
+def _check_name(name: str) -> None:
+    if name not in METHODS and name not in known_methods():
+        raise unknown_name("method", name, known_methods())
