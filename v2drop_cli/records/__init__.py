@@ -17,6 +17,7 @@ from v2drop_cli.records.arm import (
     Stats,
     Timing,
 )
+from v2drop_cli.records.grid import Grid
 from v2drop_cli.records.report import (
     COMPILED,
     EAGER,
@@ -42,6 +43,7 @@ __all__ = [
     "Caveat",
     "Comparison",
     "Drop",
+    "Grid",
     "Limit",
     "MachineState",
     "MediaRecord",

@@ -19,7 +19,6 @@ from v2drop_cli.errors import UnsupportedModelError
 from v2drop_cli.models.base import (
     IMAGE,
     Family,
-    Grid,
     Grids,
     Module,
     Placeholder,
@@ -28,6 +27,7 @@ from v2drop_cli.models.base import (
 )
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.synthetic.tiles import noise
+from v2drop_cli.records import Grid
 
 # Tiles of one row are this far apart: the end of one and the marker of the next.
 _BETWEEN = 2

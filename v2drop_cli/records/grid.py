@@ -1,0 +1,21 @@
+"""Where vision tokens lie over the pixels: the same object for an instrument and for a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How one span of vision tokens lies over the pixels.
+
+    Attributes:
+        t, h, w: frames, rows and columns of tokens, in raster order.
+        box: (left, top, right, bottom) of the processed picture covered, as shares of its sides.
+            Without area for tokens that stand for no pixels, or whose place is not known.
+    """
+
+    t: int
+    h: int
+    w: int
+    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
