@@ -246,7 +246,7 @@ def test_grids_and_the_order_of_what_is_alive():
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_grids_add_up_to_the_tokens_or_are_not_known(name):
     case = CASES[name]
-    inputs, vision = case.batch(case.prompts("one"))
+    inputs, vision = case.batch(case.prompts("ragged"))
     seen = looked(
         case.make("sdpa"), inputs, lambda ctx: ctx.signals.grids(), f"{case.stages[0][0]}:0.5"
     )

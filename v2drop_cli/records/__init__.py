@@ -17,7 +17,7 @@ from v2drop_cli.records.arm import (
     Stats,
     Timing,
 )
-from v2drop_cli.records.grid import Grid
+from v2drop_cli.records.grid import Grid, Span
 from v2drop_cli.records.report import (
     COMPILED,
     EAGER,
@@ -53,6 +53,7 @@ __all__ = [
     "Ratio",
     "Report",
     "Request",
+    "Span",
     "Stats",
     "Timing",
     "Verdict",
