@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from v2drop_cli.cli.common import hush_libraries
 from v2drop_cli.cli.progress import announced, telling
+from v2drop_cli.cli.quiet import hush_libraries
 from v2drop_cli.errors import DeviceError
 
 if TYPE_CHECKING:
