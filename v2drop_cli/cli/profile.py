@@ -68,9 +68,10 @@ def profile(
         decode=measuring.decode,
         labels=tuple(gate.arm for gate in gates if gate.arm is not None),
     )
-    report = _measure(load, given, given.open(), options, files)
-    show(report, output.json)  # first: whatever becomes of the files
-    files.finish(report)
+    with files.held():
+        report = _measure(load, given, given.open(), options, files)
+        show(report, output.json)  # first: whatever becomes of the files
+        files.finish(report)
     settle(_judged(gates, report, options), gating.strict)
 
 

@@ -52,9 +52,10 @@ def run(
         warmup=measuring.warmup,
         synthetic=load.synthetic,
     )
-    report = _measure(load, given, media, run_options, files)
-    show(report, output.json)  # first: whatever becomes of the file
-    files.finish(report)
+    with files.held():
+        report = _measure(load, given, media, run_options, files)
+        show(report, output.json)  # first: whatever becomes of the files
+        files.finish(report)
 
 
 def _measure(
