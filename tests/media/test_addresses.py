@@ -83,7 +83,7 @@ def test_a_relative_file_address_is_a_relative_path(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("check", [check_media_path, *LOADERS])
-@pytest.mark.parametrize("host", ["otherhost", "localhost.org", "a.png"])
+@pytest.mark.parametrize("host", ["otherhost", "localhost.org", "%2e"])
 def test_a_file_of_another_machine_is_not_read_from_this_one(host, check, tmp_path, monkeypatch):
     """Not even where this machine has a file of that path, or of that name."""
     for name in ("a.png", f"{host}{tmp_path}/a.png"):

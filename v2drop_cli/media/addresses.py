@@ -84,7 +84,7 @@ def _local(text: str) -> Path:
     if (found["host"] or "").lower() not in ("", "localhost"):
         raise MediaArgumentError(
             f"{_shown(text)} names a file of the machine {_shown(found['host'], 60)!r}",
-            hint="a file of this one has three slashes, file:///home/..., or is named without file:",
+            hint="a file of this one has three slashes (file:///home/...), or no file:// at all",
         )
     named, decoded = Path(found["path"]), Path(unquote(found["path"]))
     with contextlib.suppress(OSError, ValueError):

@@ -10,7 +10,7 @@ from v2drop_cli.cli.signature import MEASURING, Looks, again, option
 from v2drop_cli.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
-    from v2drop_cli.commands.profile import StopRule
+    from v2drop_cli.bench.stopping import StopRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class ProfileMeasuring(AnswerOptions):
 
     def stop_rule(self) -> StopRule:
         """When to stop; see :meth:`check`."""
-        from v2drop_cli.commands.profile import StopRule
+        from v2drop_cli.bench.stopping import StopRule
 
         return StopRule(self.repeats, parse_share("--precision", self.precision), self.max_time)
 
