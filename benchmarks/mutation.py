@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import hashlib
 import importlib.abc
 import importlib.machinery
@@ -270,6 +271,8 @@ def prepare() -> None:
         phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
         suppress_health_check=list(hypothesis.HealthCheck),
     )
+    # pytest collects garbage three times a run: not what was imported here, a million objects.
+    gc.freeze()
 
 
 def measure(target: Target, sample: int | None) -> dict[str, Any]:
