@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[1]
 _SEED = 0
 # A fault may make a loop endless: a run gets this many times the CPU time of the original.
 _PATIENCE = 5
-_LEAST_CPU_S = 10
+_LEAST_CPU_S = 4
 # Fewer than in the one test command: most faults show in the first few.
 _EXAMPLES = 30
 # cosmic-ray puts each of eleven operators in an operator's place; these many say as much.
