@@ -54,9 +54,22 @@ TARGETS: tuple[Target, ...] = (
     _own("judge/ruler"),
     _own("judge/gate_grammar"),
     _own("judge/value_gates"),
+    _own("judge/arm_verdicts"),
+    _own("judge/change_verdicts"),
     _own("judge/change_gates"),
     _own("judge/comparable"),
     _own("bench/comparison"),
+    _own("bench/stages", sample=20),
+    _own("bench/stopping"),
+    _own("bench/arms"),
+    _own("instrument/masks"),
+    _own("instrument/cache"),
+    _own("instrument/forward"),
+    _own("instrument/hooks"),
+    _own("instrument/layer_call"),
+    _own("instrument/verdict"),
+    _own("instrument/trace"),
+    _own("instrument/running", sample=30),
 )
 
 
