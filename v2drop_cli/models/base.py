@@ -8,12 +8,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
 
 from v2drop_cli.errors import UnsupportedModelError, UsageError
+from v2drop_cli.models.answers import Generated, Prompts, decoded
 from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.records import Caveat
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
@@ -293,6 +294,7 @@ class LoadedModel:
         weights: ``"trained"`` or ``"dummy"``.
         caveats: what the reader of this model's answers must know.
         allow_unproven: whether a decoder that nobody has proven is dropped in.
+        prompts: those it prepared, for :meth:`decode`.
     """
 
     model: Any
@@ -305,6 +307,7 @@ class LoadedModel:
     weights: str
     caveats: tuple[Caveat, ...] = ()
     allow_unproven: bool = False
+    prompts: Prompts = field(default_factory=Prompts, repr=False, compare=False)
 
     @property
     def n_layers(self) -> int:
@@ -336,11 +339,25 @@ class LoadedModel:
                 "this model was loaded for synthetic input and has no processor",
                 hint="load it without `synthetic` to show it files",
             )
-        return self.family.prepare(self.processor, self.model.config, media, prompt)
+        inputs = self.family.prepare(self.processor, self.model.config, media, prompt)
+        self.prompts.remember(inputs.tensors["input_ids"])
+        return inputs
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of generated token ids, special tokens left out; empty without a tokenizer."""
-        if self.processor is None:
-            return ""
-        text: str = self.processor.tokenizer.decode(list(token_ids), skip_special_tokens=True)
-        return text.strip()
+    @overload
+    def decode(self, output: Sequence[int]) -> str: ...
+
+    @overload
+    def decode(self, output: Tensor | Generated) -> list[str]: ...
+
+    def decode(self, output: Sequence[int] | Tensor | Generated) -> str | list[str]:
+        """Text of answers, special tokens left out; empty without a tokenizer.
+
+        Args:
+            output: what ``model.generate`` returned for prompts of :meth:`prepare`,
+                ``[batch, length]`` with the prompts: gives a list with the answer of each row.
+                Or the token ids of one answer alone: gives its text.
+
+        Raises:
+            UsageError: a row begins with no prompt that :meth:`prepare` made.
+        """
+        return decoded(self.processor, self.prompts, output)
