@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from v2drop_cli.commands.doctor import Finding
     from v2drop_cli.prove.proof import Proof
 
+SCHEMA = "v2drop.doctor/1"
+
 
 @command
 def doctor(asked: DoctorModel, proving: ProvingOptions, output: JsonOutput) -> None:
     """Check this machine; with --prove, that dropping is right on it.
 
-    Looks at software, GPU, Hub cache and memory for a model. Leaves with 1 if something that
-    matters is not ok, or nothing could be proven.
+    Looks at software, GPU and Hub cache, and at a model's files, processor and memory. Leaves
+    with 1 if something that matters is not ok, or nothing could be proven.
 
     \b
     v2drop doctor
@@ -42,14 +44,14 @@ def doctor(asked: DoctorModel, proving: ProvingOptions, output: JsonOutput) -> N
     family = _family(asked.model) if proving.prove and asked.model is not None else None
     findings = examine(asked.name, asked.device, asked.dtype)
     if not proving.prove:
-        _show(findings, None, output.json)
+        _show(asked.name, findings, None, output.json)
         fine = True
     else:
         from v2drop_cli.cli.proving import prove
         from v2drop_cli.prove.plan import Asked, holds
 
         proofs = prove(Asked(family, asked.dtype, asked.attn_implementation), asked.device)
-        _show(findings, proofs, output.json)
+        _show(asked.name, findings, proofs, output.json)
         fine = holds(proofs)
     if not fine or any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
@@ -64,15 +66,16 @@ def _family(model: str) -> str:
     return ALIASES[model].family if model in ALIASES else family_for(config_of(model)).name
 
 
-def _show(findings: list[Finding], proofs: list[Proof] | None, as_json: bool) -> None:
-    """On stdout: the findings alone as ever, or with what was proven after them."""
+def _show(model: str, findings: list[Finding], proofs: list[Proof] | None, as_json: bool) -> None:
+    """On stdout: the findings, and after them what was proven, if that was asked."""
     if as_json:
         from dataclasses import asdict
         from json import dumps
 
-        found: object = [asdict(finding) for finding in findings]
+        found: dict[str, object] = {"schema": SCHEMA, "model": model}
+        found["findings"] = [asdict(finding) for finding in findings]
         if proofs is not None:
-            found = {"findings": found, "proof": [asdict(proof) for proof in proofs]}
+            found["proof"] = [asdict(proof) for proof in proofs]
         sys.stdout.write(dumps(found, indent=2) + "\n")
         return
     from rich.console import Console
@@ -81,7 +84,7 @@ def _show(findings: list[Finding], proofs: list[Proof] | None, as_json: bool) ->
     from v2drop_cli.report.listing import Check, render_checks
 
     console = Console()
-    lines = [Check(f.ok, f.name, f.detail, f.fix if f.ok is False else None) for f in findings]
+    lines = [Check(f.ok, f.name, f.detail, f.fix) for f in findings]
     render_checks("v2drop doctor", lines, console)
     if proofs is not None:
         console.print()
