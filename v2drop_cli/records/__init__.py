@@ -20,6 +20,8 @@ from v2drop_cli.records.arm import (
 from v2drop_cli.records.report import (
     COMPILED,
     EAGER,
+    INTERRUPTED,
+    RUNNING,
     SCHEMA,
     Caveat,
     MachineState,
@@ -34,7 +36,9 @@ __all__ = [
     "DENSE",
     "EAGER",
     "FEWEST_FOR_INTERVAL",
+    "INTERRUPTED",
     "LAUNCH_BOUND_BELOW",
+    "RUNNING",
     "SCHEMA",
     "Answer",
     "ArmResult",
