@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from v2drop_cli.cli import options as o
-from v2drop_cli.cli.guard import guarded
+from v2drop_cli.cli.groups.output_options import JsonOutput
+from v2drop_cli.cli.signature import command
 
 
-@guarded
-def models(json: o.Json = False, debug: o.Debug = False) -> None:
+@command
+def models(output: JsonOutput) -> None:
     """List models, families, methods, presets and refusals.
 
     \b
@@ -19,7 +19,7 @@ def models(json: o.Json = False, debug: o.Debug = False) -> None:
     from v2drop_cli.commands.models import catalogue
 
     found = catalogue()
-    if json:
+    if output.json:
         from json import dumps
 
         sys.stdout.write(dumps(found, indent=2) + "\n")
