@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tests.report import factory
 from v2drop_cli.commands.compare import compare_reports
+from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.judge.change_gates import parse_change_gates
 from v2drop_cli.records import Report
 from v2drop_cli.report.bench_view import build_view
@@ -43,9 +44,9 @@ def console(
 
 
 def shown(report: Report, width: int, **options: object) -> str:
-    """``report`` as it appears on a console."""
+    """``report``, judged, as it appears on a console."""
     screen, stream = console(width, **options)  # type: ignore[arg-type]
-    render(build_view(report), screen)
+    render(build_view(judged(report)), screen)
     return stream.getvalue().decode(screen.encoding)
 
 
@@ -77,7 +78,7 @@ CASES: dict[str, Callable[[], str]] = {
     "report_profile": lambda: shown(factory.profiled(), 120, terminal=True),
     "report_profile_ascii": lambda: shown(factory.profiled(), 100, terminal=True, encoding="ascii"),
     "report_profile_narrow": lambda: shown(factory.profiled(), 60, terminal=True),
-    "report_profile_md": lambda: to_markdown(build_view(factory.profiled())),
+    "report_profile_md": lambda: to_markdown(build_view(judged(factory.profiled()))),
     "report_compare": lambda: compared(100),
     "report_compare_narrow": lambda: compared(50),
     "report_hostile": lambda: shown(factory.hostile(), 100, terminal=True),

@@ -8,6 +8,7 @@ import pytest
 
 from tests.report import factory
 from tests.report.regenerate import shown
+from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.records import Stats
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.glance import ASCII, BLOCKS, Spread, axis, bars, range_of
@@ -17,7 +18,7 @@ PLOT = "Prefill times"
 
 
 def glance(report):
-    return build_view(report).glance
+    return build_view(judged(report)).glance
 
 
 def with_samples(count):

@@ -8,7 +8,18 @@ from dataclasses import replace
 import pytest
 
 from tests.report import factory
-from v2drop_cli.records import Caveat, MediaRecord, Memory, Ratio, Stats, Timing
+from v2drop_cli.judge.arm_verdicts import judged
+from v2drop_cli.records import Caveat, MediaRecord, Memory, Ratio, Stats, Timing, Verdict
+from v2drop_cli.records.verdicts import (
+    FASTER,
+    FEW_ROUNDS,
+    NOISE_FLOOR,
+    NULL_OFF,
+    REACHES_ONE,
+    SLOWER,
+    UNCLEAR,
+    WITHIN_NOISE,
+)
 from v2drop_cli.report import wording
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.text import GLUE, TIMES, clean, encodable, encodable_json
@@ -19,7 +30,7 @@ def text(value: str) -> str:
 
 
 def table(report) -> dict[str, list[str]]:
-    view = build_view(report)
+    view = build_view(judged(report))
     return {
         f"{section.title}/{row.label}".replace(GLUE, " "): [text(cell.text) for cell in row.cells]
         for section in view.sections
@@ -32,26 +43,23 @@ def footer(report) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "floor", "expected"),
+    ("ratio", "verdict", "reason", "expected"),
     [
-        (None, None, ("n/a", "muted")),
-        (Ratio(2.0, None), None, ("unclear (too few rounds)", "muted")),
-        (Ratio(1.5, (1.4, 1.6)), None, ("1.50x [1.40, 1.60]", "good")),
-        (Ratio(0.8, (0.7, 0.9)), None, ("0.80x slower [0.70, 0.90]", "bad")),
-        (Ratio(1.02, (0.97, 1.05)), None, ("within noise [0.97, 1.05]", "muted")),
-        (Ratio(1.02, (1.001, 1.05)), None, ("within noise [1.00, 1.05]", "muted")),
-        (Ratio(1.02, (1.0, 1.05)), None, ("within noise [1.00, 1.05]", "muted")),
-        (
-            Ratio(1.02, (1.01, 1.03)),
-            Ratio(1.0, (0.97, 1.03)),
-            ("within noise [1.01, 1.03]", "muted"),
-        ),
-        (Ratio(1.04, (1.02, 1.06)), Ratio(1.0, (0.97, 1.03)), ("1.04x [1.02, 1.06]", "good")),
-        (Ratio(1.04, (1.02, 1.06)), Ratio(1.0, None), ("1.04x [1.02, 1.06]", "good")),
+        (None, None, None, ("n/a", "muted")),
+        (Ratio(2.0, None), UNCLEAR, FEW_ROUNDS, ("unclear (too few rounds)", "muted")),
+        (Ratio(1.5, (1.4, 1.6)), FASTER, None, ("1.50x [1.40, 1.60]", "good")),
+        (Ratio(0.8, (0.7, 0.9)), SLOWER, None, ("0.80x slower [0.70, 0.90]", "bad")),
+        (Ratio(1.02, (0.97, 1.05)), WITHIN_NOISE, REACHES_ONE,
+         ("within noise [0.97, 1.05]", "muted")),
+        (Ratio(1.02, (1.01, 1.03)), WITHIN_NOISE, NOISE_FLOOR,
+         ("within noise [1.01, 1.03]", "muted")),
+        (Ratio(1.5, (1.4, 1.6)), UNCLEAR, NULL_OFF, ("unclear [1.40, 1.60]", "muted")),
+        (Ratio(1.5, (1.4, 1.6)), None, None, ("unclear [1.40, 1.60]", "muted")),
     ],
-)
-def test_speedups_claim_only_what_the_interval_allows(ratio, floor, expected):
-    words, tone = wording.speedup(ratio, floor)
+)  # fmt: skip
+def test_the_stored_verdict_is_worded_and_nothing_decided_anew(ratio, verdict, reason, expected):
+    said = None if verdict is None else Verdict("prefill_speedup", verdict, reason)
+    words, tone = wording.speedup(ratio, said)
     assert (text(words), tone) == expected
 
 

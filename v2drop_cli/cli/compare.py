@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from v2drop_cli.cli.groups.gate_options import ChangeGateOptions
 from v2drop_cli.cli.groups.measuring_options import JudgingOptions
 from v2drop_cli.cli.groups.output_options import ComparedReports, CompareOutput
-from v2drop_cli.cli.output import ResultFiles, print_json, settle
+from v2drop_cli.cli.output import ResultFiles, print_json, settle, write
 from v2drop_cli.cli.signature import command
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def compare(
     from v2drop_cli.records.reading import read_report
 
     gates, share = gating.gates(), judging.share()
-    files = output.files((read.a, read.b))
-    first, second = ((str(path), read_report(path)) for path in (read.a, read.b))
-    found = compare_reports(first, second, share, gates)
-    if not judging.anyway:
-        refuse(found.differences)
-    _tell(found, files, output.json)
+    with output.files((read.a, read.b)).held() as files:
+        first, second = ((str(path), read_report(path)) for path in (read.a, read.b))
+        found = compare_reports(first, second, share, gates)
+        if not judging.anyway:
+            refuse(found.differences)
+        _tell(found, files, output.json)
     settle(found.gates, gating.strict)
 
 
@@ -46,9 +46,9 @@ def _tell(found: Changes, files: ResultFiles, as_json: bool) -> None:
 
     view = build_changes_view(found)
     if files.json is not None:
-        files.json.write(found.dumps())
+        write(files.json, found.dumps())
     if files.markdown is not None:
-        files.markdown.write(to_markdown(view))
+        write(files.markdown, to_markdown(view))
     if as_json:
         print_json(found.dumps())
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,21 @@ class ResultFiles:
             taken |= {path.resolve()} if path is not None else set()
         return cls(*(None if path is None else ResultFile(path) for path in paths))
 
+    @contextmanager
+    def held(self) -> Iterator[ResultFiles]:
+        """These files, with nobody else writing them for the duration.
+
+        Raises:
+            OutputPathError: another v2drop writes one of them.
+        """
+        from v2drop_cli.report.file_lock import only_writer
+
+        with ExitStack() as stack:
+            for file in (self.json, self.markdown, self.csv):
+                if file is not None:
+                    stack.enter_context(only_writer(file.path))
+            yield self
+
     @property
     def on_round(self) -> Callable[[Report], None] | None:
         """What to do with the report so far, if anything; see :class:`Drafts`."""
@@ -80,11 +96,24 @@ class ResultFiles:
         from v2drop_cli.report.markdown import to_markdown
 
         if self.json is not None:
-            self.json.write(report.dumps())
+            write(self.json, report.dumps())
         if self.markdown is not None:
-            self.markdown.write(to_markdown(build_view(report)))
+            write(self.markdown, to_markdown(build_view(report)))
         if self.csv is not None:
-            self.csv.write(to_csv(report))
+            write(self.csv, to_csv(report))
+
+
+def write(file: ResultFile, text: str) -> None:
+    """Write a result, and say so on stderr."""
+    file.write(text)
+    tell(f"Wrote {file.path}")
+
+
+def tell(line: str) -> None:
+    """One line on stderr. File names may hold anything; terminals may not."""
+    from v2drop_cli.report.text import clean, encodable
+
+    typer.echo(encodable(clean(line), sys.stderr.encoding), err=True)
 
 
 def print_json(document: str) -> None:
@@ -115,7 +144,6 @@ def settle(gates: Iterable[GateResult], strict: bool) -> None:
         UndecidedError: none failed, one is undecided, and that is not enough.
     """
     from v2drop_cli.records.changes import FAILED, UNDECIDED
-    from v2drop_cli.report.text import clean, encodable
 
     said: dict[str, list[str]] = {FAILED: [], UNDECIDED: []}
     for gate in gates:
@@ -124,7 +152,7 @@ def settle(gates: Iterable[GateResult], strict: bool) -> None:
     failed, undecided = said[FAILED], said[UNDECIDED]
     if failed or not strict:
         for line in undecided:
-            typer.echo(encodable(f"undecided: {clean(line)}", sys.stderr.encoding), err=True)
+            tell(f"undecided: {line}")
     if failed:
         raise GateError(f"{len(failed)} gate(s) failed: {'; '.join(failed)}")
     if strict and undecided:

@@ -51,31 +51,32 @@ def profile(
     files = output.files(given.files)
 
     media = given.open()
-    with telling() as tell:
-        tell(Progress(Phase.STARTING))
-        from v2drop_cli.commands.profile import ProfileOptions  # torch comes with it
-        from v2drop_cli.commands.profile import profile as measure
+    with files.held():
+        with telling() as tell:
+            tell(Progress(Phase.STARTING))
+            from v2drop_cli.commands.profile import ProfileOptions  # torch comes with it
+            from v2drop_cli.commands.profile import profile as measure
 
-        options = ProfileOptions(
-            prompt=given.question(model.model, load),
-            model_name=model.model,
-            arms=arms,
-            stop=measuring.stop_rule(),
-            with_random=not dropping.no_random,
-            max_new_tokens=measuring.max_new_tokens,
-            new_tokens=measuring.new_tokens,
-            warmup=measuring.warmup,
-            batch_size=measuring.batch_size,
-            synthetic=load.synthetic,
-            decode=measuring.decode,
-            labels=tuple(gate.arm for gate in gates if gate.arm is not None),
-        )
-        tell(Progress(Phase.LOADING, what=model.model))
-        loaded = load_quietly(model.model, load)
-        media = given.fitted(loaded, media, options.prompt, options.most_new_tokens)
-        report = measure(loaded, media, options, Watch(tell, files.on_round, check))
-    show(report, output.json)  # first: whatever becomes of the files
-    files.finish(report)
+            options = ProfileOptions(
+                prompt=given.question(model.model, load),
+                model_name=model.model,
+                arms=arms,
+                stop=measuring.stop_rule(),
+                with_random=not dropping.no_random,
+                max_new_tokens=measuring.max_new_tokens,
+                new_tokens=measuring.new_tokens,
+                warmup=measuring.warmup,
+                batch_size=measuring.batch_size,
+                synthetic=load.synthetic,
+                decode=measuring.decode,
+                labels=tuple(gate.arm for gate in gates if gate.arm is not None),
+            )
+            tell(Progress(Phase.LOADING, what=model.model))
+            loaded = load_quietly(model.model, load)
+            media = given.fitted(loaded, media, options.prompt, options.most_new_tokens)
+            report = measure(loaded, media, options, Watch(tell, files.on_round, check))
+        show(report, output.json)  # first: whatever becomes of the files
+        files.finish(report)
     leave_if_partial(report)
     settle(_judged(gates, report, arms.methods), gating.strict)
 

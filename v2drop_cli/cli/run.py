@@ -37,24 +37,25 @@ def run(
     files = output.files(given.files)
     media = given.open()
 
-    with telling() as tell:
-        tell(Progress(Phase.STARTING))
-        from v2drop_cli.commands.run import RunOptions  # torch comes with it
-        from v2drop_cli.commands.run import run as measure
+    with files.held():
+        with telling() as tell:
+            tell(Progress(Phase.STARTING))
+            from v2drop_cli.commands.run import RunOptions  # torch comes with it
+            from v2drop_cli.commands.run import run as measure
 
-        run_options = RunOptions(
-            prompt=given.question(model.model, load),
-            model_name=model.model,
-            arms=arms,
-            max_new_tokens=measuring.max_new_tokens,
-            repeats=measuring.repeats,
-            warmup=measuring.warmup,
-            synthetic=load.synthetic,
-        )
-        tell(Progress(Phase.LOADING, what=model.model))
-        loaded = load_quietly(model.model, load)
-        media = given.fitted(loaded, media, run_options.prompt, measuring.max_new_tokens)
-        report = measure(loaded, media, run_options, Watch(tell, files.on_round, check))
-    show(report, output.json)  # first: whatever becomes of the file
-    files.finish(report)
+            run_options = RunOptions(
+                prompt=given.question(model.model, load),
+                model_name=model.model,
+                arms=arms,
+                max_new_tokens=measuring.max_new_tokens,
+                repeats=measuring.repeats,
+                warmup=measuring.warmup,
+                synthetic=load.synthetic,
+            )
+            tell(Progress(Phase.LOADING, what=model.model))
+            loaded = load_quietly(model.model, load)
+            media = given.fitted(loaded, media, run_options.prompt, measuring.max_new_tokens)
+            report = measure(loaded, media, run_options, Watch(tell, files.on_round, check))
+        show(report, output.json)  # first: whatever becomes of the file
+        files.finish(report)
     leave_if_partial(report)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from v2drop_cli.cli.config_file import Invocation, defaults, find
 from v2drop_cli.cli.guard import guarded
 from v2drop_cli.errors import UsageError
 
@@ -41,6 +42,9 @@ class Looks:
         panel: the heading under which the help lists it.
         metavar: what stands for its value in the help.
         within: the least and the greatest number that is taken; ``None`` for no bound.
+        rivals: options with the same word here exclude each other: one that is typed puts the
+            others of a config file aside.
+        runs_code: whether it lets code of others run; a file that nobody named cannot ask for it.
     """
 
     flag: str | None
@@ -48,6 +52,8 @@ class Looks:
     panel: str | None = None
     metavar: str | None = None
     within: tuple[float | None, float | None] = (None, None)
+    rivals: str | None = None
+    runs_code: bool = False
 
     @property
     def for_typer(self) -> Any:
@@ -97,6 +103,16 @@ def again(group: type, name: str, **changes: Any) -> Any:
 class CommonOptions:
     """What every command takes."""
 
+    config: Path | None = option(
+        None,
+        Looks(
+            "--config",
+            "Defaults of options, a TOML file [default: tool.v2drop in ./pyproject.toml].",
+            OUTPUT,
+            "FILE",
+        ),
+    )
+    no_config: bool = option(False, Looks("--no-config", "Not even ./pyproject.toml.", OUTPUT))
     debug: bool = option(False, Looks("--debug", "Show tracebacks.", OUTPUT))
 
 
@@ -169,20 +185,25 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     """What Typer runs for ``function``, whose parameters are groups of options."""
     hints = get_type_hints(function)
     groups = {name: hints[name] for name in inspect.signature(function).parameters}
-    options = {name: tuple(declared(group)) for name, group in groups.items()}
+    fields = [each for group in (*groups.values(), CommonOptions) for each in declared(group)]
 
-    def shell(**typed: Any) -> None:
-        function(
-            **{
-                name: group(**{each.name: each.value(typed[each.name]) for each in options[name]})
-                for name, group in groups.items()
-            }
-        )
+    def shell(context: typer.Context, **typed: Any) -> None:
+        common = _filled(CommonOptions, typed)
+        calling = Invocation.of(context)
+        config = find(common.config, common.no_config, tuple(calling.known))
+        if config is not None:
+            typed |= defaults(config, calling, fields)
+        function(**{name: _filled(group, typed) for name, group in groups.items()})
 
-    everything = [*(each for group in options.values() for each in group), *declared(CommonOptions)]
-    parameters = [each.parameter for each in everything]
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):
         setattr(shell, name, getattr(function, name))
+    own = inspect.signature(shell).parameters["context"].replace(annotation=typer.Context)
+    parameters = [own, *(each.parameter for each in fields)]
     shell.__annotations__ = {each.name: each.annotation for each in parameters}
     shell.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # for Typer
     return guarded(shell)
+
+
+def _filled(group: type, typed: dict[str, Any]) -> Any:
+    """``group`` with what was typed, or stands in a config file, for its fields."""
+    return group(**{each.name: each.value(typed[each.name]) for each in declared(group)})

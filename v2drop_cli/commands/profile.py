@@ -19,6 +19,7 @@ from v2drop_cli.bench.rounds import Bench, Work
 from v2drop_cli.bench.stopping import StopRule, half_width
 from v2drop_cli.bench.watch import Watch
 from v2drop_cli.errors import unknown_name
+from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
@@ -118,7 +119,7 @@ def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: b
     against = partial(compare, dense, intervals=intervals)
     null_comparison, *comparisons = (against(arm) for arm in (null, *others))
     machine = bench.machine
-    return Report(
+    report = Report(
         environment=bench.environment,
         request=_request(bench, options),
         arms=(dense, *others),
@@ -143,6 +144,7 @@ def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: b
         ),
         stopped_by=stopped_by,
     )
+    return judged(report)
 
 
 def _request(bench: Bench, options: ProfileOptions) -> Request:

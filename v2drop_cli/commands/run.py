@@ -16,6 +16,7 @@ from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.rounds import Bench, Work
 from v2drop_cli.bench.stopping import FixedRounds
 from v2drop_cli.bench.watch import Watch
+from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
@@ -75,7 +76,7 @@ def run(
 def _report(bench: Bench, options: RunOptions, stopped_by: str, intervals: bool) -> Report:
     """What there is so far."""
     dense, *others = bench.timed(stopped_by)
-    return Report(
+    report = Report(
         environment=bench.environment,
         request=Request(
             model=options.model_name,
@@ -91,3 +92,4 @@ def _report(bench: Bench, options: RunOptions, stopped_by: str, intervals: bool)
         warnings=bench.passes.caveats(),
         stopped_by=stopped_by,
     )
+    return judged(report)

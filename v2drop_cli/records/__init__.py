@@ -30,6 +30,7 @@ from v2drop_cli.records.report import (
     Report,
     Request,
 )
+from v2drop_cli.records.verdicts import Verdict
 
 __all__ = [
     "COMPILED",
@@ -56,4 +57,5 @@ __all__ = [
     "Request",
     "Stats",
     "Timing",
+    "Verdict",
 ]

@@ -68,7 +68,7 @@ def _glance(report: Report) -> Glance | None:
         return None
     rows = []
     for arm in report.arms:
-        said = glance.cells(report, arm, _comparison(report, arm))
+        said = glance.cells(arm, _comparison(report, arm))
         rows.append(Row(wording.arm_label(arm), tuple(Cell(*words) for words in said)))
     title = f"Speed-up over {clean(_reference(report))}"
     return Glance(title, glance.columns(), tuple(rows), glance.spreads(report))
@@ -193,16 +193,15 @@ def _limit_rows(report: Report) -> Iterator[Row]:
 def _speedup_rows(report: Report) -> Iterator[Row]:
     if len(report.arms) < 2 or report.protocol is not None:
         return
-    floor = report.null_comparison
-    for label, pick in wording.SPEEDUPS:
+    for label, metric, pick in wording.SPEEDUPS:
         cells = []
         for arm in report.arms:
             if arm.label == _reference(report):
                 cells.append(REFERENCE)
                 continue
             found = _comparison(report, arm)
-            ratio = pick(found) if found else None
-            cells.append(Cell(*wording.speedup(ratio, pick(floor) if floor else None)))
+            said = (pick(found), found.verdict(metric)) if found else (None, None)
+            cells.append(Cell(*wording.speedup(*said)))
         yield Row(label, tuple(cells))
 
 

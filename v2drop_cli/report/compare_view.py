@@ -7,18 +7,14 @@ from collections.abc import Iterator
 from v2drop_cli.records.changes import (
     DIFFERS,
     FAILED,
-    FASTER,
     HELD,
-    LESS,
-    MORE,
-    SAME,
-    SLOWER,
     UNDECIDED,
     ArmChanges,
     Change,
     Changes,
     Source,
 )
+from v2drop_cli.records.verdicts import FASTER, LESS, MORE, SAME, SLOWER
 from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.view import Cell, Fact, Row, Section, View
 from v2drop_cli.report.wording import Tone, percent, plural

@@ -30,18 +30,17 @@ class Spread:
 
 def columns() -> tuple[str, ...]:
     """What each line tells beside the arm's name."""
-    return (*(label for label, _ in wording.SPEEDUPS), "KV cache", "answer")
+    return (*(label for label, _, _ in wording.SPEEDUPS), "KV cache", "answer")
 
 
-def cells(report: Report, arm: ArmResult, found: Comparison | None) -> Iterator[wording.Said]:
+def cells(arm: ArmResult, found: Comparison | None) -> Iterator[wording.Said]:
     """One arm's line: times and sizes of the reference, ratios of the others."""
-    floor = report.null_comparison
     stages = (arm.timing.prefill_s, arm.timing.decode_s_per_token, arm.timing.generate_s)
-    for (_, pick), stats in zip(wording.SPEEDUPS, stages, strict=True):
+    for (_, metric, pick), stats in zip(wording.SPEEDUPS, stages, strict=True):
         if found is None:
             yield wording.time(stats), "plain"
         else:
-            yield wording.speedup(pick(found), pick(floor) if floor else None)
+            yield wording.speedup(pick(found), found.verdict(metric))
     saved = wording.saving(found.kv_cache_ratio) if found else None
     yield saved or wording.cache(arm, None), "plain"
     if found is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from v2drop_cli.records import INTERRUPTED, Comparison, Limit, Overhead, Protocol, Report
+from v2drop_cli.records.verdicts import FASTER, FEW_ROUNDS, LESS, MORE, SLOWER, UNCLEAR
 from v2drop_cli.report.text import clean, glued
-from v2drop_cli.report.wording import TOO_FEW, percent, plural, speedup
+from v2drop_cli.report.wording import TOO_FEW, percent, plural
 from v2drop_cli.units import NOT_AVAILABLE, format_flops, format_ratio, format_seconds
 
 LAUNCH_BOUND = (
@@ -67,8 +68,9 @@ def scoring(overhead: Overhead) -> str:
         return f"{clean(overhead.arm)} less {clean(overhead.random_arm)}: {TOO_FEW}"
     low, high = (glued(format_seconds(bound)) for bound in bounds)
     names = f"prefill of {clean(overhead.arm)} less {clean(overhead.random_arm)}"
-    if bounds[0] <= 0 <= bounds[1]:
-        return f"{names}: within noise [{low}, {high}]"
+    said = overhead.verdict.verdict if overhead.verdict is not None else UNCLEAR
+    if said not in (MORE, LESS):
+        return f"{names}: {said} [{low}, {high}]"
     share = glued(f"{overhead.share_of_dense_prefill * 100:.2g} % of dense prefill")
     return f"{names}: {glued(format_seconds(overhead.prefill_s))} [{low}, {high}], {share}"
 
@@ -98,11 +100,11 @@ def realised(comparison: Comparison | None) -> str:
         return ""
     if comparison.realised_over_ideal is None:
         return NOT_AVAILABLE
-    measured = comparison.prefill_speedup
-    if measured is not None and measured.ci95 is None:
-        return TOO_FEW
-    if speedup(measured)[1] == "muted":
-        return glued("within noise")
+    prefill = comparison.verdict("prefill_speedup")
+    if prefill is None:
+        return UNCLEAR
+    if prefill.verdict not in (FASTER, SLOWER):
+        return TOO_FEW if prefill.reason == FEW_ROUNDS else glued(prefill.verdict)
     return f"{glued(percent_of(comparison.realised_over_ideal))} of ideal"
 
 

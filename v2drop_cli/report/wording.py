@@ -15,7 +15,9 @@ from v2drop_cli.records import (
     Ratio,
     Report,
     Stats,
+    Verdict,
 )
+from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR
 from v2drop_cli.report.text import GLUE, TIMES, clean, glued
 from v2drop_cli.units import (
     NOT_AVAILABLE,
@@ -48,10 +50,10 @@ EMPTY = "(empty)"
 SYNTHETIC = "synthetic"
 NOTHING = "-"
 
-SPEEDUPS: tuple[tuple[str, Callable[[Comparison], Ratio | None]], ...] = (
-    ("prefill", lambda comparison: comparison.prefill_speedup),
-    ("decode", lambda comparison: comparison.decode_speedup),
-    ("generate", lambda comparison: comparison.generate_speedup),
+SPEEDUPS: tuple[tuple[str, str, Callable[[Comparison], Ratio | None]], ...] = (
+    ("prefill", "prefill_speedup", lambda comparison: comparison.prefill_speedup),
+    ("decode", "decode_speedup", lambda comparison: comparison.decode_speedup),
+    ("generate", "generate_speedup", lambda comparison: comparison.generate_speedup),
 )
 
 _STAGES_PER_LINE = 4
@@ -213,24 +215,19 @@ def agreement(comparison: Comparison | None) -> str:
     return f"{start}, {glued(f'{percent(comparison.token_agreement)} agree')}"
 
 
-def speedup(ratio: Ratio | None, floor: Ratio | None = None) -> tuple[str, Tone]:
-    """Claim a ratio with its interval, or say that there is nothing to claim, and the tone.
-
-    Bounds count as they are printed: ``[1.00, 1.04]`` is within noise, also when the true
-    lower bound is 1.001. So is a ratio that dense against dense reaches too (``floor``).
-    """
+def speedup(ratio: Ratio | None, verdict: Verdict | None) -> Said:
+    """Word a ratio and what ``judge`` says of it; a ``verdict`` of ``None`` was never asked."""
     if ratio is None:
         return NOT_AVAILABLE, "muted"
     if ratio.ci95 is None:
         return TOO_FEW, "muted"
     interval = _interval(ratio.ci95)
-    noise = floor.ci95 if floor is not None and floor.ci95 is not None else (1.0, 1.0)
-    reaches_one = round(ratio.ci95[0], 2) <= 1 <= round(ratio.ci95[1], 2)
-    if reaches_one or noise[0] <= ratio.median <= noise[1]:
-        return f"{glued('within noise')} {interval}", "muted"
-    if ratio.median < 1:
+    said = verdict.verdict if verdict is not None else UNCLEAR
+    if said == FASTER:
+        return f"{format_ratio(ratio.median)} {interval}", "good"
+    if said == SLOWER:
         return f"{glued(f'{format_ratio(ratio.median)} slower')} {interval}", "bad"
-    return f"{format_ratio(ratio.median)} {interval}", "good"
+    return f"{glued(said)} {interval}", "muted"
 
 
 def _interval(bounds: tuple[float, float]) -> str:
@@ -241,7 +238,7 @@ def _interval(bounds: tuple[float, float]) -> str:
 def noise_floor(null: Comparison) -> str:
     """Say what dense against dense shows through the same machinery."""
     parts = []
-    for label, pick in SPEEDUPS:
+    for label, _, pick in SPEEDUPS:
         ratio = pick(null)
         known = _interval(ratio.ci95) if ratio and ratio.ci95 else NOT_AVAILABLE
         parts.append(f"{label}{GLUE}{known}")

@@ -25,9 +25,9 @@ class MediaOptions:
     """Media and prompt. Files are kept as they were typed: they may be ``file://`` addresses."""
 
     image: tuple[str, ...] = option(
-        (), Looks("--image", "Image file; repeat for several.", MEDIA, "FILE")
+        (), Looks("--image", "Image file; repeat for several.", MEDIA, "FILE", rivals=MEDIA)
     )
-    video: str | None = option(None, Looks("--video", "Video file.", MEDIA, "FILE"))
+    video: str | None = option(None, Looks("--video", "Video file.", MEDIA, "FILE", rivals=MEDIA))
     frames: int | None = option(
         None,
         Looks(
@@ -45,6 +45,7 @@ class MediaOptions:
             "Dummy weights, no media: random pixels of this size; repeatable.",
             MEDIA,
             "WxH",
+            rivals=MEDIA,
         ),
     )
     text_tokens: int | None = option(

@@ -38,10 +38,16 @@ class ModelOptions:
         None, Looks("--revision", "Branch, tag or commit on the Hub.", MODEL, "REV")
     )
     trust_remote_code: bool = option(
-        False, Looks("--trust-remote-code", "Run code from the Hub.", MODEL)
+        False, Looks("--trust-remote-code", "Run code from the Hub.", MODEL, runs_code=True)
     )
     allow_pickle: bool = option(
-        False, Looks("--allow-pickle", "Load old .bin weights (loading can run code).", MODEL)
+        False,
+        Looks(
+            "--allow-pickle",
+            "Load old .bin weights (loading can run code).",
+            MODEL,
+            runs_code=True,
+        ),
     )
     allow_unproven: bool = option(
         False,
