@@ -15,7 +15,7 @@ from v2drop_cli.records.reading import read_report
 CAT, SCENE, CLIP = SAMPLES / "cat.jpg", SAMPLES / "scene.png", SAMPLES / "clip.mp4"
 ARM_KEYS = {
     "label", "method", "schedule", "answer", "vision_tokens", "layer_average_vision_tokens",
-    "drops", "timing", "memory", "energy_j", "limit", "capture_s",
+    "drops", "timing", "memory", "energy_j", "limit", "capture_s", "parameters",
 }  # fmt: skip
 TIMING_KEYS = {"preprocess_s", "vision_s", "prefill_s", "decode_s_per_token", "generate_s"}
 
