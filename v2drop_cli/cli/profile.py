@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
+from v2drop_cli.bench.watch import Phase, Progress, Watch
 from v2drop_cli.cli.groups.dropping_options import ProfileDropping
 from v2drop_cli.cli.groups.gate_options import GateOptions
 from v2drop_cli.cli.groups.measuring_options import ProfileMeasuring
 from v2drop_cli.cli.groups.media_options import MediaOptions
 from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.groups.output_options import ProfileOutput
-from v2drop_cli.cli.guard import INTERRUPTED
-from v2drop_cli.cli.output import ResultFiles, settle, show
+from v2drop_cli.cli.guard import leave_if_partial
+from v2drop_cli.cli.interrupts import check
+from v2drop_cli.cli.output import settle, show
+from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_quietly
 from v2drop_cli.cli.signature import command
 from v2drop_cli.errors import InvalidMeasurementError
 
 if TYPE_CHECKING:
-    from v2drop_cli.commands.profile import ProfileOptions
     from v2drop_cli.judge.value_gates import Gate
-    from v2drop_cli.media import Media
-    from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.records import Report
     from v2drop_cli.records.changes import GateResult
 
@@ -52,60 +50,47 @@ def profile(
     load = given.checked(load)
     files = output.files(given.files)
 
-    from v2drop_cli.commands.profile import ProfileOptions
-
-    options = ProfileOptions(
-        prompt=given.question(model.model, load),
-        model_name=model.model,
-        arms=arms,
-        stop=measuring.stop_rule(),
-        with_random=not dropping.no_random,
-        max_new_tokens=measuring.max_new_tokens,
-        new_tokens=measuring.new_tokens,
-        warmup=measuring.warmup,
-        batch_size=measuring.batch_size,
-        synthetic=load.synthetic,
-        decode=measuring.decode,
-        labels=tuple(gate.arm for gate in gates if gate.arm is not None),
-    )
+    media = given.open()
     with files.held():
-        report = _measure(load, given, given.open(), options, files)
+        with telling() as tell:
+            tell(Progress(Phase.STARTING))
+            from v2drop_cli.commands.profile import ProfileOptions  # torch comes with it
+            from v2drop_cli.commands.profile import profile as measure
+
+            options = ProfileOptions(
+                prompt=given.question(model.model, load),
+                model_name=model.model,
+                arms=arms,
+                stop=measuring.stop_rule(),
+                with_random=not dropping.no_random,
+                max_new_tokens=measuring.max_new_tokens,
+                new_tokens=measuring.new_tokens,
+                warmup=measuring.warmup,
+                batch_size=measuring.batch_size,
+                synthetic=load.synthetic,
+                decode=measuring.decode,
+                labels=tuple(gate.arm for gate in gates if gate.arm is not None),
+            )
+            tell(Progress(Phase.LOADING, what=model.model))
+            loaded = load_quietly(model.model, load)
+            media = given.fitted(loaded, media, options.prompt, options.most_new_tokens)
+            report = measure(loaded, media, options, Watch(tell, files.on_round, check))
         show(report, output.json)  # first: whatever becomes of the files
         files.finish(report)
-    settle(_judged(gates, report, options), gating.strict)
+    leave_if_partial(report)
+    settle(_judged(gates, report, arms.methods), gating.strict)
 
 
-def _measure(
-    load_options: LoadOptions,
-    given: MediaOptions,
-    media: list[Media],
-    options: ProfileOptions,
-    files: ResultFiles,
-) -> Report:
-    from v2drop_cli.bench.watch import Phase, Progress, Watch
-    from v2drop_cli.cli.interrupts import check
-    from v2drop_cli.cli.progress import telling
-    from v2drop_cli.commands.profile import profile as measure
+def _judged(gates: Sequence[Gate], report: Report, methods: Sequence[str]) -> Sequence[GateResult]:
+    """The gates' outcomes.
 
-    with telling() as tell:
-        tell(Progress(Phase.LOADING, what=options.model_name))
-        loaded = load_quietly(options.model_name, load_options)
-        new_tokens = max(options.max_new_tokens, options.new_tokens)
-        media = given.fitted(loaded, media, options.prompt, new_tokens)
-        return measure(loaded, media, options, Watch(tell, files.on_round, check))
-
-
-def _judged(
-    gates: Sequence[Gate], report: Report, options: ProfileOptions
-) -> tuple[GateResult, ...]:
-    """The gates' outcomes; leave where the report is not to be judged: interrupted, or invalid."""
+    Raises:
+        InvalidMeasurementError: the report is not to be judged.
+    """
     from v2drop_cli.commands.profile import invalid
     from v2drop_cli.judge.value_gates import judged
 
     useless = invalid(report.protocol)
-    if report.protocol is not None and report.protocol.partial:
-        typer.echo("interrupted: the report is partial", err=True)
-        raise typer.Exit(INTERRUPTED)
     if useless is not None:
         raise InvalidMeasurementError(useless, hint="let it cool, or free it, and measure again")
-    return judged(gates, report, options.arms.methods)
+    return judged(gates, report, methods)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from v2drop_cli.bench.watch import Phase, Progress, Watch
 from v2drop_cli.cli.groups.dropping_options import DroppingOptions
 from v2drop_cli.cli.groups.measuring_options import RunMeasuring
 from v2drop_cli.cli.groups.media_options import MediaOptions
 from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.groups.output_options import RunOutput
-from v2drop_cli.cli.output import ResultFiles, show
+from v2drop_cli.cli.guard import leave_if_partial
+from v2drop_cli.cli.interrupts import check
+from v2drop_cli.cli.output import show
+from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_quietly
 from v2drop_cli.cli.signature import command
-
-if TYPE_CHECKING:
-    from v2drop_cli.commands.run import RunOptions
-    from v2drop_cli.media import Media
-    from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.records import Report
 
 
 @command
@@ -41,39 +37,25 @@ def run(
     files = output.files(given.files)
     media = given.open()
 
-    from v2drop_cli.commands.run import RunOptions
-
-    run_options = RunOptions(
-        prompt=given.question(model.model, load),
-        model_name=model.model,
-        arms=arms,
-        max_new_tokens=measuring.max_new_tokens,
-        repeats=measuring.repeats,
-        warmup=measuring.warmup,
-        synthetic=load.synthetic,
-    )
     with files.held():
-        report = _measure(load, given, media, run_options, files)
-        show(report, output.json)  # first: whatever becomes of the files
+        with telling() as tell:
+            tell(Progress(Phase.STARTING))
+            from v2drop_cli.commands.run import RunOptions  # torch comes with it
+            from v2drop_cli.commands.run import run as measure
+
+            run_options = RunOptions(
+                prompt=given.question(model.model, load),
+                model_name=model.model,
+                arms=arms,
+                max_new_tokens=measuring.max_new_tokens,
+                repeats=measuring.repeats,
+                warmup=measuring.warmup,
+                synthetic=load.synthetic,
+            )
+            tell(Progress(Phase.LOADING, what=model.model))
+            loaded = load_quietly(model.model, load)
+            media = given.fitted(loaded, media, run_options.prompt, measuring.max_new_tokens)
+            report = measure(loaded, media, run_options, Watch(tell, files.on_round, check))
+        show(report, output.json)  # first: whatever becomes of the file
         files.finish(report)
-
-
-def _measure(
-    load_options: LoadOptions,
-    given: MediaOptions,
-    media: list[Media],
-    run_options: RunOptions,
-    files: ResultFiles,
-) -> Report:
-    from v2drop_cli.bench.watch import Phase, Progress, Watch
-    from v2drop_cli.cli.interrupts import check
-    from v2drop_cli.cli.progress import telling
-    from v2drop_cli.commands.run import run
-
-    with telling() as tell:
-        tell(Progress(Phase.LOADING, what=run_options.model_name))
-        loaded = load_quietly(run_options.model_name, load_options)
-        new_tokens = run_options.max_new_tokens
-        media = given.fitted(loaded, media, run_options.prompt, new_tokens)
-        watch = Watch(on_progress=tell, on_round=files.on_round, check=check)
-        return run(loaded, media, run_options, watch)
+    leave_if_partial(report)

@@ -20,6 +20,7 @@ from v2drop_cli.errors import UsageError
 from v2drop_cli.judge.gate_grammar import Condition, Form, parse_conditions
 from v2drop_cli.judge.ruler import PEAK, Interval, gate_outcome, gate_result, noise_floors
 from v2drop_cli.measure.stats import scaled
+from v2drop_cli.methods.parameters import split
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
 from v2drop_cli.records.changes import FAILED, UNDECIDED, GateResult
 
@@ -86,7 +87,7 @@ class Gate(Condition):
 
         Args:
             report: what was measured.
-            asked_for: methods whose arms a gate without an arm is about.
+            asked_for: names of the methods whose arms a gate without an arm is about.
             noise: the report's noise floors.
         """
         arms = self._arms(report, set(asked_for))
@@ -179,6 +180,6 @@ def judged(
     gates: Sequence[Gate], report: Report, asked_for: Iterable[str]
 ) -> tuple[GateResult, ...]:
     """All gates' outcomes, in order."""
-    methods = tuple(asked_for)
+    methods = tuple(split(text)[0] for text in asked_for)
     noise = noise_floors(report) if any(gate.metric in _MEASURED for gate in gates) else {}
     return tuple(gate.check(report, methods, noise) for gate in gates)

@@ -72,7 +72,7 @@ class ProfileMeasuring(AnswerOptions):
         RunMeasuring,
         "repeats",
         default=None,
-        help="Timed rounds to take at least, whatever the time [default: 10, if time allows].",
+        help="Timed rounds to take at least, whatever the time [default: 5; 10 if time allows].",
     )
     warmup: int = again(RunMeasuring, "warmup", default=2)
     precision: str = option(
@@ -88,7 +88,7 @@ class ProfileMeasuring(AnswerOptions):
         60.0,
         Looks(
             "--max-time",
-            "Or stop once this time is over; with --repeats N, not before N rounds.",
+            "Or stop once this time is over, but not before 5 rounds, or --repeats N.",
             MEASURING,
             "SECONDS",
             within=(0, None),
