@@ -145,7 +145,7 @@ class Passes:
             method=arm.method,
             schedule=None if arm.schedule is None else str(arm.schedule),
             answer=Answer(loaded.decode(tokens), tokens),
-            vision_tokens=plan.counts[0] * rows,
+            vision_tokens=self.vision_tokens * rows,
             layer_average_vision_tokens=plan.layer_average * rows,
             drops=drops,
             timing=Timing(),
