@@ -25,7 +25,7 @@ def arm(**changes):
 
 def change(a, b, metric, ruler=PLAIN):
     found = {item.metric: item for item in judge(a, b, ruler)}
-    assert list(found) == [name for name in METRICS if name in found]
+    assert list(found) == [row.name for row in METRICS if row.name in found]
     return found.get(metric)
 
 

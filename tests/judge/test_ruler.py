@@ -10,7 +10,6 @@ import pytest
 
 from tests.report import factory
 from v2drop_cli.judge.ruler import (
-    PEAK,
     gate_outcome,
     gate_result,
     inside,
@@ -22,6 +21,7 @@ from v2drop_cli.judge.ruler import (
 )
 from v2drop_cli.records import Ratio, Stats, Timing
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, GateResult
+from v2drop_cli.records.metrics import metric as row_of
 
 # Halves and quarters are exact, so that a bound on the edge is on the edge.
 EDGE = 1 + 0.25
@@ -146,13 +146,13 @@ def with_null(**ratios):
 )
 def test_each_speedup_of_the_null_is_the_floor_of_its_own_time(field, metric):
     report = with_null(**{field: Ratio(1.0, (0.8, 1.1))})
-    assert null_interval(report, metric) == (0.8, 1.1)
+    assert null_interval(report, row_of(metric)) == (0.8, 1.1)
     assert noise_floors(report) == {metric: (0.8, 1.25)}
 
 
 def test_the_peak_of_the_null_is_one_reading():
-    assert null_interval(with_null(peak_memory_ratio=0.8), PEAK) == (0.8, 0.8)
-    assert noise_floors(with_null(peak_memory_ratio=0.8)) == {PEAK: (0.8, 1.25)}
+    assert null_interval(with_null(peak_memory_ratio=0.8), row_of("peak_memory")) == (0.8, 0.8)
+    assert noise_floors(with_null(peak_memory_ratio=0.8)) == {"peak_memory": (0.8, 1.25)}
     assert noise_floors(factory.report(null_comparison=None)) == {}
 
 
@@ -165,7 +165,7 @@ def test_a_null_that_no_ratio_has_is_none(interval):
 def test_the_widest_null_of_several_reports_is_the_floor():
     a = with_null(prefill_speedup=Ratio(1.0, (0.9, 1.1)))
     b = with_null(prefill_speedup=Ratio(1.0, (0.8, 1.0)), peak_memory_ratio=1.0)
-    assert noise_floors(a, b) == {"prefill": (0.8, 1.25), PEAK: (1.0, 1.0)}
+    assert noise_floors(a, b) == {"prefill": (0.8, 1.25), "peak_memory": (1.0, 1.0)}
     assert noise_floors(b, factory.report(null_comparison=None))["prefill"] == (0.8, 1.25)
 
 
@@ -183,7 +183,7 @@ def timed(dense, null):
 
 def test_the_floor_of_a_time_that_has_no_stored_ratio_is_made_of_the_samples():
     report = timed(samples(2.0, 2.0, 4.0, 4.0, 2.0), samples(1.0, 1.0, 2.0, 2.0, 1.0))
-    assert null_interval(report, "vision") == (2.0, 2.0)
+    assert null_interval(report, row_of("vision")) == (2.0, 2.0)
     assert noise_floors(report) == {"vision": (0.5, 2.0)}
 
 
@@ -199,7 +199,7 @@ def test_the_floor_of_a_time_that_has_no_stored_ratio_is_made_of_the_samples():
     ],
 )
 def test_without_samples_in_pairs_there_is_no_floor(report):
-    assert null_interval(report, "vision") is None
+    assert null_interval(report, row_of("vision")) is None
 
 
 def test_every_time_of_the_null_has_its_own_floor():
