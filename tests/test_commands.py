@@ -63,7 +63,9 @@ RULES = {
     "v2drop profile": Rule(f"{TINY} --max-time 0 --new-tokens 2"),
     # Its gates are about the embedded model.
     "v2drop profile --image sample_media/scene.png --device cpu": Rule(ONCE),
+    "v2drop profile --config v2drop.toml": Rule(ONCE),
     "v2drop compare": Rule(),
+    "v2drop --help": Rule(),
     "v2drop models": Rule(),
     "v2drop doctor": Rule(codes=(0, 1)),  # what it says of this machine is no matter here
     "v2drop doctor --prove": Rule("--model tiny --dtype float32", codes=(0, 1)),
@@ -143,7 +145,7 @@ def test_a_command_without_a_rule_is_found_wherever_it_stands():
     }  # fmt: skip
     unknown = ("make it", "v2drop sweep --x", "python -m benchmarks.new", "v2drop", "tox")
     assert all(rule_for(tuple(line.split())) is None for line in unknown)
-    known = {"sh", "console", "yaml", "text", "python"}
+    known = {"sh", "console", "yaml", "toml", "text", "python"}
     assert all(kinds(page.read_text("utf-8")) <= known for page in PAGES)
 
 
@@ -171,6 +173,8 @@ def desk(tmp_path_factory):
     for place, name in enumerate(REPORTS):
         report = made(1 + 0.001 * (place % 2))
         (folder / name).write_text(report.dumps(), encoding="utf-8")
+    [config] = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/ci.md").read_text("utf-8"), re.DOTALL)
+    (folder / "v2drop.toml").write_text(config, encoding="utf-8")
     save_checkpoint(folder / "model", n_layers=10)
     return folder
 
