@@ -17,7 +17,7 @@ from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.models.answers import Generated, Prompts, decoded
 from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.records import Caveat
-from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH
+from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -190,7 +190,9 @@ class Family:
         grid_tensors: names of what ``process`` gives to ``grids`` alone; no model takes them.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
-        first_droppable_layer: config → first layer whose input may be shortened, 1 or more.
+        first_droppable_layer: config → first layer whose input may be shortened; 0 is the
+            decoder's own input.
+        full_until: why layers before that one need the whole prompt, for messages.
         first_position: position that the model gives the first token, left to itself.
         refusal: config → why this configuration cannot be served, or ``None``; for a decoder that
             nobody has tried see :func:`~v2drop_cli.models.decoders.unproven`.
@@ -218,7 +220,8 @@ class Family:
     grid_tensors: tuple[str, ...] = ()
     multimodal: Callable[[Module], Module] = inner_model
     decoder: Callable[[Module], Module] = language_model
-    first_droppable_layer: Callable[[Any], int] = lambda config: 1
+    first_droppable_layer: Callable[[Any], int] = lambda config: 0
+    full_until: str = ""
     first_position: int = 0
     refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
@@ -262,6 +265,11 @@ class Family:
         tensors = self.process(processor, config, media, prompt)
         given = {name: tensors[name] for name in tensors if name not in self.grid_tensors}
         return Inputs(given, self.vision_tokens(config, tensors))
+
+    def check(self, schedule: Schedule, config: Any, n_layers: int) -> None:
+        """Raise :class:`ScheduleError` unless ``schedule`` fits a decoder of ``n_layers``."""
+        first = self.first_droppable_layer(config)
+        schedule.check(n_layers=n_layers, first_droppable=first, why=self.full_until)
 
     def layers(self, model: Module) -> Sequence[Module]:
         """The decoder's blocks, in order."""
@@ -310,6 +318,10 @@ class LoadedModel:
     def first_droppable(self) -> int:
         """The first layer this model can drop at."""
         return self.family.first_droppable_layer(self.model.config)
+
+    def check(self, schedule: Schedule) -> None:
+        """Raise :class:`ScheduleError` unless ``schedule`` fits the decoder."""
+        self.family.check(schedule, self.model.config, self.n_layers)
 
     @property
     def attn_implementation(self) -> str:

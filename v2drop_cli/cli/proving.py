@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress
-from v2drop_cli.cli.common import hush_libraries
 from v2drop_cli.cli.progress import telling
+from v2drop_cli.cli.quiet import hush_libraries
 from v2drop_cli.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def _badness(proof: Proof) -> tuple[int, float]:
 
 
 def _detail(proof: Proof) -> str:
+    from v2drop_cli.prove.proof import ENTRY
+
     numbers = ""
     if proof.dropped_error is not None:
         dense, allowed = (
@@ -78,4 +80,6 @@ def _detail(proof: Proof) -> str:
     if proof.reason is None:
         return numbers
     where = f"{proof.prompts}: " if proof.prompts else ""
+    if proof.drops == ENTRY:
+        where = f"{proof.prompts}, from layer 0 on: "
     return where + proof.reason + (f" ({numbers})" if numbers else "")
