@@ -17,11 +17,11 @@ from v2drop_cli.records.arm import (
     Stats,
     Timing,
 )
+from v2drop_cli.records.caveats import Caveat, CaveatKind
 from v2drop_cli.records.report import (
     COMPILED,
     EAGER,
     SCHEMA,
-    Caveat,
     MachineState,
     MediaRecord,
     Protocol,
@@ -40,6 +40,7 @@ __all__ = [
     "Answer",
     "ArmResult",
     "Caveat",
+    "CaveatKind",
     "Comparison",
     "Drop",
     "Limit",
