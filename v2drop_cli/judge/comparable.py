@@ -51,12 +51,11 @@ def warnings(a: Report, b: Report) -> Iterator[Caveat]:
     if a == b:
         yield CaveatKind.SAME_REPORT.caveat()
     for side, report in (("A", a), ("B", b)):
-        protocol = report.protocol
-        if protocol is None:
+        if report.protocol is None:
             yield CaveatKind.NO_NULL.caveat(side=side)
-        elif protocol.partial:
-            rounds = "1 round" if protocol.rounds == 1 else f"{protocol.rounds} rounds"
-            yield CaveatKind.PARTIAL.caveat(side=side, why=protocol.stopped_by, rounds=rounds)
+        if report.partial:
+            rounds = "1 round" if report.rounds == 1 else f"{report.rounds} rounds"
+            yield CaveatKind.PARTIAL.caveat(side=side, why=report.ended_by, rounds=rounds)
         for caveat in report.warnings:
             if caveat.code in OF_THE_MACHINE:
                 yield CaveatKind.OF_ONE_REPORT.caveat(

@@ -21,6 +21,8 @@ from v2drop_cli.records.caveats import Caveat, CaveatKind
 from v2drop_cli.records.report import (
     COMPILED,
     EAGER,
+    INTERRUPTED,
+    RUNNING,
     SCHEMA,
     MachineState,
     MediaRecord,
@@ -35,7 +37,9 @@ __all__ = [
     "DENSE",
     "EAGER",
     "FEWEST_FOR_INTERVAL",
+    "INTERRUPTED",
     "LAUNCH_BOUND_BELOW",
+    "RUNNING",
     "SCHEMA",
     "Answer",
     "ArmResult",

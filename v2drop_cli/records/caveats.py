@@ -28,6 +28,11 @@ class CaveatKind(enum.Enum):
         "synthetic input: random tokens and pixels; no media decode, processor or tokenizer ran",
     )
     DEVICE_CPU = "device_cpu", "measured on the CPU: wall clock; GPU figures n/a"
+    COUNTS_BY_METHOD = (
+        "counts_by_method",
+        "{method} chooses how many vision tokens stay: its counts and FLOPs are those of this "
+        "prompt, and finding them may make the host wait for the device at each drop",
+    )
     NULL_OFF = (
         "null_off",
         "dense against itself differs ({ratios}): nothing is claimed there; measure again",
