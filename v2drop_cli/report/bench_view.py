@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Report, Stats
+from v2drop_cli.records import DENSE, EAGER, ArmResult, CaveatKind, Comparison, Report, Stats
 from v2drop_cli.records.metrics import METRICS, Metric, Place
 from v2drop_cli.report import glance, profile_wording, wording
 from v2drop_cli.report.text import clean, glued
@@ -16,6 +16,8 @@ from v2drop_cli.report.view import Cell, Fact, Glance, Row, Section, View
 from v2drop_cli.units import format_value
 
 _OF_THE_ROW_ABOVE = "- "
+# Caveats that lines of their own say.
+_SAID_ELSEWHERE = {CaveatKind.DUMMY_WEIGHTS.code, CaveatKind.DEVICE_CPU.code}
 
 REFERENCE = Cell(wording.REFERENCE, "muted", filler=True)
 NOTHING = Cell(wording.NOTHING, "muted", filler=True)
@@ -209,7 +211,7 @@ def _footer(report: Report) -> Iterator[Fact]:
     for overhead in report.protocol.scoring_overheads if report.protocol else ():
         yield Fact("scoring", profile_wording.scoring(overhead))
     for caveat in report.warnings:
-        if caveat.message not in (wording.DUMMY_LABEL, wording.CPU_LABEL):
+        if caveat.code not in _SAID_ELSEWHERE:
             yield Fact("warning", clean(caveat.message), "warn")
     if report.request.weights == wording.DUMMY:
         yield Fact("warning", wording.DUMMY_LABEL, "warn")

@@ -10,6 +10,7 @@ from v2drop_cli.records import (
     EAGER,
     FEWEST_FOR_INTERVAL,
     ArmResult,
+    CaveatKind,
     Comparison,
     MediaRecord,
     Ratio,
@@ -36,9 +37,9 @@ Said = tuple[str, Tone]
 """A cell's words and their tone."""
 
 DUMMY = "dummy"
-DUMMY_LABEL = "dummy weights: timings are real, answers are not"
+DUMMY_LABEL = CaveatKind.DUMMY_WEIGHTS.words
 DUMMY_ANSWER = f"answer (dummy{GLUE}weights)"
-CPU_LABEL = "measured on the CPU: wall clock; GPU figures n/a"
+CPU_LABEL = CaveatKind.DEVICE_CPU.words
 READING = (
     f"± and [low,{GLUE}high] span the 95{GLUE}% interval; an effect is within noise when its "
     "interval reaches 1 or its median lies in the noise floor, and unclear below "
