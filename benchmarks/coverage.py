@@ -21,10 +21,11 @@ from typing import Any
 
 from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
-from v2drop_cli.commands.profile import LOOK_EVERY, Rounds, StopRule
+from v2drop_cli.bench.rounds import LOOK_EVERY
+from v2drop_cli.bench.stopping import Rounds, StopRule
 from v2drop_cli.judge.arm_verdicts import ratio_verdict
 from v2drop_cli.measure.stats import median_interval, paired_ratio
-from v2drop_cli.measure.trials import schedule_blocks
+from v2drop_cli.measure.trials import schedule_rounds
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.verdicts import FASTER, SLOWER
 
@@ -94,7 +95,7 @@ def trials(noise: Noise, rounds: int, slowdown: float, seed: int) -> list[list[f
     """Times of dense, null and arm: one list each, the same place the same round."""
     factors = noise(random.Random(seed))
     times = [[0.0] * rounds for _ in (DENSE, NULL, ARM)]
-    for number, order in enumerate(schedule_blocks(3, rounds, seed)):
+    for number, order in enumerate(schedule_rounds(3, rounds, seed)):
         for arm in order:
             times[arm][number] = next(factors) * (1 + slowdown * (arm == ARM))
     return times
@@ -132,8 +133,7 @@ def simulate(noise: Noise, slowdown: float, seed: int, most: int = 40) -> Outcom
             widest = max(_half_width(arm), _half_width(null))
             elapsed = rule.max_time_s if taken == most else 0.0
             if rule.reason(Rounds(taken), widest, elapsed):
-                assert arm.ci95 is not None
-                verdict, _ = ratio_verdict(arm.ci95, null.ci95)
+                verdict, _ = ratio_verdict(arm, null.ci95)
                 return Outcome(taken, verdict)
         taken = min(most, taken + max(1, taken // LOOK_EVERY))
 

@@ -47,9 +47,8 @@ def test_every_family_places_every_token_once(name):
     model = case.make("sdpa")
     inputs, vision = case.batch(case.prompts("ragged")[:1])
     found = spans(family_for(model.config).vision_tokens(model.config, inputs), 1)
-    if found is not None:
-        runs = [run for span in found for run in span.runs]
-        assert [first + i for first, count in runs for i in range(count)] == vision[0]
+    runs = [run for span in found for run in span.runs]
+    assert [first + i for first, count in runs for i in range(count)] == vision[0]
 
 
 def test_a_report_holds_them_is_read_back_and_checked(tmp_path):

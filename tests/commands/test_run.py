@@ -13,10 +13,11 @@ from tests.checkpoints import save_checkpoint
 from tests.methods.toys import First, Longer, registered
 from tests.tiny_llava import PATCHES, make_llava, mixed_batch, one_prompt
 from v2drop_cli import load
-from v2drop_cli.bench import passes
+from v2drop_cli.bench import passes, rounds
 from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.bench.comparison import compare, first_divergence, token_agreement
 from v2drop_cli.bench.stages import time_stages
+from v2drop_cli.bench.watch import Phase, Watch
 from v2drop_cli.commands import run as answer
 from v2drop_cli.errors import ScheduleError
 from v2drop_cli.generate.decoding import cache_bytes, new_cache
@@ -26,6 +27,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.records import Answer, ArmResult, Memory, Stats, Timing
 from v2drop_cli.records.reading import read_report
+from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.schedule import Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
@@ -89,13 +91,13 @@ def test_stages_are_exact_under_a_fake_clock(loaded):
 
 def test_a_run_reports_rounds_and_is_exact_under_a_fake_clock(loaded, monkeypatch):
     ticks = iter(range(10**6))
-    monkeypatch.setattr(answer, "clock_for", lambda device: FakeClock(float(t) for t in ticks))
-    rounds, stages = [], []
-    watch = passes.Watch(lambda what, done, total: stages.append(what), rounds.append)
+    monkeypatch.setattr(rounds, "clock_for", lambda device: FakeClock(float(t) for t in ticks))
+    drafts, told = [], []
+    watch = Watch(told.append, drafts.append)
     report = answer.run(loaded, [load_image(CAT)], options(), watch)
-    assert [len(r.arms[0].timing.prefill_s.samples) for r in rounds] == [1, 2, 3]
-    assert rounds[-1] == report
-    assert set(stages) == {"answers", "memory", "timing"}
+    assert [len(r.arms[0].timing.prefill_s.samples) for r in drafts] == [1, 2]
+    phases = [Phase.ANSWERS, Phase.MEMORY, Phase.WARM_UP, Phase.ROUNDS, Phase.INTERVALS]
+    assert list(dict.fromkeys(progress.phase for progress in told)) == phases
     for arm in report.arms:
         # Three drops and the putting back: eight marks between decoder and first token.
         marks = 0 if arm.method is None else 8
@@ -104,6 +106,36 @@ def test_a_run_reports_rounds_and_is_exact_under_a_fake_clock(loaded, monkeypatc
         assert (arm.timing.drop_s is None) == (arm.method is None)
     assert report.arms[1].timing.drop_s.samples == (4.0,) * 3
     assert report.comparisons[0].prefill_speedup.median == 1 / 9
+
+
+def test_an_interrupted_run_is_partial_and_keeps_the_complete_rounds(loaded, monkeypatch):
+    timed, drafts, left = passes.Passes.time, [], [2 + 2 * 2 + 1]
+
+    def interrupt(self, arm, clock, new_tokens):
+        if not left[0]:  # a warm-up round, two rounds, one arm of the third
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return timed(self, arm, clock, new_tokens)
+
+    monkeypatch.setattr(passes.Passes, "time", interrupt)
+    watch = Watch(on_round=drafts.append)
+    report = answer.run(loaded, [load_image(CAT)], options(repeats=9), watch)
+    assert (report.stopped_by, report.partial, report.rounds) == ("interrupted", True, 2)
+    assert report.protocol is None
+    assert report.request.repeats == 9
+    assert [(draft.stopped_by, draft.partial, draft.rounds) for draft in drafts] == [
+        ("running", True, 1), ("running", True, 2),
+    ]  # fmt: skip
+    view = build_view(report)
+    [said] = [fact.text for fact in view.footer if fact.label == "stopped"]
+    assert said == "INTERRUPTED after 2 rounds: partial"
+
+
+def test_a_run_that_ends_is_not_partial(loaded):
+    report = answer.run(loaded, [load_image(CAT)], options())
+    assert (report.stopped_by, report.partial, report.rounds) == ("rounds", False, 3)
+    assert len(report.arms[1].timing.end_to_end_s.samples) == 3
+    assert all(fact.label != "stopped" for fact in build_view(report).footer)
 
 
 def test_answers_are_the_models_own_generate(loaded):

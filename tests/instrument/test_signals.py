@@ -398,3 +398,27 @@ def test_a_row_of_attention_costs_one_query_and_the_keys_of_one_layer():
         handle.remove()
     width = inputs["input_ids"].shape[1]
     assert sorted(one_row) == sorted([*plain, 1, width])
+
+
+# Before layer 0 ------------------------------------------------------------------------------
+
+
+class LooksAtInput(Looks):
+    needs: ClassVar = frozenset({HIDDEN, EMBEDDINGS, TEXT, GRIDS, KEYS, ATTENTION, TOWER})
+    tower_layers = (-1,)
+
+
+def test_a_drop_of_the_decoder_s_input_has_signals_too():
+    model, inputs = make_llava(6), mixed_batch("left")
+    wanted = dense_attention(model, inputs)
+
+    def look(ctx):
+        signals, rows = ctx.signals, ctx.signals.text()
+        entering = torch.equal(signals.hidden(), signals.embeddings()[ctx.positions])
+        assert entering == (ctx.layer == 0)
+        assert signals.tower(-1).hidden().shape[0] == len(signals.order()) == len(ctx.positions)
+        return rows, signals.attention(rows, ctx.layer)
+
+    seen = looked(model, inputs, look, "0:0.5,2:0.5", method=LooksAtInput)
+    for b, (ctx, (text, got)) in zip(rows_with_pictures(inputs), seen[:3], strict=True):
+        torch.testing.assert_close(got, wanted[0][b][:, text][..., ctx.positions], **EXACT)

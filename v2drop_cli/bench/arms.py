@@ -139,6 +139,8 @@ class ArmOptions:
 
     def resolve(self, loaded: LoadedModel, n_vision: int) -> list[Arm]:
         """Dense, then every method at every schedule; labels are unique."""
+        from v2drop_cli.instrument.entry import refuse_entry
+
         shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, n_vision)
         methods = {written(found): found for found in map(get_method, self.methods)}
         drops = {text: [*self.schedules.resolve(shape, found)] for text, found in methods.items()}
@@ -146,7 +148,8 @@ class ArmOptions:
         for number, (name, _) in enumerate(next(iter(drops.values()), ())):
             for method, schedules in drops.items():
                 _, schedule = schedules[number]
-                schedule.check(n_layers=loaded.n_layers, first_droppable=loaded.first_droppable)
+                loaded.check(schedule)
+                refuse_entry(schedule, methods[method])
                 label = method if len(schedules) == 1 else f"{method} {name}"
                 if all(arm.label != label for arm in arms):
                     arms.append(Arm(label, method, schedule, self.seed))

@@ -3,52 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from v2drop_cli.cli import options as o
-from v2drop_cli.cli.guard import guarded
+from v2drop_cli.cli.groups.measuring_options import ProvingOptions
+from v2drop_cli.cli.groups.model_options import DoctorModel
+from v2drop_cli.cli.groups.output_options import JsonOutput
+from v2drop_cli.cli.signature import command
 from v2drop_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from v2drop_cli.commands.doctor import Finding
     from v2drop_cli.prove.proof import Proof
 
-_DEFAULT = "tiny"
+SCHEMA = "v2drop.doctor/1"
 
 
-@guarded
-def doctor(
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="MODEL",
-            help="Alias (see v2drop models), Hub id or path [default: tiny; to prove: every "
-            "family].",
-            rich_help_panel=o.MODEL,
-        ),
-    ] = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = "auto",
-    attn_implementation: o.Attention = None,
-    prove: Annotated[
-        bool,
-        typer.Option(
-            "--prove",
-            help="Drop in tiny models here and compare with the masked oracle. By default in "
-            "float32 and bfloat16, with eager, sdpa and the flash kernels that are installed.",
-            rich_help_panel=o.MEASURING,
-        ),
-    ] = False,
-    json: o.Json = False,
-    debug: o.Debug = False,
-) -> None:
+@command
+def doctor(asked: DoctorModel, proving: ProvingOptions, output: JsonOutput) -> None:
     """Check this machine; with --prove, that dropping is right on it.
 
-    Looks at software, GPU, Hub cache and memory for a model. Leaves with 1 if something that
-    matters is not ok, or nothing could be proven.
+    Looks at software, GPU and Hub cache, and at a model's files, processor and memory. Leaves
+    with 1 if something that matters is not ok, or nothing could be proven.
 
     \b
     v2drop doctor
@@ -56,29 +33,25 @@ def doctor(
     v2drop doctor --prove
     v2drop doctor --prove --model qwen2-vl-7b --dtype bfloat16 --attn-implementation sdpa
     """
-    from v2drop_cli.models.loading_options import LoadOptions
-
-    LoadOptions(device=device, dtype=dtype, attn_implementation=attn_implementation).check(
-        model or _DEFAULT
-    )
-    if attn_implementation is not None and not prove:
+    asked.check()
+    if asked.attn_implementation is not None and not proving.prove:
         raise UsageError(
             "--attn-implementation says what to prove, and nothing is to be proven",
             hint="add --prove",
         )
     from v2drop_cli.commands.doctor import examine
 
-    family = _family(model) if prove and model is not None else None
-    findings = examine(model or _DEFAULT, device, dtype)
-    if not prove:
-        _show(findings, None, json)
+    family = _family(asked.model) if proving.prove and asked.model is not None else None
+    findings = examine(asked.name, asked.device, asked.dtype)
+    if not proving.prove:
+        _show(asked.name, findings, None, output.json)
         fine = True
     else:
-        from v2drop_cli.cli.proof import prove as ask
+        from v2drop_cli.cli.proving import prove
         from v2drop_cli.prove.plan import Asked, holds
 
-        proofs = ask(Asked(family, dtype, attn_implementation), device)
-        _show(findings, proofs, json)
+        proofs = prove(Asked(family, asked.dtype, asked.attn_implementation), asked.device)
+        _show(asked.name, findings, proofs, output.json)
         fine = holds(proofs)
     if not fine or any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
@@ -93,24 +66,25 @@ def _family(model: str) -> str:
     return ALIASES[model].family if model in ALIASES else family_for(config_of(model)).name
 
 
-def _show(findings: list[Finding], proofs: list[Proof] | None, as_json: bool) -> None:
-    """On stdout: the findings alone as ever, or with what was proven after them."""
+def _show(model: str, findings: list[Finding], proofs: list[Proof] | None, as_json: bool) -> None:
+    """On stdout: the findings, and after them what was proven, if that was asked."""
     if as_json:
         from dataclasses import asdict
         from json import dumps
 
-        found: object = [asdict(finding) for finding in findings]
+        found: dict[str, object] = {"schema": SCHEMA, "model": model}
+        found["findings"] = [asdict(finding) for finding in findings]
         if proofs is not None:
-            found = {"findings": found, "proof": [asdict(proof) for proof in proofs]}
+            found["proof"] = [asdict(proof) for proof in proofs]
         sys.stdout.write(dumps(found, indent=2) + "\n")
         return
     from rich.console import Console
 
-    from v2drop_cli.cli.proof import checks
+    from v2drop_cli.cli.proving import checks
     from v2drop_cli.report.listing import Check, render_checks
 
     console = Console()
-    lines = [Check(f.ok, f.name, f.detail, f.fix if f.ok is False else None) for f in findings]
+    lines = [Check(f.ok, f.name, f.detail, f.fix) for f in findings]
     render_checks("v2drop doctor", lines, console)
     if proofs is not None:
         console.print()

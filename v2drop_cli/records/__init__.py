@@ -17,12 +17,14 @@ from v2drop_cli.records.arm import (
     Stats,
     Timing,
 )
+from v2drop_cli.records.caveats import Caveat, CaveatKind
 from v2drop_cli.records.grid import Grid, Span
 from v2drop_cli.records.report import (
     COMPILED,
     EAGER,
+    INTERRUPTED,
+    RUNNING,
     SCHEMA,
-    Caveat,
     MachineState,
     MediaRecord,
     Protocol,
@@ -36,11 +38,14 @@ __all__ = [
     "DENSE",
     "EAGER",
     "FEWEST_FOR_INTERVAL",
+    "INTERRUPTED",
     "LAUNCH_BOUND_BELOW",
+    "RUNNING",
     "SCHEMA",
     "Answer",
     "ArmResult",
     "Caveat",
+    "CaveatKind",
     "Comparison",
     "Drop",
     "Grid",
