@@ -36,10 +36,10 @@ from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.arguments import CACHE, cache_of
-from v2drop_cli.models.base import Family, LoadedModel, true_positions
+from v2drop_cli.models.base import Family, LoadedModel
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.schedule import Schedule
-from v2drop_cli.tensors import droppable
+from v2drop_cli.tensors import droppable, true_positions
 
 UNSEEN = (
     "pixels were encoded inside a dropping() context, but no call of the model had them, so "
