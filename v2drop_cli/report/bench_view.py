@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Memory, Report, Stats, Timing
 from v2drop_cli.report import glance, profile_wording, wording
+from v2drop_cli.report.claims import legend, noise_floor
+from v2drop_cli.report.finding import finding
 from v2drop_cli.report.text import clean
 from v2drop_cli.report.view import Cell, Fact, Glance, Row, Section, View
 
@@ -38,6 +40,8 @@ _GPU_MEMORY: tuple[tuple[str, Callable[[Memory], int | None]], ...] = (
     ("in use, by NVML", lambda memory: memory.nvml_used_bytes),
 )
 _PROFILE_ONLY = {"media decode", "end to end"}
+# Caveats that the head of the report and the line about the measuring say in their own words.
+_SAID_ELSEWHERE = {"dummy_weights", "device_cpu"}
 
 REFERENCE = Cell(wording.REFERENCE, "muted", filler=True)
 NOTHING = Cell(wording.NOTHING, "muted", filler=True)
@@ -51,7 +55,6 @@ def build_view(report: Report) -> View:
         Section("Time (median)", tuple(_time_rows(report))),
         Section("Memory", tuple(_memory_rows(report))),
         Section("Against the limit", tuple(_limit_rows(report))),
-        Section(f"Speed-up over {clean(_reference(report))}", tuple(_speedup_rows(report))),
     )
     return View(
         facts=tuple(_facts(report)),
@@ -59,18 +62,27 @@ def build_view(report: Report) -> View:
         sections=tuple(section for section in sections if section.rows),
         footer=tuple(_footer(report)),
         glance=_glance(report),
+        finding=_finding(report),
     )
 
 
+def _finding(report: Report) -> Cell | None:
+    said = finding(report)
+    return said and Cell(*said)
+
+
 def _glance(report: Report) -> Glance | None:
-    """For profiles: what the speed-up rows say in other reports, by arm."""
-    if report.protocol is None or len(report.arms) < 2:
+    """A row per arm; nothing where there is nothing to compare."""
+    if len(report.arms) < 2:
         return None
     rows = []
     for arm in report.arms:
-        said = glance.cells(report, arm, _comparison(report, arm))
+        if arm.label == _reference(report):
+            said = glance.reference_cells(arm)
+        else:
+            said = glance.arm_cells(report, arm, _comparison(report, arm))
         rows.append(Row(wording.arm_label(arm), tuple(Cell(*words) for words in said)))
-    title = f"Speed-up over {clean(_reference(report))}"
+    title = f"Against {clean(_reference(report))}"
     return Glance(title, glance.columns(), tuple(rows), glance.spreads(report))
 
 
@@ -91,10 +103,10 @@ def _identity_rows(report: Report) -> Iterator[Row]:
     dummy = report.request.weights == wording.DUMMY
     if any(arm.method and not arm.label.startswith(arm.method) for arm in arms):
         yield Row("method", tuple(_figure(arm.method and clean(arm.method)) for arm in arms))
-    if any(arm.schedule for arm in arms):
+    if any(arm.schedule and not arm.label.endswith(arm.schedule) for arm in arms):
         yield Row("schedule", tuple(_figure(wording.schedule(arm)) for arm in arms))
     yield Row(wording.DUMMY_ANSWER if dummy else "answer", tuple(map(_answer, arms)))
-    if len(arms) > 1:
+    if len(arms) > 1 and not dummy:
         label = f"against {clean(_reference(report))}"
         yield Row(label, tuple(_agreement(report, arm) for arm in arms))
 
@@ -119,9 +131,10 @@ def _agreement(report: Report, arm: ArmResult) -> Cell:
 
 def _token_rows(report: Report) -> Iterator[Row]:
     arms = report.arms
-    yield Row("at each stage", tuple(Cell(wording.stages(arm)) for arm in arms))
-    if any(arm.drops for arm in arms):
-        yield Row("after each drop", tuple(_figure(wording.layers(arm)) for arm in arms))
+    yield Row("after each drop", tuple(Cell(wording.counts(arm)) for arm in arms))
+    if any(wording.drop_layers(arm) != wording.schedule_layers(arm) for arm in arms):
+        layers = (_figure(wording.drop_layers(arm)) for arm in arms)
+        yield Row("drops at layers", tuple(layers))
     dense = next((arm for arm in arms if arm.label == _reference(report)), None)
     yield Row("layer average", tuple(Cell(wording.layer_average(arm, dense)) for arm in arms))
 
@@ -190,42 +203,31 @@ def _limit_rows(report: Report) -> Iterator[Row]:
         yield Row("decode floor", tuple(map(Cell, floors)))
 
 
-def _speedup_rows(report: Report) -> Iterator[Row]:
-    if len(report.arms) < 2 or report.protocol is not None:
-        return
-    floor = report.null_comparison
-    for label, pick in wording.SPEEDUPS:
-        cells = []
-        for arm in report.arms:
-            if arm.label == _reference(report):
-                cells.append(REFERENCE)
-                continue
-            found = _comparison(report, arm)
-            ratio = pick(found) if found else None
-            cells.append(Cell(*wording.speedup(ratio, pick(floor) if floor else None)))
-        yield Row(label, tuple(cells))
-
-
 def _footer(report: Report) -> Iterator[Fact]:
     yield Fact("measured", wording.measured(report))
     if report.protocol is not None:
         yield Fact("stopped", profile_wording.stopped(report.protocol))
         if report.protocol.machine:
             yield Fact("machine", profile_wording.machine(report.protocol))
-    if report.request.device.startswith("cpu"):
-        yield Fact("device", wording.CPU_LABEL)
     if any(_is_launch_bound(report, arm) for arm in report.arms):
         yield Fact("decode", profile_wording.LAUNCH_BOUND)
-    yield Fact("reading", wording.READING if len(report.arms) > 1 else wording.READING_ALONE)
+    yield Fact("reading", _reading(report))
     if report.null_comparison is not None:
-        yield Fact("noise floor", wording.noise_floor(report.null_comparison))
+        yield Fact("noise floor", noise_floor(report.null_comparison))
     for overhead in report.protocol.scoring_overheads if report.protocol else ():
         yield Fact("scoring", profile_wording.scoring(overhead))
     for caveat in report.warnings:
-        if caveat.message not in (wording.DUMMY_LABEL, wording.CPU_LABEL):
+        if caveat.code not in _SAID_ELSEWHERE:
             yield Fact("warning", clean(caveat.message), "warn")
-    if report.request.weights == wording.DUMMY:
+    if report.request.weights == wording.DUMMY:  # again: of a long report the end is what shows
         yield Fact("warning", wording.DUMMY_LABEL, "warn")
+
+
+def _reading(report: Report) -> str:
+    """What the signs above mean: of those that are there, and no others."""
+    if len(report.arms) < 2:
+        return wording.READING_ALONE
+    return "; ".join((wording.READING, *legend(report.comparisons), wording.READING_TOKENS))
 
 
 def _comparison(report: Report, arm: ArmResult) -> Comparison | None:

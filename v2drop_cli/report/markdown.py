@@ -9,15 +9,20 @@ from v2drop_cli.report.view import Fact, Section, View
 
 
 def to_markdown(view: View) -> str:
-    """Facts as a list, one table per section, footer as a list."""
-    lines = ["# v2drop", "", *_facts(view.facts)]
-    for section in view.sections:
-        lines += ["", f"## {_inline(section.title) or 'Arms'}", ""]
-        lines += _table(section, view.columns)
+    """The finding, what it is of, the glance, one table per section, and how it was measured."""
+    lines = ["# v2drop"]
+    if view.finding is not None:
+        lines += ["", f"**{_inline(view.finding.text)}**"]
+    if view.facts:
+        lines += ["", *_facts(view.facts)]
     if view.glance is not None:
         lines += ["", f"## {_inline(view.glance.title)}", ""]
         lines += _table(Section("", view.glance.rows), view.glance.columns)
-    lines += ["", "## Notes", "", *_facts(view.footer)]
+    for section in view.sections:
+        lines += ["", f"## {_inline(section.title) or 'Arms'}", ""]
+        lines += _table(section, view.columns)
+    if view.footer:
+        lines += ["", "## Notes", "", *_facts(view.footer)]
     return "\n".join(lines) + "\n"
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from v2drop_cli.records import Comparison, Limit, Overhead, Protocol
+from v2drop_cli.report.claims import reason_words
 from v2drop_cli.report.text import clean, glued
-from v2drop_cli.report.wording import TOO_FEW, percent, plural, speedup
+from v2drop_cli.report.wording import percent, plural
 from v2drop_cli.units import NOT_AVAILABLE, format_flops, format_ratio, format_seconds
 
 LAUNCH_BOUND = (
@@ -18,7 +19,6 @@ LAUNCH_BOUND = (
 def stopped(protocol: Protocol) -> str:
     """Why measuring ended, and how precise the least precise prefill ratio is."""
     reached = protocol.reached_precision
-    known = NOT_AVAILABLE if reached is None else glued(f"±{percent(reached)}")
     after = f"after {plural(protocol.rounds, 'round')}, {glued(format_seconds(protocol.elapsed_s))}"
     why = {
         "precision": f"precise enough {after}",
@@ -27,7 +27,9 @@ def stopped(protocol: Protocol) -> str:
         "running": f"still running {after}: partial",
     }.get(protocol.stopped_by, f"{clean(protocol.stopped_by)} {after}")
     wanted = glued(f"±{percent(protocol.precision)}")
-    return f"{why}; prefill ratios known to {known} (wanted: {wanted})"
+    if reached is None:
+        return f"{why}; how precise the prefill ratios are is not known (wanted: {wanted})"
+    return f"{why}; prefill ratios known to {glued(f'±{percent(reached)}')} (wanted: {wanted})"
 
 
 def machine(protocol: Protocol) -> str:
@@ -56,15 +58,17 @@ def _range(values: Sequence[float | None], unit: str) -> str:
 
 def scoring(overhead: Overhead) -> str:
     """Say what scoring costs over random selection, as a time and a share of dense prefill."""
-    bounds = overhead.ci95
-    if bounds is None:
-        return f"{clean(overhead.arm)} less {clean(overhead.random_arm)}: {TOO_FEW}"
-    low, high = (glued(format_seconds(bound)) for bound in bounds)
     names = f"prefill of {clean(overhead.arm)} less {clean(overhead.random_arm)}"
-    if bounds[0] <= 0 <= bounds[1]:
-        return f"{names}: within noise [{low}, {high}]"
+    parts = [glued(format_seconds(overhead.prefill_s))]
+    if overhead.ci95 is not None:
+        low, high = (glued(format_seconds(bound)) for bound in overhead.ci95)
+        parts.append(f"[{low}, {high}]")
+    said = f"{names}: {' '.join(parts)}"
+    verdict = overhead.verdict
+    if verdict is not None and verdict.reason is not None:
+        return f"{said}, {glued(reason_words(verdict.reason))}"
     share = glued(f"{overhead.share_of_dense_prefill * 100:.2g} % of dense prefill")
-    return f"{names}: {glued(format_seconds(overhead.prefill_s))} [{low}, {high}], {share}"
+    return f"{said}, {share}"
 
 
 def batch(size: int) -> str:
@@ -92,11 +96,9 @@ def realised(comparison: Comparison | None) -> str:
         return ""
     if comparison.realised_over_ideal is None:
         return NOT_AVAILABLE
-    measured = comparison.prefill_speedup
-    if measured is not None and measured.ci95 is None:
-        return TOO_FEW
-    if speedup(measured)[1] == "muted":
-        return glued("within noise")
+    prefill = comparison.verdict("prefill_speedup")
+    if prefill is not None and prefill.reason is not None:
+        return glued(reason_words(prefill.reason))
     return f"{glued(percent_of(comparison.realised_over_ideal))} of ideal"
 
 
