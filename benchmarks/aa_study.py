@@ -4,7 +4,7 @@
 
 Twenty profiles of dense against dense under another label, and twenty of dense against dense
 slowed down by 5 %, in turn, on the embedded model on the CPU: through the code that
-``v2drop profile`` runs, and judged by the words that its table prints. Wanted: "within noise"
+``v2drop profile`` runs, verdicts included. Wanted: "within noise"
 at least 19 times of the first, "slower" at least 19 times of the second. About half an hour.
 """
 
@@ -29,14 +29,12 @@ from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.media import Media, load_image
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.records import DENSE, Report
-from v2drop_cli.report.wording import SPEEDUPS, speedup
+from v2drop_cli.report.claims import claims
 
 OUTPUT = RESULTS / "aa-study.json"
 SLOWDOWN = 0.05
 AGAIN = "dense, again"
 SCENE = Path(__file__).parents[1] / "sample_media" / "scene.png"
-WORDS = {"muted": "within noise", "good": "faster", "bad": "slower"}
-"""The table's tones, which are its verdicts, in words."""
 
 
 @contextmanager
@@ -120,18 +118,17 @@ class Study:
 
 
 def summary(report: Report, seed: int, share: float) -> dict[str, Any]:
-    """One profile: verdicts as its table prints them, and the raw samples."""
+    """One profile: its verdicts, and the raw samples."""
     [found], null, protocol = report.comparisons, report.null_comparison, report.protocol
     assert null is not None
     assert protocol is not None
     timings = (report.arms[0].timing, protocol.null_timing, report.arms[1].timing)
     metrics = {}
-    for label, pick in SPEEDUPS:
-        ratio, floor = pick(found), pick(null)
-        metrics[label] = {
-            "verdict": WORDS[speedup(ratio, floor)[1]],
-            "ratio": None if ratio is None else asdict(ratio),
-            "null": None if floor is None else asdict(floor),
+    for claim, floor in zip(claims(found), claims(null), strict=True):
+        metrics[claim.name] = {
+            "verdict": None if claim.verdict is None else claim.verdict.verdict,
+            "ratio": None if claim.ratio is None else asdict(claim.ratio),
+            "null": None if floor.ratio is None else asdict(floor.ratio),
         }
     return {
         "injected_slowdown": share,

@@ -22,10 +22,11 @@ from typing import Any
 from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
 from v2drop_cli.commands.profile import LOOK_EVERY, Rounds, StopRule
+from v2drop_cli.judge.arm_verdicts import ratio_verdict
 from v2drop_cli.measure.stats import median_interval, paired_ratio
 from v2drop_cli.measure.trials import schedule_blocks
 from v2drop_cli.records import Ratio
-from v2drop_cli.report.wording import speedup
+from v2drop_cli.records.verdicts import FASTER, SLOWER
 
 OUTPUT = RESULTS / "coverage.json"
 SLOWDOWN = 0.05
@@ -113,10 +114,10 @@ def misses(noise: Noise, rounds: int, count: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One simulated profile: when it ended, and what its table says of the arm."""
+    """One simulated profile: when it ended, and its verdict on the arm."""
 
     rounds: int
-    claim: str
+    verdict: str
 
 
 def simulate(noise: Noise, slowdown: float, seed: int, most: int = 40) -> Outcome:
@@ -131,7 +132,9 @@ def simulate(noise: Noise, slowdown: float, seed: int, most: int = 40) -> Outcom
             widest = max(_half_width(arm), _half_width(null))
             elapsed = rule.max_time_s if taken == most else 0.0
             if rule.reason(Rounds(taken), widest, elapsed):
-                return Outcome(taken, speedup(arm, null)[1])
+                assert arm.ci95 is not None
+                verdict, _ = ratio_verdict(arm.ci95, null.ci95)
+                return Outcome(taken, verdict)
         taken = min(most, taken + max(1, taken // LOOK_EVERY))
 
 
@@ -152,8 +155,8 @@ def profiles(noise: Noise, count: int, most: int) -> dict[str, Any]:
     slow = [simulate(noise, SLOWDOWN, seed, most) for seed in range(count)]
     return {
         "median_rounds": sorted(outcome.rounds for outcome in equal)[count // 2],
-        "false_claims": sum(outcome.claim != "muted" for outcome in equal),
-        "detected": sum(outcome.claim == "bad" for outcome in slow),
+        "false_claims": sum(outcome.verdict in (FASTER, SLOWER) for outcome in equal),
+        "detected": sum(outcome.verdict == SLOWER for outcome in slow),
     }
 
 

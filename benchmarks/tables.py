@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.result import read, where
+from v2drop_cli.judge.arm_verdicts import ratio_verdict
+from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
 from v2drop_cli.units import format_bytes, format_seconds
 
 DOCS = Path(__file__).parents[1] / "docs"
 MEASURING = DOCS / "measuring.md"
 BENCHMARKS = DOCS / "benchmarks.md"
+# The verdicts that a profile can come to about a time.
+_STUDIED = (WITHIN_NOISE, UNCLEAR, SLOWER, FASTER)
 Table = Callable[[], Iterator[str]]
 
 
@@ -28,8 +32,9 @@ def aa_study() -> Iterator[str]:
     if not studies:
         yield "Not measured yet: `python -m benchmarks.aa_study` takes about half an hour."
         return
-    yield "| profiles | of | within noise | slower | faster | rounds | reached precision |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    head = ("profiles", "of", *_STUDIED, "rounds", "reached precision")
+    yield f"| {' | '.join(head)} |"
+    yield "| --- |" + " ---: |" * (len(head) - 1)
     for study in studies:
         yield from _study_rows(study)
     for number, study in enumerate(studies):
@@ -43,13 +48,19 @@ def _study_rows(study: dict[str, Any]) -> Iterator[str]:
     kinds = {0.0: "dense against dense", study["slowdown"]: f"dense slowed by {slowdown}"}
     for share, name in kinds.items():
         found = [item for item in study["profiles"] if item["injected_slowdown"] == share]
-        verdicts = [item["metrics"]["prefill"]["verdict"] for item in found]
-        counts = [verdicts.count(word) for word in ("within noise", "slower", "faster")]
+        verdicts = [_verdict(item["metrics"]["prefill"]) for item in found]
+        counts = [verdicts.count(word) for word in _STUDIED]
         rounds = _range([item["rounds"] for item in found], "{:d}")
         known = [item["reached_precision"] for item in found]
         reached = _range([100 * share for share in known if share is not None], "{:.2g}")
         cells = " | ".join(map(str, counts))
         yield f"| {name} | {len(found)} | {cells} | {rounds} | ±{reached} % |"
+
+
+def _verdict(prefill: dict[str, Any]) -> str:
+    """What today's rule says of the ratio and the null that were measured then."""
+    ratio, null = prefill["ratio"]["ci95"], prefill["null"]["ci95"]
+    return ratio_verdict((ratio[0], ratio[1]), (null[0], null[1]))[0]
 
 
 def coverage() -> Iterator[str]:

@@ -96,4 +96,4 @@ def test_twenty_profiles_claim_nothing_of_equals_and_twenty_find_a_slowdown():
 
 def test_a_simulated_profile_ends_when_time_is_over():
     loud = coverage.normal(0.2)
-    assert coverage.simulate(loud, 0.05, seed=1, most=12) == coverage.Outcome(12, "muted")
+    assert coverage.simulate(loud, 0.05, seed=1, most=12) == coverage.Outcome(12, "within noise")

@@ -12,7 +12,7 @@ from tests.report import factory
 from v2drop_cli.commands.compare import compare_reports, refuse
 from v2drop_cli.errors import UnknownNameError, UsageError
 from v2drop_cli.judge.change_gates import parse_change_gates
-from v2drop_cli.judge.ruler import METRICS
+from v2drop_cli.judge.change_verdicts import METRICS
 from v2drop_cli.measure.stats import ratio_of_medians
 from v2drop_cli.records import Answer, Caveat, Limit, Memory, Stats, Timing
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.report import factory
 from v2drop_cli.errors import OutputPathError, UsageError, V2DropError
+from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.records import Answer, Stats, Timing
 from v2drop_cli.records.reading import load_report, validate
 from v2drop_cli.report import result_file
@@ -34,6 +35,7 @@ COMPARISON = {
     "realised_over_ideal",
     "token_agreement",
     "first_divergence",
+    "verdicts",
 }
 
 
@@ -88,6 +90,8 @@ def test_keys_are_the_contract(tmp_path):
     }
     assert set(document["comparisons"][0]) == set(document["null_comparison"]) == COMPARISON
     assert set(document["comparisons"][0]["prefill_speedup"]) == RATIO
+    said = judged(factory.report()).to_json()["comparisons"][0]["verdicts"][0]
+    assert set(said) == {"metric", "verdict", "reason"}
     warning = json.loads(factory.dummy_report().dumps())["warnings"][0]
     assert set(warning) == {"code", "message"}
 

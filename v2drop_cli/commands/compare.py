@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from v2drop_cli.bench.comparison import first_divergence, token_agreement
 from v2drop_cli.errors import UsageError
 from v2drop_cli.judge.change_gates import judged_change
+from v2drop_cli.judge.change_verdicts import Ruler, judge
 from v2drop_cli.judge.comparable import differences, warnings
 from v2drop_cli.judge.gate_grammar import Condition
-from v2drop_cli.judge.ruler import Ruler, judge
 from v2drop_cli.records import DENSE, ArmResult, Report
-from v2drop_cli.records.changes import DIFFERS, SAME, ArmChanges, Changes, Difference, Source
+from v2drop_cli.records.changes import DIFFERS, ArmChanges, Changes, Difference, Source
+from v2drop_cli.records.verdicts import SAME
 
 ANYWAY_HINT = "--anyway compares all the same, and warns"
 

@@ -17,6 +17,7 @@ from v2drop_cli.bench.comparison import compare, scoring_overheads
 from v2drop_cli.bench.passes import Passes, Subject, Watch, timing_of
 from v2drop_cli.bench.stages import StageTimes
 from v2drop_cli.errors import unknown_name
+from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.measure.energy import idle_power
 from v2drop_cli.measure.environment import describe
@@ -304,7 +305,7 @@ class _Profile:
             null_timing=null.timing,
             scoring_overheads=scoring_overheads(dense, others, RANDOM, intervals=intervals),
         )
-        return Report(
+        report = Report(
             environment=self.environment,
             request=self._request(),
             arms=(dense, *others),
@@ -313,6 +314,7 @@ class _Profile:
             warnings=(*self.passes.caveats(), *(self.machine.caveats() if self.machine else ())),
             protocol=protocol,
         )
+        return judged(report)
 
     def _request(self) -> Request:
         options = self.options

@@ -13,6 +13,7 @@ from v2drop_cli.bench.arms import Arm, ArmOptions
 from v2drop_cli.bench.comparison import compare
 from v2drop_cli.bench.passes import Passes, Subject, Watch, timing_of
 from v2drop_cli.bench.stages import StageTimes
+from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml
@@ -112,13 +113,14 @@ class _Bench:
             replace(result, timing=timing_of(arm_samples))
             for result, arm_samples in zip(results, samples, strict=True)
         )
-        return Report(
+        report = Report(
             environment=self.environment,
             request=self._request(),
             arms=timed,
             comparisons=tuple(compare(timed[0], arm) for arm in timed[1:]),
             warnings=self.passes.caveats(),
         )
+        return judged(report)
 
     def _request(self) -> Request:
         options = self.options

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from v2drop_cli.judge.change_verdicts import METRICS
 from v2drop_cli.judge.gate_grammar import Condition, Form, parse_conditions
-from v2drop_cli.judge.ruler import METRICS, gate_outcome, gate_result
+from v2drop_cli.judge.ruler import gate_outcome, gate_result
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, ArmChanges, Change, GateResult
 

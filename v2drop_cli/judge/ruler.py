@@ -1,15 +1,13 @@
-"""What numbers show, and what they do not: every verdict and every gate is judged here.
+"""The one place that says whether numbers show something: claims, noise floors, gates.
 
-Is B faster than A? One quantity of one arm in two reports, judged.
+A ratio is *claimed* only when its whole 95 % interval lies on one side of 1, beyond a margin,
+and beyond the noise floor (:func:`side`). Everything that asks "is it significant?" asks here:
+an arm against dense (:mod:`~v2drop_cli.judge.arm_verdicts`), report B against report A
+(:mod:`~v2drop_cli.judge.change_verdicts`), and the gates of both commands.
 
-The two reports are two processes at two times, so nothing is paired: the interval is of the
-ratio of the medians, each report's rounds resampled on their own. Three zones of that ratio
-decide, and the whole interval must lie in one of them:
-
-* inside the margin: ``same``;
-* beyond the margin and beyond the noise floor of both reports: ``faster`` or ``slower``
-  (``less``, ``more`` for what is not a time);
-* anywhere else: ``unclear``.
+The *noise floor* of a quantity is what dense against dense shows of it. Which of the two dense
+arms came out faster is chance, so the floor is a band symmetric about 1: a null of 0.9 to 1.02
+allows for 0.9 to 1.11.
 
 A gate compares a number with its limit. It is ``undecided`` when the numbers show neither
 outcome: the limit lies inside the 95 % interval, or inside the noise floor while the interval
@@ -19,31 +17,18 @@ reaches into that floor, or there are too few rounds for an interval (:func:`gat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
-from v2drop_cli.measure.stats import paired_ratio, ratio_of_medians
-from v2drop_cli.records import DENSE, ArmResult, Report, Stats, Timing
-from v2drop_cli.records.changes import (
-    FAILED,
-    FASTER,
-    HELD,
-    LESS,
-    MORE,
-    SAME,
-    SLOWER,
-    UNCLEAR,
-    UNDECIDED,
-    Change,
-    GateResult,
-)
+from v2drop_cli.measure.stats import paired_ratio
+from v2drop_cli.records import DENSE, Comparison, Ratio, Report, Stats, Timing
+from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, GateResult
 
 Interval = tuple[float, float]
 
-DEFAULT_MARGIN = 0.02
-"""Two processes on one machine differ by about as much with nothing changed."""
+# Half a percent is never claimed: what prints as 1.00 with two decimals, from 0.995 on, is 1.
+NEGLIGIBLE = 1 / 0.995 - 1
 
-_TIMES: dict[str, Callable[[Timing], Stats | None]] = {
+TIMES: dict[str, Callable[[Timing], Stats | None]] = {
     "vision": lambda timing: timing.vision_s,
     "prefill": lambda timing: timing.prefill_s,
     "first_token": lambda timing: timing.time_to_first_token_s,
@@ -51,59 +36,49 @@ _TIMES: dict[str, Callable[[Timing], Stats | None]] = {
     "generate": lambda timing: timing.generate_s,
     "end_to_end": lambda timing: timing.end_to_end_s,
 }
-_EXACT: dict[str, tuple[str, Callable[[ArmResult], float | None]]] = {
-    "kv_cache": ("bytes", lambda arm: arm.memory.kv_cache_bytes),
-    "vision_tokens": ("tokens", lambda arm: arm.vision_tokens),
-    "layer_average_vision_tokens": ("tokens", lambda arm: arm.layer_average_vision_tokens),
-    "prefill_flops": ("flop", lambda arm: arm.limit.prefill_flops if arm.limit else None),
-}
 PEAK = "peak_memory"
+_OF_NULL: dict[str, Callable[[Comparison], Ratio | None]] = {
+    "prefill": lambda null: null.prefill_speedup,
+    "decode": lambda null: null.decode_speedup,
+    "generate": lambda null: null.generate_speedup,
+}
 # A floor further away than this says as much: that nothing can be told.
 _MOST = math.log(1e6)
-METRICS = (*_TIMES, PEAK, *_EXACT)
 
 
-@dataclass(frozen=True, slots=True)
-class Ruler:
-    """What a change is held against.
+def side(interval: Interval, margin: float, floor: Interval | None = None) -> int:
+    """Below everything that means nothing: -1; above it: 1; not all of it on one side: 0.
 
-    Attributes:
-        margin: share by which two medians may differ and still count as the same.
-        noise: per metric the wider of both reports' null intervals, as a band that is
-            symmetric about 1; a metric without one is left out.
+    Args:
+        interval: of a ratio; twice the same number for a single reading.
+        margin: ratios that differ from 1 by this share mean nothing.
+        floor: ratios that dense against itself reaches too, or ``None`` where that is not known.
+
+    >>> side((1.02, 1.06), 0.005), side((0.9, 0.95), 0.005), side((0.99, 1.2), 0.005)
+    (1, -1, 0)
+    >>> side((1.02, 1.06), 0.005, floor=(0.97, 1.03))
+    0
     """
-
-    margin: float
-    noise: Mapping[str, Interval]
-
-    @classmethod
-    def of(cls, a: Report, b: Report, margin: float) -> Ruler:
-        """Read the noise floors of both reports."""
-        return cls(margin, noise_floors(a, b))
-
-    def verdict(self, metric: str, interval: Interval, words: tuple[str, str]) -> str:
-        """``same``, ``unclear``, or the word for less or more than A."""
-        low, high = interval
-        least, most = 1 / (1 + self.margin), 1 + self.margin
-        if least <= low and high <= most:
-            return SAME
-        quiet_low, quiet_high = self.noise.get(metric, (1.0, 1.0))
-        if high < min(least, quiet_low):
-            return words[0]
-        return words[1] if low > max(most, quiet_high) else UNCLEAR
+    low, high = interval
+    least, most = floor or (1.0, 1.0)
+    if high < min(1 / (1 + margin), least):
+        return -1
+    return 1 if low > max(1 + margin, most) else 0
 
 
-def noise_floors(*reports: Report) -> dict[str, Interval]:
-    """Per metric the widest null interval, as a band that is symmetric about 1."""
-    nulls = {metric: [_null(r, stage) for r in reports] for metric, stage in _TIMES.items()}
-    nulls[PEAK] = [_null_peak(report) for report in reports]
-    noise = {}
-    for metric, intervals in nulls.items():
-        bounds = [bound for interval in intervals if interval for bound in interval]
-        if bounds:
-            reach = min(_MOST, max(abs(math.log(bound)) for bound in bounds))
-            noise[metric] = (math.exp(-reach), math.exp(reach))
-    return noise
+def inside(interval: Interval, margin: float) -> bool:
+    """Whether all of ``interval`` differs from 1 by no more than ``margin``."""
+    low, high = interval
+    return 1 / (1 + margin) <= low and high <= 1 + margin
+
+
+def reaches_one(interval: Interval) -> bool:
+    """Whether the interval holds 1, or comes as close as half a percent.
+
+    >>> reaches_one((1.004, 1.04)), reaches_one((1.006, 1.04)), reaches_one((0.9, 0.994))
+    (True, False, False)
+    """
+    return side(interval, NEGLIGIBLE) == 0
 
 
 def gate_outcome(
@@ -149,77 +124,53 @@ def gate_result(text: str, found: Iterable[tuple[str, str]]) -> GateResult:
     return GateResult(text, False, None, HELD)
 
 
-def judge(a: ArmResult, b: ArmResult, ruler: Ruler) -> tuple[Change, ...]:
-    """All quantities of one arm that at least one report measured."""
-    times = [_time(metric, (a.timing, b.timing), ruler) for metric in _TIMES]
-    exact = [_exact((a, b), metric) for metric in _EXACT]
-    found = [*times, _peak((a, b), ruler), *exact]
-    return tuple(change for change in found if (change.a, change.b) != (None, None))
+def noise_floors(*reports: Report) -> dict[str, Interval]:
+    """Per metric the widest null interval, as a band that is symmetric about 1."""
+    nulls = {metric: [null_interval(r, metric) for r in reports] for metric in (*TIMES, PEAK)}
+    return {
+        metric: symmetric(known)
+        for metric, intervals in nulls.items()
+        if (known := [interval for interval in intervals if interval])
+    }
 
 
-def _time(metric: str, timings: tuple[Timing, Timing], ruler: Ruler) -> Change:
-    a, b = map(_TIMES[metric], timings)
-    ratio = ratio_of_medians(a.samples, b.samples) if a and b else None
-    interval = ratio.ci95 if ratio else None
-    said = None
-    if ratio is not None:
-        said = ruler.verdict(metric, interval, (FASTER, SLOWER)) if interval else UNCLEAR
-    return Change(
-        metric=metric,
-        unit="s",
-        a=a.median if a else None,
-        b=b.median if b else None,
-        ratio=ratio.median if ratio else None,
-        ci95=interval,
-        noise=ruler.noise.get(metric),
-        verdict=said,
-    )
+def symmetric(intervals: Iterable[Interval]) -> Interval:
+    """The narrowest band about 1 that holds all of ``intervals``.
+
+    >>> symmetric([(0.9, 1.02)])
+    (0.9, 1.1111111111111112)
+    """
+    reach = max(abs(math.log(bound)) for interval in intervals for bound in interval)
+    reach = min(_MOST, reach)
+    return math.exp(-reach), math.exp(reach)
 
 
-def _peak(arms: tuple[ArmResult, ArmResult], ruler: Ruler) -> Change:
-    """One reading each: no interval, but the null's reading says how far two of them part."""
-    a, b = (arm.memory.peak_bytes for arm in arms)
-    alike = arms[0].memory.peak_kind == arms[1].memory.peak_kind
-    ratio = _quotient(a, b) if alike else None
-    said = ruler.verdict(PEAK, (ratio, ratio), (LESS, MORE)) if ratio else None
-    return Change(PEAK, "bytes", a, b, ratio, None, ruler.noise.get(PEAK), said)
+def null_interval(report: Report, metric: str) -> Interval | None:
+    """What dense against dense shows of ``metric`` inside one report.
+
+    The report holds the ratios that are shown; those of other times are made of the samples.
+    """
+    null = report.null_comparison
+    if metric == PEAK:
+        ratio = null.peak_memory_ratio if null else None
+        return _positive((ratio, ratio) if ratio is not None else None)
+    if null is not None and metric in _OF_NULL:
+        found = _OF_NULL[metric](null)
+    else:
+        found = _paired(report, TIMES[metric])
+    return _positive(found.ci95 if found else None)
 
 
-def _exact(arms: tuple[ArmResult, ArmResult], metric: str) -> Change:
-    """A count, the same in every run: any difference is one."""
-    unit, pick = _EXACT[metric]
-    a, b = (pick(arm) for arm in arms)
-    said = None
-    if a is not None and b is not None:
-        said = SAME if a == b else LESS if b < a else MORE
-    return Change(metric, unit, a, b, _quotient(a, b), None, None, said)
-
-
-def _null(report: Report, stage: Callable[[Timing], Stats | None]) -> Interval | None:
-    """What dense against dense shows for this stage, inside one report."""
+def _paired(report: Report, stage: Callable[[Timing], Stats | None]) -> Ratio | None:
     dense = next((arm for arm in report.arms if arm.label == DENSE), None)
     if report.protocol is None or dense is None:
         return None
     ours, null = stage(dense.timing), stage(report.protocol.null_timing)
     if ours is None or null is None or len(ours.samples) != len(null.samples):
         return None
-    ratio = paired_ratio(ours.samples, null.samples)
-    return _positive(ratio.ci95 if ratio else None)
-
-
-def _null_peak(report: Report) -> Interval | None:
-    ratio = report.null_comparison.peak_memory_ratio if report.null_comparison else None
-    return _positive((ratio, ratio) if ratio is not None else None)
+    return paired_ratio(ours.samples, null.samples)
 
 
 def _positive(interval: Interval | None) -> Interval | None:
     """``interval``, unless a tampered report made it one that no ratio has."""
     return interval if interval is not None and min(interval) > 0 else None
-
-
-def _quotient(a: float | None, b: float | None) -> float | None:
-    """B over A; ``None`` where that is no ratio."""
-    if not a or b is None or a < 0 or b < 0:
-        return None
-    quotient = b / a
-    return quotient if math.isfinite(quotient) else None

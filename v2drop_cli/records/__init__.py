@@ -28,6 +28,7 @@ from v2drop_cli.records.report import (
     Report,
     Request,
 )
+from v2drop_cli.records.verdicts import Verdict
 
 __all__ = [
     "COMPILED",
@@ -52,4 +53,5 @@ __all__ = [
     "Request",
     "Stats",
     "Timing",
+    "Verdict",
 ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from v2drop_cli.records.verdicts import Verdict
+
 DENSE = "dense"
 # Fields added after schema 1 shipped; older files may lack them.
 ADDED = {"added": True}
@@ -180,6 +182,8 @@ class Comparison:
     Attributes:
         ideal_prefill_speedup: prefill FLOPs of the reference over those of the arm.
         realised_over_ideal: the measured prefill speed-up as a share of that.
+        verdicts: one per ratio that is known, in the order of the fields; empty before
+            ``judge`` saw it.
     """
 
     arm: str
@@ -194,6 +198,11 @@ class Comparison:
     first_divergence: int | None
     ideal_prefill_speedup: float | None = None
     realised_over_ideal: float | None = None
+    verdicts: tuple[Verdict, ...] = field(default=(), metadata=ADDED)
+
+    def verdict(self, metric: str) -> Verdict | None:
+        """The verdict on ``metric``, or ``None`` where there is none."""
+        return next((found for found in self.verdicts if found.metric == metric), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +215,7 @@ class Overhead:
         prefill_s: median of the paired differences, in seconds; below 0 within noise.
         ci95: its bootstrap interval.
         share_of_dense_prefill: the median as a share of the dense prefill's median.
+        verdict: whether the interval tells it from nothing; ``None`` before ``judge`` saw it.
     """
 
     arm: str
@@ -213,3 +223,4 @@ class Overhead:
     prefill_s: float
     ci95: tuple[float, float] | None
     share_of_dense_prefill: float
+    verdict: Verdict | None = field(default=None, metadata=ADDED)

@@ -15,9 +15,7 @@ from v2drop_cli.records import Caveat
 
 SCHEMA = "v2drop.compare/1"
 
-SAME, UNCLEAR = "same", "unclear"
-FASTER, SLOWER = "faster", "slower"
-LESS, MORE = "less", "more"
+# Of answers; else they are ``verdicts.SAME``.
 DIFFERS = "differs"
 
 # Outcomes of a gate.

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Memory, Report, Stats, Timing
 from v2drop_cli.report import glance, profile_wording, wording
-from v2drop_cli.report.claims import legend, noise_floor
+from v2drop_cli.report.claims import SPEEDUPS, claims, legend, noise_floor
 from v2drop_cli.report.finding import finding
 from v2drop_cli.report.text import clean
 from v2drop_cli.report.view import Cell, Fact, Glance, Row, Section, View
+from v2drop_cli.units import NOT_AVAILABLE
 
 _DECODE = "decode per token"
 _STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
@@ -51,6 +52,7 @@ def build_view(report: Report) -> View:
     """Put ``report`` into words; with a single arm there is no talk of comparing."""
     sections = (
         Section("", tuple(_identity_rows(report))),
+        Section(f"Speed-up over {clean(_reference(report))}", tuple(_speedup_rows(report))),
         Section("Vision tokens", tuple(_token_rows(report))),
         Section("Time (median)", tuple(_time_rows(report))),
         Section("Memory", tuple(_memory_rows(report))),
@@ -80,7 +82,7 @@ def _glance(report: Report) -> Glance | None:
         if arm.label == _reference(report):
             said = glance.reference_cells(arm)
         else:
-            said = glance.arm_cells(report, arm, _comparison(report, arm))
+            said = glance.arm_cells(report, _comparison(report, arm))
         rows.append(Row(wording.arm_label(arm), tuple(Cell(*words) for words in said)))
     title = f"Against {clean(_reference(report))}"
     return Glance(title, glance.columns(), tuple(rows), glance.spreads(report))
@@ -203,6 +205,23 @@ def _limit_rows(report: Report) -> Iterator[Row]:
         yield Row("decode floor", tuple(map(Cell, floors)))
 
 
+def _speedup_rows(report: Report) -> Iterator[Row]:
+    if len(report.arms) < 2:
+        return
+    found = [_comparison(report, arm) for arm in report.arms]
+    said = [claims(item) if item else () for item in found]
+    for at, name in enumerate(SPEEDUPS):
+        cells = (
+            Cell(*own[at].said) if own else _unclaimed(report, arm)
+            for own, arm in zip(said, report.arms, strict=True)
+        )
+        yield Row(name, tuple(cells))
+
+
+def _unclaimed(report: Report, arm: ArmResult) -> Cell:
+    return REFERENCE if arm.label == _reference(report) else Cell(NOT_AVAILABLE, "muted")
+
+
 def _footer(report: Report) -> Iterator[Fact]:
     yield Fact("measured", wording.measured(report))
     if report.protocol is not None:
@@ -226,8 +245,8 @@ def _footer(report: Report) -> Iterator[Fact]:
 def _reading(report: Report) -> str:
     """What the signs above mean: of those that are there, and no others."""
     if len(report.arms) < 2:
-        return wording.READING_ALONE
-    return "; ".join((wording.READING, *legend(report.comparisons), wording.READING_TOKENS))
+        return f"{wording.READING_ALONE}; {wording.READING_ALL}"
+    return "; ".join((wording.READING, *legend(report.comparisons), wording.READING_ALL))
 
 
 def _comparison(report: Report, arm: ArmResult) -> Comparison | None:

@@ -1,5 +1,6 @@
 """How a verdict reads: the ratio, its interval, and the reason where nothing is claimed.
 
+A glance has the ratio alone, with a sign in front where nothing is claimed.
 ``judge`` has decided; nothing here looks at a number to decide again.
 """
 
@@ -55,13 +56,16 @@ class _Words(NamedTuple):
     legend: str
 
 
+SIGNS = {WITHIN_NOISE: "~", UNCLEAR: "?"}
 _REASONS = {
-    REACHES_ONE: _Words("within noise", "within noise: the interval reaches 1"),
-    REACHES_ZERO: _Words("within noise", "within noise: the interval reaches 0"),
-    NOISE_FLOOR: _Words("noise floor", "noise floor: dense against itself differs as much"),
-    NULL_OFF: _Words("dense unsteady", "dense unsteady: dense against itself is not 1 either"),
-    FEW_ROUNDS: _Words("too few rounds", "too few rounds: fewer than 5 give no interval"),
-    NO_INTERVAL: _Words("no interval", "no interval: there is none yet"),
+    REACHES_ONE: _Words("within noise", f"~{GLUE}within noise: the interval reaches 1"),
+    REACHES_ZERO: _Words("within noise", f"~{GLUE}within noise: the interval reaches 0"),
+    NOISE_FLOOR: _Words("noise floor", f"~{GLUE}noise floor: dense against itself differs as much"),
+    NULL_OFF: _Words(
+        "dense unsteady", f"?{GLUE}dense unsteady: dense against itself is not 1 either"
+    ),
+    FEW_ROUNDS: _Words("too few rounds", f"?{GLUE}too few rounds: below 5 there is no interval"),
+    NO_INTERVAL: _Words("no interval", f"?{GLUE}no interval: there is none yet"),
 }
 
 
@@ -71,6 +75,15 @@ class Claim(NamedTuple):
     name: str
     ratio: Ratio | None
     verdict: Verdict | None
+
+    @property
+    def brief(self) -> Said:
+        """For a glance: ``2.17x``, ``~1.02x`` within noise, ``?1.30x`` unclear, ``n/a``."""
+        words = self.verdict.verdict if self.verdict else None
+        if self.ratio is None:
+            return NOT_AVAILABLE, "muted"
+        ratio = format_ratio(self.ratio.median)
+        return SIGNS.get(words or "", "") + ratio, TONES.get(words, "plain")
 
     @property
     def said(self) -> Said:
@@ -105,10 +118,9 @@ def reason_words(reason: str) -> str:
 
 
 def legend(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
-    """What the reasons mean that occur in these comparisons, each said once."""
-    found = {
-        claim.verdict.reason for item in comparisons for claim in claims(item) if claim.verdict
-    }
+    """What the signs and reasons mean that occur in these comparisons, each said once."""
+    verdicts = [claim.verdict for item in comparisons for claim in claims(item)]
+    found = {verdict.reason for verdict in verdicts if verdict is not None}
     return tuple(words.legend for reason, words in _REASONS.items() if reason in found)
 
 

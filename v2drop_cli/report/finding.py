@@ -64,7 +64,6 @@ def _speed(found: Sequence[Claim], reference: str) -> str:
         for verdict in _ORDER
     }
     groups = [_group(verdict, held, reference) for verdict, held in by_verdict.items() if held]
-    nothing = not any(by_verdict[verdict] for verdict in _CLAIMED)
     start = "is "
     if not any(by_verdict[verdict] for verdict in _CLAIMED):
         start = f"shows no gain over {reference}: "

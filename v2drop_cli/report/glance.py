@@ -12,7 +12,7 @@ from v2drop_cli.records import ArmResult, Comparison, Report
 from v2drop_cli.report import wording
 from v2drop_cli.report.claims import SPEEDUPS, claims
 from v2drop_cli.report.text import glued
-from v2drop_cli.units import NOT_AVAILABLE, format_count, format_seconds
+from v2drop_cli.units import NOT_AVAILABLE, format_seconds
 
 FEWEST_SAMPLES = 5
 """Fewer samples have no shape worth drawing."""
@@ -31,30 +31,25 @@ class Spread:
 
 def columns() -> tuple[str, ...]:
     """What each line tells beside the arm's name."""
-    return ("tokens", *SPEEDUPS, "KV cache", "answer")
+    return (*SPEEDUPS, "KV cache", "answer")
 
 
 def reference_cells(arm: ArmResult) -> Iterator[wording.Said]:
-    """The reference's line: counts, times and sizes, of which the other lines are shares."""
-    yield format_count(arm.layer_average_vision_tokens), "plain"
+    """The reference's line: times, and the size of which the other lines have a share."""
     times = (arm.timing.prefill_s, arm.timing.decode_s_per_token, arm.timing.generate_s)
     for stats in times:
-        yield wording.time(stats), "plain"
+        yield glued(format_seconds(stats.median if stats else None)), "plain"
     yield wording.cache(arm, None), "plain"
     yield wording.REFERENCE, "muted"
 
 
-def arm_cells(report: Report, arm: ArmResult, found: Comparison | None) -> Iterator[wording.Said]:
-    """Another arm's line: vision tokens and KV cache as shares, and what its speed-ups show."""
+def arm_cells(report: Report, found: Comparison | None) -> Iterator[wording.Said]:
+    """Another arm's line: what its speed-ups show, and its KV cache as a share."""
     if found is None:
         yield from ((NOT_AVAILABLE, "muted") for _ in columns())
         return
-    averages = {one.label: one.layer_average_vision_tokens for one in report.arms}
-    full = averages.get(found.reference)
-    tokens = glued(wording.percent(arm.layer_average_vision_tokens / full)) if full else ""
-    yield tokens or NOT_AVAILABLE, "plain"
     for claim in claims(found):
-        yield claim.said
+        yield claim.brief
     yield glued(wording.share(found.kv_cache_ratio)) or NOT_AVAILABLE, "plain"
     if report.request.weights == wording.DUMMY:
         yield NOT_AVAILABLE, "muted"

@@ -22,27 +22,14 @@ _BAR_LEAST = 20
 
 
 def glance_lines(found: Glance, width: int) -> list[Text]:
-    """A line per arm; where names are too long for that, each name above its line.
-
-    On a narrow terminal each arm is a block, a line per column.
-    """
+    """A line per arm; where that does not fit, a block per arm and a line per column."""
     lines = [Text(), Text(found.title, "bold")]
-    if width < layout.STACK_BELOW:
-        return lines + _blocks(found, width)
-    names = [row.label for row in found.rows]
-    figures = [[name, *cells] for name, *cells in zip(found.columns, *_texts(found), strict=True)]
-    if (widths := _widths([names, *figures], width)) is not None:
-        head = [("", ""), *_head(found)]
-        rows = [[(row.label, "bold"), *_styled(row)] for row in found.rows]
-        return lines + _grid([head, *rows], widths)
-    widths = _widths(figures, width)
+    widths = _widths(found, width) if width >= layout.STACK_BELOW else None
     if widths is None:
         return lines + _blocks(found, width)
-    lines += _grid([_head(found)], widths)
-    for row in found.rows:
-        lines += layout.grid([(_flat(row.label), "bold")], [width - _INDENT], _INDENT)
-        lines += _grid([_styled(row)], widths)
-    return lines
+    head: list[Styled] = [("", ""), *((name, "dim") for name in found.columns)]
+    rows = [[(row.label, "bold"), *_styled(row)] for row in found.rows]
+    return lines + [line for cells in (head, *rows) for line in layout.grid(cells, widths, _INDENT)]
 
 
 def _blocks(found: Glance, width: int) -> list[Text]:
@@ -55,20 +42,8 @@ def _blocks(found: Glance, width: int) -> list[Text]:
     return lines
 
 
-def _grid(rows: Sequence[Sequence[Styled]], widths: Sequence[int]) -> list[Text]:
-    return [line for cells in rows for line in layout.grid(cells, widths, _INDENT)]
-
-
-def _head(found: Glance) -> list[Styled]:
-    return [(name, "dim") for name in found.columns]
-
-
 def _styled(row: Row) -> list[Styled]:
     return [(cell.text, STYLES[cell.tone]) for cell in row.cells]
-
-
-def _texts(found: Glance) -> list[list[str]]:
-    return [[cell.text for cell in row.cells] for row in found.rows]
 
 
 def _flat(name: str) -> str:
@@ -97,8 +72,11 @@ def spread_lines(spreads: Sequence[Spread], width: int, encoding: str) -> list[T
     return lines
 
 
-def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int] | None:
-    """A width per column, or ``None`` where a figure would have to be broken."""
+def _widths(found: Glance, width: int) -> list[int] | None:
+    """Of the names first, then a column each; ``None`` where a figure would have to be broken."""
+    places = range(len(found.columns))
+    cells = [[found.columns[at], *(row.cells[at].text for row in found.rows)] for at in places]
+    columns = [[row.label for row in found.rows], *cells]
     least = [max(map(layout.widest_word, texts)) for texts in columns]
     wanted = [max(map(layout.widest_line, texts)) for texts in columns]
     room = width - _INDENT - GAP * (len(columns) - 1)

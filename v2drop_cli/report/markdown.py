@@ -39,4 +39,4 @@ def _table(section: Section, columns: Sequence[str]) -> list[str]:
 def _inline(text: str) -> str:
     """One line that Markdown shows as it is: answers and file names may hold its signs."""
     flat = " ".join(text.replace(GLUE, " ").split())
-    return "".join(f"\\{char}" if char in r"\`*_[]<>|#" else char for char in flat)
+    return "".join(f"\\{char}" if char in r"\`*_[]<>|#~" else char for char in flat)

@@ -64,9 +64,10 @@ def scoring(overhead: Overhead) -> str:
         low, high = (glued(format_seconds(bound)) for bound in overhead.ci95)
         parts.append(f"[{low}, {high}]")
     said = f"{names}: {' '.join(parts)}"
-    verdict = overhead.verdict
-    if verdict is not None and verdict.reason is not None:
-        return f"{said}, {glued(reason_words(verdict.reason))}"
+    if overhead.verdict is None:
+        return said
+    if overhead.verdict.reason is not None:
+        return f"{said}, {glued(reason_words(overhead.verdict.reason))}"
     share = glued(f"{overhead.share_of_dense_prefill * 100:.2g} % of dense prefill")
     return f"{said}, {share}"
 

@@ -57,6 +57,7 @@ def render(view: View, console: Console) -> None:
     )
     lines = _facts(view.facts, page)
     if view.finding is not None:
+        lines += [Text()] if lines else []
         lines += _finding(view.finding, page)
     if view.glance is not None:
         lines += glance_lines(view.glance, page.width)
@@ -72,7 +73,7 @@ def render(view: View, console: Console) -> None:
 def _finding(finding: Cell, page: _Page) -> list[Text]:
     style = f"{_HEADING} {STYLES[finding.tone]}".strip()
     wrapped = layout.wrap(finding.text, page.width)
-    return [Text(), *(Text(line, style) for line in wrapped)]
+    return [Text(line, style) for line in wrapped]
 
 
 def _details(view: View, page: _Page) -> list[Text]:

@@ -38,8 +38,8 @@ CPU_CLOCK = f"wall clock of the CPU, so GPU{GLUE}figures are n/a"
 READING = (
     f"± and [low,{GLUE}high] span the 95{GLUE}% interval; above 1x is faster than the reference"
 )
-READING_TOKENS = "tokens: vision tokens per layer on average; layers and tokens count from 0"
-READING_ALONE = f"± spans the 95{GLUE}% interval; layers and tokens count from 0"
+READING_ALONE = f"± spans the 95{GLUE}% interval"
+READING_ALL = "layers and tokens count from 0"
 REFERENCE = "reference"
 EMPTY = "(empty)"
 SYNTHETIC = "synthetic"
