@@ -23,7 +23,8 @@ import v2drop_cli
 from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
 from v2drop_cli.bench.arms import Arm, ArmOptions
-from v2drop_cli.commands.profile import ProfileOptions, StopRule, profile
+from v2drop_cli.bench.stopping import StopRule
+from v2drop_cli.commands.profile import ProfileOptions, profile
 from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.media import Media, load_image

@@ -21,10 +21,11 @@ from typing import Any
 
 from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
-from v2drop_cli.commands.profile import LOOK_EVERY, Rounds, StopRule
+from v2drop_cli.bench.rounds import LOOK_EVERY
+from v2drop_cli.bench.stopping import Rounds, StopRule
 from v2drop_cli.judge.arm_verdicts import ratio_verdict
 from v2drop_cli.measure.stats import median_interval, paired_ratio
-from v2drop_cli.measure.trials import schedule_blocks
+from v2drop_cli.measure.trials import schedule_rounds
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.verdicts import FASTER, SLOWER
 
@@ -94,7 +95,7 @@ def trials(noise: Noise, rounds: int, slowdown: float, seed: int) -> list[list[f
     """Times of dense, null and arm: one list each, the same place the same round."""
     factors = noise(random.Random(seed))
     times = [[0.0] * rounds for _ in (DENSE, NULL, ARM)]
-    for number, order in enumerate(schedule_blocks(3, rounds, seed)):
+    for number, order in enumerate(schedule_rounds(3, rounds, seed)):
         for arm in order:
             times[arm][number] = next(factors) * (1 + slowdown * (arm == ARM))
     return times

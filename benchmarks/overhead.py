@@ -38,7 +38,7 @@ from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import paired_difference, paired_ratio, scaled, summarize
-from v2drop_cli.measure.trials import run_blocks, run_trials
+from v2drop_cli.measure.trials import run_rounds, run_trials
 from v2drop_cli.models.arguments import cache_name
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
@@ -90,19 +90,19 @@ def dropping(loaded: LoadedModel, plan: Plan) -> dict[str, Any]:
             return lambda: passes.time(arm, clock, 1)
 
         began, rounds = time.monotonic(), []
-        for block in run_blocks(
+        for results in run_rounds(
             [trial(arm) for arm in arms], repeats=plan.rounds, warmup=1, seed=0
         ):
-            rounds.append(block)
+            rounds.append(results)
             said = ", ".join(
-                f"{a.label} {t.prefill_s:.3f} s" for a, t in zip(arms, block, strict=True)
+                f"{a.label} {t.prefill_s:.3f} s" for a, t in zip(arms, results, strict=True)
             )
             print(f"round {len(rounds)}: {said}", file=sys.stderr, flush=True)
             if len(rounds) >= FEWEST_FOR_INTERVAL and time.monotonic() - began > plan.budget_s:
                 break
         limits = [passes.limit(arm) for arm in arms]
-    prefill = {arm.label: [block[n].prefill_s for block in rounds] for n, arm in enumerate(arms)}
-    drop_s = [block[1].drop_s or 0.0 for block in rounds]
+    prefill = {arm.label: [times[n].prefill_s for times in rounds] for n, arm in enumerate(arms)}
+    drop_s = [times[1].drop_s or 0.0 for times in rounds]
     dense, ours, random = (prefill[name] for name in (DENSE, V2DROP, RANDOM))
     assert limits[0] is not None
     assert limits[1] is not None

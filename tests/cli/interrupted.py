@@ -27,9 +27,9 @@ ARGS = (
 
 def tell_the_model() -> None:
     """Passes without a model: the numbers are made up, the time they take is next to nothing."""
+    from v2drop_cli.bench import rounds
     from v2drop_cli.bench.passes import Passes
     from v2drop_cli.bench.stages import StageTimes
-    from v2drop_cli.commands import profile
     from v2drop_cli.records import Answer, ArmResult, Memory, Timing
 
     draw = random.Random(0)
@@ -44,7 +44,7 @@ def tell_the_model() -> None:
         return StageTimes(0.5, 0.25, seconds, 0.125, seconds + 1, seconds + 1)
 
     Passes.answer, Passes.time = answer, trial
-    profile.REST = 0  # intervals in each round: more to interrupt
+    rounds.REST = 0  # intervals in each round: more to interrupt
     Passes.memory = lambda self, arm, new_tokens: Memory()
     os.fsync = lambda handle: time.sleep(0.001)  # a busy disk takes seconds; no signal cares
 

@@ -11,12 +11,14 @@ import pytest
 from tests.checkpoints import save_checkpoint
 from tests.report import factory
 from v2drop_cli import load
-from v2drop_cli.bench import passes
+from v2drop_cli.bench import passes, rounds
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.bench.comparison import scoring_overheads
 from v2drop_cli.bench.stages import StageTimes
+from v2drop_cli.bench.stopping import StopRule
+from v2drop_cli.bench.watch import Phase, Watch
 from v2drop_cli.commands import profile as module
-from v2drop_cli.commands.profile import ProfileOptions, Rounds, StopRule, invalid, profile
+from v2drop_cli.commands.profile import ProfileOptions, invalid, profile
 from v2drop_cli.measure import machine, stats
 from v2drop_cli.media import load_image
 from v2drop_cli.records import MachineState
@@ -136,37 +138,6 @@ def test_random_is_added_once_and_only_if_wanted(loaded, told):
     assert [arm.label for arm in report.arms] == ["dense", "random", "v2drop"]
 
 
-@pytest.mark.parametrize(
-    ("rounds", "reached", "elapsed", "reason"),
-    [
-        (2, 0.001, 99.0, None),  # the least comes first, whatever the time
-        (3, 0.01, 1.0, "precision"),
-        (3, 0.02, 1.0, None),
-        (3, None, 1.0, None),
-        (3, None, 10.0, "time"),
-        (3, 0.02, 10.0, "time"),
-    ],
-)
-def test_the_stop_rule(rounds, reached, elapsed, reason):
-    assert StopRule(3, 0.01, 10.0).reason(Rounds(rounds), reached, elapsed) == reason
-
-
-def test_without_a_least_number_of_rounds_time_is_a_limit():
-    rule = StopRule(max_time_s=10.0)
-    assert (rule.least, rule.owed) == (10, 1)
-    assert rule.reason(Rounds(1), None, 10.0) == "time"
-    assert rule.reason(Rounds(0, 1), None, 10.0) == "time"
-    assert rule.reason(Rounds(9), 0.001, 9.9) is None  # a lucky few rounds are not precise
-    assert rule.reason(Rounds(10), 0.001, 9.9) == "precision"
-
-
-def test_invalid_rounds_do_not_go_on_for_ever():
-    rule = StopRule(3, 0.01, 10.0)
-    assert rule.reason(Rounds(1, 2), None, 9.0) is None
-    assert rule.reason(Rounds(2, 9), 0.001, 9.0) is None
-    assert rule.reason(Rounds(0, 3), None, 10.0) == "time"
-
-
 def test_time_ends_what_precision_does_not(loaded):
     report = profile(loaded, [load_image(CAT)], options(stop=StopRule(5, 1e-9, 0.0)))
     assert (report.protocol.rounds, report.protocol.stopped_by) == (5, "time")
@@ -190,7 +161,7 @@ def test_an_interruption_keeps_the_complete_rounds(loaded, monkeypatch, told):
 
     monkeypatch.setattr(passes.Passes, "time", interrupted)
     seen = []
-    watch = passes.Watch(on_round=seen.append)
+    watch = Watch(on_round=seen.append)
     report = profile(loaded, [load_image(CAT)], options(stop=StopRule(9, 0.01, 0.0)), watch)
     assert (report.protocol.rounds, report.protocol.stopped_by) == (2, "interrupted")
     assert report.protocol.partial
@@ -202,7 +173,7 @@ def test_an_interruption_keeps_the_complete_rounds(loaded, monkeypatch, told):
 
 def test_intervals_on_the_way_take_a_tenth_of_the_time(loaded, monkeypatch, told):
     now, seen = [0.0], []
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rounds.time, "monotonic", lambda: now[0])
     timed = passes.Passes.time
 
     def slow(self, arm, clock, new_tokens):
@@ -220,7 +191,7 @@ def test_intervals_on_the_way_take_a_tenth_of_the_time(loaded, monkeypatch, told
 
     monkeypatch.setattr(passes.Passes, "time", slow)
     rule = StopRule(20, 1e-9, 0.0)
-    profile(loaded, [load_image(CAT)], options(stop=rule), passes.Watch(on_round=keep))
+    profile(loaded, [load_image(CAT)], options(stop=rule), Watch(on_round=keep))
     assert [rounds for rounds, _ in seen] == list(range(1, 20))  # written after each round
     assert [rounds for rounds, known in seen if known] == [6, 11, 16]
 
@@ -250,10 +221,14 @@ def test_a_batch_is_the_prompt_repeated(loaded):
 
 def test_progress_is_told_between_trials(loaded, told):
     said = []
-    watch = passes.Watch(lambda what, done, total: said.append(what))
-    profile(loaded, [load_image(CAT)], options(stop=StopRule(3, 0.01, 30.0)), watch)
-    assert said[0] == "answers and memory"
-    assert any(what.startswith("timing: round 1, at least 3, ") for what in said)
+    profile(loaded, [load_image(CAT)], options(stop=StopRule(3, 0.01, 30.0)), Watch(said.append))
+    phases = [Phase.ANSWERS, Phase.MEMORY, Phase.WARM_UP, Phase.ROUNDS, Phase.INTERVALS]
+    assert list(dict.fromkeys(progress.phase for progress in said)) == phases
+    timed = [progress for progress in said if progress.phase is Phase.ROUNDS]
+    assert [(p.done, p.of, p.at_least) for p in timed[:5]] == [(0, 3, True)] * 4 + [(1, 3, True)]
+    assert [p.part for p in timed[:4]] == [0.0, 0.25, 0.5, 0.75]
+    warm_up = [progress for progress in said if progress.phase is Phase.WARM_UP]
+    assert [(p.done, p.of, p.at_least) for p in warm_up] == [(0, 1, False)] * 4
 
 
 def test_overheads_pair_only_equal_schedules():
@@ -287,8 +262,8 @@ class Gpu:
 @pytest.fixture
 def on_gpu(monkeypatch, told):
     def install(*reasons):
-        monkeypatch.setattr(module._Profile, "on_gpu", True)
-        monkeypatch.setattr(module, "idle_power", lambda nvml: 74.0)
+        monkeypatch.setattr(rounds.Bench, "watches_gpu", True)
+        monkeypatch.setattr(rounds, "idle_power", lambda nvml: 74.0)
         monkeypatch.setattr(passes.Passes, "energy", lambda self, arm, new_tokens: 9.5)
         monkeypatch.setattr(machine, "read_state", Gpu(*reasons).look)
 

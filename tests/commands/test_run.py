@@ -12,10 +12,11 @@ from transformers import DynamicCache
 from tests.checkpoints import save_checkpoint
 from tests.tiny_llava import make_llava, mixed_batch, one_prompt
 from v2drop_cli import load
-from v2drop_cli.bench import passes
+from v2drop_cli.bench import passes, rounds
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.bench.comparison import compare, first_divergence, token_agreement
 from v2drop_cli.bench.stages import time_stages
+from v2drop_cli.bench.watch import Phase, Watch
 from v2drop_cli.commands import run as answer
 from v2drop_cli.errors import ScheduleError
 from v2drop_cli.generate.decoding import cache_bytes, new_cache
@@ -85,13 +86,13 @@ def test_stages_are_exact_under_a_fake_clock(loaded):
 
 def test_a_run_reports_rounds_and_is_exact_under_a_fake_clock(loaded, monkeypatch):
     ticks = iter(range(10**6))
-    monkeypatch.setattr(answer, "clock_for", lambda device: FakeClock(float(t) for t in ticks))
-    rounds, stages = [], []
-    watch = passes.Watch(lambda what, done, total: stages.append(what), rounds.append)
+    monkeypatch.setattr(rounds, "clock_for", lambda device: FakeClock(float(t) for t in ticks))
+    drafts, told = [], []
+    watch = Watch(told.append, drafts.append)
     report = answer.run(loaded, [load_image(CAT)], options(), watch)
-    assert [len(r.arms[0].timing.prefill_s.samples) for r in rounds] == [1, 2, 3]
-    assert rounds[-1] == report
-    assert set(stages) == {"answers", "memory", "timing"}
+    assert [len(r.arms[0].timing.prefill_s.samples) for r in drafts] == [1, 2]
+    phases = [Phase.ANSWERS, Phase.MEMORY, Phase.WARM_UP, Phase.ROUNDS, Phase.INTERVALS]
+    assert list(dict.fromkeys(progress.phase for progress in told)) == phases
     for arm in report.arms:
         # Three drops and the putting back: eight marks between decoder and first token.
         marks = 0 if arm.method is None else 8

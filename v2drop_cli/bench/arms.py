@@ -150,9 +150,14 @@ class ArmOptions:
 
     def resolve(self, loaded: LoadedModel, n_vision: int) -> list[Arm]:
         """Dense, then every method at every schedule; labels are unique."""
+        from v2drop_cli.instrument.entry import refuse_entry
+        from v2drop_cli.methods.registry import get_method
+
         schedules = list(self.schedules.resolve(loaded, n_vision))
         for _, schedule in schedules:
-            schedule.check(n_layers=loaded.n_layers, first_droppable=loaded.first_droppable)
+            loaded.check(schedule)
+            for method in self.methods:
+                refuse_entry(schedule, get_method(method))
         arms = [Arm(DENSE)]
         for name, schedule in schedules:
             for method in dict.fromkeys(self.methods):

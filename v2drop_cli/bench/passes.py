@@ -46,7 +46,6 @@ from v2drop_cli.records import (
     Limit,
     MediaRecord,
     Memory,
-    Report,
     Stats,
     Timing,
 )
@@ -59,21 +58,6 @@ SYNTHETIC_CAVEAT = Caveat(
     "synthetic input: random tokens and pixels; no media decode, processor or tokenizer ran",
 )
 CPU_CAVEAT = Caveat("device_cpu", "measured on the CPU: wall clock; GPU figures n/a")
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Who wants to know: called between measurements, never inside one.
-
-    Attributes:
-        on_stage: what is going on now, and how far (done, total).
-        on_round: a complete report after each round of timed trials, if anyone wants it.
-        check: raises ``KeyboardInterrupt`` if one came and was lost; called before each trial.
-    """
-
-    on_stage: Callable[[str, int, int], None] = lambda what, done, total: None
-    on_round: Callable[[Report], None] | None = None
-    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +145,7 @@ class Passes:
             method=arm.method,
             schedule=None if arm.schedule is None else str(arm.schedule),
             answer=Answer(loaded.decode(tokens), tokens),
-            vision_tokens=plan.counts[0] * rows,
+            vision_tokens=self.vision_tokens * rows,
             layer_average_vision_tokens=plan.layer_average * rows,
             drops=drops,
             timing=Timing(),

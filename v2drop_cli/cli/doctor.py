@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from v2drop_cli.prove.proof import Proof
 
 _DEFAULT = "tiny"
+SCHEMA = "v2drop.doctor/1"
 
 
 @guarded
@@ -47,8 +48,8 @@ def doctor(
 ) -> None:
     """Check this machine; with --prove, that dropping is right on it.
 
-    Looks at software, GPU, Hub cache and memory for a model. Leaves with 1 if something that
-    matters is not ok, or nothing could be proven.
+    Looks at software, GPU and Hub cache, and at a model's files, processor and memory. Leaves
+    with 1 if something that matters is not ok, or nothing could be proven.
 
     \b
     v2drop doctor
@@ -71,14 +72,14 @@ def doctor(
     family = _family(model) if prove and model is not None else None
     findings = examine(model or _DEFAULT, device, dtype)
     if not prove:
-        _show(findings, None, json)
+        _show(model or _DEFAULT, findings, None, json)
         fine = True
     else:
         from v2drop_cli.cli.proof import prove as ask
         from v2drop_cli.prove.plan import Asked, holds
 
         proofs = ask(Asked(family, dtype, attn_implementation), device)
-        _show(findings, proofs, json)
+        _show(model or _DEFAULT, findings, proofs, json)
         fine = holds(proofs)
     if not fine or any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
@@ -93,15 +94,16 @@ def _family(model: str) -> str:
     return ALIASES[model].family if model in ALIASES else family_for(config_of(model)).name
 
 
-def _show(findings: list[Finding], proofs: list[Proof] | None, as_json: bool) -> None:
-    """On stdout: the findings alone as ever, or with what was proven after them."""
+def _show(model: str, findings: list[Finding], proofs: list[Proof] | None, as_json: bool) -> None:
+    """On stdout: the findings, and after them what was proven, if that was asked."""
     if as_json:
         from dataclasses import asdict
         from json import dumps
 
-        found: object = [asdict(finding) for finding in findings]
+        found: dict[str, object] = {"schema": SCHEMA, "model": model}
+        found["findings"] = [asdict(finding) for finding in findings]
         if proofs is not None:
-            found = {"findings": found, "proof": [asdict(proof) for proof in proofs]}
+            found["proof"] = [asdict(proof) for proof in proofs]
         sys.stdout.write(dumps(found, indent=2) + "\n")
         return
     from rich.console import Console
@@ -110,7 +112,7 @@ def _show(findings: list[Finding], proofs: list[Proof] | None, as_json: bool) ->
     from v2drop_cli.report.listing import Check, render_checks
 
     console = Console()
-    lines = [Check(f.ok, f.name, f.detail, f.fix if f.ok is False else None) for f in findings]
+    lines = [Check(f.ok, f.name, f.detail, f.fix) for f in findings]
     render_checks("v2drop doctor", lines, console)
     if proofs is not None:
         console.print()

@@ -3,33 +3,114 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from v2drop_cli.cli import options as o
 from v2drop_cli.cli.guard import guarded
+from v2drop_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from v2drop_cli.commands.models import Catalogue
+
+SCHEMA = "v2drop.models/1"
 
 
 @guarded
-def models(json: o.Json = False, debug: o.Debug = False) -> None:
-    """List models, families, methods, presets and refusals.
+def models(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            show_default=False,
+            help="Say everything of one: an alias, a family, a model type or a method.",
+        ),
+    ] = None,
+    refused: Annotated[
+        bool,
+        typer.Option("--refused", help="List what is not served, with the reasons."),
+    ] = False,
+    json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """List families with the aliases of their models; with NAME, everything of one.
 
     \b
     v2drop models
+    v2drop models qwen2-vl-7b
+    v2drop models --refused
     v2drop models --json
     """
-    from v2drop_cli.commands.models import catalogue
+    from v2drop_cli.commands.models import catalogue, entry, refusals
 
-    found = catalogue()
+    if name is not None and refused:
+        raise UsageError("--refused lists all that is refused", hint="leave out the name")
+    found = refusals() if refused else catalogue() if name is None else entry(name)
     if json:
         from json import dumps
 
-        sys.stdout.write(dumps(found, indent=2) + "\n")
+        document = {"schema": SCHEMA, **with_spaced_keys(found)}
+        sys.stdout.write(dumps(document, indent=2) + "\n")
         return
     from rich.console import Console
 
-    from v2drop_cli.report.listing import render_table
-
     console = Console()
-    for number, (title, rows) in enumerate(found.items()):
-        if number:
+    if name is None and not refused:
+        _show_overview(console)
+    else:
+        _show_sections(found, console)
+
+
+def with_spaced_keys(found: Catalogue) -> Catalogue:
+    """The catalogue with each key that has an underscore twice: as it was before the schema, too.
+
+    >>> with_spaced_keys({"refused": [{"model_type": "fuyu"}]})
+    {'refused': [{'model_type': 'fuyu', 'model type': 'fuyu'}]}
+    """
+    doubled: Catalogue = {}
+    for title, rows in found.items():
+        both = [
+            {spelt: value for key, value in row.items() for spelt in (key, _words(key))}
+            for row in rows
+        ]
+        doubled[title] = doubled[_words(title)] = both
+    return doubled
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _show_overview(console: Console) -> None:
+    """One screen: what ``--model`` takes, and where to read on."""
+    from v2drop_cli.commands.models import overview
+    from v2drop_cli.methods.registry import METHODS
+    from v2drop_cli.report.listing import render_note, render_table
+    from v2drop_cli.schedule import PRESETS
+
+    rows = overview()
+    render_table("Families, and the aliases of their models", list(rows[0]), rows, console)
+    render_note(f"methods: {', '.join(METHODS)}", console)
+    render_note(f"presets: {', '.join(PRESETS)}", console)
+    render_note("v2drop models NAME says all of one, --refused what is not served", console)
+
+
+def _show_sections(found: Catalogue, console: Console) -> None:
+    """Every section that has rows; one row is told line by line."""
+    from v2drop_cli.report.listing import render_card, render_table
+
+    first = True
+    for title, rows in found.items():
+        if not rows:
+            continue
+        if not first:
             console.print()
-        render_table(title.capitalize(), list(rows[0]), rows, console)
+        first = False
+        told = [{_words(key): value for key, value in row.items()} for row in rows]
+        if len(told) == 1:
+            render_card(_words(title).capitalize(), told[0], console)
+        else:
+            render_table(_words(title).capitalize(), list(told[0]), told, console)

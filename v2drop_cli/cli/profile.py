@@ -100,7 +100,8 @@ def profile(
     load = given.checked(load)
     files = p.ResultFiles.checked(output, export_md, export_csv, (*(image or ()), video))
 
-    from v2drop_cli.commands.profile import ProfileOptions, StopRule
+    from v2drop_cli.bench.stopping import StopRule
+    from v2drop_cli.commands.profile import ProfileOptions
 
     options = ProfileOptions(
         prompt=given.question(model, load),
@@ -129,28 +130,17 @@ def _measure(
     options: ProfileOptions,
     files: p.ResultFiles,
 ) -> Report:
-    from v2drop_cli.bench.passes import Watch
+    from v2drop_cli.bench.watch import Phase, Progress, Watch
     from v2drop_cli.cli.interrupts import check
-    from v2drop_cli.cli.progress import announced, telling
+    from v2drop_cli.cli.progress import telling
     from v2drop_cli.commands.profile import profile as measure
 
     with telling() as tell:
-        tell(f"loading {options.model_name}")
+        tell(Progress(Phase.LOADING, what=options.model_name))
         loaded = load_quietly(options.model_name, load_options)
         new_tokens = max(options.max_new_tokens, options.new_tokens)
         media = given.fitted(loaded, media, options.prompt, new_tokens)
-        on_stage = announced(tell, _plan(options))
-        return measure(loaded, media, options, Watch(on_stage, files.on_round, check))
-
-
-def _plan(options: ProfileOptions) -> str:
-    """What is about to be measured, and when it will stop."""
-    stop = options.stop
-    rounds = "" if stop.repeats is None else f" and at least {stop.repeats} rounds"
-    return (
-        f"profiling {options.model_name}: answers and memory, then rounds of all arms until "
-        f"precise, or for {stop.max_time_s:g} s{rounds}"
-    )
+        return measure(loaded, media, options, Watch(tell, files.on_round, check))
 
 
 def _judged(

@@ -6,8 +6,9 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from v2drop_cli.bench.watch import Phase, Progress
 from v2drop_cli.cli.common import hush_libraries
-from v2drop_cli.cli.progress import announced, telling
+from v2drop_cli.cli.progress import telling
 from v2drop_cli.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ def prove(asked: Asked, device_name: str) -> list[Proof]:
     proofs = []
     prover = Prover(device)
     with telling() as tell:
-        say = announced(tell, f"proving: {len(cells)} comparisons of tiny models on {device}")
         for number, cell in enumerate(cells):
-            say(f"{cell.case} {cell.dtype} {cell.attention}", number, len(cells))
+            what = f"{cell.case} {cell.dtype} {cell.attention}"
+            tell(Progress(Phase.PROOFS, number, len(cells), what=what))
             proofs.append(prover.prove(cell))
     return [*proofs, *left_out]
 
@@ -67,6 +68,8 @@ def _badness(proof: Proof) -> tuple[int, float]:
 
 
 def _detail(proof: Proof) -> str:
+    from v2drop_cli.prove.proof import ENTRY
+
     numbers = ""
     if proof.dropped_error is not None:
         dense, allowed = (
@@ -77,4 +80,6 @@ def _detail(proof: Proof) -> str:
     if proof.reason is None:
         return numbers
     where = f"{proof.prompts}: " if proof.prompts else ""
+    if proof.drops == ENTRY:
+        where = f"{proof.prompts}, from layer 0 on: "
     return where + proof.reason + (f" ({numbers})" if numbers else "")

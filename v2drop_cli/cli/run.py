@@ -117,18 +117,18 @@ def _measure(
     run_options: RunOptions,
     result_file: ResultFile | None,
 ) -> Report:
-    from v2drop_cli.bench.passes import Watch
+    from v2drop_cli.bench.watch import Phase, Progress, Watch
     from v2drop_cli.cli.interrupts import check
     from v2drop_cli.cli.progress import telling
     from v2drop_cli.commands.run import run
 
     with telling() as tell:
-        tell(f"loading {run_options.model_name}")
+        tell(Progress(Phase.LOADING, what=run_options.model_name))
         loaded = load_quietly(run_options.model_name, load_options)
         new_tokens = run_options.max_new_tokens
         media = given.fitted(loaded, media, run_options.prompt, new_tokens)
         watch = Watch(
-            on_stage=tell,
+            on_progress=tell,
             on_round=Drafts(result_file) if result_file else None,
             check=check,
         )

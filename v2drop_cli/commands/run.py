@@ -1,27 +1,27 @@
 """``v2drop run``: the same prompt through every arm; answers, times and memory side by side.
 
 Three passes, so that no measurement disturbs another: answers (natural stop, with the trace
-of what was dropped), times (fixed work, arms interleaved), memory (one arm at a time).
+of what was dropped), memory (one arm at a time), times (fixed work, arms interleaved).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from v2drop_cli.bench.arms import Arm, ArmOptions
+from v2drop_cli.bench.arms import ArmOptions
 from v2drop_cli.bench.comparison import compare
-from v2drop_cli.bench.passes import Passes, Subject, Watch, timing_of
-from v2drop_cli.bench.stages import StageTimes
+from v2drop_cli.bench.passes import Passes, Subject
+from v2drop_cli.bench.rounds import Bench, Work
+from v2drop_cli.bench.stopping import FixedRounds
+from v2drop_cli.bench.watch import Watch
 from v2drop_cli.judge.arm_verdicts import judged
-from v2drop_cli.measure.clock import clock_for
-from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.measure.trials import run_blocks
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
-from v2drop_cli.records import ArmResult, Report, Request
+from v2drop_cli.records import Report, Request
 
 # Enough tokens for a time per token; answers have a length of their own.
 MOST_TIMED_TOKENS = 16
@@ -44,6 +44,11 @@ class RunOptions:
         """Tokens of one timed generation."""
         return min(self.max_new_tokens, MOST_TIMED_TOKENS)
 
+    @property
+    def work(self) -> Work:
+        """How much is measured of each arm."""
+        return Work(self.max_new_tokens, self.timed_new_tokens, self.warmup, self.arms.seed)
+
 
 def run(
     loaded: LoadedModel,
@@ -61,75 +66,26 @@ def run(
         subject = Subject(loaded, media, options.prompt, synthetic=options.synthetic)
         passes = Passes(subject, nvml)
         arms = options.arms.resolve(loaded, passes.vision_tokens)
-        return _Bench(passes, arms, options, watch or Watch()).report()
+        bench = Bench(passes, arms, options.work, watch or Watch())
+        return bench.measure(FixedRounds(options.repeats), partial(_report, bench, options))
 
 
-class _Bench:
-    """The passes of one run, and the report they add up to."""
-
-    def __init__(self, passes: Passes, arms: list[Arm], options: RunOptions, watch: Watch) -> None:
-        self.passes, self.arms, self.options, self.watch = passes, arms, options, watch
-        self.environment = describe(passes.loaded.device, passes.nvml)
-
-    def report(self) -> Report:
-        """Run all passes."""
-        answered = []
-        for number, arm in enumerate(self.arms):
-            self.watch.on_stage("answers", number, len(self.arms))
-            answered.append(self.passes.answer(arm, self.options.max_new_tokens))
-        remembered = []
-        for number, (arm, result) in enumerate(zip(self.arms, answered, strict=True)):
-            self.watch.on_stage("memory", number, len(self.arms))
-            memory = self.passes.memory(arm, self.options.timed_new_tokens)
-            remembered.append(replace(result, memory=memory))
-        samples: list[list[StageTimes]] = [[] for _ in self.arms]
-        for block in self._timed_blocks():
-            for arm_samples, times in zip(samples, block, strict=True):
-                arm_samples.append(times)
-            if self.watch.on_round is not None:
-                self.watch.on_round(self._assemble(remembered, samples))
-        return self._assemble(remembered, samples)
-
-    def _timed_blocks(self) -> Iterator[list[StageTimes]]:
-        clock = clock_for(self.passes.loaded.device)
-
-        def trial(arm: Arm) -> Callable[[], StageTimes]:
-            return lambda: self.passes.time(arm, clock, self.options.timed_new_tokens)
-
-        return run_blocks(
-            [trial(arm) for arm in self.arms],
-            repeats=self.options.repeats,
-            warmup=self.options.warmup,
-            seed=self.options.arms.seed,
-            on_progress=self._tell,
-        )
-
-    def _tell(self, done: int, total: int) -> None:
-        self.watch.check()
-        self.watch.on_stage("timing", done, total)
-
-    def _assemble(self, results: list[ArmResult], samples: list[list[StageTimes]]) -> Report:
-        timed = tuple(
-            replace(result, timing=timing_of(arm_samples))
-            for result, arm_samples in zip(results, samples, strict=True)
-        )
-        report = Report(
-            environment=self.environment,
-            request=self._request(),
-            arms=timed,
-            comparisons=tuple(compare(timed[0], arm) for arm in timed[1:]),
-            warnings=self.passes.caveats(),
-        )
-        return judged(report)
-
-    def _request(self) -> Request:
-        options = self.options
-        return Request(
+def _report(bench: Bench, options: RunOptions, stopped_by: str, intervals: bool) -> Report:
+    """What there is so far."""
+    dense, *others = bench.timed(stopped_by)
+    report = Report(
+        environment=bench.environment,
+        request=Request(
             model=options.model_name,
             seed=options.arms.seed,
             max_new_tokens=options.max_new_tokens,
             repeats=options.repeats,
             warmup=options.warmup,
             timed_new_tokens=options.timed_new_tokens,
-            **self.passes.described(),
-        )
+            **bench.passes.described(),
+        ),
+        arms=(dense, *others),
+        comparisons=tuple(compare(dense, arm, intervals=intervals) for arm in others),
+        warnings=bench.passes.caveats(),
+    )
+    return judged(report)

@@ -42,7 +42,8 @@ class FixedLayer(DynamicLayer):
         Raises:
             InstrumentError: there is no room for them.
         """
-        past = self.get_seq_length()
+        # Not get_seq_length(): after a drop at layer 0 that also counts what is not held.
+        past = self.keys.shape[-2] if self.buffers else 0
         end = past + key_states.shape[2]
         if not self.buffers:
             self.lazy_initialization(key_states, value_states)

@@ -20,6 +20,7 @@ from v2drop_cli.errors import (
     unknown_name,
 )
 from v2drop_cli.instrument.context import DropState
+from v2drop_cli.instrument.entry import refuse_entry, start_over
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
@@ -98,10 +99,11 @@ def dropping(
     family, n_layers = target.family, len(target.layers)
     first = family.first_droppable_layer(target.config)
     parsed = named_schedule(schedule, family, n_layers, first)
-    parsed.check(n_layers=n_layers, first_droppable=first)
+    family.check(parsed, target.config, n_layers)
     chosen = get_method(method) if isinstance(method, str) else method
     if not isinstance(chosen, Method):
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
+    refuse_entry(parsed, chosen)
     call = LayerCall.of(target.config, target.layers)
     state = DropState(parsed, chosen, call, seed, mark)
     with hooked(*_hooks(state, target)):
@@ -221,7 +223,9 @@ def _forward_call(
         return None
     mask = target.family.vision_mask(target.config, given)
     state.pictures.look(cache, ids.shape[1], mask, given)
-    state.book.check(cache, range(1, state.first_hooked))
+    state.book.check(cache, range(state.first_hooked))
+    if 0 in state.drops:
+        start_over(cache)
     vision: tuple[Tensor, ...] = ()
     if mask is not None:
         state.encoded = False

@@ -1,7 +1,7 @@
 """Medians with bootstrap intervals, paired ratios, outliers: flagged, never deleted.
 
 Missing data is ``None`` and stays ``None``: a series with one sample missing is not
-summarised from the others, because the others are then no longer the blocks of its partner.
+summarised from the others, because the others are then no longer the rounds of its partner.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def medians_only(samples: Iterable[float | None]) -> Stats | None:
 def paired_difference(
     arm: Sequence[float], reference: Sequence[float], *, interval: bool = True
 ) -> tuple[float, tuple[float, float] | None]:
-    """Median of ``arm - reference`` per block, and its 95 % bootstrap interval if wanted.
+    """Median of ``arm - reference`` per round, and its 95 % bootstrap interval if wanted.
 
     Raises:
-        ValueError: different lengths, so they are not of the same blocks, or no samples.
+        ValueError: different lengths, so they are not of the same rounds, or no samples.
 
     """
     differences = [ours - theirs for ours, theirs in zip(arm, reference, strict=True)]
@@ -82,20 +82,20 @@ def paired_ratio(
     *,
     interval: bool = True,
 ) -> Ratio | None:
-    """Median of ``reference / arm`` per block, with its 95 % bootstrap interval.
+    """Median of ``reference / arm`` per round, with its 95 % bootstrap interval.
 
     Above 1 the arm is faster (or smaller) than the reference.
 
     Args:
-        reference: one sample a block.
-        arm: the samples of the same blocks, in the same unit.
+        reference: one sample a round.
+        arm: the samples of the same rounds, in the same unit.
         interval: whether to bootstrap one, which takes far longer than the median.
 
     Returns:
         ``None`` if a series or a sample is missing, there is none, or a ratio is not finite.
 
     Raises:
-        ValueError: the two have different lengths, so they are not of the same blocks.
+        ValueError: the two have different lengths, so they are not of the same rounds.
 
     """
     if reference is None or arm is None:

@@ -54,7 +54,7 @@ def check_files(source: Source, options: LoadOptions) -> tuple[Caveat, ...]:
     if "transformers_weights" not in config:  # which names files of its own
         check_weights(path, options.allow_pickle)
     if not options.trust_remote_code:
-        _check_processor(path)
+        check_processor_files(path)
     return caveats
 
 
@@ -151,8 +151,12 @@ def _check_config(path: Path, trust_remote_code: bool) -> dict[str, Any]:
     return dict(values)
 
 
-def _check_processor(path: Path) -> None:
-    """Whether there is one file at least for each part of a processor."""
+def check_processor_files(path: Path) -> None:
+    """Look for one file at least of each part of a processor.
+
+    Raises:
+        ModelError: a part has none.
+    """
     for part, names in _PROCESSOR.items():
         if not _has_one(path, names):
             raise ModelError(

@@ -149,7 +149,7 @@ def _config(source: Source, options: LoadOptions) -> Any:
 
 def _processor(source: Source, config: Any, options: LoadOptions) -> Any:
     if options.weights != "dummy":
-        return load_processor(source, options)
+        return load_processor(source, options, config.model_type)
     return None if options.synthetic else dummy_processor(source, config, options)
 
 

@@ -107,6 +107,11 @@ def count(alive: int, keep: float | int) -> int:
     return min(alive, keep) if isinstance(keep, int) else int(alive * keep)
 
 
+def evenly(alive: Sequence[int], keep: int) -> list[int]:
+    """The middles of ``keep`` equal stretches of ``alive``: what ``uniform`` keeps."""
+    return [alive[(2 * i + 1) * len(alive) // (2 * keep)] for i in range(keep)]
+
+
 def define(
     case: Any, model: Any, inputs: Mapping[str, Tensor], vision: Sequence[Sequence[int]]
 ) -> tuple[dict[int, list[set[int]]], dict[int, list[list[int]]]]:

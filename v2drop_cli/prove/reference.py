@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.prove.cases.case import Case
-from v2drop_cli.prove.oracle import Dropped, count, decode, masked, scores, states
+from v2drop_cli.prove.oracle import Dropped, count, decode, evenly, masked, scores, states
 
 STEPS = 8  # decoded after the prefill
 FACTOR = 3.0  # how much more than dense may be lost
@@ -99,6 +99,15 @@ class Reference:
                 if wrong is not None:
                     return f"layer {layer} {wrong}"
             gone, alive = {**gone, layer: everything.get(layer, [])}, stays
+        return None
+
+    def uneven(self, kept: Kept) -> str | None:
+        """Why ``kept`` is not the even choice of the case's entry drops, or ``None`` if it is."""
+        alive: Sequence[Sequence[int]] = self.vision
+        for layer, keep in self.case.entry or ():
+            alive = [evenly(row, count(len(row), keep)) for row in alive]
+            if [list(row) for row in kept.get(layer, ())] != alive:
+                return f"layer {layer} kept other tokens than the evenly spaced ones"
         return None
 
     def _scores(

@@ -58,6 +58,21 @@ def render_table(
     layout.emit(lines, console)
 
 
+def render_card(title: str, row: Mapping[str, object], console: Console) -> None:
+    """Write one row line by line: each of its names beside its value."""
+    heads = [_shown(name, console) for name in row]
+    texts = [_shown(value, console) for value in row.values()]
+    lines = [*_title(title, console), *_blocks(heads, [texts], layout.width_of(console))]
+    layout.emit(lines, console)
+
+
+def render_note(text: str, console: Console) -> None:
+    """Write a sentence below a table."""
+    width = layout.width_of(console) - _INDENT
+    lines = layout.grid([(_shown(text, console), _LABEL)], [max(width, 1)], _INDENT)
+    layout.emit(lines, console)
+
+
 def render_checks(
     title: str,
     checks: Iterable[Check | tuple[bool | None, str, str, str | None]],

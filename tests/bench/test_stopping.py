@@ -1,0 +1,61 @@
+"""When enough rounds were taken, and how long that may still be."""
+
+from __future__ import annotations
+
+import pytest
+
+from v2drop_cli.bench.stopping import FixedRounds, Rounds, StopRule
+
+
+@pytest.mark.parametrize(
+    ("rounds", "reached", "elapsed", "reason"),
+    [
+        (2, 0.001, 99.0, None),  # the least comes first, whatever the time
+        (3, 0.01, 1.0, "precision"),
+        (3, 0.02, 1.0, None),
+        (3, None, 1.0, None),
+        (3, None, 10.0, "time"),
+        (3, 0.02, 10.0, "time"),
+    ],
+)
+def test_the_stop_rule(rounds, reached, elapsed, reason):
+    assert StopRule(3, 0.01, 10.0).reason(Rounds(rounds), reached, elapsed) == reason
+
+
+def test_without_a_least_number_of_rounds_time_is_a_limit():
+    rule = StopRule(max_time_s=10.0)
+    assert (rule.least, rule.owed) == (10, 1)
+    assert rule.reason(Rounds(1), None, 10.0) == "time"
+    assert rule.reason(Rounds(0, 1), None, 10.0) == "time"
+    assert rule.reason(Rounds(9), 0.001, 9.9) is None  # a lucky few rounds are not precise
+    assert rule.reason(Rounds(10), 0.001, 9.9) == "precision"
+
+
+def test_invalid_rounds_do_not_go_on_for_ever():
+    rule = StopRule(3, 0.01, 10.0)
+    assert rule.reason(Rounds(1, 2), None, 9.0) is None
+    assert rule.reason(Rounds(2, 9), 0.001, 9.0) is None
+    assert rule.reason(Rounds(0, 3), None, 10.0) == "time"
+
+
+def test_a_fixed_number_of_rounds_is_just_that():
+    rule = FixedRounds(3)
+    assert [rule.reason(Rounds(n), 0.0, 1e9) for n in (2, 3)] == [None, "rounds"]
+    assert rule.left_s(1.5, None, 0.0) is None  # before the first round is done
+    assert rule.left_s(1.5, 2.0, 0.0) == 3.0
+    assert rule.left_s(3.0, 2.0, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("repeats", "taken", "round_s", "elapsed", "left"),
+    [
+        (None, 0, None, 5.0, 55.0),
+        (None, 3, 2.0, 10.0, 50.0),
+        (None, 20, 2.0, 61.0, 0.0),  # the round under way is the last
+        (40, 10, 2.0, 20.0, 60.0),  # the rounds promised take longer than the time
+        (40, 10, 1.0, 20.0, 40.0),
+        (40, 0, None, 70.0, None),  # time is over, and nobody knows how long a round takes
+    ],
+)
+def test_what_is_left_is_time_or_the_rounds_promised(repeats, taken, round_s, elapsed, left):
+    assert StopRule(repeats, 0.01, 60.0).left_s(taken, round_s, elapsed) == left
