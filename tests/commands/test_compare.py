@@ -510,6 +510,9 @@ def test_warnings():
     assert codes(a, a) == ["same-report"]
     assert codes(a, partial) == ["partial"]
     assert codes(made(null=None), a) == ["no-null"]
+    interrupted = replace(made(null=None), stopped_by="interrupted")
+    assert codes(interrupted, a) == ["no-null", "partial"]
+    assert compared(interrupted, a).a.partial
     shared = made(warnings=(Caveat("gpu-shared", "shared"), Caveat("dummy_weights", "x")))
     assert codes(a, shared) == ["gpu-shared"]
 

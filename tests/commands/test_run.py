@@ -24,6 +24,7 @@ from v2drop_cli.generate.greedy import drop_idle_mask, greedy
 from v2drop_cli.measure.clock import FakeClock
 from v2drop_cli.media import load_image
 from v2drop_cli.records import Answer, ArmResult, Memory, Stats, Timing
+from v2drop_cli.report.bench_view import build_view
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
 
@@ -101,6 +102,36 @@ def test_a_run_reports_rounds_and_is_exact_under_a_fake_clock(loaded, monkeypatc
         assert (arm.timing.drop_s is None) == (arm.method is None)
     assert report.arms[1].timing.drop_s.samples == (4.0,) * 3
     assert report.comparisons[0].prefill_speedup.median == 1 / 9
+
+
+def test_an_interrupted_run_is_partial_and_keeps_the_complete_rounds(loaded, monkeypatch):
+    timed, drafts, left = passes.Passes.time, [], [2 + 2 * 2 + 1]
+
+    def interrupt(self, arm, clock, new_tokens):
+        if not left[0]:  # a warm-up round, two rounds, one arm of the third
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return timed(self, arm, clock, new_tokens)
+
+    monkeypatch.setattr(passes.Passes, "time", interrupt)
+    watch = Watch(on_round=drafts.append)
+    report = answer.run(loaded, [load_image(CAT)], options(repeats=9), watch)
+    assert (report.stopped_by, report.partial, report.rounds) == ("interrupted", True, 2)
+    assert report.protocol is None
+    assert report.request.repeats == 9
+    assert [(draft.stopped_by, draft.partial, draft.rounds) for draft in drafts] == [
+        ("running", True, 1), ("running", True, 2),
+    ]  # fmt: skip
+    view = build_view(report)
+    [said] = [fact.text for fact in view.footer if fact.label == "stopped"]
+    assert said == "INTERRUPTED after 2 rounds: partial"
+
+
+def test_a_run_that_ends_is_not_partial(loaded):
+    report = answer.run(loaded, [load_image(CAT)], options())
+    assert (report.stopped_by, report.partial, report.rounds) == ("rounds", False, 3)
+    assert len(report.arms[1].timing.end_to_end_s.samples) == 3
+    assert all(fact.label != "stopped" for fact in build_view(report).footer)
 
 
 def test_answers_are_the_models_own_generate(loaded):

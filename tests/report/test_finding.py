@@ -120,10 +120,11 @@ def test_a_slower_whole_is_slower_whatever_its_prefill():
     assert sentence(*both).startswith("1 of 2 arms is faster than dense, 1 slower; ")
 
 
-def test_what_was_interrupted_says_so_first():
-    protocol = factory.protocol(partial=True, stopped_by="interrupted")
-    report = replace(judged(factory.profiled()), protocol=protocol)
-    assert finding(report)[0].startswith("partial, so far: v2drop is faster")
+@pytest.mark.parametrize("report", [factory.report(), factory.profiled()])
+@pytest.mark.parametrize("why", ["interrupted", "running"])
+def test_what_was_interrupted_says_so_first(report, why):
+    text, _ = finding(replace(judged(report), stopped_by=why))
+    assert text.startswith("partial, so far: v2drop is faster")
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_keys_are_the_contract(tmp_path):
         "null_comparison",
         "warnings",
         "protocol",
+        "stopped_by",
     ]
     assert document["schema"] == "v2drop.report/1"
     assert set(document["request"]) == {

@@ -50,13 +50,12 @@ def warnings(a: Report, b: Report) -> Iterator[Caveat]:
     if a == b:
         yield Caveat("same-report", "A and B are the same report")
     for side, report in (("A", a), ("B", b)):
-        protocol = report.protocol
-        if protocol is None:
+        if report.protocol is None:
             message = f"{side} was made by v2drop run: few rounds, and no noise floor"
             yield Caveat("no-null", message)
-        elif protocol.partial:
-            rounds = "1 round" if protocol.rounds == 1 else f"{protocol.rounds} rounds"
-            message = f"{side} is partial ({protocol.stopped_by}): {rounds} only"
+        if report.partial:
+            rounds = "1 round" if report.rounds == 1 else f"{report.rounds} rounds"
+            message = f"{side} is partial ({report.ended_by}): {rounds} only"
             yield Caveat("partial", message)
         for caveat in report.warnings:
             if caveat.code.startswith("gpu-"):  # of the machine while it measured

@@ -20,6 +20,8 @@ from v2drop_cli.records.arm import (
 from v2drop_cli.records.report import (
     COMPILED,
     EAGER,
+    INTERRUPTED,
+    RUNNING,
     SCHEMA,
     Caveat,
     MachineState,
@@ -35,7 +37,9 @@ __all__ = [
     "DENSE",
     "EAGER",
     "FEWEST_FOR_INTERVAL",
+    "INTERRUPTED",
     "LAUNCH_BOUND_BELOW",
+    "RUNNING",
     "SCHEMA",
     "Answer",
     "ArmResult",

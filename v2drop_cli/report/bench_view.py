@@ -228,6 +228,8 @@ def _footer(report: Report) -> Iterator[Fact]:
         yield Fact("stopped", profile_wording.stopped(report.protocol))
         if report.protocol.machine:
             yield Fact("machine", profile_wording.machine(report.protocol))
+    elif report.partial:
+        yield Fact("stopped", profile_wording.cut_short(report))
     if any(_is_launch_bound(report, arm) for arm in report.arms):
         yield Fact("decode", profile_wording.LAUNCH_BOUND)
     yield Fact("reading", _reading(report))

@@ -26,7 +26,8 @@ def finding(report: Report) -> Said | None:
         return None
     parts = _one(report, found[0]) if len(found) == 1 else _several(report, found)
     text = "; ".join(part for part in parts if part)
-    return f"{_partial(report)}{text}.", _tone(report, found)
+    start = "partial, so far: " if report.partial else ""
+    return f"{start}{text}.", _tone(report, found)
 
 
 def _judged_arms(report: Report) -> list[Comparison]:
@@ -35,11 +36,6 @@ def _judged_arms(report: Report) -> list[Comparison]:
     yardsticks = {overhead.random_arm for overhead in overheads}
     found = [item for item in report.comparisons if item.arm not in yardsticks]
     return found or list(report.comparisons)
-
-
-def _partial(report: Report) -> str:
-    stopped = report.protocol is not None and report.protocol.partial
-    return "partial, so far: " if stopped else ""
 
 
 # One arm ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from v2drop_cli.records import Comparison, Limit, Overhead, Protocol
+from v2drop_cli.records import INTERRUPTED, Comparison, Limit, Overhead, Protocol, Report
 from v2drop_cli.report.claims import reason_words
 from v2drop_cli.report.text import clean, glued
 from v2drop_cli.report.wording import percent, plural
@@ -30,6 +30,12 @@ def stopped(protocol: Protocol) -> str:
     if reached is None:
         return f"{why}; how precise the prefill ratios are is not known (wanted: {wanted})"
     return f"{why}; prefill ratios known to {glued(f'±{percent(reached)}')} (wanted: {wanted})"
+
+
+def cut_short(report: Report) -> str:
+    """Why a report of ``v2drop run`` has fewer rounds than were asked for."""
+    why = "INTERRUPTED" if report.ended_by == INTERRUPTED else "still running"
+    return f"{why} after {plural(report.rounds, 'round')}: partial"
 
 
 def machine(protocol: Protocol) -> str:
