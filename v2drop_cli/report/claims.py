@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from v2drop_cli.records import Comparison, Ratio
+from v2drop_cli.records.metrics import METRICS, Kind
 from v2drop_cli.records.verdicts import (
     FASTER,
     FEW_ROUNDS,
@@ -30,12 +31,8 @@ from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.wording import Said, Tone
 from v2drop_cli.units import NOT_AVAILABLE, format_ratio
 
-SPEEDUPS = {
-    "prefill": "prefill_speedup",
-    "decode": "decode_speedup",
-    "generate": "generate_speedup",
-}
-"""What a row or a sentence calls a speed-up, and the field of a comparison that holds it."""
+SPEEDUPS = tuple(row for row in METRICS if row.against and row.kind is Kind.TIMED)
+"""The times whose ratio to the reference is shown."""
 
 TONES: dict[str | None, Tone] = {
     FASTER: "good",
@@ -104,10 +101,9 @@ class Claim(NamedTuple):
 
 def claims(comparison: Comparison) -> tuple[Claim, ...]:
     """The speed-ups of one arm, in the order of the work."""
-    by_metric = {verdict.metric: verdict for verdict in comparison.verdicts}
     return tuple(
-        Claim(name, getattr(comparison, metric), by_metric.get(metric))
-        for name, metric in SPEEDUPS.items()
+        Claim(row.name, row.speedup(comparison), comparison.verdict(row.against or row.name))
+        for row in SPEEDUPS
     )
 
 

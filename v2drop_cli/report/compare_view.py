@@ -14,30 +14,15 @@ from v2drop_cli.records.changes import (
     Changes,
     Source,
 )
+from v2drop_cli.records.metrics import METRICS
 from v2drop_cli.report.claims import TONES
 from v2drop_cli.report.compare_finding import finding, is_change
 from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.view import Cell, Fact, Row, Section, View
 from v2drop_cli.report.wording import Tone, percent, plural
-from v2drop_cli.units import (
-    NOT_AVAILABLE,
-    format_bytes,
-    format_count,
-    format_flops,
-    format_ratio,
-    format_seconds,
-)
+from v2drop_cli.units import NOT_AVAILABLE, format_ratio, format_value
 
-_LABELS = {
-    "first_token": "to first token",
-    "decode": "decode per token",
-    "end_to_end": "end to end",
-    "peak_memory": "peak memory",
-    "kv_cache": "KV cache",
-    "vision_tokens": "vision tokens",
-    "layer_average_vision_tokens": "layer average",
-    "prefill_flops": "prefill work",
-}
+_LABELS = {row.name: row.label for row in METRICS if row.compared}
 _GATE_TONES: dict[str, Tone] = {HELD: "plain", FAILED: "bad", UNDECIDED: "warn"}
 
 
@@ -75,7 +60,7 @@ def _rows(arm: ArmChanges, quiet: bool) -> Iterator[Row]:
         if quiet and not is_change(change):
             continue
         said = Cell(change.verdict or NOT_AVAILABLE, TONES.get(change.verdict, "plain"))
-        values = (Cell(glued(_value(change.unit, value))) for value in (change.a, change.b))
+        values = (Cell(glued(format_value(change.unit, value))) for value in (change.a, change.b))
         label = _LABELS.get(change.metric, change.metric)
         yield Row(label, (*values, Cell(_ratio(change)), said))
     if quiet and arm.answers != DIFFERS:
@@ -84,15 +69,6 @@ def _rows(arm: ArmChanges, quiet: bool) -> Iterator[Row]:
     agree = Cell(f"{glued(percent(arm.token_agreement))} agree")
     tone: Tone = "bad" if arm.answers == DIFFERS else "muted"
     yield Row("answers", (filler, filler, agree, Cell(arm.answers, tone)))
-
-
-def _value(unit: str, value: float | None) -> str:
-    if unit == "s":
-        return format_seconds(value)
-    if unit == "tokens":
-        return format_count(value)
-    whole = None if value is None else int(value)
-    return format_bytes(whole) if unit == "bytes" else format_flops(whole)
 
 
 def _ratio(change: Change) -> str:

@@ -31,13 +31,13 @@ class Spread:
 
 def columns() -> tuple[str, ...]:
     """What each line tells beside the arm's name."""
-    return (*SPEEDUPS, "KV cache", "answer")
+    return (*(row.name for row in SPEEDUPS), "KV cache", "answer")
 
 
 def reference_cells(arm: ArmResult) -> Iterator[wording.Said]:
     """The reference's line: times, and the size of which the other lines have a share."""
-    times = (arm.timing.prefill_s, arm.timing.decode_s_per_token, arm.timing.generate_s)
-    for stats in times:
+    for row in SPEEDUPS:
+        stats = row.samples(arm)
         yield glued(format_seconds(stats.median if stats else None)), "plain"
     yield wording.cache(arm, None), "plain"
     yield wording.REFERENCE, "muted"

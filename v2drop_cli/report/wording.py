@@ -146,11 +146,6 @@ def time(stats: Stats | None) -> str:
     return f"{glued(text.ljust(_TIME_WIDTH))} {glued(spread)}" if spread else glued(text)
 
 
-def size(found: int | None) -> str:
-    """Write bytes."""
-    return glued(format_bytes(found))
-
-
 def peak_label(kind: str | None) -> str:
     """Name the peak in the row's label where all arms have the same one."""
     return f"peak {glued(f'({kind})')}" if kind else "peak"
@@ -183,11 +178,6 @@ def share(ratio: float | None) -> str:
     ('39.2 %', '125 %', '100 %', '')
     """
     return f"{100 / ratio:.3g} %" if ratio and ratio > 0 else ""
-
-
-def energy(value: float | None) -> str:
-    """Joules for one generation."""
-    return NOT_AVAILABLE if value is None else glued(f"{value:.3g} J")
 
 
 def agreement(comparison: Comparison | None) -> str:
