@@ -75,7 +75,6 @@ def test_forms_of_keep():
         ("3:-5t", "cannot keep -5"),
         ("3:1.5t", "'1.5t' is no keep ratio"),
         ("-1:0.5", "layer -1 is negative"),
-        ("0:0.5", "cannot drop at layer 0"),
         ("3:0.5,3:0.2", "layer 3 drops twice"),
         ("17:0.5,3:0.2", "layer 3 comes after layer 17"),
     ],
@@ -109,6 +108,8 @@ def test_a_count_is_an_integer_of_0_or_more():
 
 def test_all_digits_of_a_share_are_written():
     assert str(Drop(1, 1 / 3)) == "1:0.3333333333333333"
+    assert str(Drop(1, 0.1234567)) == "1:0.1234567"  # six digits of it are more
+    assert str(Drop(1, 0.1234561)) == "1:0.1234561"  # and of this one less
     assert str(Drop(1, 0.25)) == "1:0.25"
 
 
@@ -168,6 +169,7 @@ def test_plan_stages_and_average():
     assert plan.stages == (576, 288, 86, 0)
     assert plan.layer_average == pytest.approx((576 * 3 + 288 * 14 + 86 * 5) / 32)
     assert DropPlan((7, 7)).stages == (7,)
+    assert DropPlan((4, 4, 5, 2, 2)).stages == (4, 5, 2)
 
 
 @pytest.mark.parametrize(
@@ -195,13 +197,15 @@ def test_check_names_the_range():
 
 
 def test_the_first_and_the_last_layer_that_may_drop():
-    assert Schedule.parse("1:0.5").resolve(10, n_layers=2).counts == (10, 5)
+    assert Schedule.parse("0:0.5,1:0").resolve(10, n_layers=2).counts == (5, 0)
     kept = Schedule.parse("3:0.5,11:0").resolve(10, n_layers=12, first_droppable=3).counts
     assert kept == (10,) * 3 + (5,) * 8 + (0,)
     for text in ("12:0.5", "2:0.5"):
         with pytest.raises(ScheduleError) as caught:
             Schedule.parse(text).check(n_layers=12, first_droppable=3)
         assert "layers 3 to 11" in caught.value.hint
+    with pytest.raises(ScheduleError, match=r"\(asked: 2\): of its features"):
+        Schedule.parse("2:0").check(n_layers=12, first_droppable=3, why="of its features")
 
 
 # Presets at other depths ---------------------------------------------------------------------
@@ -223,6 +227,10 @@ def test_scaled_layers_are_valid_and_increasing(n_layers, first):
         ((5, 10), {"n_layers": 10, "written_for": 20}, [2, 5]),
         ((1, 2, 3), {"n_layers": 32, "first_droppable": 3}, [3, 4, 5]),
         ((1, 2, 3), {"n_layers": 4, "first_droppable": 3}, [3]),
+        # The input stays the input, and what is deeper stays deeper than that.
+        ((0, 1, 17), {"n_layers": 12}, [0, 1, 6]),
+        ((1, 2), {"n_layers": 4}, [1, 2]),
+        ((0, 3), {"n_layers": 12, "first_droppable": 2}, [2, 3]),
     ],
 )
 def test_scaled_layers(layers, options, scaled):
@@ -288,6 +296,25 @@ def test_the_solver_drops_all_at_last_like_the_paper():
 )
 def test_solved_budgets(budget, layers, expected):
     found = solve_budget(budget, n_vision=576, n_layers=32, layers=layers)
+    assert str(found) == expected
+
+
+def test_a_budget_of_nothing_where_the_first_layers_share_rounds_to_it():
+    assert str(solve_budget(0, n_vision=1, n_layers=32, layers=(1,))) == "1:0t"
+
+
+@pytest.mark.parametrize(
+    ("budget", "n_vision", "n_layers", "layers", "expected"),
+    [
+        # Rounding is made good for at the drop that serves most layers, and then at others,
+        (27.3, 36, 10, (1, 3, 7, 8), "1:34t,3:34t,7:33t,8:0t"),
+        # where no drop keeps more than the one before it.
+        (3.7, 5, 8, (1, 2, 3, 5), "1:4t,2:4t,3:4t,5:3t"),
+        (23.8, 25, 8, (1, 2, 3, 6), "1:25t,2:25t,3:23t,6:23t"),
+    ],
+)
+def test_single_tokens_are_settled_where_they_count(budget, n_vision, n_layers, layers, expected):
+    found = solve_budget(budget, n_vision=n_vision, n_layers=n_layers, layers=layers)
     assert str(found) == expected
 
 

@@ -22,6 +22,7 @@ from tests.checkpoints import save_checkpoint
 from tests.cli.conftest import SAMPLES
 from tests.patience import PATIENCE_S, wait_for
 from v2drop_cli.errors import V2DropError
+from v2drop_cli.records.reading import read_report
 
 CAT = SAMPLES / "cat.jpg"
 
@@ -323,7 +324,7 @@ def test_a_failed_run_leaves_no_output(quick, tmp_path):
 
 
 def test_ctrl_c_leaves_with_130(checkpoint, tmp_path):
-    """Interrupted amid the rounds: one line, and the last complete report stays."""
+    """Interrupted amid the rounds: what there is, and one line that says so."""
     path = tmp_path / "report.json"
     command = [sys.executable, "-m", "v2drop_cli", "run", "--image", CAT, "--model", checkpoint]
     process = subprocess.Popen(
@@ -336,9 +337,10 @@ def test_ctrl_c_leaves_with_130(checkpoint, tmp_path):
     )
     wait_for(path, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, out, err.strip()) == (130, "", "interrupted")
-    assert json.loads(path.read_text())["arms"]
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("interrupted")
+    assert read_report(path).partial
 
 
 def test_the_unexpected_is_one_line_and_a_traceback_with_debug(quick, monkeypatch):

@@ -157,6 +157,12 @@ def test_the_worst_arm_decides_and_a_failure_outweighs_doubt():
     assert undecided("prefill_speedup<2.01", report=report, methods=both).count("has") == 2
 
 
+def test_a_method_asked_for_with_parameters_is_gated_by_its_name():
+    asked_for = ("v2drop:some=1",)
+    assert failed("vision_tokens==576", methods=asked_for) == failed("vision_tokens==576")
+    assert len(failed("vision_tokens==576", methods=asked_for)) == 1
+
+
 def test_a_label_may_hold_colons_and_spaces():
     label = factory.four_arms().arms[3].label
     assert ":" in label

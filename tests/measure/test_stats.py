@@ -143,6 +143,7 @@ def test_a_ratio_is_unknown_where_either_series_is():
     assert paired_ratio([], []) is None
     with pytest.raises(ValueError, match="1 reference samples, but 2"):
         paired_ratio([1.0], [1.0, 2.0])
+    assert paired_ratio([2.0] * 300, [1.0] * 300) == Ratio(2.0, (2.0, 2.0))
 
 
 def test_a_scaled_ratio():
@@ -172,6 +173,8 @@ NEAR_TWO = [2.0, 2.2, 1.8, 1.9, 2.1]
         ([0.5, 0.5], [1.5, 2.5], Ratio(4.0, None)),
         (NEAR_ONE, NEAR_TWO[:4], Ratio(1.95, None)),  # too few for an interval on one side
         (NEAR_ONE[:4], NEAR_TWO, Ratio(2.0 / 1.025, None)),
+        ([0.5] * 6, [1.0] * 7, Ratio(2.0, (2.0, 2.0))),
+        ([0.5] * 4, [1.0] * 4, Ratio(2.0, None)),
         # Resamples with a zero median have no ratio: no interval, rather than a wrong one.
         ([0.0, 0.0, 1.0, 2.0, 3.0], [1.0] * 5, Ratio(1.0, None)),
     ],
@@ -202,7 +205,7 @@ def test_each_set_is_resampled_and_the_percentile_steps_in(monkeypatch):
     assert ratio_of_medians(NEAR_ONE, NEAR_TWO).ci95 == (1.0, 2.0)
     assert asked == [(NEAR_ONE, NEAR_TWO, "BCa"), (NEAR_ONE, NEAR_TWO, "percentile")]
     assert ratio_of_medians(NEAR_TWO, NEAR_ONE).ci95 == (0.5, 1.0)
-    for bad in ((0.0, 1.0), (2.0, 1.0), (1.0, math.inf)):
+    for bad in ((0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (1.0, math.inf)):
         monkeypatch.setattr(stats, "_bootstrap_ratio", lambda *_, bad=bad: bad)
         assert ratio_of_medians(NEAR_ONE, NEAR_TWO) == Ratio(2.0, None)
     monkeypatch.setattr(stats, "_bootstrap_ratio", lambda *_: (2.0, 2.0))

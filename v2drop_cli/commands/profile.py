@@ -49,6 +49,11 @@ class ProfileOptions:
     labels: tuple[str, ...] = ()
 
     @property
+    def most_new_tokens(self) -> int:
+        """Of any generation."""
+        return max(self.max_new_tokens, self.new_tokens)
+
+    @property
     def work(self) -> Work:
         """How much is measured of each arm.
 

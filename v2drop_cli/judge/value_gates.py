@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from v2drop_cli.errors import UsageError
 from v2drop_cli.judge.gate_grammar import Condition, Form, parse_conditions
 from v2drop_cli.judge.ruler import Interval, gate_outcome, gate_result, noise_floors
+from v2drop_cli.methods.parameters import split
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
 from v2drop_cli.records.changes import FAILED, UNDECIDED, GateResult
 from v2drop_cli.records.metrics import METRICS, PAIRS, Kind
@@ -63,7 +64,7 @@ class Gate(Condition):
 
         Args:
             report: what was measured.
-            asked_for: methods whose arms a gate without an arm is about.
+            asked_for: names of the methods whose arms a gate without an arm is about.
             noise: the report's noise floors.
         """
         arms = self._arms(report, set(asked_for))
@@ -163,6 +164,6 @@ def judged(
     gates: Sequence[Gate], report: Report, asked_for: Iterable[str]
 ) -> tuple[GateResult, ...]:
     """All gates' outcomes, in order."""
-    methods = tuple(asked_for)
+    methods = tuple(split(text)[0] for text in asked_for)
     noise = noise_floors(report) if any(gate.metric not in _EXACT for gate in gates) else {}
     return tuple(gate.check(report, methods, noise) for gate in gates)

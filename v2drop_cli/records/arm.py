@@ -7,6 +7,7 @@ never 0.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from v2drop_cli.records.verdicts import Verdict
 
@@ -62,12 +63,16 @@ class Drop:
         before: vision tokens entering the drop, summed over batch rows.
         after: vision tokens that stayed, summed over batch rows.
         kept: prompt positions of the vision tokens kept, one list per batch row.
+        sources: per batch row and kept token, the prompt positions of the other tokens that were
+            merged into it at this drop; ``None`` where nothing was merged, or the method did not
+            say.
     """
 
     layer: int
     before: int
     after: int
     kept: tuple[tuple[int, ...], ...]
+    sources: tuple[tuple[tuple[int, ...], ...], ...] | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,10 @@ class ArmResult:
     """One way of running the model: dense, or one method at one schedule.
 
     Attributes:
+        method: the method's name, without its parameters; ``None`` for dense.
         capture_s: recording the compiled decoding, once; in no other time. ``None`` for eager.
+        parameters: all parameters of the method by name, also those at their defaults; empty for
+            a method without any, and for dense.
     """
 
     label: str
@@ -182,6 +190,7 @@ class ArmResult:
     energy_j: float | None = None
     limit: Limit | None = None
     capture_s: float | None = field(default=None, metadata=ADDED)
+    parameters: dict[str, Any] = field(default_factory=dict, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
