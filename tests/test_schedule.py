@@ -91,6 +91,13 @@ def test_lists_of_different_lengths():
         Schedule.from_lists([1, 2], ["0.5"])
 
 
+def test_as_many_drops_as_one_likes():
+    many = range(1, 301)
+    assert len(Schedule.from_lists(many, ["50%"] * 300).drops) == 300
+    found = solve_budget(50, n_vision=100, n_layers=400, layers=many)
+    assert found.resolve(100, 400).layer_average == pytest.approx(50, abs=0.5)
+
+
 def test_a_drop_takes_one_of_share_and_count():
     with pytest.raises(ScheduleError, match="a share or a count"):
         Drop(3)
@@ -200,7 +207,7 @@ def test_the_first_and_the_last_layer_that_may_drop():
     assert Schedule.parse("0:0.5,1:0").resolve(10, n_layers=2).counts == (5, 0)
     kept = Schedule.parse("3:0.5,11:0").resolve(10, n_layers=12, first_droppable=3).counts
     assert kept == (10,) * 3 + (5,) * 8 + (0,)
-    for text in ("12:0.5", "2:0.5"):
+    for text in ("12:0.5", "13:0.5", "2:0.5", "1:0.5"):
         with pytest.raises(ScheduleError) as caught:
             Schedule.parse(text).check(n_layers=12, first_droppable=3)
         assert "layers 3 to 11" in caught.value.hint
@@ -286,6 +293,7 @@ def test_the_solver_drops_all_at_last_like_the_paper():
     ("budget", "layers", "expected"),
     [
         (192, (3, 17, 22), "3:270t,17:127t,22:0t"),  # 576·3 + 270·14 + 127·5 = 32 · 191.97
+        (396, (3, 17, 22), "3:576t,17:576t,22:0t"),  # the most with nothing kept at last
         (450, (3, 17, 22), "3:494t,17:423t,22:364t"),
         (500, (3, 17, 22), "3:528t,17:486t,22:445t"),
         (576, (3, 17, 22), "3:576t,17:576t,22:576t"),
