@@ -95,7 +95,7 @@ def _compiles(source: str) -> bool:
 
 
 def _silent(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """From where to where only type checkers read: annotations, overloads, their imports."""
+    """From where to where only type checkers read: annotations, bodies of overloads, their imports."""
     lines = source.encode().splitlines()
     for node in ast.walk(ast.parse(source)):
         for part in _read_by_type_checkers(node):
@@ -108,7 +108,7 @@ def _read_by_type_checkers(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
     if isinstance(node, ast.FunctionDef):
         last = node.body[-1]
         if isinstance(last, ast.Expr) and getattr(last.value, "value", None) is ...:
-            yield from (*node.decorator_list, node)
+            yield node
         if node.returns:
             yield node.returns
     elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import gc
 import hashlib
-import importlib.abc
 import importlib.machinery
 import json
 import os
@@ -46,7 +45,7 @@ _LEAST_CPU_S = 4
 _EXAMPLES = 30
 
 
-class _Changed(importlib.machinery.SourceFileLoader, importlib.abc.MetaPathFinder):
+class _Changed(importlib.machinery.SourceFileLoader):
     """Gives one module another source than its file has."""
 
     def __init__(self, module: str, path: Path, source: str) -> None:

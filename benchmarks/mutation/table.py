@@ -61,7 +61,6 @@ TARGETS: tuple[Target, ...] = (
     _own("bench/comparison"),
     _own("bench/stages", sample=20),
     _own("bench/stopping"),
-    _own("bench/arms"),
     _own("instrument/masks"),
     _own("instrument/cache"),
     _own("instrument/forward"),

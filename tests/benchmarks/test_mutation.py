@@ -76,13 +76,12 @@ def test_only_the_lines_that_differ_are_told():
 
 
 SOURCE = """
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from x import y
 
-@overload
-def f(a: int | None) -> int: ...
+def f(a: int | None = 1) -> int: ...
 def f(a: int | None, b: "x | y" = 1) -> int | None:
     c: int | None = a + b
     return c
