@@ -95,7 +95,7 @@ def _compiles(source: str) -> bool:
 
 
 def _silent(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """From where to where only type checkers read: annotations, bodies of overloads, their imports."""
+    """From where to where only type checkers read: annotations, overloads, imports."""
     lines = source.encode().splitlines()
     for node in ast.walk(ast.parse(source)):
         for part in _read_by_type_checkers(node):
