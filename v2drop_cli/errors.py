@@ -13,6 +13,7 @@
     ├── DeviceError                exit 1   no such device, or not enough memory on it
     │   └── DeviceMemoryError
     ├── InstrumentError            exit 1   the model was called in a way dropping cannot serve
+    ├── PlugInError                exit 1   another package's method that cannot be used
     ├── GateError                  exit 3   a --fail-if gate failed
     ├── InvalidMeasurementError    exit 4   the machine was slowed down in too many rounds
     └── UndecidedError             exit 5   not measured well enough to say; with --strict
@@ -91,6 +92,10 @@ class DeviceMemoryError(DeviceError):
 
 class InstrumentError(V2DropError):
     """The model was called in a way that dropping cannot serve correctly."""
+
+
+class PlugInError(V2DropError):
+    """A method that another package brings, and that cannot be used as it is."""
 
 
 class GateError(V2DropError):

@@ -83,6 +83,18 @@ class DropPlan:
 
     counts: tuple[int, ...]
 
+    @classmethod
+    def realised(cls, n_vision: int, n_layers: int, kept: Mapping[int, int]) -> DropPlan:
+        """What happened: of ``n_vision`` tokens, ``kept[layer]`` were left at each drop layer.
+
+        >>> DropPlan.realised(4, 4, {2: 3, 3: 1}).counts
+        (4, 4, 3, 1)
+        """
+        counts = [n_vision]
+        for layer in range(n_layers):
+            counts.append(kept.get(layer, counts[-1]))
+        return cls(tuple(counts[1:]))
+
     @property
     def layer_average(self) -> float:
         """Mean over decoder layers of the vision tokens processed: the paper's budget measure."""

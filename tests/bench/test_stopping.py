@@ -24,9 +24,10 @@ def test_the_stop_rule(rounds, reached, elapsed, reason):
 
 def test_without_a_least_number_of_rounds_time_is_a_limit():
     rule = StopRule(max_time_s=10.0)
-    assert (rule.least, rule.owed) == (10, 1)
-    assert rule.reason(Rounds(1), None, 10.0) == "time"
-    assert rule.reason(Rounds(0, 1), None, 10.0) == "time"
+    assert (rule.least, rule.owed) == (10, 5)
+    assert rule.reason(Rounds(4), None, 10.0) is None  # fewer have no intervals
+    assert rule.reason(Rounds(5), None, 10.0) == "time"
+    assert rule.reason(Rounds(0, 5), None, 10.0) == "time"
     assert rule.reason(Rounds(9), 0.001, 9.9) is None  # a lucky few rounds are not precise
     assert rule.reason(Rounds(10), 0.001, 9.9) == "precision"
 
@@ -51,6 +52,7 @@ def test_a_fixed_number_of_rounds_is_just_that():
     [
         (None, 0, None, 5.0, 55.0),
         (None, 3, 2.0, 10.0, 50.0),
+        (None, 3, 40.0, 50.0, 80.0),  # two more rounds have to be
         (None, 20, 2.0, 61.0, 0.0),  # the round under way is the last
         (40, 10, 2.0, 20.0, 60.0),  # the rounds promised take longer than the time
         (40, 10, 1.0, 20.0, 40.0),

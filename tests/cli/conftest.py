@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.checkpoints import save_checkpoint
+from v2drop_cli.bench.watch import Phase
 from v2drop_cli.cli import app
 
 SAMPLES = Path(__file__).parents[2] / "sample_media"
@@ -20,10 +21,16 @@ class Result:
     def __init__(self, raw):
         self.code, self.out, self.err = raw.exit_code, raw.stdout, raw.stderr
 
+    @property
+    def said(self):
+        """The lines on stderr, without those that tell which phase begins."""
+        lines = self.err.strip().splitlines()
+        return [line for line in lines if not line.startswith(tuple(Phase))]
+
     def refused(self, code, *said):
         """Left with `code`, nothing on stdout, one error line with `said`, no traceback."""
         assert (self.code, self.out) == (code, ""), self.err
-        lines = self.err.strip().splitlines()
+        lines = self.said
         assert lines[0].startswith("error: "), self.err
         assert len(lines) <= 2, self.err
         assert all(line.startswith(("error: ", "hint: ")) for line in lines), self.err

@@ -9,7 +9,7 @@ import torch
 
 from tests.families import CASES
 from tests.prove.faults import FAULTS
-from v2drop_cli.cli.proof import checks
+from v2drop_cli.cli.proving import checks
 from v2drop_cli.prove.cases.case import TEXT
 from v2drop_cli.prove.proof import Proof
 

@@ -8,12 +8,14 @@ import pytest
 
 from tests.checkpoints import save_config
 from tests.cli.conftest import QUICK, SAMPLES
+from v2drop_cli.bench.passes import Passes
 from v2drop_cli.records import SCHEMA
+from v2drop_cli.records.reading import read_report
 
 CAT, SCENE, CLIP = SAMPLES / "cat.jpg", SAMPLES / "scene.png", SAMPLES / "clip.mp4"
 ARM_KEYS = {
     "label", "method", "schedule", "answer", "vision_tokens", "layer_average_vision_tokens",
-    "drops", "timing", "memory", "energy_j", "limit", "capture_s",
+    "drops", "timing", "memory", "energy_j", "limit", "capture_s", "parameters",
 }  # fmt: skip
 TIMING_KEYS = {"preprocess_s", "vision_s", "prefill_s", "decode_s_per_token", "generate_s"}
 
@@ -31,8 +33,9 @@ def test_json_is_the_contract(quick):
     assert report["schema"] == SCHEMA
     assert set(report) == {
         "schema", "environment", "request", "arms", "comparisons", "null_comparison", "warnings",
-        "protocol",
+        "protocol", "stopped_by",
     }  # fmt: skip
+    assert report["stopped_by"] == "rounds"
     assert report["request"]["weights"] == "trained"
     assert report["request"]["seed"] == 3
     dense, dropped = report["arms"]
@@ -85,9 +88,24 @@ def test_several_methods_schedules_and_images(quick):
     assert averages[3] == pytest.approx(36, abs=0.5)
 
 
+def test_an_empty_prompt_is_asked_as_it_is(quick):
+    result = quick("--image", CAT, "--prompt", "", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["request"]["prompt"] == ""
+
+
+def test_more_frames_than_there_are_takes_each_once_and_says_so(quick):
+    result = quick("--video", CLIP, "--frames", 500, "--json")
+    assert result.code == 0, result.err
+    report = json.loads(result.out)
+    assert report["request"]["media"][0]["frames"] == 24
+    assert "video_fewer_frames" in [warning["code"] for warning in report["warnings"]]
+
+
 def test_output_file_holds_the_same_document(quick, tmp_path):
     path = tmp_path / "report.json"
     result = quick("--image", CAT, "--json", "--output", path)
+    assert result.err.splitlines()[-1] == f"Wrote {path}"
     assert json.loads(result.out) == json.loads(path.read_text())
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 
@@ -95,10 +113,35 @@ def test_output_file_holds_the_same_document(quick, tmp_path):
 def test_report_on_a_pipe_is_plain(quick):
     result = quick("--image", CAT)
     assert result.code == 0, result.err
-    assert result.err == ""
+    assert result.said == []
+    phases = [line.split(" ")[0] for line in result.err.splitlines()]
+    assert phases == ["starting", "loading", "answers:", "memory:", "rounds:", "intervals"]
     assert "\x1b" not in result.out
     for said in ("cat.jpg", "dense", "v2drop", "36 → 18 → 5 → 0", "KV cache", "1 repeat"):
         assert said in result.out
+
+
+@pytest.mark.parametrize(("trials", "rounds"), [(5, 2), (1, 0)])
+def test_an_interrupted_run_shows_and_writes_what_there_is(
+    quick, monkeypatch, tmp_path, trials, rounds
+):
+    timed, left, path = Passes.time, [trials], tmp_path / "r.json"
+
+    def interrupt(self, *args):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return timed(self, *args)
+
+    monkeypatch.setattr(Passes, "time", interrupt)
+    result = quick("--image", CAT, "--repeats", 9, "--output", path)
+    assert result.code == 130
+    assert result.said[-1] == "interrupted: the report is partial"
+    assert "INTERRUPTED after" in result.out
+    report = read_report(path)
+    assert (report.partial, report.stopped_by, report.rounds) == (True, "interrupted", rounds)
+    assert report.arms[1].drops
+    assert report.protocol is None
 
 
 def test_video(quick):

@@ -144,27 +144,35 @@ def test_time_ends_what_precision_does_not(loaded):
     assert report.protocol.reached_precision > 1e-9
 
 
-def test_time_ends_a_profile_that_was_promised_no_rounds(loaded):
+def test_time_does_not_end_a_profile_before_there_are_intervals(loaded):
     report = profile(loaded, [load_image(CAT)], options(stop=StopRule(max_time_s=0.0)))
-    assert (report.protocol.rounds, report.protocol.stopped_by) == (1, "time")
+    assert (report.protocol.rounds, report.protocol.stopped_by) == (5, "time")
     assert report.request.repeats is None
+    assert report.comparisons[0].prefill_speedup.ci95 is not None
+
+
+def test_whoever_asks_for_fewer_rounds_gets_them(loaded):
+    report = profile(loaded, [load_image(CAT)], options(stop=StopRule(1, max_time_s=0.0)))
+    assert (report.protocol.rounds, report.protocol.stopped_by) == (1, "time")
     assert report.comparisons[0].prefill_speedup.ci95 is None
 
 
 def test_an_interruption_keeps_the_complete_rounds(loaded, monkeypatch, told):
     timed = passes.Passes.time
 
-    def interrupted(self, arm, clock, new_tokens):
+    def interrupt(self, arm, clock, new_tokens):
         if len(told) == 4 + 2 * 4 + 1:  # a warm-up round, two rounds, one arm of the third
             raise KeyboardInterrupt
         return timed(self, arm, clock, new_tokens)
 
-    monkeypatch.setattr(passes.Passes, "time", interrupted)
+    monkeypatch.setattr(passes.Passes, "time", interrupt)
     seen = []
     watch = Watch(on_round=seen.append)
     report = profile(loaded, [load_image(CAT)], options(stop=StopRule(9, 0.01, 0.0)), watch)
     assert (report.protocol.rounds, report.protocol.stopped_by) == (2, "interrupted")
     assert report.protocol.partial
+    assert report.partial
+    assert report.stopped_by == "interrupted"
     assert len(report.arms[0].timing.prefill_s.samples) == 2
     assert [r.protocol.rounds for r in seen] == [1, 2]
     assert {r.protocol.stopped_by for r in seen} == {"running"}
@@ -196,11 +204,22 @@ def test_intervals_on_the_way_take_a_tenth_of_the_time(loaded, monkeypatch, told
     assert [rounds for rounds, known in seen if known] == [6, 11, 16]
 
 
-def test_an_interruption_before_the_first_round_leaves_nothing(loaded, monkeypatch):
-    def interrupted(self, arm, clock, new_tokens):
-        raise KeyboardInterrupt
+def interrupted(*_):
+    raise KeyboardInterrupt
 
+
+def test_an_interruption_before_the_first_round_leaves_the_answers(loaded, monkeypatch):
     monkeypatch.setattr(passes.Passes, "time", interrupted)
+    report = profile(loaded, [load_image(CAT)], options())
+    assert (report.protocol.rounds, report.partial) == (0, True)
+    assert report.arms[1].drops
+    assert report.arms[1].timing.prefill_s is None
+    assert report.comparisons[0].prefill_speedup is None
+
+
+@pytest.mark.parametrize("where", ["answer", "memory"])
+def test_an_interruption_before_every_arm_has_answered_leaves_nothing(loaded, monkeypatch, where):
+    monkeypatch.setattr(passes.Passes, where, interrupted)
     with pytest.raises(KeyboardInterrupt):
         profile(loaded, [load_image(CAT)], options())
 

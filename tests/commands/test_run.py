@@ -10,10 +10,11 @@ import torch
 from transformers import DynamicCache
 
 from tests.checkpoints import save_checkpoint
-from tests.tiny_llava import make_llava, mixed_batch, one_prompt
+from tests.methods.toys import First, Longer, registered
+from tests.tiny_llava import PATCHES, make_llava, mixed_batch, one_prompt
 from v2drop_cli import load
 from v2drop_cli.bench import passes, rounds
-from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
+from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.bench.comparison import compare, first_divergence, token_agreement
 from v2drop_cli.bench.stages import time_stages
 from v2drop_cli.bench.watch import Phase, Watch
@@ -22,8 +23,12 @@ from v2drop_cli.errors import ScheduleError
 from v2drop_cli.generate.decoding import cache_bytes, new_cache
 from v2drop_cli.generate.greedy import drop_idle_mask, greedy
 from v2drop_cli.measure.clock import FakeClock
+from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.records import Answer, ArmResult, Memory, Stats, Timing
+from v2drop_cli.records.reading import read_report
+from v2drop_cli.report.bench_view import build_view
+from v2drop_cli.schedule import Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
 
@@ -101,6 +106,36 @@ def test_a_run_reports_rounds_and_is_exact_under_a_fake_clock(loaded, monkeypatc
         assert (arm.timing.drop_s is None) == (arm.method is None)
     assert report.arms[1].timing.drop_s.samples == (4.0,) * 3
     assert report.comparisons[0].prefill_speedup.median == 1 / 9
+
+
+def test_an_interrupted_run_is_partial_and_keeps_the_complete_rounds(loaded, monkeypatch):
+    timed, drafts, left = passes.Passes.time, [], [2 + 2 * 2 + 1]
+
+    def interrupt(self, arm, clock, new_tokens):
+        if not left[0]:  # a warm-up round, two rounds, one arm of the third
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return timed(self, arm, clock, new_tokens)
+
+    monkeypatch.setattr(passes.Passes, "time", interrupt)
+    watch = Watch(on_round=drafts.append)
+    report = answer.run(loaded, [load_image(CAT)], options(repeats=9), watch)
+    assert (report.stopped_by, report.partial, report.rounds) == ("interrupted", True, 2)
+    assert report.protocol is None
+    assert report.request.repeats == 9
+    assert [(draft.stopped_by, draft.partial, draft.rounds) for draft in drafts] == [
+        ("running", True, 1), ("running", True, 2),
+    ]  # fmt: skip
+    view = build_view(report)
+    [said] = [fact.text for fact in view.footer if fact.label == "stopped"]
+    assert said == "INTERRUPTED after 2 rounds: partial"
+
+
+def test_a_run_that_ends_is_not_partial(loaded):
+    report = answer.run(loaded, [load_image(CAT)], options())
+    assert (report.stopped_by, report.partial, report.rounds) == ("rounds", False, 3)
+    assert len(report.arms[1].timing.end_to_end_s.samples) == 3
+    assert all(fact.label != "stopped" for fact in build_view(report).footer)
 
 
 def test_answers_are_the_models_own_generate(loaded):
@@ -184,3 +219,46 @@ def test_equal_answers():
     assert compare(arm("dense", [1]), arm("x", [1])).answers_identical
     assert first_divergence([1, 2], [1, 2]) is None
     assert token_agreement([], []) == 1.0
+
+
+def test_a_methods_parameters_are_in_its_label_and_in_the_report(loaded, monkeypatch, tmp_path):
+    registered(monkeypatch, First)
+    methods = ("first:share=0.5,start=2", "first:start=2", "first", "v2drop")
+    report = answer.run(loaded, [load_image(CAT)], options(arms=ArmOptions(methods=methods)))
+    assert [arm.label for arm in report.arms] == ["dense", "first:start=2", "first", "v2drop"]
+    dense, moved, plain, v2drop = report.arms
+    assert (moved.method, plain.method) == ("first", "first")
+    assert moved.parameters == {**plain.parameters, "start": 2}
+    assert plain.parameters["loud"] is False
+    assert dense.parameters == v2drop.parameters == {}
+    path = tmp_path / "report.json"
+    path.write_text(report.dumps(), encoding="utf-8")
+    assert read_report(path).arms[1].parameters == moved.parameters
+
+
+def test_counts_that_a_method_chose_are_those_of_the_report(loaded, monkeypatch):
+    registered(monkeypatch, Longer)
+    arms = ArmOptions(ScheduleOptions(schedules=("2:0.5,4:1.0",)), ("longer", "v2drop"))
+    report = answer.run(loaded, [load_image(CAT)], options(arms=arms))
+    _, chosen, v2drop = report.arms
+    first, second = chosen.drops
+    assert 0 < second.after < first.after < PATCHES
+    assert first.after != v2drop.drops[0].after
+    layers = loaded.n_layers
+    after = 2 * PATCHES + 2 * first.after + (layers - 4) * second.after
+    assert chosen.layer_average_vision_tokens == pytest.approx(after / layers)
+    [said] = [caveat for caveat in report.warnings if caveat.code == "counts_by_method"]
+    assert said.message.startswith("longer ")
+
+
+def test_the_work_of_a_method_that_chooses_is_counted_from_what_it_chose(loaded, monkeypatch):
+    registered(monkeypatch, Longer)
+    with Nvml(loaded.device) as nvml:
+        subject = passes.Subject(loaded, [load_image(CAT)], "what?")
+        found = passes.Passes(subject, nvml)
+        kept_none = Arm("none", "longer:times=1e9", Schedule.parse("3:1.0"))
+        dropped_all = Arm("all", "v2drop", Schedule.parse("3:0"))
+        assert found.limit(kept_none) == found.limit(dropped_all)
+        kept_all = Arm("every", "longer:times=0", Schedule.parse("3:0"))
+        assert found.limit(kept_all) == found.limit(Arm("dense"))
+        assert found.answer(kept_all, 2).drops == ()

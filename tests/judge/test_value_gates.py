@@ -7,13 +7,13 @@ import pytest
 from tests.commands.test_compare import made
 from tests.report import factory
 from v2drop_cli.errors import UsageError
-from v2drop_cli.judge.value_gates import judged, parse_gates
+from v2drop_cli.judge.value_gates import judged_gates, parse_gates
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED
 
 
 def results(*texts, report=None, methods=("v2drop",)):
-    return judged(parse_gates(texts), report or factory.profiled(), methods)
+    return judged_gates(parse_gates(texts), report or factory.profiled(), methods)
 
 
 def failed(*texts, **options):
@@ -155,6 +155,12 @@ def test_the_worst_arm_decides_and_a_failure_outweighs_doubt():
     [line] = [g.message for g in results("prefill_speedup<2.1", report=report, methods=both)]
     assert line.startswith("v2drop has 2.000")
     assert undecided("prefill_speedup<2.01", report=report, methods=both).count("has") == 2
+
+
+def test_a_method_asked_for_with_parameters_is_gated_by_its_name():
+    asked_for = ("v2drop:some=1",)
+    assert failed("vision_tokens==576", methods=asked_for) == failed("vision_tokens==576")
+    assert len(failed("vision_tokens==576", methods=asked_for)) == 1
 
 
 def test_a_label_may_hold_colons_and_spaces():

@@ -29,7 +29,9 @@ def test_paths_that_name_no_file_are_usage_errors(check, tmp_path):
         tmp_path / "street.mp4" / "a.png": "there is no directory",
         "https://example.org/a.png": "download it first",
         tmp_path: "inside it",
-        "": "inside it",
+        "": "give the path",
+        "file://": "give the path",
+        "file:///": "inside it",
         fifo: "save the stream",
         "a\0b": "check the name",
     }
@@ -72,6 +74,26 @@ def test_a_file_address_is_the_path_that_it_names(host, tmp_path):
     for typed in (address, Path(address), f"{host}{path}"):  # a Path makes three slashes one
         assert check_media_path(typed) == path
     assert load_image(Path(address)).path == path
+
+
+def test_a_relative_file_address_is_a_relative_path(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    assert check_media_path("file:a.png") == Path("a.png")
+
+
+@pytest.mark.parametrize("check", [check_media_path, *LOADERS])
+@pytest.mark.parametrize("host", ["otherhost", "localhost.org", "%2e"])
+def test_a_file_of_another_machine_is_not_read_from_this_one(host, check, tmp_path, monkeypatch):
+    """Not even where this machine has a file of that path, or of that name."""
+    for name in ("a.png", f"{host}{tmp_path}/a.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    error = refusal(check, f"file://{host}{tmp_path}/a.png", MediaArgumentError)
+    assert f"the machine {host!r}" in error.message
+    assert "three slashes" in error.hint
 
 
 def test_a_file_address_that_names_nothing_is_a_usage_error(tmp_path):

@@ -62,6 +62,7 @@ def test_keys_are_the_contract(tmp_path):
         "null_comparison",
         "warnings",
         "protocol",
+        "stopped_by",
     ]
     assert document["schema"] == "v2drop.report/1"
     assert set(document["request"]) == {
@@ -74,10 +75,10 @@ def test_keys_are_the_contract(tmp_path):
     assert set(arm) == {
         *("label", "method", "schedule", "answer", "vision_tokens"),
         *("layer_average_vision_tokens", "drops", "timing", "memory", "energy_j", "limit"),
-        "capture_s",
+        *("capture_s", "parameters"),
     }
     assert set(arm["answer"]) == {"text", "token_ids"}
-    assert set(arm["drops"][0]) == {"layer", "before", "after", "kept"}
+    assert set(arm["drops"][0]) == {"layer", "before", "after", "kept", "sources"}
     assert set(arm["timing"]) == {
         *("preprocess_s", "vision_s", "prefill_s", "time_to_first_token_s"),
         *("decode_s_per_token", "generate_s", "wall_s", "media_s", "end_to_end_s"),

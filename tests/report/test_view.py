@@ -9,7 +9,7 @@ import pytest
 
 from tests.report import factory
 from v2drop_cli.judge.arm_verdicts import judged
-from v2drop_cli.records import Caveat, MediaRecord, Memory, Ratio, Stats, Timing, Verdict
+from v2drop_cli.records import CaveatKind, MediaRecord, Memory, Ratio, Stats, Timing, Verdict
 from v2drop_cli.records.verdicts import (
     FASTER,
     FEW_ROUNDS,
@@ -195,7 +195,7 @@ def test_a_cpu_says_so():
 
 def test_the_dummy_label_is_not_said_twice_in_a_row():
     report = factory.dummy_report()
-    report = replace(report, warnings=(*report.warnings, Caveat("dummy", wording.DUMMY_LABEL)))
+    report = replace(report, warnings=(*report.warnings, CaveatKind.DUMMY_WEIGHTS.caveat()))
     facts = [fact.text for fact in build_view(report).footer]
     assert facts.count(wording.DUMMY_LABEL) == 1
 

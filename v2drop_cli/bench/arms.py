@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
-from v2drop_cli.methods.registry import check_method
+from v2drop_cli.methods.parameters import written
+from v2drop_cli.methods.registry import check_method, get_method
+from v2drop_cli.methods.shape import Shape
 from v2drop_cli.records import DENSE
 from v2drop_cli.schedule import (
     DEFAULT_PRESET,
@@ -20,13 +21,11 @@ from v2drop_cli.schedule import (
     REFERENCE_LAYERS,
     Schedule,
     parse_share,
-    preset,
-    scale_layers,
-    solve_budget,
 )
 
 if TYPE_CHECKING:
     from v2drop_cli.instrument.trace import DropTrace
+    from v2drop_cli.methods.base import Method
     from v2drop_cli.models.base import LoadedModel
 
 
@@ -67,19 +66,13 @@ class ScheduleOptions:
             keeps = _keeps(text)
             Schedule.from_lists(layers or range(1, len(keeps) + 1), keeps)
 
-    def resolve(self, loaded: LoadedModel, n_vision: int) -> Iterator[tuple[str, Schedule]]:
-        """Yield (short name, schedule) for a model and a prompt of ``n_vision`` tokens."""
-        n_layers, first = loaded.n_layers, loaded.first_droppable
-        family = loaded.family
-        named = partial(
-            preset,
-            presets=family.presets,
-            n_layers=n_layers,
-            first_droppable=first,
-            written_for=family.preset_layers,
-        )
+    def resolve(self, shape: Shape, method: Method) -> Iterator[tuple[str, Schedule]]:
+        """Yield (short name, schedule) for a model and a prompt, each with vision tokens.
+
+        What names no layers is the method's own: a budget alone, and nothing at all.
+        """
         layers = None if self.layers is None else _layers(self.layers)
-        usual = scale_layers(REFERENCE_LAYERS, n_layers, first)
+        usual = shape.scaled(REFERENCE_LAYERS)
         for text in self.schedules:
             yield text, Schedule.parse(text)
         for text in self.ratios:
@@ -91,19 +84,15 @@ class ScheduleOptions:
                 )
             yield text, Schedule.from_lists(layers or usual[: len(keeps)], keeps)
         for name in self.presets:
-            yield name, named(name)
+            yield name, shape.preset(name)
         for text in self.budgets:
-            yield (
-                f"budget {text}",
-                solve_budget(
-                    _budget(text, n_vision),
-                    n_vision=n_vision,
-                    n_layers=n_layers,
-                    layers=layers or usual,
-                ),
-            )
+            budget = _budget(text, shape.n_vision or 0)
+            if layers is None:
+                yield f"budget {text}", method.schedule(budget, shape)
+            else:
+                yield f"budget {text}", shape.solved(budget, layers)
         if not (self.schedules or self.ratios or self.presets or self.budgets):
-            yield DEFAULT_PRESET, named(DEFAULT_PRESET)
+            yield DEFAULT_PRESET, method.schedule(None, shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +101,7 @@ class Arm:
 
     Attributes:
         label: column head; ``dense`` is the reference.
-        method: registry name, or ``None`` for dense.
+        method: in text form (``name``, ``name:key=value``), or ``None`` for dense.
         schedule: where and how much, or ``None`` for dense.
         seed: for methods that draw at random.
     """
@@ -151,16 +140,16 @@ class ArmOptions:
     def resolve(self, loaded: LoadedModel, n_vision: int) -> list[Arm]:
         """Dense, then every method at every schedule; labels are unique."""
         from v2drop_cli.instrument.entry import refuse_entry
-        from v2drop_cli.methods.registry import get_method
 
-        schedules = list(self.schedules.resolve(loaded, n_vision))
-        for _, schedule in schedules:
-            loaded.check(schedule)
-            for method in self.methods:
-                refuse_entry(schedule, get_method(method))
+        shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, n_vision)
+        methods = {written(found): found for found in map(get_method, self.methods)}
+        drops = {text: [*self.schedules.resolve(shape, found)] for text, found in methods.items()}
         arms = [Arm(DENSE)]
-        for name, schedule in schedules:
-            for method in dict.fromkeys(self.methods):
+        for number, (name, _) in enumerate(next(iter(drops.values()), ())):
+            for method, schedules in drops.items():
+                _, schedule = schedules[number]
+                loaded.check(schedule)
+                refuse_entry(schedule, methods[method])
                 label = method if len(schedules) == 1 else f"{method} {name}"
                 if all(arm.label != label for arm in arms):
                     arms.append(Arm(label, method, schedule, self.seed))

@@ -17,6 +17,7 @@ import torch
 import transformers
 
 from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.chosen import chosen_caveat, chosen_plan
 from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.generate.decoding import Compiled, Eager, Generation, check_decoding, new_graph
 from v2drop_cli.generate.greedy import drop_idle_mask
@@ -28,6 +29,8 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
 from v2drop_cli.measure.work import decoder_shape, limit, memory_bandwidth
 from v2drop_cli.media import Media
+from v2drop_cli.methods.parameters import parameters_of
+from v2drop_cli.methods.registry import get_method
 from v2drop_cli.models.base import Inputs, LoadedModel
 from v2drop_cli.models.context_length import beyond_context
 from v2drop_cli.models.generation import answering
@@ -42,6 +45,7 @@ from v2drop_cli.records import (
     Answer,
     ArmResult,
     Caveat,
+    CaveatKind,
     Drop,
     Limit,
     MediaRecord,
@@ -51,13 +55,6 @@ from v2drop_cli.records import (
 )
 from v2drop_cli.schedule import DropPlan
 from v2drop_cli.units import Joules, Seconds
-
-DUMMY_CAVEAT = Caveat("dummy_weights", "dummy weights: timings are real, answers are not")
-SYNTHETIC_CAVEAT = Caveat(
-    "synthetic_input",
-    "synthetic input: random tokens and pixels; no media decode, processor or tokenizer ran",
-)
-CPU_CAVEAT = Caveat("device_cpu", "measured on the CPU: wall clock; GPU figures n/a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +120,7 @@ class Passes:
         self._talk: list[Caveat] = [*talk.caveats]
         self.meter: MemoryMeter = memory_for(self.loaded.device, nvml)
         self._recorded: list[tuple[Arm, int, Generation]] = []
+        self._chosen: dict[Arm, DropPlan] = {}
         self._most_new_tokens = 0
 
     @property
@@ -135,14 +133,19 @@ class Passes:
         loaded = self.loaded
         self._most_new_tokens = max(self._most_new_tokens, max_new_tokens)
         tokens, events = self._generate(arm, max_new_tokens)
+        method = None if arm.method is None else get_method(arm.method)
+        if method is not None and method.chooses_count:
+            self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
+            self._talk.append(chosen_caveat(method.name))
         plan = self.plan(arm)
         rows = self.subject.batch_size
         drops = tuple(
-            Drop(event.layer, sum(event.before), sum(event.after), event.kept) for event in events
+            Drop(event.layer, sum(event.before), sum(event.after), event.kept, event.sources)
+            for event in events
         )
         return ArmResult(
             label=arm.label,
-            method=arm.method,
+            method=None if method is None else method.name,
             schedule=None if arm.schedule is None else str(arm.schedule),
             answer=Answer(loaded.decode(tokens), tokens),
             vision_tokens=self.vision_tokens * rows,
@@ -150,6 +153,7 @@ class Passes:
             drops=drops,
             timing=Timing(),
             memory=Memory(),
+            parameters={} if method is None else parameters_of(method),
         )
 
     def _generate(self, arm: Arm, n: int) -> tuple[tuple[int, ...], Sequence[DropEvent]]:
@@ -163,9 +167,17 @@ class Passes:
         return tuple(output[0, length:].tolist()), trace.events
 
     def plan(self, arm: Arm) -> DropPlan:
-        """Vision tokens of one row that each layer processes."""
-        if arm.schedule is None:
+        """Vision tokens of one row that each layer processes.
+
+        Those that a method chose itself are known once it was run; it is, if nobody did.
+        """
+        if arm.schedule is None or arm.method is None:
             return DropPlan((self.vision_tokens,) * self.loaded.n_layers)
+        if get_method(arm.method).chooses_count:
+            if arm not in self._chosen:
+                _, events = self._generate(arm, 1)
+                self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
+            return self._chosen[arm]
         return arm.schedule.resolve(
             self.vision_tokens, self.loaded.n_layers, self.loaded.first_droppable
         )
@@ -265,11 +277,11 @@ class Passes:
         beyond = beyond_context(self.loaded.model.config, length, self._most_new_tokens)
         found.extend([] if beyond is None else [beyond])
         if self.loaded.weights == "dummy":
-            found.append(DUMMY_CAVEAT)
+            found.append(CaveatKind.DUMMY_WEIGHTS.caveat())
         if self.subject.synthetic is not None:
-            found.append(SYNTHETIC_CAVEAT)
+            found.append(CaveatKind.SYNTHETIC_INPUT.caveat())
         if self.loaded.device.type == "cpu":
-            found.append(CPU_CAVEAT)
+            found.append(CaveatKind.DEVICE_CPU.caveat())
         else:
             found.extend(self.nvml.caveats)
         return tuple(dict.fromkeys((*found, *self.meter.caveats)))

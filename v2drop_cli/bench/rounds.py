@@ -25,15 +25,13 @@ from v2drop_cli.measure.machine import MachineWatch
 from v2drop_cli.measure.stats import median_interval, medians_only, paired_ratio
 from v2drop_cli.measure.trials import Place, run_rounds
 from v2drop_cli.media import decode_again
-from v2drop_cli.records import ArmResult, Report
+from v2drop_cli.records import INTERRUPTED, RUNNING, ArmResult, Report
 from v2drop_cli.units import Seconds
 
 LOOK_EVERY = 10
 """After each look at the precision, a tenth more rounds before the next."""
 REST = 9
 """Times as long as a report with intervals took: reports until then go without them."""
-
-RUNNING, INTERRUPTED = "running", "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Work:
         warmup: untimed rounds before the timed ones.
         seed: of the order of the arms.
         thorough: for figures to be quoted: also energy, the least work that the shapes allow,
-            the time to decode the media, and the state of a GPU between the rounds.
+            and the state of a GPU between the rounds.
     """
 
     answer_tokens: int
@@ -99,7 +97,7 @@ class Bench:
         """Run all passes.
 
         Raises:
-            KeyboardInterrupt: interrupted before there was a complete round to report.
+            KeyboardInterrupt: interrupted before every arm had answered; later there is a report.
         """
         if self.watches_gpu:
             self.watch.on_progress(Progress(Phase.IDLE_POWER))
@@ -174,8 +172,7 @@ class Bench:
                     return reason
                 self._publish(assemble)
         except KeyboardInterrupt:
-            if not self.rounds:
-                raise
+            pass  # what was measured so far is worth a report
         return INTERRUPTED
 
     def _take(self, results: list[StageTimes]) -> None:
@@ -186,7 +183,7 @@ class Bench:
 
     def _decode_media(self) -> Seconds | None:
         """Time to decode the files; once a round, for dropping has no part in it."""
-        if not self.work.thorough or not self.passes.subject.media:
+        if not self.passes.subject.media:
             return None
         began = time.perf_counter()
         for item in self.passes.subject.media:

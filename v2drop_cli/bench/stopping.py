@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from v2drop_cli.records import Ratio
+from v2drop_cli.records import FEWEST_FOR_INTERVAL, Ratio
 from v2drop_cli.units import Seconds
 
 MANY_ROUNDS = 10
@@ -65,7 +65,7 @@ class StopRule:
 
     Attributes:
         repeats: rounds to take at least, whatever the time; ``None`` for at least ``MANY_ROUNDS``
-            unless time is over before.
+            unless time is over before, and then for enough to have intervals.
         precision: then until the half-width of every prefill ratio's interval is at most this
             share of the ratio,
         max_time_s: or until this many seconds of rounds, warm-up included.
@@ -83,7 +83,7 @@ class StopRule:
     @property
     def owed(self) -> int:
         """Rounds to take whatever the time."""
-        return 1 if self.repeats is None else self.repeats
+        return FEWEST_FOR_INTERVAL if self.repeats is None else self.repeats
 
     def reason(self, rounds: Rounds, reached: float | None, elapsed_s: Seconds) -> str | None:
         """Why to stop now, or ``None`` to go on. Invalid rounds are no reason to go on for ever."""

@@ -19,7 +19,6 @@ from v2drop_cli.version import __version__
 app = typer.Typer(
     name="v2drop",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

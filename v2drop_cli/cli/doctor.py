@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from v2drop_cli.cli import options as o
-from v2drop_cli.cli.guard import guarded
+from v2drop_cli.cli.groups.measuring_options import ProvingOptions
+from v2drop_cli.cli.groups.model_options import DoctorModel
+from v2drop_cli.cli.groups.output_options import JsonOutput
+from v2drop_cli.cli.signature import command
 from v2drop_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from v2drop_cli.commands.doctor import Finding
     from v2drop_cli.prove.proof import Proof
 
-_DEFAULT = "tiny"
 SCHEMA = "v2drop.doctor/1"
 
 
-@guarded
-def doctor(
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="MODEL",
-            help="Alias (see v2drop models), Hub id or path [default: tiny; to prove: every "
-            "family].",
-            rich_help_panel=o.MODEL,
-        ),
-    ] = None,
-    device: o.Device = "auto",
-    dtype: o.Dtype = "auto",
-    attn_implementation: o.Attention = None,
-    prove: Annotated[
-        bool,
-        typer.Option(
-            "--prove",
-            help="Drop in tiny models here and compare with the masked oracle. By default in "
-            "float32 and bfloat16, with eager, sdpa and the flash kernels that are installed.",
-            rich_help_panel=o.MEASURING,
-        ),
-    ] = False,
-    json: o.Json = False,
-    debug: o.Debug = False,
-) -> None:
+@command
+def doctor(asked: DoctorModel, proving: ProvingOptions, output: JsonOutput) -> None:
     """Check this machine; with --prove, that dropping is right on it.
 
     Looks at software, GPU and Hub cache, and at a model's files, processor and memory. Leaves
@@ -57,29 +33,25 @@ def doctor(
     v2drop doctor --prove
     v2drop doctor --prove --model qwen2-vl-7b --dtype bfloat16 --attn-implementation sdpa
     """
-    from v2drop_cli.models.loading_options import LoadOptions
-
-    LoadOptions(device=device, dtype=dtype, attn_implementation=attn_implementation).check(
-        model or _DEFAULT
-    )
-    if attn_implementation is not None and not prove:
+    asked.check()
+    if asked.attn_implementation is not None and not proving.prove:
         raise UsageError(
             "--attn-implementation says what to prove, and nothing is to be proven",
             hint="add --prove",
         )
     from v2drop_cli.commands.doctor import examine
 
-    family = _family(model) if prove and model is not None else None
-    findings = examine(model or _DEFAULT, device, dtype)
-    if not prove:
-        _show(model or _DEFAULT, findings, None, json)
+    family = _family(asked.model) if proving.prove and asked.model is not None else None
+    findings = examine(asked.name, asked.device, asked.dtype)
+    if not proving.prove:
+        _show(asked.name, findings, None, output.json)
         fine = True
     else:
-        from v2drop_cli.cli.proof import prove as ask
+        from v2drop_cli.cli.proving import prove
         from v2drop_cli.prove.plan import Asked, holds
 
-        proofs = ask(Asked(family, dtype, attn_implementation), device)
-        _show(model or _DEFAULT, findings, proofs, json)
+        proofs = prove(Asked(family, asked.dtype, asked.attn_implementation), asked.device)
+        _show(asked.name, findings, proofs, output.json)
         fine = holds(proofs)
     if not fine or any(finding.ok is False for finding in findings):
         raise typer.Exit(1)
@@ -108,7 +80,7 @@ def _show(model: str, findings: list[Finding], proofs: list[Proof] | None, as_js
         return
     from rich.console import Console
 
-    from v2drop_cli.cli.proof import checks
+    from v2drop_cli.cli.proving import checks
     from v2drop_cli.report.listing import Check, render_checks
 
     console = Console()

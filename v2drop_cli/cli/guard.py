@@ -7,12 +7,15 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
 from v2drop_cli.cli.interrupts import remembered
 from v2drop_cli.errors import DeviceMemoryError, V2DropError
+
+if TYPE_CHECKING:
+    from v2drop_cli.records import Report
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,6 +52,13 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(_tell(error)) from None
 
     return wrapper
+
+
+def leave_if_partial(report: Report) -> None:
+    """Leave with 130 if measuring was interrupted; the report was shown and written before."""
+    if report.partial:
+        typer.echo("interrupted: the report is partial", err=True)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _tell(error: Exception) -> int:

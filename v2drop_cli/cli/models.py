@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from v2drop_cli.cli import options as o
-from v2drop_cli.cli.guard import guarded
+from v2drop_cli.cli.groups.model_options import CatalogueOptions
+from v2drop_cli.cli.groups.output_options import JsonOutput
+from v2drop_cli.cli.signature import command
 from v2drop_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,23 +18,8 @@ if TYPE_CHECKING:
 SCHEMA = "v2drop.models/1"
 
 
-@guarded
-def models(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]",
-            show_default=False,
-            help="Say everything of one: an alias, a family, a model type or a method.",
-        ),
-    ] = None,
-    refused: Annotated[
-        bool,
-        typer.Option("--refused", help="List what is not served, with the reasons."),
-    ] = False,
-    json: o.Json = False,
-    debug: o.Debug = False,
-) -> None:
+@command
+def models(asked: CatalogueOptions, output: JsonOutput) -> None:
     """List families with the aliases of their models; with NAME, everything of one.
 
     \b
@@ -46,10 +30,11 @@ def models(
     """
     from v2drop_cli.commands.models import catalogue, entry, refusals
 
-    if name is not None and refused:
+    if asked.name is not None and asked.refused:
         raise UsageError("--refused lists all that is refused", hint="leave out the name")
-    found = refusals() if refused else catalogue() if name is None else entry(name)
-    if json:
+    name = asked.name
+    found = refusals() if asked.refused else catalogue() if name is None else entry(name)
+    if output.json:
         from json import dumps
 
         document = {"schema": SCHEMA, **with_spaced_keys(found)}
@@ -58,7 +43,7 @@ def models(
     from rich.console import Console
 
     console = Console()
-    if name is None and not refused:
+    if name is None and not asked.refused:
         _show_overview(console)
     else:
         _show_sections(found, console)

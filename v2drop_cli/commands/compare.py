@@ -95,7 +95,7 @@ def _source(path: str, report: Report) -> Source:
         model=request.model,
         device=request.device,
         rounds=protocol.rounds if protocol else None,
-        partial=protocol.partial if protocol else False,
+        partial=report.partial,
     )
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from v2drop_cli.bench.arms import Arm, ArmOptions
 from v2drop_cli.bench.comparison import compare, scoring_overheads
 from v2drop_cli.bench.passes import Passes, Subject
-from v2drop_cli.bench.rounds import INTERRUPTED, RUNNING, Bench, Work
+from v2drop_cli.bench.rounds import Bench, Work
 from v2drop_cli.bench.stopping import StopRule, half_width
 from v2drop_cli.bench.watch import Watch
 from v2drop_cli.errors import unknown_name
@@ -24,7 +24,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
-from v2drop_cli.records import DENSE, EAGER, Protocol, Report, Request
+from v2drop_cli.records import DENSE, EAGER, INTERRUPTED, RUNNING, Protocol, Report, Request
 
 RANDOM = "random"
 MOST_INVALID = 0.2
@@ -47,6 +47,11 @@ class ProfileOptions:
     synthetic: SyntheticInput | None = None
     decode: str = EAGER
     labels: tuple[str, ...] = ()
+
+    @property
+    def most_new_tokens(self) -> int:
+        """Of any generation."""
+        return max(self.max_new_tokens, self.new_tokens)
 
     @property
     def work(self) -> Work:
@@ -73,13 +78,13 @@ def profile(
 ) -> Report:
     """Measure the arms on one prompt.
 
-    Ctrl-C after the first round ends the measuring, not the report: it is marked partial.
+    Ctrl-C once every arm has answered ends the measuring, not the report: it is marked partial.
 
     Raises:
         ScheduleError: a schedule does not fit the model or the prompt.
         UsageError: this device cannot decode in the way asked for.
         DeviceMemoryError: the device ran out of memory.
-        KeyboardInterrupt: interrupted before there was anything to report.
+        KeyboardInterrupt: interrupted before every arm had answered.
     """
     with Nvml(loaded.device) as nvml:
         subject = Subject(
@@ -137,6 +142,7 @@ def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: b
             null_timing=null.timing,
             scoring_overheads=scoring_overheads(dense, others, RANDOM, intervals=intervals),
         ),
+        stopped_by=stopped_by,
     )
     return judged(report)
 

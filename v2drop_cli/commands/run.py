@@ -58,9 +58,12 @@ def run(
 ) -> Report:
     """Compare the arms on one prompt.
 
+    Ctrl-C once every arm has answered ends the measuring, not the report: it is marked partial.
+
     Raises:
         ScheduleError: a schedule does not fit the model or the prompt.
         DeviceMemoryError: the device ran out of memory.
+        KeyboardInterrupt: interrupted before every arm had answered.
     """
     with Nvml(loaded.device) as nvml:
         subject = Subject(loaded, media, options.prompt, synthetic=options.synthetic)
@@ -87,5 +90,6 @@ def _report(bench: Bench, options: RunOptions, stopped_by: str, intervals: bool)
         arms=(dense, *others),
         comparisons=tuple(compare(dense, arm, intervals=intervals) for arm in others),
         warnings=bench.passes.caveats(),
+        stopped_by=stopped_by,
     )
     return judged(report)

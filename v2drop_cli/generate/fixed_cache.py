@@ -43,7 +43,7 @@ class FixedLayer(DynamicLayer):
             InstrumentError: there is no room for them.
         """
         # Not get_seq_length(): after a drop at layer 0 that also counts what is not held.
-        past = self.keys.shape[-2] if self.buffers else 0
+        past = 0 if self.keys is None or not self.buffers else self.keys.shape[-2]
         end = past + key_states.shape[2]
         if not self.buffers:
             self.lazy_initialization(key_states, value_states)

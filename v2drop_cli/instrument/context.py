@@ -14,6 +14,7 @@ One forward of the model, worked through: a prompt of 10 columns, vision tokens 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_aft
 from v2drop_cli.instrument.layer_call import LayerCall, rotary_tables
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.instrument.probe import RowSignals
-from v2drop_cli.instrument.trace import DropEvent, DropTrace
+from v2drop_cli.instrument.trace import DropEvent, DropTrace, Merge
 from v2drop_cli.instrument.verdict import ask
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method
 from v2drop_cli.schedule import Drop, Schedule
@@ -42,6 +43,23 @@ from v2drop_cli.tensors import gather_rope, gather_rows, pack, scatter_rows, tru
 
 # What a clock is told around the work that dropping adds: scoring, gathering, putting back.
 DROP_BEGINS, DROP_ENDS = "drop begins", "drop ends"
+
+
+@dataclass(slots=True)
+class Selection:
+    """What a method chose at one drop, for all rows.
+
+    Attributes:
+        rows: per row, the columns that stay.
+        alive: per row, where the kept vision tokens are among them.
+        sources: per row, :attr:`Kept.sources`.
+        hidden: the hidden states with merged tokens written in, ``None`` if none were.
+    """
+
+    rows: list[Tensor] = field(default_factory=list)
+    alive: list[Tensor] = field(default_factory=list)
+    sources: list[Tensor | None] = field(default_factory=list)
+    hidden: Tensor | None = None
 
 
 class DropState:
@@ -136,53 +154,50 @@ class DropState:
         return hidden, self._kwargs_for(forward, layer, hidden, kwargs, known)
 
     def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, cache: Any) -> Tensor:
-        counts = [drop.kept(len(row)) for row in forward.alive]
-        if counts == [len(row) for row in forward.alive]:
+        before = [len(row) for row in forward.alive]
+        counts = [drop.kept(n) for n in before]
+        if counts == before and not self.method.chooses_count:
             return hidden
         refuse_static(cache)
-        rows, alive, merged = self._select(forward, drop.layer, hidden, counts)
+        found = self._select(forward, drop.layer, hidden, counts)
+        if found.hidden is None and [len(row) for row in found.alive] == before:
+            return hidden
         past = _columns_before(cache, drop.layer, forward.width)
-        self._record(forward, drop.layer, alive, rows, past)
-        packed = pack(rows)
-        if merged is not None:
-            hidden = merged
-        hidden = gather_rows(hidden, packed.index)
+        self._record(forward, drop.layer, found, past)
+        packed = pack(found.rows)
+        hidden = gather_rows(hidden if found.hidden is None else found.hidden, packed.index)
         forward.columns = compose(forward.columns, packed)
-        forward.alive = alive
+        forward.alive = found.alive
         forward.ready.clear()
         return hidden
 
-    def _select(
-        self, forward: Forward, layer: int, hidden: Tensor, counts: list[int]
-    ) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
-        """Ask the method, row by row.
-
-        Returns:
-            Per row the columns that stay, per row where the kept vision tokens are among
-            them, and hidden states with merged tokens written in (``None`` if none were).
-        """
-        rows, alive, merged = [], [], None
+    def _select(self, forward: Forward, layer: int, hidden: Tensor, counts: list[int]) -> Selection:
+        """Ask the method, row by row."""
+        found = Selection()
         for b, k in enumerate(counts):
             vision = forward.alive[b]
             keep = self._keep_index(forward, layer, hidden, b, k)
             if keep.merged is not None:
-                merged = hidden.clone() if merged is None else merged
-                merged[b, vision[keep.index]] = keep.merged
+                found.hidden = hidden.clone() if found.hidden is None else found.hidden
+                found.hidden[b, vision[keep.index]] = keep.merged
+            found.sources.append(keep.sources)
             stays = self._present(forward, hidden.shape[1], b)
             # Not by assignment: that makes a tensor of the bool, and uploading it waits for a GPU.
             stays.index_fill_(0, vision, False)
             stays.index_fill_(0, vision[keep.index], True)
-            rows.append(true_columns(stays, self._lengths(forward)[b] - len(vision) + k))
+            gone = len(vision) - len(keep.index)
+            found.rows.append(true_columns(stays, self._lengths(forward)[b] - gone))
             # A kept token's new column is the number of staying columns before it.
-            alive.append((stays.cumsum(0) - 1)[vision[keep.index]])
-        return rows, alive, merged
+            found.alive.append((stays.cumsum(0) - 1)[vision[keep.index]])
+        return found
 
     def _keep_index(self, forward: Forward, layer: int, hidden: Tensor, b: int, k: int) -> Kept:
         vision = forward.alive[b]
-        if k == len(vision):
-            return Kept(torch.arange(k, device=vision.device))
-        if k == 0:
-            return Kept(vision.new_zeros(0))
+        if not len(vision) or not self.method.chooses_count:
+            if k == len(vision):
+                return Kept(torch.arange(k, device=vision.device))
+            if k == 0:
+                return Kept(vision.new_zeros(0))
         previous = None if forward.previous is None else forward.previous[b]
         signals = RowSignals(hidden[b], previous, vision)
         ctx = DropContext(layer, k, self._original(forward, b, vision), self.seed, signals)
@@ -205,14 +220,17 @@ class DropState:
         """Alive columns of row ``b`` as columns of this forward's input."""
         return columns if forward.columns is None else forward.columns.index[b][columns]
 
-    def _record(
-        self, forward: Forward, layer: int, alive: list[Tensor], rows: list[Tensor], past: int
-    ) -> None:
-        kept = tuple(
-            self._original(forward, b, rows[b][index]) + past for b, index in enumerate(alive)
-        )
-        before = tuple(len(row) for row in forward.alive)
-        self.trace.events.append(DropEvent(layer, before, tuple(map(len, kept)), kept))
+    def _record(self, forward: Forward, layer: int, found: Selection, past: int) -> None:
+        def positions(rows: list[Tensor]) -> list[Tensor]:
+            return [self._original(forward, b, row) + past for b, row in enumerate(rows)]
+
+        staying = [row[index] for row, index in zip(found.rows, found.alive, strict=True)]
+        kept, before = tuple(positions(staying)), tuple(len(row) for row in forward.alive)
+        merges: tuple[Merge | None, ...] = ()
+        if any(row is not None for row in found.sources):
+            pairs = zip(found.sources, positions(forward.alive), strict=True)
+            merges = tuple(None if into is None else Merge(into, at) for into, at in pairs)
+        self.trace.events.append(DropEvent(layer, before, tuple(map(len, kept)), kept, merges))
 
     # One layer's arguments -------------------------------------------------------------------
 

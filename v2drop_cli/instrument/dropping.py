@@ -17,7 +17,6 @@ from v2drop_cli.errors import (
     InstrumentError,
     UnsupportedModelError,
     UsageError,
-    unknown_name,
 )
 from v2drop_cli.instrument.context import DropState
 from v2drop_cli.instrument.entry import refuse_entry, start_over
@@ -35,10 +34,11 @@ from v2drop_cli.instrument.running import Running
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.registry import get_method
+from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.arguments import CACHE, cache_of
 from v2drop_cli.models.base import Family, LoadedModel, true_positions
 from v2drop_cli.models.registry import family_for
-from v2drop_cli.schedule import Schedule, preset
+from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import droppable
 
 UNSEEN = (
@@ -51,7 +51,7 @@ UNSEEN = (
 @contextmanager
 def dropping(
     model: nn.Module | LoadedModel,
-    schedule: str | Schedule,
+    schedule: str | Schedule | None = None,
     *,
     method: str | Method = "v2drop",
     seed: int = 0,
@@ -76,8 +76,9 @@ def dropping(
     Args:
         model: a loaded transformers model of a known family, or what :func:`v2drop_cli.load` gave.
         schedule: text form (``"3:0.5,17:0.3,22:0"``), the name of a preset (``"paper-192"``), or
-            a :class:`Schedule`.
-        method: a name (``v2drop``, ``random``, ``uniform`` …) or a :class:`Method`.
+            a :class:`Schedule`; without one, the method's own.
+        method: a name (``v2drop``, ``random``, ``uniform`` …), one with parameters
+            (``"name:key=value,key=value"``), or a :class:`Method`.
         seed: for methods that draw at random.
         mark: called with ``"drop begins"`` and ``"drop ends"`` around the work that dropping
             adds to a prefill, for a clock; must not wait for the device.
@@ -90,7 +91,7 @@ def dropping(
 
     Raises:
         ScheduleError: the schedule does not fit the model's layers.
-        UnknownNameError: no such method or preset.
+        UnknownNameError: no such method, parameter or preset.
         UnsupportedModelError: no family serves this model, or it is refused by name.
         InstrumentError: the model is inside another ``dropping`` context already; later, from
             the model's call, if it is called in a way that cannot be served.
@@ -98,11 +99,12 @@ def dropping(
     target = Target.of(model, allow_unproven)
     family, n_layers = target.family, len(target.layers)
     first = family.first_droppable_layer(target.config)
-    parsed = named_schedule(schedule, family, n_layers, first)
-    family.check(parsed, target.config, n_layers)
     chosen = get_method(method) if isinstance(method, str) else method
     if not isinstance(chosen, Method):
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
+    shape = Shape.of(family, n_layers, first)
+    parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
+    family.check(parsed, target.config, n_layers)
     refuse_entry(parsed, chosen)
     call = LayerCall.of(target.config, target.layers)
     state = DropState(parsed, chosen, call, seed, mark)
@@ -184,14 +186,12 @@ def _forward_ends(state: DropState, running: Running, output: Any) -> None:
         state.abandon()
 
 
-def named_schedule(
-    schedule: str | Schedule, family: Family, n_layers: int, first_droppable: int
-) -> Schedule:
+def named_schedule(schedule: str | Schedule, shape: Shape) -> Schedule:
     """A schedule in text form, or by the name of one of the family's presets."""
-    if isinstance(schedule, str) and schedule in family.presets:
-        return preset(schedule, family.presets, n_layers, first_droppable, family.preset_layers)
-    if isinstance(schedule, str) and re.fullmatch(r"[a-zA-Z][\w-]*", schedule):
-        raise unknown_name("preset", schedule, family.presets)
+    if isinstance(schedule, Schedule):
+        return schedule
+    if str(schedule) in shape.presets or re.fullmatch(r"[a-zA-Z][\w-]*", str(schedule)):
+        return shape.preset(schedule)
     return Schedule.parse(schedule)
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.methods.base import DropContext, Kept, Method
 
+_MERGED = "Kept.sources is int64 [n]: the entry of Kept.index that each token goes into, or -1"
+
 
 def ask(method: Method, ctx: DropContext, hidden: Tensor) -> Kept:
     """The method's verdict for one row, in ascending order, merged states in the model's dtype.
@@ -21,29 +23,51 @@ def ask(method: Method, ctx: DropContext, hidden: Tensor) -> Kept:
         hidden: ``[W, D]`` the row's hidden states.
 
     Raises:
-        InstrumentError: the verdict is not ``n_keep`` different tokens out of ``n``.
+        InstrumentError: the verdict is not so many different tokens out of ``n`` as were asked.
     """
-    n = len(ctx.positions)
+    n, chooses = len(ctx.positions), method.chooses_count
     kept = method.select(ctx)
     name = type(method).__name__
     if not isinstance(kept, Kept):
         raise InstrumentError(f"{name}.select returned {type(kept).__name__}, not Kept")
     index = kept.index
-    if index.shape != (ctx.n_keep,) or index.dtype != torch.int64:
+    right_size = index.dim() == 1 and (len(index) <= n if chooses else len(index) == ctx.n_keep)
+    if not right_size or index.dtype != torch.int64:
+        asked = f"at most {n}" if chooses else f"{ctx.n_keep} of {n}"
         raise InstrumentError(
-            f"{name} kept {index.dtype} {tuple(index.shape)}, asked were {ctx.n_keep} of {n}",
-            hint="Kept.index is int64 of shape [n_keep]; a score is one number per token",
+            f"{name} kept {index.dtype} {tuple(index.shape)}, asked were {asked}",
+            hint="Kept.index is int64 of shape [n_keep]; a score is one number per token; a method "
+            "that finds its own number says so with chooses_count",
         )
     index, order = index.to(hidden.device).sort()
     if index.device.type == "cpu" and not _different(index, n):
         raise InstrumentError(f"{name} kept tokens twice, or ones that are not there (of {n})")
     if kept.merged is None:
+        if kept.sources is not None:
+            raise InstrumentError(f"{name} names sources, but merged nothing", hint=_MERGED)
         return Kept(index)
-    if kept.merged.shape != (ctx.n_keep, hidden.shape[1]):
+    if kept.merged.shape != (len(index), hidden.shape[1]):
         raise InstrumentError(
-            f"{name} merged into {tuple(kept.merged.shape)}, not {(ctx.n_keep, hidden.shape[1])}"
+            f"{name} merged into {tuple(kept.merged.shape)}, not {(len(index), hidden.shape[1])}"
         )
-    return Kept(index, kept.merged.to(hidden)[order])
+    merged = kept.merged.to(hidden)[order]
+    return Kept(index, merged, _reordered(kept.sources, order, n, name))
+
+
+def _reordered(sources: Tensor | None, order: Tensor, n: int, name: str) -> Tensor | None:
+    """``sources`` as entries of the sorted index, of which ``order`` was the place before."""
+    if sources is None:
+        return None
+    if sources.shape != (n,) or sources.dtype != torch.int64:
+        found = f"{sources.dtype} {tuple(sources.shape)}"
+        raise InstrumentError(f"{name} names sources as {found}, not int64 ({n},)", hint=_MERGED)
+    sources = sources.to(order.device)
+    if sources.device.type == "cpu" and not ((sources >= -1) & (sources < len(order))).all():
+        raise InstrumentError(f"{name} merged into a token that does not stay", hint=_MERGED)
+    places = torch.empty(len(order) + 1, dtype=torch.int64, device=order.device)
+    places[order] = torch.arange(len(order), device=order.device)
+    places[-1:].fill_(-1)  # where -1, for none, finds itself
+    return places[sources]
 
 
 def _different(index: Tensor, n: int) -> bool:

@@ -6,8 +6,9 @@
                | ":", SHARE            compare: how much worse B may be than A, 5% or 0.05
     SIGN       = "<" | "<=" | ">" | ">=" | "==" | "!="
 
-A label may itself hold commas and colons (``v2drop 3:0.5,17:0.3``), so a gate ends at the
-first comma behind which it is complete.
+A label may itself hold commas, colons and equals signs (``v2drop 3:0.5,17:0.3``,
+``dart:image_pivots=4,text_pivots=4``), so a gate ends at the first comma behind which it is
+complete. A ``SHARE`` holds no equals sign, so ``dart:image_pivots=4`` alone is no gate yet.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from v2drop_cli.errors import UsageError, unknown_name
 
 _VALUE = re.compile(r"(?:(.+):)?\s*([a-z_]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)")
-_CHANGE = re.compile(r"(?:(.+):)?\s*([a-z_]+)\s*(:)\s*([^\s:]+)")
+_CHANGE = re.compile(r"(?:(.+):)?\s*([a-z_]+)\s*(:)\s*([^\s:=]+)")
 CHANGE_SIGN = ":"
 
 

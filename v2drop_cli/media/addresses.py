@@ -1,6 +1,8 @@
 """From what was typed to a file that is there: paths, and ``file://`` addresses.
 
-``Path("file:///a")`` is ``file:/a``, so every address is understood with one slash too.
+``Path("file:///a")`` is ``file:/a``, so every address is understood with one slash too. Where
+two slashes are typed, a machine's name stands between them and the path: only ``localhost``, or
+none, is this machine.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from urllib.parse import unquote
 
 from v2drop_cli.errors import MediaArgumentError, MediaError
 
-_FILE_ADDRESS = re.compile(r"file:(?://?localhost(?=/)|//)?(/?.*)", re.IGNORECASE | re.DOTALL)
+_FILE_ADDRESS = re.compile(
+    r"file:(?://(?P<host>[^/]*)|/localhost(?=/))?(?P<path>.*)", re.IGNORECASE | re.DOTALL
+)
 _OTHER_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _DATA_ADDRESS = re.compile(r"data:[^,]{0,200},", re.IGNORECASE)
 _SHOWN_MOST = 200
@@ -27,7 +31,8 @@ def check_media_path(path: str | os.PathLike[str]) -> Path:
     A ``file://`` address becomes the path that it names.
 
     Raises:
-        MediaArgumentError: nothing there, a directory, not a regular file, or not readable.
+        MediaArgumentError: nothing there, a directory, not a regular file, not readable, or on
+            another machine.
         MediaError: the file is empty.
     """
     file = _local(os.fspath(path))
@@ -59,8 +64,11 @@ def _local(text: str) -> Path:
     """The path that ``text`` names; a file that really has such a name wins.
 
     Raises:
-        MediaArgumentError: it is a ``data:`` address, which names no file.
+        MediaArgumentError: it is empty, a ``data:`` address, which names no file, or the address
+            of a file elsewhere.
     """
+    if text.lower() in ("", "file:", "file://"):  # Path("") is the current directory
+        raise MediaArgumentError(f"{text!r} names no file", hint="give the path of one")
     file = Path(text)
     with contextlib.suppress(OSError, ValueError):  # too long for a name, or a NUL in it
         if file.exists():
@@ -73,7 +81,12 @@ def _local(text: str) -> Path:
     found = _FILE_ADDRESS.fullmatch(text)
     if found is None:
         return file
-    named, decoded = Path(found[1]), Path(unquote(found[1]))
+    if (found["host"] or "").lower() not in ("", "localhost"):
+        raise MediaArgumentError(
+            f"{_shown(text)} names a file of the machine {_shown(found['host'], 60)!r}",
+            hint="a file of this one has three slashes (file:///home/...), or no file:// at all",
+        )
+    named, decoded = Path(found["path"]), Path(unquote(found["path"]))
     with contextlib.suppress(OSError, ValueError):
         if not decoded.exists() and named.exists():  # a per cent sign that means itself
             return named

@@ -11,6 +11,8 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
+from v2drop_cli.methods.shape import Shape
+from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k
 
 # The signals a method can ask for; the instrument records nothing that no method needs.
@@ -41,7 +43,8 @@ class DropContext:
 
     Attributes:
         layer: the drop layer, from 0.
-        n_keep: how many vision tokens stay, 0 < n_keep < n.
+        n_keep: how many vision tokens stay, 0 < n_keep < n; to a method that chooses its counts
+            (:attr:`Method.chooses_count`) what the schedule says, 0 to n, is only told.
         positions: ``[n]`` long, prompt positions of the alive vision tokens, ascending.
         seed: for methods that draw at random; equal for all rows, so that a row's result
             does not depend on its neighbours.
@@ -60,26 +63,59 @@ class Kept:
     """A method's verdict.
 
     Attributes:
-        index: ``[k]`` long, ascending, which of the ``n`` alive tokens stay.
+        index: ``[k]`` long, which of the ``n`` alive tokens stay; k is ``n_keep`` unless the
+            method chooses its counts.
         merged: ``[k, D]`` new hidden states for methods that merge, or ``None`` to keep theirs.
+        sources: ``[n]`` long, of what the merged states are made: for each alive token the entry
+            of ``index`` that it was merged into, ``-1`` for none. ``None`` where that cannot be
+            said so, for example when every token goes into every other.
+
+    Of 5 tokens, 1 and 4 stay, and 4 takes in 2 and 3:
+
+        Kept(index=[1, 4], merged=[h1, (h2 + h3 + h4) / 3], sources=[-1, -1, 1, 1, -1])
     """
 
     index: Tensor
     merged: Tensor | None = None
+    sources: Tensor | None = None
 
 
+@dataclass(frozen=True)
 class Method:
     """Base of all methods: override :meth:`score`, or :meth:`select` where no score exists.
+
+    A method is a frozen dataclass, and its fields are its parameters: ``--method name:key=value``
+    sets the field ``key``. A field is an ``int``, ``float``, ``bool``, ``str`` or a ``Literal`` of
+    strings, and has the published value as its default. ``__post_init__`` may refuse values by
+    raising :class:`~v2drop_cli.errors.UsageError`. A method without parameters needs no
+    ``@dataclass`` of its own.
 
     Attributes:
         name: as in ``--method``.
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
+        chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
+            threshold, or merged ones on top of the schedule's count. It is then asked at every
+            drop of the schedule, and counts in reports are those that it chose. Where the number
+            depends on values, finding it (``nonzero``) makes the host wait for the device.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
+    chooses_count: ClassVar[bool] = False
+
+    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
+        """The method's own drops, where the user names none: by default V2Drop's.
+
+        Args:
+            budget: wanted layer average of vision tokens; ``None`` for the published default.
+            shape: the model's depth and, with a budget, the prompt's vision tokens.
+
+        Raises:
+            ScheduleError: no drops of this method meet the budget.
+        """
+        return shape.preset() if budget is None else shape.solved(budget)
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from v2drop_cli.methods.base import DropContext, Method
 
 
+@dataclass(frozen=True)
 class Random(Method):
     """A seeded random subset at each stage, the same on every device."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from v2drop_cli.methods.base import DropContext, Kept, Method
 
 
+@dataclass(frozen=True)
 class Uniform(Method):
     """Token ``⌊(i + ½) n / k⌋`` for i = 0 … k−1: the middles of k equal stretches."""
 

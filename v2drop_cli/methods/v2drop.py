@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from v2drop_cli.methods.base import HIDDEN, PREVIOUS_HIDDEN, DropContext, Method
 
 
+@dataclass(frozen=True)
 class V2Drop(Method):
     """Variation ``‖h_L − h_{L−1}‖₂``, computed in float32 whatever the model's dtype.
 
@@ -34,6 +36,7 @@ class V2Drop(Method):
         return distance
 
 
+@dataclass(frozen=True)
 class V2DropL1(V2Drop):
     """The paper's L1 variant: ``‖h_L − h_{L−1}‖₁``."""
 
@@ -41,6 +44,7 @@ class V2DropL1(V2Drop):
     order = 1
 
 
+@dataclass(frozen=True)
 class V2DropCosine(V2Drop):
     """The paper's angular variant: ``1 − cos(h_L, h_{L−1})``."""
 

@@ -13,9 +13,8 @@ from v2drop_cli.prove.cases import NAMES, VARIANTS, cases_of, get_case
 from v2drop_cli.prove.proof import ENTRY, LAYERS, Cell, Proof
 
 DTYPES = ("float32", "bfloat16")
-# Which batch is dropped in, and where. An entry drop differs in what layer 0 sees and in the
-# positions of later tokens; rows of different lengths show both.
-BATCHES = (("image", LAYERS), ("ragged", LAYERS), ("ragged", ENTRY))
+# Which batch is dropped in, and where.
+BATCHES = (("image", LAYERS), ("ragged", LAYERS), ("image", ENTRY), ("ragged", ENTRY))
 _EVERYWHERE = ("eager", "sdpa")
 
 

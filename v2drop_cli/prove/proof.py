@@ -13,8 +13,7 @@ from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases import get_case
 from v2drop_cli.prove.cases.case import Case, schedule_text
-from v2drop_cli.prove.oracle import decode
-from v2drop_cli.prove.reference import STEPS, Kept, Loss, Reference, undisturbed
+from v2drop_cli.prove.reference import Kept, Loss, Reference, undisturbed
 
 # What may be lost whatever dense loses, by dtype. Float32 is summed in more orders on a GPU.
 FLOORS = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
@@ -34,7 +33,8 @@ class Cell:
         dtype: ``float32``, ``float16`` or ``bfloat16``.
         attention: as transformers names it.
         prompts: the batch: ``image`` is one row, ``ragged`` are four of different lengths.
-        drops: ``layers``, or ``entry`` for a schedule that begins at layer 0.
+        drops: ``layers``, or ``entry`` for a schedule that begins at layer 0. The model then
+            counts the positions of ``image`` by itself, as it does for whoever gives it none.
     """
 
     family: str | None
@@ -79,7 +79,7 @@ class Prover:
 
     device: torch.device
     _models: dict[tuple[str, str, str, bool], Any] = field(default_factory=dict)
-    _references: dict[tuple[str, str, bool], Reference] = field(default_factory=dict)
+    _references: dict[tuple[str, str, bool, bool], Reference] = field(default_factory=dict)
 
     def prove(self, cell: Cell) -> Proof:
         """One answer; an exception is an answer too."""
@@ -97,7 +97,8 @@ class Prover:
     def _proof(self, cell: Cell, name: str, dtype: str, attention: str) -> Proof:
         case = get_case(name)
         smooth = dtype != "float32"
-        reference = self._reference(case, str(cell.prompts), smooth)
+        placed = cell.drops != ENTRY or cell.prompts != "image"
+        reference = self._reference(case, str(cell.prompts), smooth, placed)
         model = self._subject(case, dtype, attention)
         twin = self._model(case, dtype, "eager", smooth)
         floor = self.floor(dtype)
@@ -132,12 +133,12 @@ class Prover:
             raise _NothingToProve(error.message) from error
         return model
 
-    def _reference(self, case: Case, prompts: str, smooth: bool) -> Reference:
+    def _reference(self, case: Case, prompts: str, smooth: bool, placed: bool) -> Reference:
         smooth = smooth and bool(case.smooth)
-        key = (case.name, prompts, smooth)
+        key = (case.name, prompts, smooth, placed)
         if key not in self._references:
             exact = self._model(case, "float32", "eager", smooth)
-            self._references[key] = Reference.of(case, exact, self.device, prompts)
+            self._references[key] = Reference.of(case, exact, self.device, prompts, placed)
         return self._references[key]
 
 
@@ -180,13 +181,12 @@ def _compared(
     reference: Reference, model: Any, floor: float, choice: _Moved | _Even
 ) -> dict[str, Any]:
     """What a :class:`Proof` says of ``model``."""
-    inputs = reference.cast(model.dtype)
     try:
-        dense, _ = decode(model, inputs, STEPS, reference.tokens)
+        dense = reference.decode(model)
     except Exception as problem:
         raise _NothingToProve(f"dense does not run: {_first_line(problem)}") from problem
     with dropping(model, choice.schedule, method=choice.method) as trace:
-        dropped, _ = decode(model, inputs, STEPS, reference.tokens)
+        dropped = reference.decode(model)
     kept: Kept = {event.layer: event.kept for event in trace.events}
     gone = reference.gone(kept)
     wanted, survivors = reference.masked(gone), reference.survivors(gone)

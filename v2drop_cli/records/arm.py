@@ -7,6 +7,7 @@ never 0.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from v2drop_cli.records.verdicts import Verdict
 
@@ -35,6 +36,15 @@ class Ratio:
     median: float
     ci95: tuple[float, float] | None = None
 
+    def scaled(self, factor: float) -> Ratio:
+        """Ratio and interval times an exact number.
+
+        >>> Ratio(2.0, (1.0, 3.0)).scaled(0.5), Ratio(2.0).scaled(0.5)
+        (Ratio(median=1.0, ci95=(0.5, 1.5)), Ratio(median=1.0, ci95=None))
+        """
+        ends = self.ci95 and (self.ci95[0] * factor, self.ci95[1] * factor)
+        return Ratio(self.median * factor, ends)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -53,17 +63,21 @@ class Drop:
         before: vision tokens entering the drop, summed over batch rows.
         after: vision tokens that stayed, summed over batch rows.
         kept: prompt positions of the vision tokens kept, one list per batch row.
+        sources: per batch row and kept token, the prompt positions of the other tokens that were
+            merged into it at this drop; ``None`` where nothing was merged, or the method did not
+            say.
     """
 
     layer: int
     before: int
     after: int
     kept: tuple[tuple[int, ...], ...]
+    sources: tuple[tuple[tuple[int, ...], ...], ...] | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Stages of one answer. Time to first token is preprocess + vision + prefill.
+    """Stages of one answer. ``records/metrics.py`` says which of them add up to which.
 
     Attributes:
         preprocess_s: processor and transfer to the device, wall clock.
@@ -71,7 +85,7 @@ class Timing:
         prefill_s: from there to the first new token.
         generate_s: from the start of the forward to the last token, on the device's timeline.
         wall_s: the same on the host's clock.
-        media_s: decoding the media files; ``v2drop profile`` only, once a round for all arms.
+        media_s: decoding the media files, once a round for all arms.
         end_to_end_s: media, preprocess and ``wall_s`` together.
         processor_s: of ``preprocess_s``, the processor's part.
         transfer_s: of ``preprocess_s``, the transfer to the device.
@@ -158,7 +172,10 @@ class ArmResult:
     """One way of running the model: dense, or one method at one schedule.
 
     Attributes:
+        method: the method's name, without its parameters; ``None`` for dense.
         capture_s: recording the compiled decoding, once; in no other time. ``None`` for eager.
+        parameters: all parameters of the method by name, also those at their defaults; empty for
+            a method without any, and for dense.
     """
 
     label: str
@@ -173,6 +190,7 @@ class ArmResult:
     energy_j: float | None = None
     limit: Limit | None = None
     capture_s: float | None = field(default=None, metadata=ADDED)
+    parameters: dict[str, Any] = field(default_factory=dict, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from v2drop_cli.records.arm import ADDED, ArmResult, Comparison, Overhead, Timing
+from v2drop_cli.records.caveats import Caveat
 
 SCHEMA = "v2drop.report/1"
 # How timed generations decode.
 EAGER, COMPILED = "eager", "compiled"
+# Why a report is partial: still being measured (a draft), or interrupted.
+RUNNING, INTERRUPTED = "running", "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +75,6 @@ class Protocol:
 
 
 @dataclass(frozen=True, slots=True)
-class Caveat:
-    """Something the reader of a number must know. A value, not a print."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class MediaRecord:
     """One media file as the model saw it.
 
@@ -122,7 +117,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything one command measured."""
+    """Everything one command measured.
+
+    Attributes:
+        stopped_by: why the rounds ended: ``rounds`` (as many as asked for), ``precision``,
+            ``time``, ``interrupted``; ``running`` in a draft. ``None`` in older files.
+    """
 
     environment: dict[str, Any]
     request: Request
@@ -131,6 +131,25 @@ class Report:
     null_comparison: Comparison | None = None
     warnings: tuple[Caveat, ...] = field(default=())
     protocol: Protocol | None = None
+    stopped_by: str | None = field(default=None, metadata=ADDED)
+
+    @property
+    def ended_by(self) -> str | None:
+        """Why the rounds ended, in older files too; ``None`` where nothing says so."""
+        return self.stopped_by or (self.protocol.stopped_by if self.protocol else None)
+
+    @property
+    def partial(self) -> bool:
+        """Whether rounds that were asked for are missing."""
+        return self.ended_by in (RUNNING, INTERRUPTED)
+
+    @property
+    def rounds(self) -> int:
+        """How many valid rounds there were."""
+        if self.protocol is not None:
+            return self.protocol.rounds
+        timed = [arm.timing.prefill_s for arm in self.arms]
+        return max((len(stats.samples) for stats in timed if stats is not None), default=0)
 
     def to_json(self) -> dict[str, Any]:
         """The ``v2drop.report/1`` document: plain dicts, lists, numbers, strings, ``None``."""

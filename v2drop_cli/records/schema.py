@@ -97,6 +97,9 @@ def _sense(document: Mapping[str, Any]) -> Iterator[str]:
         for place, drop in enumerate(arm["drops"]):
             if not 0 <= drop["after"] <= drop["before"]:
                 yield f"arms[{number}].drops[{place}] leaves more tokens than it found"
+            sources = drop.get("sources")
+            if sources is not None and [*map(len, sources)] != [*map(len, drop["kept"])]:
+                yield f"arms[{number}].drops[{place}].sources are not those of the kept tokens"
 
 
 def _timing(timing: Mapping[str, Any], where: str) -> Iterator[str]:

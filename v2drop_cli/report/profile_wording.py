@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from v2drop_cli.records import Comparison, Limit, Overhead, Protocol
+from v2drop_cli.records import INTERRUPTED, Comparison, Limit, Overhead, Protocol, Report
 from v2drop_cli.records.verdicts import FASTER, FEW_ROUNDS, LESS, MORE, SLOWER, UNCLEAR
 from v2drop_cli.report.text import clean, glued
 from v2drop_cli.report.wording import TOO_FEW, percent, plural
@@ -29,6 +29,12 @@ def stopped(protocol: Protocol) -> str:
     }.get(protocol.stopped_by, f"{clean(protocol.stopped_by)} {after}")
     wanted = glued(f"±{percent(protocol.precision)}")
     return f"{why}; prefill ratios known to {known} (wanted: {wanted})"
+
+
+def cut_short(report: Report) -> str:
+    """Why a report of ``v2drop run`` has fewer rounds than were asked for."""
+    why = "INTERRUPTED" if report.ended_by == INTERRUPTED else "still running"
+    return f"{why} after {plural(report.rounds, 'round')}: partial"
 
 
 def machine(protocol: Protocol) -> str:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress
-from v2drop_cli.cli.common import hush_libraries
 from v2drop_cli.cli.progress import telling
+from v2drop_cli.cli.quiet import hush_libraries
 from v2drop_cli.errors import DeviceError
 
 if TYPE_CHECKING:

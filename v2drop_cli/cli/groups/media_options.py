@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from v2drop_cli.cli.common import DEFAULT_FRAMES, media_kind, open_media
-from v2drop_cli.cli.options import MEDIA
+from v2drop_cli.cli.signature import MEDIA, Looks, option
 from v2drop_cli.errors import MediaArgumentError
 
 if TYPE_CHECKING:
@@ -18,37 +17,68 @@ if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.models.synthetic.options import SyntheticInput
 
-ImageSize = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--image-size",
-        metavar="WxH",
-        help="Dummy weights, no media: random pixels of this size; repeatable.",
-        rich_help_panel=MEDIA,
-    ),
-]
-TextTokens = Annotated[
-    int | None,
-    typer.Option(
-        "--text-tokens",
-        metavar="N",
-        min=1,
-        help="Likewise: random text tokens around them [default: 64].",
-        rich_help_panel=MEDIA,
-    ),
-]
+DEFAULT_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class MediaOptions:
-    """Media and prompt as they were typed; ``None`` for what was not."""
+    """Media and prompt. Files are kept as they were typed: they may be ``file://`` addresses."""
 
-    image: list[Path] | None
-    video: Path | None
-    frames: int | None
-    prompt: str | None
-    image_size: list[str] | None
-    text_tokens: int | None
+    image: tuple[str, ...] = option(
+        (), Looks("--image", "Image file; repeat for several.", MEDIA, "FILE", rivals=MEDIA)
+    )
+    video: str | None = option(None, Looks("--video", "Video file.", MEDIA, "FILE", rivals=MEDIA))
+    frames: int | None = option(
+        None,
+        Looks(
+            "--frames",
+            "Frames sampled evenly, or all there are [default: 8]; or of a made-up video.",
+            MEDIA,
+            "N",
+            within=(1, None),
+        ),
+    )
+    image_size: tuple[str, ...] = option(
+        (),
+        Looks(
+            "--image-size",
+            "Dummy weights, no media: random pixels of this size; repeatable.",
+            MEDIA,
+            "WxH",
+            rivals=MEDIA,
+        ),
+    )
+    text_tokens: int | None = option(
+        None,
+        Looks(
+            "--text-tokens",
+            "Likewise: random text tokens around them [default: 64].",
+            MEDIA,
+            "N",
+            within=(1, None),
+        ),
+    )
+    prompt: str | None = option(
+        None,
+        Looks(
+            "--prompt",
+            "Question, even an empty one [default: one that fits the model].",
+            MEDIA,
+            "TEXT",
+        ),
+    )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are named.
+
+        Raises:
+            MediaArgumentError: one of them is not there.
+        """
+        from v2drop_cli.media import check_media_path
+
+        videos = () if self.video is None else (self.video,)
+        return tuple(check_media_path(name) for name in (*self.image, *videos))
 
     def checked(self, load: LoadOptions) -> LoadOptions:
         """``load`` with synthetic input, where dummy weights are given no media.
@@ -56,27 +86,31 @@ class MediaOptions:
         Raises:
             MediaArgumentError: nothing to look at, or options that exclude each other.
         """
-        if self.image or self.video:
-            media_kind(self.image, self.video)
+        if self.image and self.video is not None:
+            raise MediaArgumentError("--image and --video together", hint="give one or the other")
+        if self.files:
             self._refuse(("--image-size", self.image_size), ("--text-tokens", self.text_tokens))
             if self.image and self.frames is not None:
                 typer.echo("note: --frames is for --video, and does nothing here", err=True)
             return load
         if load.weights != "dummy":
-            media_kind(self.image, self.video)
+            raise MediaArgumentError(
+                "nothing to look at",
+                hint="give --image FILE or --video FILE (see sample_media/), or --weights dummy",
+            )
         self._refuse(("--prompt", self.prompt))
         return replace(load, synthetic=self._synthetic(load.seed))
 
     def _synthetic(self, seed: int) -> SyntheticInput:
         from v2drop_cli.models.synthetic.options import TEXT_TOKENS, SyntheticInput, parse_sizes
 
-        sizes, tokens = parse_sizes(self.image_size or ()), self.text_tokens
+        sizes, tokens = parse_sizes(self.image_size), self.text_tokens
         return SyntheticInput(sizes, self.frames, TEXT_TOKENS if tokens is None else tokens, seed)
 
     def _refuse(self, *given: tuple[str, object]) -> None:
         for name, value in given:
-            if value is not None and value != []:
-                real = bool(self.image or self.video)
+            if value is not None and value != ():
+                real = bool(self.image) or self.video is not None
                 raise MediaArgumentError(
                     f"{name} with {'--image or --video' if real else 'synthetic input'}",
                     hint="it is for synthetic input: leave out the files, with --weights dummy"
@@ -86,7 +120,11 @@ class MediaOptions:
 
     def open(self) -> list[Media]:
         """Decode the files; none for synthetic input."""
-        return open_media(self.image, self.video, self.frames or DEFAULT_FRAMES)
+        from v2drop_cli.media import load_image, load_video
+
+        if self.video is not None:
+            return [load_video(self.video, self.frames or DEFAULT_FRAMES)]
+        return [load_image(name) for name in self.image]
 
     def fitted(
         self, loaded: LoadedModel, media: list[Media], prompt: str, new_tokens: int
@@ -106,4 +144,4 @@ class MediaOptions:
             return load.synthetic.prompt
         if self.prompt is not None:
             return self.prompt
-        return default_prompt(model, "video" if self.video else "image")
+        return default_prompt(model, "image" if self.video is None else "video")

@@ -1,0 +1,77 @@
+"""What goes to stdout, and which files are written beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v2drop_cli.cli.signature import OUTPUT, Looks, argument, option
+
+if TYPE_CHECKING:
+    from v2drop_cli.cli.output import ResultFiles
+
+
+@dataclass(frozen=True, slots=True)
+class JsonOutput:
+    """Of commands that write no files."""
+
+    json: bool = option(False, Looks("--json", "One JSON document on stdout.", OUTPUT))
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput(JsonOutput):
+    """Of ``run``."""
+
+    output: Path | None = option(
+        None, Looks("--output", "Write the JSON document to a file too.", OUTPUT, "FILE")
+    )
+
+    def files(self, read: Sequence[Path] = ()) -> ResultFiles:
+        """The files to write, each known to be writable; ``read`` are never written over.
+
+        Raises:
+            UsageError: one cannot be written, or is named twice.
+        """
+        from v2drop_cli.cli.output import ResultFiles
+
+        return ResultFiles.checked((self.output, None, None), read)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOutput(RunOutput):
+    """Of ``compare``."""
+
+    export_md: Path | None = option(
+        None, Looks("--export-md", "Write a Markdown report.", OUTPUT, "FILE")
+    )
+
+    def files(self, read: Sequence[Path] = ()) -> ResultFiles:
+        """As for ``run``."""
+        from v2drop_cli.cli.output import ResultFiles
+
+        return ResultFiles.checked((self.output, self.export_md, None), read)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileOutput(CompareOutput):
+    """Of ``profile``."""
+
+    export_csv: Path | None = option(
+        None, Looks("--export-csv", "Write every raw sample.", OUTPUT, "FILE")
+    )
+
+    def files(self, read: Sequence[Path] = ()) -> ResultFiles:
+        """As for ``run``."""
+        from v2drop_cli.cli.output import ResultFiles
+
+        return ResultFiles.checked((self.output, self.export_md, self.export_csv), read)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedReports:
+    """The two files that ``compare`` reads."""
+
+    a: Path = argument("A.json", "The report to compare with.")
+    b: Path = argument("B.json", "The report to judge.")

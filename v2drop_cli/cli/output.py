@@ -1,0 +1,162 @@
+"""What several commands print and write alike: documents, reports, files, and what gates said."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from v2drop_cli.errors import GateError, UndecidedError, UsageError, V2DropError
+
+if TYPE_CHECKING:
+    from v2drop_cli.records import Report
+    from v2drop_cli.records.changes import GateResult
+    from v2drop_cli.report.result_file import ResultFile
+
+
+class Drafts:
+    """Writes the report so far, again and again.
+
+    A disk that is full now must not cost the rounds to come, so it is said once and no more. The
+    final report is written too, and that raises.
+    """
+
+    def __init__(self, file: ResultFile) -> None:
+        self._file, self._told = file, False
+
+    def __call__(self, report: Report) -> None:
+        """Replace the file."""
+        try:
+            self._file.write(report.dumps())
+        except V2DropError as error:
+            if not self._told:
+                typer.echo(f"warning: {error.message}; measuring goes on", err=True)
+            self._told = True
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFiles:
+    """Where a document goes beside stdout; each file is known to be writable."""
+
+    json: ResultFile | None
+    markdown: ResultFile | None
+    csv: ResultFile | None
+
+    @classmethod
+    def checked(
+        cls, paths: tuple[Path | None, Path | None, Path | None], read: Sequence[Path]
+    ) -> ResultFiles:
+        """Refuse paths that cannot be written, before anything is measured.
+
+        Args:
+            paths: of JSON, Markdown and CSV.
+            read: files that the command reads: they are never written over.
+
+        Raises:
+            UsageError: one cannot be written, or is named twice.
+        """
+        from v2drop_cli.report.result_file import ResultFile
+
+        taken = {path.resolve() for path in read}
+        for path in paths:
+            if path is not None and path.resolve() in taken:
+                raise UsageError(f"{path} is read, or written to, twice", hint="name another file")
+            taken |= {path.resolve()} if path is not None else set()
+        return cls(*(None if path is None else ResultFile(path) for path in paths))
+
+    @contextmanager
+    def held(self) -> Iterator[ResultFiles]:
+        """These files, with nobody else writing them for the duration.
+
+        Raises:
+            OutputPathError: another v2drop writes one of them.
+        """
+        from v2drop_cli.report.file_lock import only_writer
+
+        with ExitStack() as stack:
+            for file in (self.json, self.markdown, self.csv):
+                if file is not None:
+                    stack.enter_context(only_writer(file.path))
+            yield self
+
+    @property
+    def on_round(self) -> Callable[[Report], None] | None:
+        """What to do with the report so far, if anything; see :class:`Drafts`."""
+        return None if self.json is None else Drafts(self.json)
+
+    def finish(self, report: Report) -> None:
+        """Write the final report in every form asked for."""
+        from v2drop_cli.report.bench_view import build_view
+        from v2drop_cli.report.csv import to_csv
+        from v2drop_cli.report.markdown import to_markdown
+
+        if self.json is not None:
+            write(self.json, report.dumps())
+        if self.markdown is not None:
+            write(self.markdown, to_markdown(build_view(report)))
+        if self.csv is not None:
+            write(self.csv, to_csv(report))
+
+
+def write(file: ResultFile, text: str) -> None:
+    """Write a result, and say so on stderr."""
+    file.write(text)
+    tell(f"Wrote {file.path}")
+
+
+def tell(line: str) -> None:
+    """One line on stderr. File names may hold anything; terminals may not."""
+    from v2drop_cli.report.text import clean, encodable
+
+    typer.echo(encodable(clean(line), sys.stderr.encoding), err=True)
+
+
+def print_json(document: str) -> None:
+    """One JSON document on stdout, whatever its encoding."""
+    from v2drop_cli.report.text import encodable_json
+
+    sys.stdout.write(encodable_json(document, sys.stdout.encoding) + "\n")
+
+
+def show(report: Report, as_json: bool) -> None:
+    """The report on stdout."""
+    if as_json:
+        print_json(report.dumps())
+        return
+    from rich.console import Console
+
+    from v2drop_cli.report.bench_view import build_view
+    from v2drop_cli.report.terminal import render
+
+    render(build_view(report), Console())
+
+
+def settle(gates: Iterable[GateResult], strict: bool) -> None:
+    """Leave with 3 if a gate failed; say which are undecided, and leave with 5 if ``strict``.
+
+    Raises:
+        GateError: a gate failed.
+        UndecidedError: none failed, one is undecided, and that is not enough.
+    """
+    from v2drop_cli.records.changes import FAILED, UNDECIDED
+
+    said: dict[str, list[str]] = {FAILED: [], UNDECIDED: []}
+    for gate in gates:
+        if gate.outcome in said:
+            said[gate.outcome].append(f"{gate.text}: {gate.message}")
+    failed, undecided = said[FAILED], said[UNDECIDED]
+    if failed or not strict:
+        for line in undecided:
+            tell(f"undecided: {line}")
+    if failed:
+        raise GateError(f"{len(failed)} gate(s) failed: {'; '.join(failed)}")
+    if strict and undecided:
+        raise UndecidedError(
+            f"{len(undecided)} gate(s) undecided: {'; '.join(undecided)}",
+            hint="measure more rounds on a quieter machine, or move the limit out of the noise",
+        )

@@ -1,0 +1,115 @@
+"""A method's parameters in text: ``name:key=value,key=value``, read and written.
+
+    >>> split("dart:image_pivots=4,text_pivots=8")
+    ('dart', {'image_pivots': '4', 'text_pivots': '8'})
+
+No torch: what was typed is read before seconds of imports.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from v2drop_cli.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from v2drop_cli.methods.base import Method
+
+Value = bool | int | float | str
+
+HINT = "write NAME or NAME:KEY=VALUE,KEY=VALUE, for example fastv:layer=2"
+_BOOLEANS = {"true": True, "false": False}
+_KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a finite number",
+    str: "text",
+}
+
+
+def split(text: str) -> tuple[str, dict[str, str]]:
+    """The name and the parameters of a method, as typed.
+
+    Raises:
+        UsageError: a parameter is no ``key=value``, or is given twice.
+    """
+    name, colon, rest = text.partition(":")
+    values: dict[str, str] = {}
+    for item in rest.split(",") if colon else ():
+        key, sign, value = (part.strip() for part in item.partition("="))
+        if not sign or not key:
+            raise UsageError(f"{item!r} in the method {text!r} is no KEY=VALUE", hint=HINT)
+        if key in values:
+            raise UsageError(f"the method {text!r} gives {key} twice", hint="give each key once")
+        values[key] = value
+    return name.strip(), values
+
+
+def build(kind: type[Method], values: Mapping[str, str]) -> Method:
+    """The method ``kind`` with parameters ``values``, each read as its field's type says.
+
+    Raises:
+        UnknownNameError: it has no such parameter.
+        UsageError: a value is not of the field's type, or the method itself refuses it.
+    """
+    known = [field.name for field in dataclasses.fields(kind)]
+    types = typing.get_type_hints(kind)
+    for key in values:
+        if key not in known:
+            if not known:
+                raise UsageError(f"the method {kind.name} takes no parameters (given: {key})")
+            raise unknown_name(f"parameter of {kind.name}", key, known)
+    return kind(**{key: _read(kind, key, text, types[key]) for key, text in values.items()})
+
+
+def _read(kind: type[Method], key: str, text: str, of: Any) -> Value:
+    """``text`` as the field ``key`` wants it."""
+    if of not in _KINDS and typing.get_origin(of) is not typing.Literal:
+        hint = "pass an instance of the method, in Python"
+        raise UsageError(f"{key} of {kind.name} cannot be given as text", hint=hint)
+    if typing.get_origin(of) is typing.Literal:
+        choices = typing.get_args(of)
+        if text not in choices:
+            raise unknown_name(f"{key} of {kind.name}", text, choices)
+        return text
+    try:
+        value: Value = _BOOLEANS[text.lower()] if of is bool else of(text)
+    except (KeyError, ValueError):
+        value = math.nan
+    if isinstance(value, float) and not math.isfinite(value):
+        hint = f"for example {kind.name}:{key}={_written(_default(kind, key))}"
+        raise UsageError(f"{key}={text} of {kind.name} is not {_KINDS[of]}", hint=hint)
+    return value
+
+
+def _default(kind: type[Method], key: str) -> Any:
+    [found] = [field.default for field in dataclasses.fields(kind) if field.name == key]
+    return found
+
+
+def parameters_of(method: Method) -> dict[str, Value]:
+    """All parameters of ``method`` with their values, in the order of its fields."""
+    return {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
+
+
+def written(method: Method) -> str:
+    """The one text form of ``method``: what differs from the defaults, in the order of its fields.
+
+    :func:`v2drop_cli.methods.registry.get_method` reads it back to an equal method, unless a text
+    parameter holds a comma.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(method)}
+    changed = [
+        f"{key}={_written(value)}"
+        for key, value in parameters_of(method).items()
+        if value != defaults[key]
+    ]
+    return f"{method.name}:{','.join(changed)}" if changed else method.name
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
