@@ -189,6 +189,12 @@ def test_plan_stages_and_average():
     assert DropPlan((9, 4, 4, 5, 2, 2)).stages == (9, 4, 5, 2)
 
 
+def test_what_happened_is_a_plan_too():
+    assert DropPlan.realised(9, 4, {}).counts == (9, 9, 9, 9)
+    assert DropPlan.realised(9, 4, {0: 5, 2: 3}).counts == (5, 5, 3, 3)
+    assert DropPlan.realised(9, 3, {1: 0, 2: 4}).counts == (9, 0, 4)
+
+
 @pytest.mark.parametrize(
     ("name", "average"),
     # With 22:0 as in the paper's table. (With one token kept to the end, as the authors' code

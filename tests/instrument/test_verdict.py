@@ -83,3 +83,63 @@ def test_merged_states_of_another_shape_are_refused(shape):
 def test_what_is_no_verdict_is_refused(other):
     with pytest.raises(InstrumentError, match="not Kept"):
         verdict(other)
+
+
+class Choosing(Saying):
+    """A method that finds its own number."""
+
+    chooses_count = True
+
+
+@pytest.mark.parametrize("kept", [(), (2,), (0, 1, 2, 3)])
+def test_a_method_that_chooses_may_keep_any_number(kept):
+    class Said(Choosing):
+        def select(self, ctx):
+            return Kept(index(*kept))
+
+    ctx = DropContext(layer=1, n_keep=2, positions=torch.arange(4), seed=0, signals=None)
+    assert ask(Said(), ctx, HIDDEN).index.tolist() == list(kept)
+
+
+@pytest.mark.parametrize("kept", [(0, 1, 2, 3, 3), (1, 1)])
+def test_a_method_that_chooses_keeps_no_more_than_there_are(kept):
+    class Said(Choosing):
+        def select(self, ctx):
+            return Kept(index(*kept))
+
+    ctx = DropContext(layer=1, n_keep=2, positions=torch.arange(4), seed=0, signals=None)
+    with pytest.raises(InstrumentError, match=r"at most 4|\(of 4\)"):
+        ask(Said(), ctx, HIDDEN)
+
+
+MERGED = torch.ones(2, 2)
+
+
+def test_sources_follow_their_tokens():
+    """Tokens 3 and 0 stay; 1 goes into 0, the second entry, and 2 into 3, the first."""
+    found = verdict(Kept(index(3, 0), MERGED, index(1, 1, 0, -1)))
+    assert found.sources.tolist() == [0, 0, 1, -1]
+    assert verdict(Kept(index(0, 3), MERGED, index(-1, -1, -1, -1))).sources.tolist() == [-1] * 4
+    assert verdict(Kept(index(0, 3), MERGED)).sources is None
+
+
+@pytest.mark.parametrize(
+    "sources", [index(0, 1), index(0, 0, 1, 1, 1), index(0, 0, 1, 1, dtype=torch.int32)]
+)
+def test_sources_of_another_shape_or_kind_are_refused(sources):
+    with pytest.raises(InstrumentError, match=r"not int64 \(4,\)") as caught:
+        verdict(Kept(index(0, 3), MERGED, sources))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("wrong", [-2, 2])
+def test_sources_that_lead_to_no_survivor_are_refused(wrong):
+    with pytest.raises(InstrumentError, match="does not stay") as caught:
+        verdict(Kept(index(0, 3), MERGED, index(0, 0, 1, wrong)))
+    assert caught.value.hint
+
+
+def test_sources_without_merged_states_are_refused():
+    with pytest.raises(InstrumentError, match="merged nothing") as caught:
+        verdict(Kept(index(0, 3), None, index(0, 0, 1, 1)))
+    assert caught.value.hint
