@@ -29,7 +29,7 @@ def test_a_survivor_tells_which_others_it_took_in():
     assert merge.sources(torch.tensor([5, 8])) == ((), (6, 7))
     into_first = Merge(torch.tensor([0, 0, -1]), torch.tensor([4, 5, 6]))
     assert into_first.sources(torch.tensor([5])) == ((4,),)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer"):
         Merge(torch.tensor([0]), torch.tensor([4, 5])).sources(torch.tensor([4]))
     with pytest.raises(FrozenInstanceError):
         merge.into = None
