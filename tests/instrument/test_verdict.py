@@ -55,6 +55,7 @@ def test_merged_states_follow_their_tokens_in_the_models_dtype():
         index(0, 1, dtype=torch.int32),
         torch.tensor([0.0, 1.0]),
         torch.tensor([[0, 1]]),
+        torch.tensor([[0, 1], [2, 3]]),
     ],
 )
 def test_another_number_or_kind_is_refused(kept):
@@ -143,3 +144,19 @@ def test_sources_without_merged_states_are_refused():
     with pytest.raises(InstrumentError, match="merged nothing") as caught:
         verdict(Kept(index(0, 3), None, index(0, 0, 1, 1)))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(("kept", "sources"), [((2,), (0, -1, 0, 0)), ((3, 1, 0), (2, 1, 0, 0))])
+def test_sources_for_any_number_of_survivors(kept, sources):
+    order = sorted(range(len(kept)), key=kept.__getitem__)
+    merged = torch.ones(len(kept), 2)
+    found = verdict(Kept(index(*kept), merged, index(*sources)), n_keep=len(kept))
+    assert found.sources.tolist() == [order.index(i) if i >= 0 else -1 for i in sources]
+
+
+def test_values_are_read_only_where_reading_does_not_wait():
+    """Tensors of the device "meta" have no values: reading one is an error."""
+    there = torch.device("meta")
+    kept = Kept(index(0, 3).to(there), MERGED.to(there), index(0, 0, 1, 1).to(there))
+    found = verdict(kept, hidden=HIDDEN.to(there))
+    assert {found.index.device, found.merged.device, found.sources.device} == {there}
