@@ -36,11 +36,14 @@ def test_faults_are_noticed(result):
     assert result["noticed"] + len(result["survivors"]) == result["tried"]
 
 
-def test_every_fault_that_is_listed_as_equivalent_was_made():
-    made = [(result["module"], fault) for result in results() for fault in result["survivors"]]
-    for item in equivalents():
-        assert any(item.is_made_by(*fault) for fault in made), item
-        assert item.why
+@pytest.mark.parametrize("item", equivalents(), ids=lambda item: f"{item.module} {item.before}")
+def test_what_is_listed_as_equivalent_is_still_in_the_source(item):
+    modules = [target for target in TARGETS if item.module in ("*", target.module)]
+    sources = [
+        " ".join((ROOT / target.path).read_text(encoding="utf-8").split()) for target in modules
+    ]
+    assert any(item.before in source for source in sources)
+    assert item.why
 
 
 def test_the_table_has_a_row_for_each_result():
