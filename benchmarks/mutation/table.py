@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.result import RESULTS, where
 
 FOLDER = RESULTS / "mutation"
-EQUIVALENT = Path(__file__).parent / "mutation.toml"
+EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,6 @@ TARGETS: tuple[Target, ...] = (
     _own("bench/comparison"),
     _own("bench/stages", sample=20),
     _own("bench/stopping"),
-    _own("bench/arms"),
     _own("instrument/masks"),
     _own("instrument/cache"),
     _own("instrument/forward"),
@@ -71,6 +70,11 @@ TARGETS: tuple[Target, ...] = (
     _own("instrument/trace"),
     _own("instrument/running", sample=30),
 )
+
+
+def file_of(target: Target) -> Path:
+    """Where the result for ``target`` is kept."""
+    return FOLDER / f"{target.module.replace('/', '.')}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,8 @@ def equivalents() -> list[Equivalent]:
 
 def results() -> list[dict[str, Any]]:
     """The result files, in the order of the modules."""
-    paths = [FOLDER / f"{target.module.replace('/', '.')}.json" for target in TARGETS]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+    paths = [path for target in TARGETS if (path := file_of(target)).is_file()]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def unnoticed(result: Mapping[str, Any], listed: Sequence[Equivalent]) -> list[Mapping[str, str]]:
