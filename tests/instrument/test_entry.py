@@ -58,7 +58,9 @@ def asked(model, inputs, method="random"):
 # What is dropped -----------------------------------------------------------------------------
 
 
-@pytest.mark.mode("a drop at layer 0, of the decoder's input", "works", "no PREVIOUS_HIDDEN there")
+@pytest.mark.mode(
+    "a drop at layer 0, of the decoder's input", "works", "by methods that look at no earlier layer"
+)
 @pytest.mark.parametrize("method", ["random", "uniform"])
 @pytest.mark.parametrize("attn", ["eager", "sdpa"])
 @pytest.mark.parametrize("shape", BATCHES)
@@ -163,7 +165,9 @@ def test_later_tokens_are_at_their_own_positions_though_nobody_says_which(attn):
         torch.testing.assert_close(got, wanted, **TOLERANCE)
 
 
-@pytest.mark.mode("a drop at layer 0, of the decoder's input", "works", "no PREVIOUS_HIDDEN there")
+@pytest.mark.mode(
+    "a drop at layer 0, of the decoder's input", "works", "by methods that look at no earlier layer"
+)
 @pytest.mark.parametrize("attn", ["eager", "sdpa"])
 @pytest.mark.parametrize(
     "options",
