@@ -16,14 +16,12 @@ from torch import Tensor
 from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.models.answers import Generated, Prompts, decoded
 from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.parts import Module, inner_model, language_model
 from v2drop_cli.records import Caveat
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
-
-# A transformers model or one of its parts; transformers has no useful static types.
-Module = torch.nn.Module
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +97,6 @@ def true_positions(mask: Tensor) -> tuple[Tensor, ...]:
     """Per row of ``mask [B, L]``, the ascending positions of what is true."""
     rows: tuple[Tensor, ...] = torch.split(mask.nonzero()[:, 1], mask.sum(dim=1).tolist())
     return rows
-
-
-def inner_model(model: Module) -> Module:
-    """The ``XModel`` inside ``XForConditionalGeneration``, or inside a wrapper around it.
-
-    Raises:
-        UnsupportedModelError: there is none.
-    """
-    for module in model.modules():
-        if "language_model" in module._modules:
-            return module
-    raise UnsupportedModelError(f"{type(model).__name__} holds no language_model")
-
-
-def language_model(model: Module) -> Module:
-    """The decoder under the name that nearly all families give it."""
-    decoder: Module = inner_model(model).language_model  # type: ignore[assignment]
-    return decoder
 
 
 @dataclass(frozen=True, slots=True)
