@@ -21,12 +21,12 @@ from v2drop_cli.models.base import (
     Family,
     Grid,
     Grids,
-    Module,
     Placeholder,
     Synthetic,
     SyntheticMedia,
 )
 from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.parts import Module
 from v2drop_cli.models.synthetic.tiles import noise
 
 # Tiles of one row are this far apart: the end of one and the marker of the next.
