@@ -27,7 +27,7 @@ shares = st.floats(0, 1, allow_nan=False).map(lambda x: round(x, 4))
 keeps = st.one_of(
     shares.map(lambda s: {"keep": s}), st.integers(0, 9999).map(lambda n: {"count": n})
 )
-schedules = st.dictionaries(st.integers(1, 60), keeps, min_size=1, max_size=6).map(
+schedules = st.dictionaries(st.integers(0, 60), keeps, min_size=1, max_size=6).map(
     lambda entries: Schedule(tuple(Drop(layer, **entries[layer]) for layer in sorted(entries)))
 )
 
@@ -167,7 +167,6 @@ def test_parse_share():
 def test_counts_never_grow_and_change_only_at_drops(schedule, n_vision):
     plan = schedule.resolve(n_vision, n_layers=61)
     assert len(plan.counts) == 61
-    assert plan.counts[0] == n_vision
     alive = n_vision
     at = {drop.layer: drop for drop in schedule.drops}
     for layer, count in enumerate(plan.counts):
@@ -187,6 +186,8 @@ def test_plan_stages_and_average():
     assert plan.layer_average == pytest.approx((576 * 3 + 288 * 14 + 86 * 5) / 32)
     assert DropPlan((7, 7)).stages == (7,)
     assert DropPlan((9, 4, 4, 5, 2, 2)).stages == (9, 4, 5, 2)
+    entry = Schedule.parse("0:0.5,17:0.3").resolve(576, 32)
+    assert entry.counts == (288,) * 17 + (86,) * 15
 
 
 def test_what_happened_is_a_plan_too():
@@ -217,6 +218,9 @@ def test_check_names_the_range():
         Schedule.parse("12:0.5").resolve(10, n_layers=12)
     with pytest.raises(ScheduleError, match="before layer 3"):
         Schedule.parse("2:0.5").resolve(10, n_layers=12, first_droppable=3)
+    with pytest.raises(ScheduleError, match=r"\(asked: 0\): it needs all") as caught:
+        Schedule.parse("0:0.5").check(n_layers=12, first_droppable=3, why="it needs all")
+    assert "3 to 11" in caught.value.hint
 
 
 def test_the_first_and_the_last_layer_that_may_drop():
@@ -235,11 +239,17 @@ def test_the_first_and_the_last_layer_that_may_drop():
 # Presets at other depths ---------------------------------------------------------------------
 
 
-@given(st.integers(2, 120), st.integers(1, 5))
+@given(st.integers(2, 120), st.integers(0, 5))
 def test_scaled_layers_are_valid_and_increasing(n_layers, first):
     layers = scale_layers((3, 17, 22), n_layers, first)
     assert layers == sorted(set(layers))
-    assert all(first <= layer < n_layers for layer in layers)
+    assert all(max(1, first) <= layer < n_layers for layer in layers)
+
+
+def test_layer_0_is_the_input_at_every_depth_and_no_other_layer_becomes_it():
+    assert scale_layers((0, 17), 12) == [0, 6]
+    assert scale_layers((0, 1), 4) == [0, 1]
+    assert scale_layers((3,), 2) == [1]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +297,7 @@ def test_presets_scale_by_depth():
 @given(
     st.integers(20, 6000),
     st.integers(12, 80),
-    st.lists(st.integers(1, 11), min_size=1, max_size=4, unique=True).map(sorted),
+    st.lists(st.integers(0, 11), min_size=1, max_size=4, unique=True).map(sorted),
     st.floats(0, 1),
 )
 def test_the_solver_meets_any_reachable_budget_within_half_a_token(
