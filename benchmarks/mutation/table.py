@@ -59,8 +59,6 @@ TARGETS: tuple[Target, ...] = (
     _own("judge/change_gates"),
     _own("judge/comparable"),
     _own("bench/comparison"),
-    _own("bench/stages", sample=20),
-    _own("bench/stopping"),
     _own("instrument/masks"),
     _own("instrument/cache"),
     _own("instrument/forward"),
@@ -150,7 +148,17 @@ def table() -> Iterator[str]:
         yield f"| `{result['module']}` | {tests} | {' | '.join(map(str, counts))} |"
     sources: dict[str, list[str]] = {}
     for result in found:
-        sources.setdefault(f"{result['tool']}; {where(result)}", []).append(result["module"])
+        sources.setdefault(f"{result['tool']}; {_run(result)}", []).append(result["module"])
     for source, modules in sources.items():
         yield ""
         yield f"{', '.join(modules)}: {source}"
+
+
+def _run(result: Mapping[str, Any]) -> str:
+    """The run, and before a run of ``--again`` the one that tried all."""
+    first = result.get("first")
+    if first is None:
+        return where(result)
+    return (
+        f"all by `{first['command']}`, {first['date'][:10]}, and what was left by {where(result)}"
+    )

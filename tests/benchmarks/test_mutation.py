@@ -37,12 +37,12 @@ def test_faults_are_noticed(result):
 
 
 @pytest.mark.parametrize("item", equivalents(), ids=lambda item: f"{item.module} {item.before}")
-def test_what_is_listed_as_equivalent_is_still_in_the_source(item):
-    modules = [target for target in TARGETS if item.module in ("*", target.module)]
-    sources = [
-        " ".join((ROOT / target.path).read_text(encoding="utf-8").split()) for target in modules
-    ]
-    assert any(item.before in source for source in sources)
+def test_what_is_listed_as_equivalent_was_made_or_still_can_be(item):
+    """A sample need not hold it; the source may have changed since the run."""
+    made = [(result["module"], fault) for result in results() for fault in result["survivors"]]
+    paths = [ROOT / target.path for target in TARGETS if item.module in ("*", target.module)]
+    sources = [" ".join(path.read_text(encoding="utf-8").split()) for path in paths]
+    assert any(item.is_made_by(*fault) for fault in made) or any(item.before in s for s in sources)
     assert item.why
 
 
