@@ -20,6 +20,7 @@ from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.instrument.signals import Reader, RowSignals
 from v2drop_cli.methods.base import DropContext
 from v2drop_cli.methods.registry import METHODS, get_method
+from v2drop_cli.prove.cases.case import schedule_text
 from v2drop_cli.schedule import Schedule
 
 LLAVA = make_llava()
@@ -218,4 +219,8 @@ def test_nothing_is_read_back_between_the_first_layer_and_the_last(monkeypatch, 
         assert reads == (["aten.index.Tensor"] * 3 if name.startswith("qwen3_vl") else [])
         with v2drop.dropping(model, case.schedule) as trace:
             assert reads_between_first_and_last(layers, lambda: model(**inputs)) == dense
-    assert len(trace.events) == len(case.stages)
+        assert len(trace.events) == len(case.stages)
+        if case.entry:
+            with v2drop.dropping(model, schedule_text(case.entry), method="uniform") as trace:
+                assert reads_between_first_and_last(layers, lambda: model(**inputs)) == dense
+            assert len(trace.events) == len(case.entry)

@@ -38,10 +38,10 @@ from v2drop_cli.methods.base import TOWER, Method
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.arguments import CACHE, cache_of
-from v2drop_cli.models.base import Family, LoadedModel, true_positions
+from v2drop_cli.models.base import Family, LoadedModel
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.schedule import Schedule
-from v2drop_cli.tensors import droppable
+from v2drop_cli.tensors import droppable, true_positions
 
 UNSEEN = (
     "pixels were encoded inside a dropping() context, but no call of the model had them, so "
@@ -78,7 +78,8 @@ def dropping(
     Args:
         model: a loaded transformers model of a known family, or what :func:`v2drop_cli.load` gave.
         schedule: text form (``"3:0.5,17:0.3,22:0"``), the name of a preset (``"paper-192"``), or
-            a :class:`Schedule`; without one, the method's own.
+            a :class:`Schedule`; without one, the method's own. A drop at layer 0 shortens the
+            decoder's own input.
         method: a name (``v2drop``, ``random``, ``uniform`` …), one with parameters
             (``"name:key=value,key=value"``), or a :class:`Method`.
         seed: for methods that draw at random.
@@ -92,7 +93,8 @@ def dropping(
         at the first drop, one tuple per batch row.
 
     Raises:
-        ScheduleError: the schedule does not fit the model's layers.
+        ScheduleError: the schedule does not fit the model's layers, or drops at layer 0 by a
+            method that compares with the layer before.
         UnknownNameError: no such method, parameter or preset.
         UnsupportedModelError: no family serves this model, or it is refused by name.
         InstrumentError: the model is inside another ``dropping`` context already; later, from

@@ -16,9 +16,11 @@ from torch import Tensor
 from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.models.answers import Generated, Prompts, decoded
 from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.parts import inner_model, language_model
 from v2drop_cli.models.projections import Projections, Tower
 from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
+from v2drop_cli.tensors import true_positions
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -79,30 +81,6 @@ class Inputs:
         grids = tuple(row for p in prompts for row in p.vision.grids)
         caveats = tuple(dict.fromkeys(caveat for p in prompts for caveat in p.caveats))
         return Inputs(tensors, VisionTokens(index, grids), caveats)
-
-
-def true_positions(mask: Tensor) -> tuple[Tensor, ...]:
-    """Per row of ``mask [B, L]``, the ascending positions of what is true."""
-    rows: tuple[Tensor, ...] = torch.split(mask.nonzero()[:, 1], mask.sum(dim=1).tolist())
-    return rows
-
-
-def inner_model(model: Module) -> Module:
-    """The ``XModel`` inside ``XForConditionalGeneration``, or inside a wrapper around it.
-
-    Raises:
-        UnsupportedModelError: there is none.
-    """
-    for module in model.modules():
-        if "language_model" in module._modules:
-            return module
-    raise UnsupportedModelError(f"{type(model).__name__} holds no language_model")
-
-
-def language_model(model: Module) -> Module:
-    """The decoder under the name that nearly all families give it."""
-    decoder: Module = inner_model(model).language_model  # type: ignore[assignment]
-    return decoder
 
 
 @dataclass(frozen=True, slots=True)

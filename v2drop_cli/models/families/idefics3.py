@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from v2drop_cli.errors import UnsupportedModelError
 from v2drop_cli.models.base import (
     IMAGE,
     Family,
     Grids,
-    Module,
     Placeholder,
     Synthetic,
     SyntheticMedia,
