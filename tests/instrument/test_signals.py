@@ -432,3 +432,25 @@ def test_a_drop_of_the_decoder_s_input_has_signals_too():
     seen = looked(model, inputs, look, "0:0.5,2:0.5", method=LooksAtInput)
     for b, (ctx, (text, got)) in zip(rows_with_pictures(inputs), seen[:3], strict=True):
         torch.testing.assert_close(got, wanted[0][b][:, text][..., ctx.positions], **EXACT)
+
+
+def test_a_tower_without_a_class_token_shows_its_patches_and_refuses_its_attention():
+    case = CASES["paligemma"]
+    model = case.make("eager")
+    inputs, vision = case.batch(case.prompts("ragged"))
+    with torch.no_grad():
+        tower = model.model.vision_tower(inputs["pixel_values"], output_hidden_states=True)
+
+    def look(ctx):
+        row = ctx.signals.tower(-1)
+        with pytest.raises(UnsupportedModelError, match="no class token"):
+            row.class_attention()
+        return row.hidden()
+
+    seen = looked(model, inputs, look, f"{case.stages[0][0]}:0.5", method=LooksUp)
+    states = tower.hidden_states[len(tower.hidden_states) - 2].flatten(0, 1)
+    before = 0
+    for row, (ctx, got) in zip([row for row in vision if row], seen, strict=True):
+        places = [before + row.index(position) for position in ctx.positions.tolist()]
+        torch.testing.assert_close(got, states[places])
+        before += len(row)
