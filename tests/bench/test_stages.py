@@ -60,6 +60,13 @@ def test_parts_are_within_their_stage(passes):
     assert passes.time(ARMS[0], CpuClock(), 3).drop_s is None
 
 
+def test_a_drop_at_layer_0_is_part_of_the_prefill(passes):
+    from v2drop_cli.measure.clock import CpuClock
+
+    times = passes.time(Arm("entry", "uniform", Schedule.parse("0:0.5")), CpuClock(), 3)
+    assert 0 < times.drop_s < times.prefill_s
+
+
 def test_a_family_that_does_not_say_where_its_tower_is(loaded):
     from v2drop_cli.measure.clock import CpuClock
 

@@ -69,7 +69,7 @@ def test_keys_are_the_contract(tmp_path):
         *("model", "resolved_id", "revision", "weights", "media", "prompt", "attn_implementation"),
         *("dtype", "device", "seed", "max_new_tokens", "repeats", "warmup", "timed_new_tokens"),
         "batch_size",
-        "decode",
+        *("decode", "spans"),
     }
     arm = document["arms"][1]
     assert set(arm) == {

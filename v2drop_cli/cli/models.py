@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from v2drop_cli.cli.groups.model_options import CatalogueOptions
-from v2drop_cli.cli.groups.output_options import JsonOutput
+from v2drop_cli.cli.groups.output_options import CommonOutput
+from v2drop_cli.cli.output import write
 from v2drop_cli.cli.signature import command
 from v2drop_cli.errors import UsageError
 
@@ -19,7 +21,7 @@ SCHEMA = "v2drop.models/1"
 
 
 @command
-def models(asked: CatalogueOptions, output: JsonOutput) -> None:
+def models(asked: CatalogueOptions, output: CommonOutput) -> None:
     """List families with the aliases of their models; with NAME, everything of one.
 
     \b
@@ -34,6 +36,9 @@ def models(asked: CatalogueOptions, output: JsonOutput) -> None:
         raise UsageError("--refused lists all that is refused", hint="leave out the name")
     name = asked.name
     found = refusals() if asked.refused else catalogue() if name is None else entry(name)
+    with output.files().held() as files:
+        if files.markdown is not None:
+            write(files.markdown, _page(found))
     if output.json:
         from json import dumps
 
@@ -47,6 +52,14 @@ def models(asked: CatalogueOptions, output: JsonOutput) -> None:
         _show_overview(console)
     else:
         _show_sections(found, console)
+
+
+def _page(found: Catalogue) -> str:
+    """Every section as Markdown."""
+    from v2drop_cli.report.markdown import tables_to_markdown
+
+    named = {_words(title).capitalize(): _with_words(rows) for title, rows in found.items()}
+    return tables_to_markdown("v2drop", named)
 
 
 def with_spaced_keys(found: Catalogue) -> Catalogue:
@@ -63,6 +76,10 @@ def with_spaced_keys(found: Catalogue) -> Catalogue:
         ]
         doubled[title] = doubled[_words(title)] = both
     return doubled
+
+
+def _with_words(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    return [{_words(key): value for key, value in row.items()} for row in rows]
 
 
 def _words(key: str) -> str:
@@ -94,7 +111,7 @@ def _show_sections(found: Catalogue, console: Console) -> None:
         if not first:
             console.print()
         first = False
-        told = [{_words(key): value for key, value in row.items()} for row in rows]
+        told = _with_words(rows)
         if len(told) == 1:
             render_card(_words(title).capitalize(), told[0], console)
         else:

@@ -11,8 +11,7 @@ from rich.text import Text
 
 from v2drop_cli.report import layout
 from v2drop_cli.report.layout import GAP, Styled
-from v2drop_cli.report.text import clean, encodable
-from v2drop_cli.units import NOT_AVAILABLE
+from v2drop_cli.report.text import encodable, told
 
 _HEADING = "bold"
 _LABEL = "dim"
@@ -30,6 +29,10 @@ class Check(NamedTuple):
     name: str
     detail: str
     fix: str | None = None
+
+    def as_row(self) -> dict[str, object]:
+        """The same as a row of a table."""
+        return {"": _MARKS[self.ok][0], "check": self.name, "says": self.detail, "fix": self.fix}
 
 
 def render_table(
@@ -109,15 +112,7 @@ def _check_lines(check: Check, names: int, width: int) -> list[Text]:
 
 
 def _shown(value: object, console: Console) -> str:
-    if value is None:
-        text = NOT_AVAILABLE
-    elif isinstance(value, bool):
-        text = "yes" if value else "no"
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        text = ", ".join(map(str, value)) or "-"
-    else:
-        text = str(value)
-    return encodable(clean(text), console.encoding)
+    return encodable(told(value), console.encoding)
 
 
 def _title(title: str, console: Console) -> list[Text]:
