@@ -7,9 +7,10 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from tests.report import factory
-from v2drop_cli.judge.change_verdicts import METRICS, Ruler, judge
+from v2drop_cli.judge.change_verdicts import Ruler, judge
 from v2drop_cli.records import Limit, Memory, Ratio, Stats, Timing
 from v2drop_cli.records.changes import Change
+from v2drop_cli.records.metrics import METRICS
 
 PLAIN = Ruler(0.25, {})
 
@@ -25,7 +26,7 @@ def arm(**changes):
 
 def change(a, b, metric, ruler=PLAIN):
     found = {item.metric: item for item in judge(a, b, ruler)}
-    assert list(found) == [name for name in METRICS if name in found]
+    assert list(found) == [row.name for row in METRICS if row.name in found]
     return found.get(metric)
 
 

@@ -10,21 +10,23 @@ import pytest
 
 from tests.report import factory
 from v2drop_cli.judge.ruler import (
-    PEAK,
     gate_outcome,
     gate_result,
     inside,
     noise_floors,
     null_interval,
+    paired_side,
     reaches_one,
     side,
     symmetric,
 )
 from v2drop_cli.records import Ratio, Stats, Timing
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, GateResult
+from v2drop_cli.records.metrics import metric
 
 # Halves and quarters are exact, so that a bound on the edge is on the edge.
 EDGE = 1 + 0.25
+PEAK = "peak_memory"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,26 @@ EDGE = 1 + 0.25
 )
 def test_a_side_is_claimed_only_beyond_margin_and_floor(interval, floor, expected):
     assert side(interval, 0.25, floor) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratio", "floor", "expected"),
+    [
+        (Ratio(1.5, (1.25, 1.75)), None, 1),
+        (Ratio(1.5, (1.25, 1.75)), (0.75, 1.25), 1),
+        (Ratio(1.5, (1.25, 1.75)), (0.625, 1.5), 0),  # the median on the floor's edge
+        (Ratio(1.5, (1.25, 1.75)), (0.625, 1.4375), 1),  # the interval may reach into the floor
+        (Ratio(0.5, (0.25, 0.75)), (0.5625, 1.75), -1),
+        (Ratio(0.5, (0.25, 0.75)), (0.5, 2.0), 0),
+        (Ratio(1.5, (0.5, 1.75)), None, 0),
+        (Ratio(1.5), None, 0),
+        (Ratio(0.5, (1.25, 1.75)), None, 0),  # only a tampered report has its median outside
+    ],
+)
+def test_a_paired_ratio_needs_its_interval_beyond_one_and_its_median_beyond_the_floor(
+    ratio, floor, expected
+):
+    assert paired_side(ratio, floor) == expected
 
 
 @pytest.mark.parametrize(
@@ -137,21 +159,21 @@ def with_null(**ratios):
 
 
 @pytest.mark.parametrize(
-    ("field", "metric"),
+    ("field", "name"),
     [
         ("prefill_speedup", "prefill"),
         ("decode_speedup", "decode"),
         ("generate_speedup", "generate"),
     ],
 )
-def test_each_speedup_of_the_null_is_the_floor_of_its_own_time(field, metric):
+def test_each_speedup_of_the_null_is_the_floor_of_its_own_time(field, name):
     report = with_null(**{field: Ratio(1.0, (0.8, 1.1))})
-    assert null_interval(report, metric) == (0.8, 1.1)
-    assert noise_floors(report) == {metric: (0.8, 1.25)}
+    assert null_interval(report, metric(name)) == (0.8, 1.1)
+    assert noise_floors(report) == {name: (0.8, 1.25)}
 
 
 def test_the_peak_of_the_null_is_one_reading():
-    assert null_interval(with_null(peak_memory_ratio=0.8), PEAK) == (0.8, 0.8)
+    assert null_interval(with_null(peak_memory_ratio=0.8), metric(PEAK)) == (0.8, 0.8)
     assert noise_floors(with_null(peak_memory_ratio=0.8)) == {PEAK: (0.8, 1.25)}
     assert noise_floors(factory.report(null_comparison=None)) == {}
 
@@ -183,7 +205,7 @@ def timed(dense, null):
 
 def test_the_floor_of_a_time_that_has_no_stored_ratio_is_made_of_the_samples():
     report = timed(samples(2.0, 2.0, 4.0, 4.0, 2.0), samples(1.0, 1.0, 2.0, 2.0, 1.0))
-    assert null_interval(report, "vision") == (2.0, 2.0)
+    assert null_interval(report, metric("vision")) == (2.0, 2.0)
     assert noise_floors(report) == {"vision": (0.5, 2.0)}
 
 
@@ -199,7 +221,7 @@ def test_the_floor_of_a_time_that_has_no_stored_ratio_is_made_of_the_samples():
     ],
 )
 def test_without_samples_in_pairs_there_is_no_floor(report):
-    assert null_interval(report, "vision") is None
+    assert null_interval(report, metric("vision")) is None
 
 
 def test_every_time_of_the_null_has_its_own_floor():
@@ -213,6 +235,6 @@ def test_every_time_of_the_null_has_its_own_floor():
         )
 
     found = noise_floors(timed(shifted(2.0), shifted(1.0)))
-    assert {metric: round(math.log2(high)) for metric, (_, high) in found.items()} == {
+    assert {name: round(math.log2(high)) for name, (_, high) in found.items()} == {
         "vision": 1, "prefill": 2, "first_token": 3, "decode": 4, "generate": 5, "end_to_end": 6,
     }  # fmt: skip

@@ -7,13 +7,13 @@ import pytest
 from tests.commands.test_compare import made
 from tests.report import factory
 from v2drop_cli.errors import UsageError
-from v2drop_cli.judge.value_gates import judged, parse_gates
+from v2drop_cli.judge.value_gates import judged_gates, parse_gates
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED
 
 
 def results(*texts, report=None, methods=("v2drop",)):
-    return judged(parse_gates(texts), report or factory.profiled(), methods)
+    return judged_gates(parse_gates(texts), report or factory.profiled(), methods)
 
 
 def failed(*texts, **options):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.report import factory
 from v2drop_cli.judge.arm_verdicts import judged
-from v2drop_cli.records import Caveat, MediaRecord, Memory, Stats, Timing
+from v2drop_cli.records import CaveatKind, MediaRecord, Memory, Stats, Timing
 from v2drop_cli.report import wording
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.text import GLUE, TIMES, clean, encodable, encodable_json
@@ -184,7 +184,7 @@ def test_the_samples_that_are_there_are_counted():
 
 def test_a_cpu_says_so():
     report = factory.dummy_report()
-    caveat = Caveat("device_cpu", "measured on the CPU: wall clock; GPU figures n/a")
+    caveat = CaveatKind.DEVICE_CPU.caveat()
     report = replace(report, warnings=(*report.warnings, caveat))
     facts = [text(fact.text) for fact in build_view(report).footer]
     assert facts[0].endswith("; wall clock of the CPU, so GPU figures are n/a")
@@ -194,7 +194,8 @@ def test_a_cpu_says_so():
 
 def test_the_dummy_label_is_not_said_twice_in_a_row():
     report = factory.dummy_report()
-    report = replace(report, warnings=(*report.warnings, Caveat("dummy_weights", "is dummy")))
+    found = replace(CaveatKind.DUMMY_WEIGHTS.caveat(), message="is dummy")
+    report = replace(report, warnings=(*report.warnings, found))
     facts = [fact.text for fact in build_view(report).footer]
     assert facts.count(wording.DUMMY_LABEL) == 1
     assert "is dummy" not in facts

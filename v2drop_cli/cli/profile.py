@@ -88,9 +88,9 @@ def _judged(gates: Sequence[Gate], report: Report, methods: Sequence[str]) -> Se
         InvalidMeasurementError: the report is not to be judged.
     """
     from v2drop_cli.commands.profile import invalid
-    from v2drop_cli.judge.value_gates import judged
+    from v2drop_cli.judge.value_gates import judged_gates
 
     useless = invalid(report.protocol)
     if useless is not None:
         raise InvalidMeasurementError(useless, hint="let it cool, or free it, and measure again")
-    return judged(gates, report, methods)
+    return judged_gates(gates, report, methods)

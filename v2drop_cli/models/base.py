@@ -350,14 +350,10 @@ class LoadedModel:
     def decode(self, output: Tensor | Generated) -> list[str]: ...
 
     def decode(self, output: Sequence[int] | Tensor | Generated) -> str | list[str]:
-        """Text of answers, special tokens left out; empty without a tokenizer.
+        """Text without special tokens; empty without a tokenizer.
 
-        Args:
-            output: what ``model.generate`` returned for prompts of :meth:`prepare`,
-                ``[batch, length]`` with the prompts: gives a list with the answer of each row.
-                Or the token ids of one answer alone: gives its text.
-
-        Raises:
-            UsageError: a row begins with no prompt that :meth:`prepare` made.
+        Of what ``model.generate`` returned for prompts of :meth:`prepare`, ``[batch, length]``, a
+        list: the answer of each row. Of the token ids of one answer alone, its text. Raises a
+        :class:`UsageError` where a row begins with no prompt that :meth:`prepare` made.
         """
         return decoded(self.processor, self.prompts, output)

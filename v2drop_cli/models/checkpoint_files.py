@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.registry import family_types, unserved
 from v2drop_cli.models.weight_files import check_pointers, check_weights
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
@@ -130,8 +130,7 @@ def _check_adapter(path: Path) -> tuple[Caveat, ...]:
         raise _adapter(path)
     if importlib.util.find_spec("peft"):
         return ()
-    message = f"the adapter in {path} was not applied: peft is not installed"
-    return (Caveat("adapter_not_applied", message),)
+    return (CaveatKind.ADAPTER_NOT_APPLIED.caveat(path=path),)
 
 
 def _check_config(path: Path, trust_remote_code: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.packages import check_processor, processor_name
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
@@ -73,8 +73,7 @@ def complete(processor: Any, config: Any) -> tuple[Caveat, ...]:
             setattr(processor, name, value)
     if not changed:
         return ()
-    message = f"the processor's files do not fit config.json, which counts: {', '.join(changed)}"
-    return (Caveat("processor_completed", message),)
+    return (CaveatKind.PROCESSOR_COMPLETED.caveat(changed=", ".join(changed)),)
 
 
 def _facts(config: Any) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Report, Stats
+from v2drop_cli.records import DENSE, EAGER, ArmResult, CaveatKind, Comparison, Report, Stats
 from v2drop_cli.records.metrics import METRICS, Metric, Place
 from v2drop_cli.report import glance, profile_wording, wording
 from v2drop_cli.report.claims import SPEEDUPS, claims, legend, noise_floor
@@ -19,7 +19,7 @@ from v2drop_cli.units import NOT_AVAILABLE, format_value
 
 _OF_THE_ROW_ABOVE = "- "
 # Caveats that the head of the report and the line about the measuring say in their own words.
-_SAID_ELSEWHERE = {"dummy_weights", "device_cpu"}
+_SAID_ELSEWHERE = {CaveatKind.DUMMY_WEIGHTS.code, CaveatKind.DEVICE_CPU.code}
 
 REFERENCE = Cell(wording.REFERENCE, "muted", filler=True)
 NOTHING = Cell(wording.NOTHING, "muted", filler=True)

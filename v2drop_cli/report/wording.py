@@ -9,6 +9,7 @@ from typing import Literal
 from v2drop_cli.records import (
     EAGER,
     ArmResult,
+    CaveatKind,
     Comparison,
     MediaRecord,
     Report,
@@ -30,7 +31,7 @@ Said = tuple[str, Tone]
 """A cell's words and their tone."""
 
 DUMMY = "dummy"
-DUMMY_LABEL = "dummy weights: timings are real, answers are not"
+DUMMY_LABEL = CaveatKind.DUMMY_WEIGHTS.words
 DUMMY_ANSWER = f"answer (dummy{GLUE}weights)"
 TINY = "tiny"
 TINY_KNOWS = "knows drawn shapes only"
