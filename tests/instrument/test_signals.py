@@ -187,6 +187,16 @@ def test_rows_of_a_later_turn_share_their_attention_with_the_turns_before():
         torch.testing.assert_close(found, want, **EXACT)
 
 
+def test_rows_of_weights_that_are_fetched_for_each_call():
+    accelerate = pytest.importorskip("accelerate")
+    model, inputs = make_llava(6), mixed_batch("left")
+    wanted = looked(model, inputs, text_rows)
+    accelerate.cpu_offload(model, execution_device="cpu")
+    assert {weight.device.type for weight in model.parameters()} == {"meta"}
+    for (_, (_, got)), (_, (_, want)) in zip(looked(model, inputs, text_rows), wanted, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+
+
 def test_keys_are_those_that_the_cache_holds():
     model, inputs = make_llava(6), mixed_batch("left")
     cache = DynamicCache(config=model.config)

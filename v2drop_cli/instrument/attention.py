@@ -80,13 +80,13 @@ def softmax_rows(asked: Tensor, keys: Tensor, scaling: float, allowed: Tensor | 
     return attended
 
 
-def row_of_rope(forward: Forward, b: int, kwargs: Mapping[str, Any]) -> Rope:
-    """The rotary tables of the alive columns of row ``b``: ``[W, d]``, or ``[3, W, d]``."""
+def row_of_rope(forward: Forward, b: int, kwargs: Mapping[str, Any], device: torch.device) -> Rope:
+    """The rotary tables of the alive columns of row ``b``, ``[W, d]`` each, on ``device``."""
     tables = []
     for table in rotary_tables(kwargs):
         rows = table.shape[-3]
-        row = table.select(-3, b if rows > 1 else 0)
-        index = None if forward.columns is None else forward.columns.index[b].to(row.device)
+        row = table.select(-3, b if rows > 1 else 0).to(device)
+        index = None if forward.columns is None else forward.columns.index[b].to(device)
         tables.append(row if index is None else row.index_select(-2, index))
     return tables[0], tables[1]
 

@@ -103,18 +103,24 @@ class Here:
         return true_columns(text, forward.lengths[self.row] - len(vision))
 
     def attended(self, layer: int, states: Tensor) -> Attended:
-        """What the attention of ``layer`` is made from, whose input is ``states [W, D]``."""
-        forward, b = self.forward, self.row
+        """What the attention of ``layer`` is made from, whose input is ``states [W, D]``.
+
+        On a model spread over devices all of it follows the layer's weights; those that are
+        fetched for each call come to the input.
+        """
+        forward, b, module = self.forward, self.row, self.reader.layers[layer]
+        weights = {weight.device for weight in module.parameters()} - {torch.device("meta")}
+        states = states.to(next(iter(weights), states.device))
         past = cached_length(self.cache, layer)
         past -= len(states) if layer < self.layer and self.cache is not None else 0
         blocks = forward.alive_blocks()
         return Attended(
-            module=self.reader.layers[layer],
+            module=module,
             states=states,
-            rope=row_of_rope(forward, b, self.kwargs),
+            rope=row_of_rope(forward, b, self.kwargs, states.device),
             past=past_keys(self.cache, layer, b, past),
             valid=self._valid(layer, past, states),
-            blocks=None if blocks is None else blocks[b],
+            blocks=None if blocks is None else blocks[b].to(states.device),
         )
 
     def _valid(self, layer: int, past: int, states: Tensor) -> Tensor | None:
@@ -129,6 +135,7 @@ class Here:
             new = None if forward.columns.valid is None else forward.columns.valid[b]
         else:
             new = None if forward.padding is None else forward.padding[b, -forward.width :]
+        before, new = (x if x is None else x.to(states.device) for x in (before, new))
         joined = join_valid(before, past, new, states[None])
         return None if joined is None else joined[0]
 
@@ -205,7 +212,8 @@ class RowSignals:
     def keys(self, layer: int) -> Tensor:
         """``[G, n, d]`` keys of the alive tokens in the drop layer or the one before, rotated."""
         here, states = self._at(KEYS, layer)
-        return here.attended(layer, states).keys(here.reader.family.projections)[:, self.vision]
+        found = here.attended(layer, states).keys(here.reader.family.projections)
+        return found.to(self.entering.device)[:, self.vision]
 
     def attention(self, rows: Tensor, layer: int) -> Tensor:
         """``[H, r, n]``: how much ``rows`` attend to the alive tokens, in float32.
@@ -216,8 +224,9 @@ class RowSignals:
         """
         here, states = self._at(ATTENTION, layer)
         attended = here.attended(layer, states)
-        found = attended.rows(here.reader.family.projections, here.alive(rows))
-        return found[..., self.vision]
+        columns = here.alive(rows).to(attended.states.device)
+        found = attended.rows(here.reader.family.projections, columns)
+        return found.to(self.entering.device)[..., self.vision]
 
     def tower(self, layer: int) -> TowerRow:
         """What the block ``layer`` of the vision tower knows of the alive tokens' patches."""
@@ -241,7 +250,7 @@ class RowSignals:
         if layer == here.layer:
             return here, self.entering
         if layer == here.layer - 1:
-            return here, self._before().to(self.entering.device)
+            return here, self._before()
         raise InstrumentError(
             f"a drop at layer {here.layer} has no {need} of layer {layer}",
             hint=f"ask for layer {here.layer}, or for the one before it",
