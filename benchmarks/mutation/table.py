@@ -59,6 +59,8 @@ TARGETS: tuple[Target, ...] = (
     _own("judge/change_gates"),
     _own("judge/comparable"),
     _own("bench/comparison"),
+    _own("bench/stopping"),
+    _own("bench/stages", sample=12),
     _own("instrument/masks"),
     _own("instrument/cache"),
     _own("instrument/forward"),
