@@ -30,7 +30,7 @@ from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.media import Media, load_image
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.records import DENSE, Report
-from v2drop_cli.report.wording import SPEEDUPS
+from v2drop_cli.records.metrics import METRICS
 
 OUTPUT = RESULTS / "aa-study.json"
 SLOWDOWN = 0.05
@@ -125,9 +125,12 @@ def summary(report: Report, seed: int, share: float) -> dict[str, Any]:
     assert protocol is not None
     timings = (report.arms[0].timing, protocol.null_timing, report.arms[1].timing)
     metrics = {}
-    for label, metric, pick in SPEEDUPS:
-        ratio, floor, said = pick(found), pick(null), found.verdict(metric)
-        metrics[label] = {
+    for row in METRICS:
+        ratio, floor = row.speedup(found), row.speedup(null)
+        said = found.verdict(row.against or row.name)
+        if ratio is None and floor is None:
+            continue
+        metrics[row.name] = {
             "verdict": None if said is None else said.verdict,
             "ratio": None if ratio is None else asdict(ratio),
             "null": None if floor is None else asdict(floor),

@@ -133,8 +133,7 @@ def simulate(noise: Noise, slowdown: float, seed: int, most: int = 40) -> Outcom
             widest = max(_half_width(arm), _half_width(null))
             elapsed = rule.max_time_s if taken == most else 0.0
             if rule.reason(Rounds(taken), widest, elapsed):
-                assert arm.ci95 is not None
-                verdict, _ = ratio_verdict(arm.ci95, null.ci95)
+                verdict, _ = ratio_verdict(arm, null.ci95)
                 return Outcome(taken, verdict)
         taken = min(most, taken + max(1, taken // LOOK_EVERY))
 

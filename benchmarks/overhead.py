@@ -37,7 +37,7 @@ from v2drop_cli.generate.greedy import drop_idle_mask
 from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.measure.stats import paired_difference, paired_ratio, scaled, summarize
+from v2drop_cli.measure.stats import paired_difference, paired_ratio, summarize
 from v2drop_cli.measure.trials import run_rounds, run_trials
 from v2drop_cli.models.arguments import cache_name
 from v2drop_cli.models.base import LoadedModel
@@ -124,7 +124,7 @@ def dropping(loaded: LoadedModel, plan: Plan) -> dict[str, Any]:
         "v2drop_less_random_share_of_dense": {"median": over_random, "ci95": interval},
         "prefill_speedup": asdict(speedup),
         "ideal_prefill_speedup": ideal,
-        "realised_over_ideal": asdict(scaled(speedup, 1 / ideal)),
+        "realised_over_ideal": asdict(speedup.scaled(1 / ideal)),
         "prefill_s": prefill,
         "drop_s": drop_s,
     }

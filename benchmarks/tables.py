@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.result import read, where
 from v2drop_cli.judge.arm_verdicts import ratio_verdict
+from v2drop_cli.records import Ratio
 from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
 from v2drop_cli.units import format_bytes, format_seconds
 
@@ -59,8 +60,9 @@ def _study_rows(study: dict[str, Any]) -> Iterator[str]:
 
 def _verdict(prefill: dict[str, Any]) -> str:
     """What today's rule says of the ratio and the null that were measured then."""
-    ratio, null = prefill["ratio"]["ci95"], prefill["null"]["ci95"]
-    return ratio_verdict((ratio[0], ratio[1]), (null[0], null[1]))[0]
+    (low, high), null = prefill["ratio"]["ci95"], prefill["null"]["ci95"]
+    ratio = Ratio(prefill["ratio"]["median"], (low, high))
+    return ratio_verdict(ratio, (null[0], null[1]))[0]
 
 
 def coverage() -> Iterator[str]:

@@ -78,6 +78,31 @@ def format_count(value: float | None) -> str:
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
 
 
+def format_joules(value: float | None) -> str:
+    """Energy of one generation: ``12.3 J``.
+
+    >>> format_joules(12.345), format_joules(None)
+    ('12.3 J', 'n/a')
+    """
+    return NOT_AVAILABLE if value is None else f"{value:.3g} J"
+
+
+def format_value(unit: str, value: float | None) -> str:
+    """``value`` as its unit is read: of a quantity in ``records/metrics.py``.
+
+    >>> format_value("s", 0.01234), format_value("bytes", 1536), format_value("flop", 950)
+    ('12.3 ms', '1.50 KiB', '950 FLOP')
+    """
+    if unit == "s":
+        return format_seconds(value)
+    if unit == "tokens":
+        return format_count(value)
+    if unit == "j":
+        return format_joules(value)
+    whole = None if value is None else int(value)
+    return format_bytes(whole) if unit == "bytes" else format_flops(whole)
+
+
 def format_spread(interval: tuple[float, float] | None, median: float | None) -> str:
     """Half the width of an interval as a percentage of its median: ``±3 %``.
 

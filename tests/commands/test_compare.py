@@ -11,8 +11,7 @@ import pytest
 from tests.report import factory
 from v2drop_cli.commands.compare import compare_reports, refuse
 from v2drop_cli.errors import UnknownNameError, UsageError
-from v2drop_cli.judge.change_gates import parse_change_gates
-from v2drop_cli.judge.change_verdicts import METRICS
+from v2drop_cli.judge.change_gates import NAMES, parse_change_gates
 from v2drop_cli.measure.stats import ratio_of_medians
 from v2drop_cli.records import Answer, Caveat, Limit, Memory, Stats, Timing
 
@@ -336,7 +335,7 @@ def test_gates_that_mean_nothing(text, said):
 
 
 def test_the_metrics_are_named_once():
-    assert len(set(METRICS)) == len(METRICS) == 11
+    assert len(set(NAMES)) == len(NAMES) == 12
     with pytest.raises(UnknownNameError) as caught:
         parse_change_gates(["kvcache:1%"])
     assert "kv_cache" in caught.value.hint

@@ -8,30 +8,29 @@ differ too: then that quantity is ``unclear`` for every arm, and a caveat says s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from v2drop_cli.judge.ruler import (
     NEGLIGIBLE,
-    PEAK,
-    TIMES,
     Interval,
     inside,
     null_interval,
+    paired_side,
     reaches_one,
     side,
     symmetric,
 )
 from v2drop_cli.records import (
     FEWEST_FOR_INTERVAL,
+    ArmResult,
     Caveat,
     Comparison,
     Overhead,
     Ratio,
     Report,
-    Stats,
-    Timing,
 )
+from v2drop_cli.records.metrics import METRICS, Kind, Metric, metric
 from v2drop_cli.records.verdicts import (
     FASTER,
     FEW_ROUNDS,
@@ -52,11 +51,10 @@ from v2drop_cli.records.verdicts import (
 SCORING = "prefill_s"
 """The field that the verdict of an overhead is about."""
 
-_SPEEDUPS: dict[str, tuple[str, Callable[[Comparison], Ratio | None]]] = {
-    "prefill_speedup": ("prefill", lambda found: found.prefill_speedup),
-    "decode_speedup": ("decode", lambda found: found.decode_speedup),
-    "generate_speedup": ("generate", lambda found: found.generate_speedup),
-}
+# What a verdict is about: everything that is held against the reference but its work, which is
+# what the ideal is made of, and no finding.
+_COMPARED = tuple(row for row in METRICS if row.against and row.unit != "flop")
+_PREFILL = metric("prefill")
 
 
 def judged(report: Report) -> Report:
@@ -86,26 +84,30 @@ class _Judge:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.nulls: dict[str, Interval] = {}
-        for metric in (*(time for time, _ in _SPEEDUPS.values()), PEAK):
-            if (found := null_interval(report, metric)) is not None:
-                self.nulls[metric] = found
+        for row in _COMPARED:
+            if (found := null_interval(report, row)) is not None:
+                self.nulls[row.name] = found
 
     def arm(self, found: Comparison) -> Comparison:
         """``found`` with its verdicts: the arm against the reference."""
-        peak = self.nulls.get(PEAK)
-        verdicts = [*self._speedups(found), *_sizes(found, symmetric([peak]) if peak else None)]
-        return replace(found, verdicts=tuple(verdicts))
+        arm = next((arm for arm in self.report.arms if arm.label == found.arm), None)
+        return replace(found, verdicts=tuple(self._verdicts(found, arm, _COMPARED)))
 
     def null(self, found: Comparison) -> Comparison:
-        """The null with its verdicts: it claims nothing, it differs or it does not."""
-        return replace(found, verdicts=tuple(self._speedups(found, is_null=True)))
+        """The null with its verdicts: no time of it is claimed, it differs or it does not."""
+        arm, protocol = self.report.arms[0], self.report.protocol
+        if protocol is not None:
+            arm = replace(arm, timing=protocol.null_timing)
+        times = [row for row in _COMPARED if row.kind is Kind.TIMED]
+        return replace(found, verdicts=tuple(self._verdicts(found, arm, times)))
 
     def overhead(self, found: Overhead) -> Overhead:
         """``found`` with its verdict: a difference of two prefills, which costs or does not."""
         said: tuple[str, str | None]
         if found.ci95 is None:
-            said = UNCLEAR, self._no_interval(found.arm, TIMES["prefill"])
-        elif self._is_off("prefill"):
+            arm = next((arm for arm in self.report.arms if arm.label == found.arm), None)
+            said = UNCLEAR, _no_interval(arm, _PREFILL)
+        elif self._is_off(_PREFILL):
             said = UNCLEAR, NULL_OFF
         elif found.ci95[0] <= 0 <= found.ci95[1]:
             said = WITHIN_NOISE, REACHES_ZERO
@@ -115,67 +117,74 @@ class _Judge:
 
     def caveats(self) -> Iterator[Caveat]:
         """That dense against itself differs, if it does."""
-        off = [metric for metric, _ in _SPEEDUPS.values() if self._is_off(metric)]
+        off = [row.name for row in _COMPARED if self._is_off(row)]
         if off:
-            bounds = (f"{m} {self.nulls[m][0]:.2f} to {self.nulls[m][1]:.2f}" for m in off)
+            said = {name: "{:.2f} to {:.2f}".format(*self.nulls[name]) for name in off}
+            bounds = (f"{name} {interval}" for name, interval in said.items())
             message = (
                 f"dense against itself differs ({', '.join(bounds)}): nothing is claimed there"
             )
             yield Caveat(NULL_OFF, message)
 
-    def _speedups(self, found: Comparison, is_null: bool = False) -> Iterator[Verdict]:
-        for name, (metric, pick) in _SPEEDUPS.items():
-            ratio = pick(found)
+    def _verdicts(
+        self, found: Comparison, arm: ArmResult | None, rows: Iterable[Metric]
+    ) -> Iterator[Verdict]:
+        for row in rows:
+            ratio, null = row.ratio(found), self.nulls.get(row.name)
             if ratio is None:
                 continue
-            if ratio.ci95 is None:
-                label = None if is_null else found.arm
-                yield Verdict(name, UNCLEAR, self._no_interval(label, TIMES[metric]))
+            if not isinstance(ratio, Ratio):
+                said = _count(ratio) if row.kind is Kind.COUNTED else _reading(ratio, null)
+            elif ratio.ci95 is None:
+                said = UNCLEAR, _no_interval(arm, row)
             else:
-                yield Verdict(name, *ratio_verdict(ratio.ci95, self.nulls.get(metric)))
+                said = ratio_verdict(ratio, null)
+            yield Verdict(row.against or row.name, *said)
 
-    def _is_off(self, metric: str) -> bool:
-        return metric in self.nulls and not reaches_one(self.nulls[metric])
-
-    def _no_interval(self, label: str | None, stage: Callable[[Timing], Stats | None]) -> str:
-        """Why there is none: too few rounds, or a draft that has no time for it."""
-        timing = next((arm.timing for arm in self.report.arms if arm.label == label), None)
-        if label is None and self.report.protocol is not None:
-            timing = self.report.protocol.null_timing
-        stats = stage(timing) if timing is not None else None
-        few = stats is None or len(stats.samples) < FEWEST_FOR_INTERVAL
-        return FEW_ROUNDS if few else NO_INTERVAL
+    def _is_off(self, row: Metric) -> bool:
+        """Whether the null of a time leaves 1; a single reading has no interval to leave it."""
+        timed = row.kind is Kind.TIMED and row.name in self.nulls
+        return timed and not reaches_one(self.nulls[row.name])
 
 
-def ratio_verdict(interval: Interval, null: Interval | None) -> tuple[str, str | None]:
+def _no_interval(arm: ArmResult | None, row: Metric) -> str:
+    """Why there is none: too few rounds, or a draft that has no time for it."""
+    stats = row.samples(arm) if arm is not None else None
+    few = stats is None or len(stats.samples) < FEWEST_FOR_INTERVAL
+    return FEW_ROUNDS if few else NO_INTERVAL
+
+
+def ratio_verdict(ratio: Ratio, null: Interval | None) -> tuple[str, str | None]:
     """Verdict and reason on a ratio of times, reference over arm: above 1 the arm is faster.
 
     Args:
-        interval: of the ratio.
-        null: of dense against dense, or ``None`` where none was measured.
+        ratio: with its interval.
+        null: the interval of dense against dense, or ``None`` where none was measured.
 
-    >>> ratio_verdict((1.2, 1.3), (0.98, 1.01)), ratio_verdict((1.2, 1.3), (1.05, 1.06))
+    >>> found = Ratio(1.2, (1.1, 1.3))
+    >>> ratio_verdict(found, (0.98, 1.01)), ratio_verdict(found, (1.05, 1.06))
     (('faster', None), ('unclear', 'null_off'))
-    >>> ratio_verdict((1.02, 1.3), (0.97, 1.01)), ratio_verdict((0.9, 1.3), None)
+    >>> ratio_verdict(found, (0.8, 1.01)), ratio_verdict(Ratio(1.2, (0.9, 1.3)), None)
     (('within noise', 'noise_floor'), ('within noise', 'interval_reaches_one'))
     """
     if null is not None and not reaches_one(null):
         return UNCLEAR, NULL_OFF
-    where = side(interval, NEGLIGIBLE, symmetric([null]) if null else None)
+    where = paired_side(ratio, symmetric([null]) if null else None)
     if where:
         return (FASTER if where > 0 else SLOWER), None
-    return WITHIN_NOISE, REACHES_ONE if reaches_one(interval) else NOISE_FLOOR
+    flat = ratio.ci95 is None or reaches_one(ratio.ci95)
+    return WITHIN_NOISE, REACHES_ONE if flat else NOISE_FLOOR
 
 
-def _sizes(found: Comparison, floor: Interval | None) -> Iterator[Verdict]:
-    """The peak is one reading, held against the null's; the cache is counted: exact."""
-    peak, cache = found.peak_memory_ratio, found.kv_cache_ratio
-    if peak is not None:
-        where = side((peak, peak), NEGLIGIBLE, floor)
-        said: tuple[str, str | None] = {1: (LESS, None), -1: (MORE, None)}.get(
-            where,
-            (SAME, None) if inside((peak, peak), NEGLIGIBLE) else (WITHIN_NOISE, NOISE_FLOOR),
-        )
-        yield Verdict("peak_memory_ratio", *said)
-    if cache is not None:
-        yield Verdict("kv_cache_ratio", SAME if cache == 1 else LESS if cache > 1 else MORE, None)
+def _reading(ratio: float, null: Interval | None) -> tuple[str, str | None]:
+    """Verdict and reason on one reading each, held against that of the null."""
+    both = ratio, ratio
+    where = side(both, NEGLIGIBLE, symmetric([null]) if null else None)
+    if where:
+        return (LESS if where > 0 else MORE), None
+    return (SAME, None) if inside(both, NEGLIGIBLE) else (WITHIN_NOISE, NOISE_FLOOR)
+
+
+def _count(ratio: float) -> tuple[str, str | None]:
+    """Verdict on what is exact: any difference is one."""
+    return (SAME if ratio == 1 else LESS if ratio > 1 else MORE), None

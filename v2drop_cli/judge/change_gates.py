@@ -12,15 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from v2drop_cli.judge.change_verdicts import METRICS
 from v2drop_cli.judge.gate_grammar import Condition, Form, parse_conditions
 from v2drop_cli.judge.ruler import gate_outcome, gate_result
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, ArmChanges, Change, GateResult
+from v2drop_cli.records.metrics import METRICS, Kind, metric
 
 HINT = "write METRIC:SHARE, for example prefill:5% or v2drop:answers:0%"
 _ANSWERS = "answers"
-_FORM = Form((*METRICS, _ANSWERS), HINT, changes=True)
+NAMES = (*(row.name for row in METRICS if row.compared), _ANSWERS)
+"""Everything that a gate of ``compare`` can be about."""
+_FORM = Form(NAMES, HINT, changes=True)
 
 
 def parse_change_gates(texts: Sequence[str]) -> tuple[Condition, ...]:
@@ -59,7 +61,7 @@ def _judged(gate: Condition, arm: ArmChanges) -> tuple[str, str]:
 
 def _change(gate: Condition, label: str, change: Change) -> tuple[str, str]:
     most = 1 + gate.limit
-    if change.unit == "s" and change.ci95 is None:
+    if metric(change.metric).kind is Kind.TIMED and change.ci95 is None:
         takes = f"{FEWEST_FOR_INTERVAL} rounds or more in each"
         return UNDECIDED, f"{label}: {gate.metric} has no interval, which takes {takes}"
     if change.ratio is None:  # from nothing to something, or from nothing to nothing

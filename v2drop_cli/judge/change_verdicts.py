@@ -13,22 +13,15 @@ decide, and the whole interval must lie in one of them:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from v2drop_cli.judge.ruler import PEAK, TIMES, Interval, inside, noise_floors, side
+from v2drop_cli.judge.ruler import Interval, inside, noise_floors, side
 from v2drop_cli.measure.stats import ratio_of_medians
-from v2drop_cli.records import ArmResult, Report, Timing
+from v2drop_cli.records import ArmResult, Report
 from v2drop_cli.records.changes import Change
+from v2drop_cli.records.metrics import METRICS, Kind, Metric
 from v2drop_cli.records.verdicts import FASTER, LESS, MORE, SAME, SLOWER, UNCLEAR
-
-_EXACT: dict[str, tuple[str, Callable[[ArmResult], float | None]]] = {
-    "kv_cache": ("bytes", lambda arm: arm.memory.kv_cache_bytes),
-    "vision_tokens": ("tokens", lambda arm: arm.vision_tokens),
-    "layer_average_vision_tokens": ("tokens", lambda arm: arm.layer_average_vision_tokens),
-    "prefill_flops": ("flop", lambda arm: arm.limit.prefill_flops if arm.limit else None),
-}
-METRICS = (*TIMES, PEAK, *_EXACT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,48 +52,48 @@ class Ruler:
 
 def judge(a: ArmResult, b: ArmResult, ruler: Ruler) -> tuple[Change, ...]:
     """All quantities of one arm that at least one report measured."""
-    times = [_time(metric, (a.timing, b.timing), ruler) for metric in TIMES]
-    exact = [_exact((a, b), metric) for metric in _EXACT]
-    found = [*times, _peak((a, b), ruler), *exact]
+    found = (_JUDGES[row.kind](row, (a, b), ruler) for row in METRICS if row.compared)
     return tuple(change for change in found if (change.a, change.b) != (None, None))
 
 
-def _time(metric: str, timings: tuple[Timing, Timing], ruler: Ruler) -> Change:
-    a, b = map(TIMES[metric], timings)
+def _timed(row: Metric, arms: tuple[ArmResult, ArmResult], ruler: Ruler) -> Change:
+    a, b = map(row.samples, arms)
     ratio = ratio_of_medians(a.samples, b.samples) if a and b else None
     interval = ratio.ci95 if ratio else None
     said = None
     if ratio is not None:
-        said = ruler.verdict(metric, interval, (FASTER, SLOWER)) if interval else UNCLEAR
+        said = ruler.verdict(row.name, interval, (FASTER, SLOWER)) if interval else UNCLEAR
     return Change(
-        metric=metric,
-        unit="s",
+        metric=row.name,
+        unit=row.unit,
         a=a.median if a else None,
         b=b.median if b else None,
         ratio=ratio.median if ratio else None,
         ci95=interval,
-        noise=ruler.noise.get(metric),
+        noise=ruler.noise.get(row.name),
         verdict=said,
     )
 
 
-def _peak(arms: tuple[ArmResult, ArmResult], ruler: Ruler) -> Change:
+def _read(row: Metric, arms: tuple[ArmResult, ArmResult], ruler: Ruler) -> Change:
     """One reading each: no interval, but the null's reading says how far two of them part."""
-    a, b = (arm.memory.peak_bytes for arm in arms)
-    alike = arms[0].memory.peak_kind == arms[1].memory.peak_kind
-    ratio = _quotient(a, b) if alike else None
-    said = ruler.verdict(PEAK, (ratio, ratio), (LESS, MORE)) if ratio else None
-    return Change(PEAK, "bytes", a, b, ratio, None, ruler.noise.get(PEAK), said)
+    a, b = map(row.of, arms)
+    one, other = map(row.source, arms)
+    ratio = _quotient(a, b) if one == other else None
+    said = ruler.verdict(row.name, (ratio, ratio), (LESS, MORE)) if ratio else None
+    return Change(row.name, row.unit, a, b, ratio, None, ruler.noise.get(row.name), said)
 
 
-def _exact(arms: tuple[ArmResult, ArmResult], metric: str) -> Change:
+def _counted(row: Metric, arms: tuple[ArmResult, ArmResult], ruler: Ruler) -> Change:
     """A count, the same in every run: any difference is one."""
-    unit, pick = _EXACT[metric]
-    a, b = (pick(arm) for arm in arms)
+    a, b = map(row.of, arms)
     said = None
     if a is not None and b is not None:
         said = SAME if a == b else LESS if b < a else MORE
-    return Change(metric, unit, a, b, _quotient(a, b), None, None, said)
+    return Change(row.name, row.unit, a, b, _quotient(a, b), None, None, said)
+
+
+_JUDGES = {Kind.TIMED: _timed, Kind.READ: _read, Kind.COUNTED: _counted}
 
 
 def _quotient(a: float | None, b: float | None) -> float | None:

@@ -1,9 +1,10 @@
 """The one place that says whether numbers show something: claims, noise floors, gates.
 
-A ratio is *claimed* only when its whole 95 % interval lies on one side of 1, beyond a margin,
-and beyond the noise floor (:func:`side`). Everything that asks "is it significant?" asks here:
-an arm against dense (:mod:`~v2drop_cli.judge.arm_verdicts`), report B against report A
-(:mod:`~v2drop_cli.judge.change_verdicts`), and the gates of both commands.
+A ratio is *claimed* only when its whole 95 % interval lies on one side of 1, beyond a margin, and
+when it lies beyond the noise floor too. Everything that asks "is it significant?" asks here: an
+arm against dense in the same rounds (:func:`paired_side`, for
+:mod:`~v2drop_cli.judge.arm_verdicts`), report B against report A (:func:`side`, for
+:mod:`~v2drop_cli.judge.change_verdicts`), and the gates of both commands (:func:`gate_outcome`).
 
 The *noise floor* of a quantity is what dense against dense shows of it. Which of the two dense
 arms came out faster is chance, so the floor is a band symmetric about 1: a null of 0.9 to 1.02
@@ -18,30 +19,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from v2drop_cli.measure.stats import paired_ratio
-from v2drop_cli.records import DENSE, Comparison, Ratio, Report, Stats, Timing
+from v2drop_cli.records import DENSE, Ratio, Report
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, GateResult
+from v2drop_cli.records.metrics import METRICS, Kind, Metric
 
 Interval = tuple[float, float]
 
 # Half a percent is never claimed: what prints as 1.00 with two decimals, from 0.995 on, is 1.
 NEGLIGIBLE = 1 / 0.995 - 1
 
-TIMES: dict[str, Callable[[Timing], Stats | None]] = {
-    "vision": lambda timing: timing.vision_s,
-    "prefill": lambda timing: timing.prefill_s,
-    "first_token": lambda timing: timing.time_to_first_token_s,
-    "decode": lambda timing: timing.decode_s_per_token,
-    "generate": lambda timing: timing.generate_s,
-    "end_to_end": lambda timing: timing.end_to_end_s,
-}
-PEAK = "peak_memory"
-_OF_NULL: dict[str, Callable[[Comparison], Ratio | None]] = {
-    "prefill": lambda null: null.prefill_speedup,
-    "decode": lambda null: null.decode_speedup,
-    "generate": lambda null: null.generate_speedup,
-}
 # A floor further away than this says as much: that nothing can be told.
 _MOST = math.log(1e6)
 
@@ -64,6 +53,24 @@ def side(interval: Interval, margin: float, floor: Interval | None = None) -> in
     if high < min(1 / (1 + margin), least):
         return -1
     return 1 if low > max(1 + margin, most) else 0
+
+
+def paired_side(ratio: Ratio, floor: Interval | None) -> int:
+    """The same for a ratio that is paired within rounds: its median must lie beyond the floor.
+
+    The null ran in the same rounds, so its interval already holds what the arm's could be off by.
+    To ask for the whole interval beyond it, as :func:`side` does of two processes, would count
+    that twice: simulated, it misses one slowdown of 5 % in six at 3 % of noise, and this none.
+
+    >>> paired_side(Ratio(1.04, (1.02, 1.06)), (0.97, 1.03))
+    1
+    >>> paired_side(Ratio(1.02, (1.01, 1.03)), (0.97, 1.03)), paired_side(Ratio(1.2), None)
+    (0, 0)
+    """
+    if ratio.ci95 is None:
+        return 0
+    where = side(ratio.ci95, NEGLIGIBLE)
+    return where if where == side((ratio.median, ratio.median), NEGLIGIBLE, floor) else 0
 
 
 def inside(interval: Interval, margin: float) -> bool:
@@ -125,11 +132,15 @@ def gate_result(text: str, found: Iterable[tuple[str, str]]) -> GateResult:
 
 
 def noise_floors(*reports: Report) -> dict[str, Interval]:
-    """Per metric the widest null interval, as a band that is symmetric about 1."""
-    nulls = {metric: [null_interval(r, metric) for r in reports] for metric in (*TIMES, PEAK)}
+    """Per metric that ``compare`` judges the widest null interval, symmetric about 1."""
+    nulls = {
+        row.name: [null_interval(report, row) for report in reports]
+        for row in METRICS
+        if row.compared and row.kind is not Kind.COUNTED
+    }
     return {
-        metric: symmetric(known)
-        for metric, intervals in nulls.items()
+        name: symmetric(known)
+        for name, intervals in nulls.items()
         if (known := [interval for interval in intervals if interval])
     }
 
@@ -145,27 +156,26 @@ def symmetric(intervals: Iterable[Interval]) -> Interval:
     return math.exp(-reach), math.exp(reach)
 
 
-def null_interval(report: Report, metric: str) -> Interval | None:
-    """What dense against dense shows of ``metric`` inside one report.
+def null_interval(report: Report, row: Metric) -> Interval | None:
+    """What dense against dense shows of ``row`` inside one report; twice the number if read once.
 
-    The report holds the ratios that are shown; those of other times are made of the samples.
+    A null keeps the ratios that arms have too. Those of other times are made of its samples.
     """
     null = report.null_comparison
-    if metric == PEAK:
-        ratio = null.peak_memory_ratio if null else None
-        return _positive((ratio, ratio) if ratio is not None else None)
-    if null is not None and metric in _OF_NULL:
-        found = _OF_NULL[metric](null)
-    else:
-        found = _paired(report, TIMES[metric])
-    return _positive(found.ci95 if found else None)
+    found = None if null is None or row.against is None else row.ratio(null)
+    if row.kind is Kind.TIMED and (null is None or row.against is None):
+        found = _paired(report, row)
+    if isinstance(found, Ratio):
+        return _positive(found.ci95)
+    return None if found is None else _positive((found, found))
 
 
-def _paired(report: Report, stage: Callable[[Timing], Stats | None]) -> Ratio | None:
+def _paired(report: Report, row: Metric) -> Ratio | None:
     dense = next((arm for arm in report.arms if arm.label == DENSE), None)
     if report.protocol is None or dense is None:
         return None
-    ours, null = stage(dense.timing), stage(report.protocol.null_timing)
+    ours = row.samples(dense)
+    null = row.samples(replace(dense, timing=report.protocol.null_timing))
     if ours is None or null is None or len(ours.samples) != len(null.samples):
         return None
     return paired_ratio(ours.samples, null.samples)

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from v2drop_cli.errors import UsageError
 from v2drop_cli.judge.gate_grammar import Condition, Form, parse_conditions
-from v2drop_cli.judge.ruler import PEAK, Interval, gate_outcome, gate_result, noise_floors
-from v2drop_cli.measure.stats import scaled
+from v2drop_cli.judge.ruler import Interval, gate_outcome, gate_result, noise_floors
 from v2drop_cli.methods.parameters import split
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
 from v2drop_cli.records.changes import FAILED, UNDECIDED, GateResult
+from v2drop_cli.records.metrics import METRICS, PAIRS, Kind
 
 HINT = "write METRIC<NUMBER, for example prefill_speedup<1.2 or random:token_agreement<0.5"
 
@@ -35,44 +35,21 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_COUNTS: dict[str, Callable[[ArmResult], Value]] = {
-    "vision_tokens": lambda arm: arm.vision_tokens,
-    "layer_average_vision_tokens": lambda arm: arm.layer_average_vision_tokens,
-    "last_vision_tokens": lambda arm: arm.drops[-1].after if arm.drops else arm.vision_tokens,
-    "prefill_flops": lambda arm: arm.limit.prefill_flops if arm.limit else None,
-    "kv_cache_bytes": lambda arm: arm.memory.kv_cache_bytes,
-    "peak_bytes": lambda arm: arm.memory.peak_bytes,
+# Of an arm alone, by the name in a gate.
+_OF_ARM = {row.gate: row for row in METRICS if row.gate is not None}
+# Of an arm and the reference: the ratios of what both have, and what exists between them only.
+_RATIOS = {row.against: row for row in METRICS if row.against is not None}
+_PAIRS = {pair.name: pair for pair in PAIRS}
+_KINDS: dict[str, Kind] = {
+    **{name: row.kind for name, row in _RATIOS.items()},
+    **{name: pair.kind for name, pair in _PAIRS.items()},
+    **{name: row.kind for name, row in _OF_ARM.items()},
 }
-_COMPARED: dict[str, Callable[[Comparison], Value]] = {
-    "prefill_speedup": lambda found: found.prefill_speedup,
-    "decode_speedup": lambda found: found.decode_speedup,
-    "generate_speedup": lambda found: found.generate_speedup,
-    "peak_memory_ratio": lambda found: found.peak_memory_ratio,
-    "kv_cache_ratio": lambda found: found.kv_cache_ratio,
-    "ideal_prefill_speedup": lambda found: found.ideal_prefill_speedup,
-    "realised_over_ideal": lambda found: _realised(found),
-    "answers_identical": lambda found: float(found.answers_identical),
-    "token_agreement": lambda found: found.token_agreement,
-}
-# What is measured, not counted. For a ratio to dense: the quantity that has its noise floor.
-_MEASURED: dict[str, str | None] = {
-    "prefill_speedup": "prefill",
-    "decode_speedup": "decode",
-    "generate_speedup": "generate",
-    "realised_over_ideal": "prefill",
-    "peak_memory_ratio": PEAK,
-    "peak_bytes": None,
-}
-_EXACT = tuple(name for name in (*_COMPARED, *_COUNTS) if name not in _MEASURED)
-_FORM = Form((*_COMPARED, *_COUNTS), HINT, changes=False)
+_EXACT = tuple(name for name, kind in _KINDS.items() if kind is Kind.COUNTED)
 
-
-def _realised(found: Comparison) -> Ratio | None:
-    """As noisy as the speed-up it is made of, so with its interval: the ideal is a count."""
-    speedup, ideal = found.prefill_speedup, found.ideal_prefill_speedup
-    if speedup is None or not ideal:
-        return None
-    return scaled(speedup, 1 / ideal)
+NAMES = tuple(_KINDS)
+"""Everything that a gate of ``profile`` can be about."""
+_FORM = Form(NAMES, HINT, changes=False)
 
 
 class Gate(Condition):
@@ -101,7 +78,7 @@ class Gate(Condition):
         if self.arm is None:
             return [arm for arm in report.arms if arm.method in asked_for]
         labels = {item.label for item in report.arms}
-        if self.metric in _COMPARED:
+        if self.metric not in _OF_ARM:
             labels &= {item.arm for item in report.comparisons}
         return [arm for arm in report.arms if arm.label == self.arm and arm.label in labels]
 
@@ -127,19 +104,26 @@ class Gate(Condition):
         return outcome, said
 
     def _value(self, arm: ArmResult, comparison: Comparison | None) -> Value:
-        if self.metric in _COUNTS:
-            return _COUNTS[self.metric](arm)
-        return None if comparison is None else _COMPARED[self.metric](comparison)
+        if self.metric in _OF_ARM:
+            return _OF_ARM[self.metric].of(arm)
+        if comparison is None:
+            return None
+        if self.metric in _PAIRS:
+            return _PAIRS[self.metric].of(comparison)
+        return _RATIOS[self.metric].ratio(comparison)
 
     def _floor(
         self, comparison: Comparison | None, noise: Mapping[str, Interval]
     ) -> Interval | None:
         """What dense against itself reaches, in the unit of this metric."""
-        floor = noise.get(_MEASURED.get(self.metric) or "")
-        if floor is None or comparison is None or self.metric != "realised_over_ideal":
-            return floor
-        ideal = comparison.ideal_prefill_speedup or 1.0
-        return floor[0] / ideal, floor[1] / ideal
+        if self.metric in _RATIOS:
+            return noise.get(_RATIOS[self.metric].name)
+        pair = _PAIRS.get(self.metric)
+        floor = noise.get(pair.floor) if pair is not None and pair.floor is not None else None
+        if pair is None or floor is None or comparison is None:
+            return None
+        per = pair.per(comparison) or 1.0
+        return floor[0] / per, floor[1] / per
 
 
 def _figures(arm: ArmResult, found: Ratio) -> str:
@@ -164,12 +148,12 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
 
 def _check(gate: Gate) -> None:
     """Refuse what can never fail, or never hold, whatever is measured."""
-    if gate.arm == DENSE and gate.metric in _COMPARED:
+    if gate.arm == DENSE and gate.metric not in _OF_ARM:
         raise UsageError(
             f"the gate {gate.text!r} compares {DENSE} with itself",
-            hint=f"{DENSE} has counts: {', '.join(_COUNTS)}",
+            hint=f"{DENSE} has counts: {', '.join(_OF_ARM)}",
         )
-    if gate.sign in ("==", "!=") and gate.metric in _MEASURED:
+    if gate.sign in ("==", "!=") and gate.metric not in _EXACT:
         raise UsageError(
             f"the gate {gate.text!r} asks whether a measured value is exactly a number",
             hint=f"use < or >; {gate.sign} is for what is counted: {', '.join(_EXACT)}",
@@ -181,5 +165,5 @@ def judged(
 ) -> tuple[GateResult, ...]:
     """All gates' outcomes, in order."""
     methods = tuple(split(text)[0] for text in asked_for)
-    noise = noise_floors(report) if any(gate.metric in _MEASURED for gate in gates) else {}
+    noise = noise_floors(report) if any(gate.metric not in _EXACT for gate in gates) else {}
     return tuple(gate.check(report, methods, noise) for gate in gates)

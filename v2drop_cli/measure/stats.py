@@ -111,18 +111,6 @@ def paired_ratio(
     return Ratio(statistics.median(ratios), median_interval(ratios) if interval else None)
 
 
-def scaled(ratio: Ratio, factor: float) -> Ratio:
-    """Ratio and interval times an exact number.
-
-    >>> scaled(Ratio(2.0, (1.0, 3.0)), 0.5), scaled(Ratio(2.0), 0.5)
-    (Ratio(median=1.0, ci95=(0.5, 1.5)), Ratio(median=1.0, ci95=None))
-    """
-    ends = ratio.ci95
-    return Ratio(
-        ratio.median * factor, None if ends is None else (ends[0] * factor, ends[1] * factor)
-    )
-
-
 def ratio_of_medians(
     reference: Sequence[float] | None, other: Sequence[float] | None
 ) -> Ratio | None:

@@ -36,6 +36,15 @@ class Ratio:
     median: float
     ci95: tuple[float, float] | None = None
 
+    def scaled(self, factor: float) -> Ratio:
+        """Ratio and interval times an exact number.
+
+        >>> Ratio(2.0, (1.0, 3.0)).scaled(0.5), Ratio(2.0).scaled(0.5)
+        (Ratio(median=1.0, ci95=(0.5, 1.5)), Ratio(median=1.0, ci95=None))
+        """
+        ends = self.ci95 and (self.ci95[0] * factor, self.ci95[1] * factor)
+        return Ratio(self.median * factor, ends)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -68,7 +77,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Stages of one answer. Time to first token is preprocess + vision + prefill.
+    """Stages of one answer. ``records/metrics.py`` says which of them add up to which.
 
     Attributes:
         preprocess_s: processor and transfer to the device, wall clock.
@@ -76,7 +85,7 @@ class Timing:
         prefill_s: from there to the first new token.
         generate_s: from the start of the forward to the last token, on the device's timeline.
         wall_s: the same on the host's clock.
-        media_s: decoding the media files; ``v2drop profile`` only, once a round for all arms.
+        media_s: decoding the media files, once a round for all arms.
         end_to_end_s: media, preprocess and ``wall_s`` together.
         processor_s: of ``preprocess_s``, the processor's part.
         transfer_s: of ``preprocess_s``, the transfer to the device.

@@ -5,39 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
-from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Memory, Report, Stats, Timing
+from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Report, Stats
+from v2drop_cli.records.metrics import METRICS, Metric, Place
 from v2drop_cli.report import glance, profile_wording, wording
-from v2drop_cli.report.text import clean
+from v2drop_cli.report.text import clean, glued
 from v2drop_cli.report.view import Cell, Fact, Glance, Row, Section, View
+from v2drop_cli.units import format_value
 
-_DECODE = "decode per token"
-_STAGES: tuple[tuple[str, Callable[[Timing], Stats | None]], ...] = (
-    ("media decode", lambda timing: timing.media_s),
-    ("preprocess", lambda timing: timing.preprocess_s),
-    ("- processor", lambda timing: timing.processor_s),
-    ("- transfer", lambda timing: timing.transfer_s),
-    ("vision", lambda timing: timing.vision_s),
-    ("- tower", lambda timing: timing.tower_s),
-    ("- projector", lambda timing: timing.projector_s),
-    ("prefill", lambda timing: timing.prefill_s),
-    ("- scoring, gathering", lambda timing: timing.drop_s),
-    ("to first token", lambda timing: timing.time_to_first_token_s),
-    (_DECODE, lambda timing: timing.decode_s_per_token),
-    ("generate", lambda timing: timing.generate_s),
-    ("total", lambda timing: timing.wall_s),
-    ("end to end", lambda timing: timing.end_to_end_s),
-)
 _OF_THE_ROW_ABOVE = "- "
-_GPU_MEMORY: tuple[tuple[str, Callable[[Memory], int | None]], ...] = (
-    ("weights", lambda memory: memory.weights_bytes),
-    ("activations, at the peak", lambda memory: memory.activation_bytes),
-    ("peak reserved", lambda memory: memory.peak_reserved_bytes),
-    ("in use, by NVML", lambda memory: memory.nvml_used_bytes),
-)
-_PROFILE_ONLY = {"media decode", "end to end"}
 
 REFERENCE = Cell(wording.REFERENCE, "muted", filler=True)
 NOTHING = Cell(wording.NOTHING, "muted", filler=True)
@@ -127,14 +105,15 @@ def _token_rows(report: Report) -> Iterator[Row]:
 
 
 def _time_rows(report: Report) -> Iterator[Row]:
-    for label, stage in _STAGES:
-        part = label.startswith(_OF_THE_ROW_ABOVE)
-        if (part or label in _PROFILE_ONLY) and report.protocol is None:
+    for row in METRICS:
+        part = row.part_of is not None
+        if row.place is not Place.TIME or (part and report.protocol is None):
             continue
-        found = [stage(arm.timing) for arm in report.arms]
+        found = [row.samples(arm) for arm in report.arms]
         if not part or any(stats is not None for stats in found):
             cells = tuple(_stage(stats, part) for stats in found)
-            yield Row(label, _launches(report, cells) if label == _DECODE else cells)
+            label = f"{_OF_THE_ROW_ABOVE if part else ''}{row.label}"
+            yield Row(label, _launches(report, cells) if row.name == "decode" else cells)
     captures = [arm.capture_s for arm in report.arms]
     if any(seconds is not None for seconds in captures):
         yield Row("graph capture, once", tuple(Cell(profile_wording.capture(s)) for s in captures))
@@ -168,10 +147,16 @@ def _memory_rows(report: Report) -> Iterator[Row]:
     caches = (wording.cache(arm, _comparison(report, arm)) for arm in arms)
     yield Row("KV cache", tuple(map(Cell, caches)))
     if report.protocol is not None and any(arm.memory.peak_allocated_bytes for arm in arms):
-        for label, of in _GPU_MEMORY:
-            yield Row(label, tuple(Cell(wording.size(of(arm.memory))) for arm in arms))
-    if any(arm.energy_j is not None for arm in arms):
-        yield Row("energy", tuple(Cell(wording.energy(arm.energy_j)) for arm in arms))
+        yield from (_plain(report, row) for row in METRICS if row.place is Place.GPU_MEMORY)
+    for row in METRICS:
+        if row.place is Place.MEMORY and any(row.of(arm) is not None for arm in arms):
+            yield _plain(report, row)
+
+
+def _plain(report: Report, row: Metric) -> Row:
+    """A number of each arm and no more."""
+    values = (glued(format_value(row.unit, row.of(arm))) for arm in report.arms)
+    return Row(row.label, tuple(map(Cell, values)))
 
 
 def _limit_rows(report: Report) -> Iterator[Row]:
@@ -193,16 +178,17 @@ def _limit_rows(report: Report) -> Iterator[Row]:
 def _speedup_rows(report: Report) -> Iterator[Row]:
     if len(report.arms) < 2 or report.protocol is not None:
         return
-    for label, metric, pick in wording.SPEEDUPS:
+    for row in wording.SPEEDUPS:
         cells = []
         for arm in report.arms:
             if arm.label == _reference(report):
                 cells.append(REFERENCE)
                 continue
             found = _comparison(report, arm)
-            said = (pick(found), found.verdict(metric)) if found else (None, None)
-            cells.append(Cell(*wording.speedup(*said)))
-        yield Row(label, tuple(cells))
+            ratio = row.speedup(found) if found else None
+            said = found.verdict(row.against or row.name) if found else None
+            cells.append(Cell(*wording.speedup(ratio, said)))
+        yield Row(row.name, tuple(cells))
 
 
 def _footer(report: Report) -> Iterator[Fact]:

@@ -14,29 +14,14 @@ from v2drop_cli.records.changes import (
     Changes,
     Source,
 )
+from v2drop_cli.records.metrics import METRICS
 from v2drop_cli.records.verdicts import FASTER, LESS, MORE, SAME, SLOWER
 from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.view import Cell, Fact, Row, Section, View
 from v2drop_cli.report.wording import Tone, percent, plural
-from v2drop_cli.units import (
-    NOT_AVAILABLE,
-    format_bytes,
-    format_count,
-    format_flops,
-    format_ratio,
-    format_seconds,
-)
+from v2drop_cli.units import NOT_AVAILABLE, format_ratio, format_value
 
-_LABELS = {
-    "first_token": "to first token",
-    "decode": "decode per token",
-    "end_to_end": "end to end",
-    "peak_memory": "peak memory",
-    "kv_cache": "KV cache",
-    "vision_tokens": "vision tokens",
-    "layer_average_vision_tokens": "layer average",
-    "prefill_flops": "prefill work",
-}
+_LABELS = {row.name: row.label for row in METRICS if row.compared}
 _TONES: dict[str | None, Tone] = {
     FASTER: "good",
     LESS: "good",
@@ -77,21 +62,12 @@ def _source(source: Source) -> str:
 def _rows(arm: ArmChanges) -> Iterator[Row]:
     for change in arm.changes:
         said = Cell(change.verdict or NOT_AVAILABLE, _TONES.get(change.verdict, "plain"))
-        values = (Cell(glued(_value(change.unit, value))) for value in (change.a, change.b))
+        values = (Cell(glued(format_value(change.unit, value))) for value in (change.a, change.b))
         label = _LABELS.get(change.metric, change.metric)
         yield Row(label, (*values, Cell(_ratio(change)), said))
     filler = Cell("-", "muted", filler=True)
     agree = Cell(f"{glued(percent(arm.token_agreement))} agree")
     yield Row("answers", (filler, filler, agree, Cell(arm.answers, _TONES[arm.answers])))
-
-
-def _value(unit: str, value: float | None) -> str:
-    if unit == "s":
-        return format_seconds(value)
-    if unit == "tokens":
-        return format_count(value)
-    whole = None if value is None else int(value)
-    return format_bytes(whole) if unit == "bytes" else format_flops(whole)
 
 
 def _ratio(change: Change) -> str:

@@ -7,7 +7,8 @@ import dataclasses
 import io
 from collections.abc import Iterator
 
-from v2drop_cli.records import ArmResult, Report, Stats
+from v2drop_cli.records import ArmResult, Report
+from v2drop_cli.records.metrics import METRICS
 
 NULL_ARM = "dense (null)"
 _HEAD = ("arm", "method", "schedule", "stage", "round", "seconds")
@@ -19,11 +20,11 @@ def to_csv(report: Report) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_HEAD)
     for arm in _arms(report):
-        for field in dataclasses.fields(arm.timing):
-            stats: Stats | None = getattr(arm.timing, field.name)
+        for row in METRICS:
+            stats = row.samples(arm)
             for number, sample in enumerate(stats.samples if stats is not None else ()):
                 names = (arm.label, arm.method or "", arm.schedule or "")
-                writer.writerow((*names, field.name, number, repr(sample)))
+                writer.writerow((*names, row.field, number, repr(sample)))
     return stream.getvalue()
 
 

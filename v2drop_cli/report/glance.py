@@ -30,17 +30,16 @@ class Spread:
 
 def columns() -> tuple[str, ...]:
     """What each line tells beside the arm's name."""
-    return (*(label for label, _, _ in wording.SPEEDUPS), "KV cache", "answer")
+    return (*(row.name for row in wording.SPEEDUPS), "KV cache", "answer")
 
 
 def cells(arm: ArmResult, found: Comparison | None) -> Iterator[wording.Said]:
     """One arm's line: times and sizes of the reference, ratios of the others."""
-    stages = (arm.timing.prefill_s, arm.timing.decode_s_per_token, arm.timing.generate_s)
-    for (_, metric, pick), stats in zip(wording.SPEEDUPS, stages, strict=True):
+    for row in wording.SPEEDUPS:
         if found is None:
-            yield wording.time(stats), "plain"
+            yield wording.time(row.samples(arm)), "plain"
         else:
-            yield wording.speedup(pick(found), found.verdict(metric))
+            yield wording.speedup(row.speedup(found), found.verdict(row.against or row.name))
     saved = wording.saving(found.kv_cache_ratio) if found else None
     yield saved or wording.cache(arm, None), "plain"
     if found is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Literal
 
@@ -17,6 +17,7 @@ from v2drop_cli.records import (
     Stats,
     Verdict,
 )
+from v2drop_cli.records.metrics import METRICS, Kind
 from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR
 from v2drop_cli.report.text import GLUE, TIMES, clean, glued
 from v2drop_cli.units import (
@@ -50,11 +51,8 @@ EMPTY = "(empty)"
 SYNTHETIC = "synthetic"
 NOTHING = "-"
 
-SPEEDUPS: tuple[tuple[str, str, Callable[[Comparison], Ratio | None]], ...] = (
-    ("prefill", "prefill_speedup", lambda comparison: comparison.prefill_speedup),
-    ("decode", "decode_speedup", lambda comparison: comparison.decode_speedup),
-    ("generate", "generate_speedup", lambda comparison: comparison.generate_speedup),
-)
+SPEEDUPS = tuple(row for row in METRICS if row.against and row.kind is Kind.TIMED)
+"""The times whose ratio to the reference is shown."""
 
 _STAGES_PER_LINE = 4
 _DROPS_PER_LINE = 3
@@ -156,11 +154,6 @@ def time(stats: Stats | None) -> str:
     return f"{glued(text.ljust(_TIME_WIDTH))} {glued(spread)}" if spread else glued(text)
 
 
-def size(found: int | None) -> str:
-    """Write bytes."""
-    return glued(format_bytes(found))
-
-
 def peak_label(kind: str | None) -> str:
     """Name the peak in the row's label where all arms have the same one."""
     return f"peak {glued(f'({kind})')}" if kind else "peak"
@@ -198,11 +191,6 @@ def saving(ratio: float | None) -> str:
     return glued(f"{more} {'less' if ratio > 1 else 'more'}")
 
 
-def energy(value: float | None) -> str:
-    """Joules for one generation."""
-    return NOT_AVAILABLE if value is None else glued(f"{value:.3g} J")
-
-
 def agreement(comparison: Comparison | None) -> str:
     """Whether the answer is the reference's; else where they part and how much agrees."""
     if comparison is None:
@@ -238,10 +226,10 @@ def _interval(bounds: tuple[float, float]) -> str:
 def noise_floor(null: Comparison) -> str:
     """Say what dense against dense shows through the same machinery."""
     parts = []
-    for label, _, pick in SPEEDUPS:
-        ratio = pick(null)
+    for row in SPEEDUPS:
+        ratio = row.speedup(null)
         known = _interval(ratio.ci95) if ratio and ratio.ci95 else NOT_AVAILABLE
-        parts.append(f"{label}{GLUE}{known}")
+        parts.append(f"{row.name}{GLUE}{known}")
     return f"{clean(null.reference)} against itself: {', '.join(parts)}"
 
 
