@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from v2drop_cli.errors import UsageError
 from v2drop_cli.judge.gate_grammar import Condition, Form, parse_conditions
+from v2drop_cli.judge.naming import arm_called
 from v2drop_cli.judge.ruler import Interval, gate_outcome, gate_result, noise_floors
 from v2drop_cli.methods.parameters import split
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
@@ -166,4 +168,10 @@ def judged(
     """All gates' outcomes, in order."""
     methods = tuple(split(text)[0] for text in asked_for)
     noise = noise_floors(report) if any(gate.metric not in _EXACT for gate in gates) else {}
-    return tuple(gate.check(report, methods, noise) for gate in gates)
+    return tuple(_named(gate, report).check(report, methods, noise) for gate in gates)
+
+
+def _named(gate: Gate, report: Report) -> Gate:
+    """The gate with the label of the arm that it means; as it is where there is no such arm."""
+    arm = None if gate.arm is None else arm_called(gate.arm, report.arms)
+    return gate if arm is None else replace(gate, arm=arm.label)

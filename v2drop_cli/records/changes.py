@@ -54,7 +54,7 @@ class ArmChanges:
     """One arm that both reports have.
 
     Attributes:
-        label: its label in both.
+        label: its label in B; an older report may have called it otherwise.
         answers: ``same`` or ``differs``.
         token_agreement: share of places of the longer answer that hold the same token.
         first_divergence: index of the first token that differs, or ``None``.
