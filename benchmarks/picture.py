@@ -1,13 +1,17 @@
-"""The README's picture: what a real run shows on a terminal, saved as SVG.
+"""The README's picture: a report that was measured, drawn as a terminal shows it.
 
-python -m benchmarks.picture docs/run.svg -- run --image sample_media/scene.png
+python -m benchmarks.picture
+python -m benchmarks.picture --measure
+
+The first draws the report in ``benchmarks/results/run.json`` anew, so that the picture looks as
+reports look now; the second measures that report again first. A test fails where the committed
+picture is not what the first command draws.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
-import os
-import pty
 import re
 import subprocess
 import sys
@@ -17,55 +21,55 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
+from benchmarks.result import RESULTS
+from v2drop_cli.judge.arm_verdicts import judged
+from v2drop_cli.records import Report
+from v2drop_cli.records.reading import read_report
+from v2drop_cli.report.bench_view import build_view
+from v2drop_cli.report.terminal import render
+
 WIDTH = 100
+MEASURED = RESULTS / "run.json"
+PICTURE = Path(__file__).parents[1] / "docs" / "run.svg"
+COMMAND = ("run", "--image", "sample_media/scene.png")
 
 
-def terminal_output(arguments: list[str]) -> str:
-    """Run ``v2drop`` on a pseudo-terminal and return what it wrote, colours included."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "v2drop_cli", *arguments],
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "COLUMNS": str(WIDTH), "TERM": "xterm-256color"},
-    )
-    os.close(theirs)
-    chunks: list[bytes] = []
-    while True:
-        try:
-            chunks.append(os.read(ours, 65536))
-        except OSError:  # the other end is closed: the command has left
-            break
-    output = b"".join(chunks).decode()
-    if process.wait():
-        raise SystemExit(f"v2drop failed: {output}")
-    return output
-
-
-def visible(output: str) -> Text:
-    """The text that stays: progress lines erase themselves, and are left out."""
-    last_erase = max(output.rfind("\x1b[2K"), output.rfind("\x1b[?25h"))
-    rest = output[last_erase:] if last_erase >= 0 else output
-    rest = re.sub(r"^\x1b\[(2K|\?25h)", "", rest).replace("\r\n", "\n").replace("\r", "")
-    return Text.from_ansi(rest.strip("\n"))
-
-
-def picture(command: str, shown: Text) -> str:
+def picture(report: Report) -> str:
     """The SVG, with the viewer's own monospace font: nothing is fetched to show it."""
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
-    console.print(Text(f"$ {command}", "bold"))
-    console.print(shown)
-    svg = console.export_svg(title="v2drop", theme=MONOKAI)
+    console = Console(
+        record=True,
+        width=WIDTH,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        legacy_windows=False,
+        _environ={},
+    )
+    console.print(Text(f"$ {' '.join(('v2drop', *COMMAND))}", "bold"))
+    render(build_view(judged(report)), console)
+    date = str(report.environment.get("date") or "")[:10]
+    svg = console.export_svg(title=f"v2drop, measured {date}", theme=MONOKAI)
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
     return svg.replace("<text ", '<text xml:space="preserve" ')
 
 
+def measure() -> None:
+    """Run the command that the picture shows, and keep its report."""
+    subprocess.run(
+        [sys.executable, "-m", "v2drop_cli", *COMMAND, "--output", str(MEASURED)],
+        cwd=PICTURE.parents[1],
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 def main() -> None:
-    """Write the picture named first for the arguments after ``--``."""
-    target, _, *arguments = sys.argv[1:]
-    shown = visible(terminal_output(arguments))
-    svg = picture(" ".join(["v2drop", *arguments]), shown)
-    Path(target).write_text(svg, encoding="utf-8")
+    """Draw the picture, of a new report if asked."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--measure", action="store_true", help="measure the report anew first")
+    if parser.parse_args().measure:
+        measure()
+    PICTURE.write_text(picture(read_report(MEASURED)), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,9 @@ RULES = {
     "v2drop profile": Rule(f"{TINY} --max-time 0 --new-tokens 2"),
     # Its gates are about the embedded model.
     "v2drop profile --image sample_media/scene.png --device cpu": Rule(ONCE),
+    "v2drop profile --config v2drop.toml": Rule(ONCE),
     "v2drop compare": Rule(),
+    "v2drop --help": Rule(),
     "v2drop models": Rule(),
     "v2drop doctor": Rule(codes=(0, 1)),  # what it says of this machine is no matter here
     "v2drop doctor --prove": Rule("--model tiny --dtype float32", codes=(0, 1)),
@@ -85,6 +87,7 @@ RULES = {
     "python -m benchmarks.aa_study": Rule("--profiles 1 --max-time 0 --output build/aa_study.json"),
     "python -m benchmarks.gpu": Rule(codes=(2,), said="--dry-run needs none"),
     "python -m benchmarks.optimum": Rule(codes=(2,), said="needs optimum-benchmark"),
+    "python -m tests.library": Rule(),
     "python -m tests.support": Rule(elsewhere=("tests/test_support.py", '"tests.support"')),
     # Its processes are started by torch; the module and its arguments are run without it.
     "torchrun": Rule(f"{TRAIN} --stages A3"),
@@ -143,7 +146,7 @@ def test_a_command_without_a_rule_is_found_wherever_it_stands():
     }  # fmt: skip
     unknown = ("make it", "v2drop sweep --x", "python -m benchmarks.new", "v2drop", "tox")
     assert all(rule_for(tuple(line.split())) is None for line in unknown)
-    known = {"sh", "console", "yaml", "text", "python"}
+    known = {"sh", "console", "yaml", "toml", "text", "python"}
     assert all(kinds(page.read_text("utf-8")) <= known for page in PAGES)
 
 
@@ -171,6 +174,8 @@ def desk(tmp_path_factory):
     for place, name in enumerate(REPORTS):
         report = made(1 + 0.001 * (place % 2))
         (folder / name).write_text(report.dumps(), encoding="utf-8")
+    [config] = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/ci.md").read_text("utf-8"), re.DOTALL)
+    (folder / "v2drop.toml").write_text(config, encoding="utf-8")
     save_checkpoint(folder / "model", n_layers=10)
     return folder
 
@@ -225,7 +230,14 @@ with contextlib.redirect_stdout(sys.stderr):
     found = [run(argv) for argv in json.load(sys.stdin)]
 json.dump(found, sys.stdout)
 """
-MADE = ("README.md", "docs/cli.md", "docs/benchmarks.md", "docs/measuring.md", "docs/tiny.md")
+MADE = (
+    "README.md",
+    "docs/library.md",
+    "docs/cli.md",
+    "docs/benchmarks.md",
+    "docs/measuring.md",
+    "docs/tiny.md",
+)
 
 
 def modules() -> dict[Command, list[str]]:
@@ -327,5 +339,7 @@ def test_python(code, desk, monkeypatch):
             code = code.replace(f'"{node.args[0].value}"', repr(str(desk / "model")))
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
-    assert names["output"].shape[1] > 1
-    assert names["trace"].events
+    if "dropping(" in code:
+        assert names["output"].shape[1] > 1
+        assert names["trace"].events
+    assert "dropping(" in code or "profile(" in code

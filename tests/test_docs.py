@@ -75,7 +75,10 @@ def test_the_library_example_runs(monkeypatch, capsys):
     code, _ = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)  # the other: tests/processors
     monkeypatch.chdir(ROOT)
     exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out.startswith("((")
+    answer, kept = capsys.readouterr().out.splitlines()
+    assert answer == "['1']"
+    assert f"the answer of each row: {answer}" in code
+    assert kept.startswith("((")
 
 
 def test_library_example_names_are_public():

@@ -43,9 +43,22 @@ def test_doctests_of_torch_free_rooms():
     from v2drop_cli import errors, schedule, tensors, units
     from v2drop_cli.bench import comparison
     from v2drop_cli.judge import arm_verdicts, ruler
+    from v2drop_cli.records import arm, caveats
     from v2drop_cli.report import glance
 
-    for module in (errors, schedule, tensors, units, comparison, arm_verdicts, ruler, glance):
+    rooms = (
+        errors,
+        schedule,
+        tensors,
+        units,
+        comparison,
+        arm_verdicts,
+        ruler,
+        arm,
+        caveats,
+        glance,
+    )
+    for module in rooms:
         failed, tried = doctest.testmod(module)
         assert failed == 0
         assert tried > 0

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2drop_cli.tensors import gather_rope, gather_rows, pack, scatter_rows, top_k, true_columns
+from v2drop_cli.tensors import (
+    droppable,
+    gather_rope,
+    gather_rows,
+    pack,
+    scatter_rows,
+    top_k,
+    true_columns,
+)
 
 rows_strategy = st.integers(1, 12).flatmap(
     lambda width: st.tuples(
@@ -66,3 +77,72 @@ def test_rope_of_one_row_serves_a_batch_and_m_rope_keeps_its_axes():
     cos, _ = gather_rope((three, three), index)
     assert cos.shape == (3, 2, 2, 1)
     assert cos[2, 1, :, 0].tolist() == [21, 23]
+
+
+def allowed(vision, padding=None):
+    mask = None if padding is None else torch.tensor(padding, dtype=torch.bool)
+    return droppable(torch.tensor(vision, dtype=torch.bool), mask).int().tolist()
+
+
+def test_a_vision_token_may_go_unless_it_is_its_rows_last_token():
+    assert allowed([[1, 0, 1, 1]]) == [[1, 0, 1, 0]]
+    assert allowed([[1, 1, 1, 0]]) == [[1, 1, 1, 0]]
+    assert allowed([[1]]) == [[0]]
+    assert allowed([[1, 1, 0], [0, 1, 1]]) == [[1, 1, 0], [0, 1, 0]]
+
+
+def test_padding_never_goes_and_the_last_token_is_the_last_real_one():
+    assert allowed([[1, 1, 1]], [[0, 1, 1]]) == [[0, 1, 0]]
+    assert allowed([[1, 1, 1]], [[1, 1, 0]]) == [[1, 0, 0]]
+    # The mask of a later turn begins with the columns that are cached.
+    assert allowed([[1, 1, 1]], [[1, 1, 0, 1, 1]]) == [[0, 1, 0]]
+
+
+def test_a_shorter_row_is_filled_on_the_right_with_its_own_last_column():
+    packed = pack([torch.tensor([0, 1, 4]), torch.tensor([0, 1, 2, 3, 5]), torch.tensor([]).long()])
+    assert packed.index.tolist() == [[0, 1, 4, 4, 4], [0, 1, 2, 3, 5], [0] * 5]
+    assert packed.valid.int().tolist() == [[1, 1, 1, 0, 0], [1] * 5, [0] * 5]
+
+
+def test_columns_move_to_a_device_whole_and_do_not_change():
+    alike, filled = pack([torch.tensor([1])]), pack([torch.tensor([1]), torch.tensor([1, 2])])
+    there = torch.device("meta")
+    assert (alike.to(there).index.device, alike.to(there).valid) == (there, None)
+    moved = filled.to(there)
+    assert (moved.index.device, moved.valid.device, moved.lengths) == (there, there, (1, 2))
+    with pytest.raises(FrozenInstanceError):
+        alike.lengths = ()
+
+
+@pytest.mark.parametrize("axes", [0, 1])
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_values_of_one_row_serve_every_row_whatever_the_sizes(axes, rows):
+    """All sizes are the batch size, so a wrong dimension is not told by its size."""
+    size = (3,) * axes
+    one = torch.arange(float(3**axes * rows * rows)).view(*size, 1, rows, rows)
+    index = torch.arange(rows).flip(0).expand(rows, rows)
+    found = gather_rows(one, index, dim=1 + axes)
+    assert torch.equal(found, one.flip(-2).expand(*size, rows, rows, rows))
+
+
+@pytest.mark.parametrize("axes", [0, 1])
+def test_every_row_is_gathered_from_its_own_values(axes):
+    values = torch.arange(2.0 * 3**axes * 4 * 5).view(*(3,) * axes, 2, 4, 5)
+    found = gather_rows(values, torch.tensor([[3, 0, 0], [1, 2, 3]]), dim=1 + axes)
+    assert torch.equal(found[..., 0, :, :], values[..., 0, [3, 0, 0], :])
+    assert torch.equal(found[..., 1, :, :], values[..., 1, [1, 2, 3], :])
+
+
+def test_the_columns_of_hidden_states_are_their_second_dimension():
+    values = torch.arange(24.0).view(2, 3, 4)
+    assert gather_rows(values, torch.tensor([[2], [0]]))[:, 0].tolist() == [
+        values[0, 2].tolist(),
+        values[1, 0].tolist(),
+    ]
+
+
+@pytest.mark.parametrize("valid", [None, torch.tensor([[True, True]])])
+def test_one_row_is_put_back_where_it_was(valid):
+    columns = replace(pack([torch.tensor([1, 3])]), valid=valid)
+    full = scatter_rows(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), columns, 4)
+    assert full.tolist() == [[[0, 0], [1, 2], [0, 0], [3, 4]]]

@@ -8,7 +8,8 @@
     │   └── OutputPathError                 the result file could not be written
     ├── MediaError                 exit 1   the file is there, its content is not usable
     ├── ModelError                 exit 1   a checkpoint or family that cannot be loaded or served
-    │   └── UnsupportedModelError           refused by name, with the reason
+    │   ├── UnsupportedModelError           refused by name, with the reason
+    │   └── MissingPackageError             it needs a package that is not here, or is broken
     ├── DeviceError                exit 1   no such device, or not enough memory on it
     │   └── DeviceMemoryError
     ├── InstrumentError            exit 1   the model was called in a way dropping cannot serve
@@ -77,6 +78,10 @@ class UnsupportedModelError(ModelError):
     """A model this version refuses by name, because it would be served wrongly."""
 
 
+class MissingPackageError(ModelError):
+    """A package that this model needs is not installed, or does not import."""
+
+
 class DeviceError(V2DropError):
     """The asked-for device is not there."""
 
@@ -119,8 +124,16 @@ def without_docstrings() -> UsageError:
     )
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], listed_by: str | None = None
+) -> UnknownNameError:
     """An error for ``name`` that suggests the nearest of the ``known`` names.
+
+    Args:
+        kind: what ``name`` should have been: a model, a method …
+        name: as typed.
+        known: the names there are.
+        listed_by: the command that lists them, where they are too many for a hint.
 
     >>> str(unknown_name("method", "v2dorp", ["v2drop", "random"]))
     "unknown method 'v2dorp'"
@@ -129,6 +142,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    listing = f"known: {', '.join(names)}"
+    listing = f"{listed_by} lists all" if listed_by else f"known: {', '.join(names)}"
     hint = f"did you mean {' or '.join(near)}? {listing}" if near else listing
     return UnknownNameError(f"unknown {kind} {name!r}", hint=hint)

@@ -31,7 +31,8 @@ class Drop:
     """Shorten the input of decoder layer ``layer``.
 
     Attributes:
-        layer: decoder layer index, from 0; 0 itself cannot drop (no earlier state to compare).
+        layer: decoder layer index, from 0. At 0 the decoder's input itself is shortened, before
+            any layer has run.
         keep: share of the alive vision tokens that stays, in [0, 1]; ``None`` if a count is given.
         count: how many stay at most, 0 or more; ``None`` if a share is given.
     """
@@ -45,11 +46,6 @@ class Drop:
             raise ScheduleError(f"cannot keep {self.count} tokens", hint="a count is an integer")
         if self.layer < 0:
             raise ScheduleError(f"layer {self.layer} is negative", hint="layers count from 0")
-        if self.layer == 0:
-            raise ScheduleError(
-                "cannot drop at layer 0: there is no earlier layer to compare with",
-                hint="the first possible layer is 1",
-            )
         if (self.keep is None) == (self.count is None):
             raise ScheduleError("a drop takes a share or a count", hint=GRAMMAR_HINT)
         if self.keep is not None and not (0.0 <= self.keep <= 1.0):  # NaN fails this too
@@ -155,8 +151,14 @@ class Schedule:
             ",".join(f"{layer}:{keep}" for layer, keep in zip(layers, keeps, strict=True))
         )
 
-    def check(self, *, n_layers: int, first_droppable: int = 1) -> None:
-        """Raise :class:`ScheduleError` unless every drop fits a decoder of ``n_layers``."""
+    def check(self, *, n_layers: int, first_droppable: int = 0, why: str = "") -> None:
+        """Raise :class:`ScheduleError` unless every drop fits a decoder of ``n_layers``.
+
+        Args:
+            n_layers: decoder layers.
+            first_droppable: the first layer whose input may be shortened.
+            why: what a message says of the layers before that one.
+        """
         for drop in self.drops:
             if drop.layer >= n_layers:
                 raise ScheduleError(
@@ -166,11 +168,12 @@ class Schedule:
                 )
             if drop.layer < first_droppable:
                 raise ScheduleError(
-                    f"this model cannot drop before layer {first_droppable} (asked: {drop.layer})",
+                    f"this model cannot drop before layer {first_droppable} "
+                    f"(asked: {drop.layer}){why and f': {why}'}",
                     hint=f"drop at layers {first_droppable} to {n_layers - 1}",
                 )
 
-    def resolve(self, n_vision: int, n_layers: int, first_droppable: int = 1) -> DropPlan:
+    def resolve(self, n_vision: int, n_layers: int, first_droppable: int = 0) -> DropPlan:
         """The token counts for ``n_vision`` vision tokens and a decoder of ``n_layers``."""
         self.check(n_layers=n_layers, first_droppable=first_droppable)
         kept_at = {drop.layer: drop for drop in self.drops}
@@ -227,17 +230,19 @@ DEFAULT_PRESET = "paper-192"
 def scale_layers(
     layers: Sequence[int],
     n_layers: int,
-    first_droppable: int = 1,
+    first_droppable: int = 0,
     written_for: int = REFERENCE_DEPTH,
 ) -> list[int]:
     """The same relative depths in a decoder of ``n_layers``, strictly increasing.
+
+    Layer 0 is the decoder's input at every depth, and what is deeper stays deeper than that.
 
     >>> scale_layers((3, 17, 22), 32), scale_layers((3, 17, 22), 12)
     ([3, 17, 22], [1, 6, 8])
     """
     scaled: list[int] = []
     for layer in layers:
-        lowest = scaled[-1] + 1 if scaled else first_droppable
+        lowest = scaled[-1] + 1 if scaled else max(first_droppable, min(layer, 1))
         scaled.append(max(lowest, round(layer * n_layers / written_for)))
     return [layer for layer in scaled if layer < n_layers]
 
@@ -246,7 +251,7 @@ def preset(
     name: str,
     presets: Mapping[str, str],
     n_layers: int,
-    first_droppable: int = 1,
+    first_droppable: int = 0,
     written_for: int = REFERENCE_DEPTH,
 ) -> Schedule:
     """The preset ``name``: the family's own for this depth, else scaled by depth.
@@ -284,7 +289,7 @@ def solve_budget(budget: float, *, n_vision: int, n_layers: int, layers: Sequenc
         budget: wanted mean over layers of the vision tokens processed.
         n_vision: vision tokens of the prompt.
         n_layers: decoder layers.
-        layers: layers to drop at, increasing, each in 1..n_layers-1.
+        layers: layers to drop at, increasing, each in 0..n_layers-1.
 
     Raises:
         ScheduleError: if no schedule with these layers meets the budget.

@@ -10,7 +10,13 @@ from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.errors import ScheduleError
 from v2drop_cli.models.registry import get_family
 
-LOADED = SimpleNamespace(family=get_family("llava"), n_layers=6, first_droppable=1)
+LLAVA = get_family("llava")
+LOADED = SimpleNamespace(
+    family=LLAVA,
+    n_layers=6,
+    first_droppable=1,
+    check=lambda schedule: LLAVA.check(schedule, None, 6),
+)
 
 
 def resolved(n_vision=36, methods=("v2drop",), **schedules):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import signal
 import struct
 import subprocess
@@ -59,6 +60,43 @@ def test_addresses_for_files(v2drop, tmp_path, option):
     v2drop("run", option, "data:image/png;base64,iVBORw0KGgo//" + "A" * 9000).refused(2, "data:")
     v2drop("run", option, "https://example.org/a.png").refused(2, "download it")
     v2drop("run", option, f"file://{tmp_path}/no%20such").refused(2, f"{tmp_path}/no such")
+
+
+@pytest.mark.parametrize("option", ["--image", "--video"])
+@pytest.mark.parametrize("address", ["", "file://"])
+def test_an_empty_name_is_not_the_current_directory(v2drop, option, address):
+    v2drop("run", option, address).refused(2, "names no file")
+
+
+@pytest.mark.parametrize("option", ["--image", "--video"])
+def test_a_file_of_another_machine_is_not_looked_for_here(v2drop, option):
+    v2drop("run", option, f"file://otherhost{CAT}").refused(2, "otherhost", "three slashes")
+
+
+@pytest.mark.parametrize("command", ["run", "profile"])
+def test_a_result_that_another_writes_is_refused_before_any_work(
+    v2drop, tmp_path, monkeypatch, command
+):
+    import v2drop_cli.models.loading as loading
+    from v2drop_cli.report.file_lock import only_writer
+
+    def never(*args, **kwargs):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(loading, "load", never)
+    path = tmp_path / "r.json"
+    with only_writer(path):
+        result = v2drop(command, "--image", CAT, "--output", path)
+    result.refused(2, "is being written by another v2drop", f"process {os.getpid()}")
+
+
+def test_a_picture_named_by_its_address_is_not_written_over(v2drop, tmp_path):
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (4, 4), "red").save(picture)
+    before = picture.read_bytes()
+    asked = v2drop("run", "--image", f"file://{picture}", "--output", picture)
+    asked.refused(2, "is read, or written to, twice")
+    assert picture.read_bytes() == before
 
 
 def test_a_file_address_names_the_file(quick):

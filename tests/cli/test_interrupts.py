@@ -21,6 +21,7 @@ from tests.cli.conftest import SAMPLES
 from tests.patience import PATIENCE_S, wait_for
 from v2drop_cli.bench.passes import Passes
 from v2drop_cli.records.reading import load_report
+from v2drop_cli.report.file_lock import only_writer
 
 ROOT = SAMPLES.parent
 
@@ -88,9 +89,12 @@ def test_a_killed_process_leaves_the_last_complete_report(checkpoint, tmp_path, 
     assert (
         len(document["arms"][0]["timing"]["prefill_s"]["samples"]) == document["protocol"]["rounds"]
     )
-    # Killed while writing, the draft has nobody to take it away; it is not the report.
+    # A killed process takes nothing away: not its lock, which hinders nobody, nor the draft that
+    # it was writing, which is not the report.
     others = {item.suffix for item in tmp_path.iterdir()} - {".json"}
-    assert others <= {".tmp"}
+    assert others <= {".tmp", ".lock"}
+    with only_writer(path):
+        pass
 
 
 @pytest.fixture

@@ -25,12 +25,14 @@ def configuration(tmp_path):
 
 
 def test_findings_and_proof_in_one_document(v2drop, configuration):
-    """The family is told by the configuration; without the flag, the findings are a list."""
+    """The family is told by the configuration; without the flag, the findings are the same."""
     result = v2drop("doctor", "--prove", "--model", configuration, *QUICK, "--json")
     found = json.loads(result.out)
-    assert list(found) == ["findings", "proof"]
+    assert list(found) == ["schema", "model", "findings", "proof"]
     plain = json.loads(v2drop("doctor", "--model", configuration, "--json").out)
-    assert [row["name"] for row in found["findings"]] == [row["name"] for row in plain]
+    assert list(plain) == ["schema", "model", "findings"]
+    names = [[row["name"] for row in document["findings"]] for document in (found, plain)]
+    assert names[0] == names[1]
     assert [(row["case"], row["prompts"], row["ok"]) for row in found["proof"]] == [
         ("qwen2_vl", "image", True),
         ("qwen2_vl", "ragged", True),

@@ -88,9 +88,24 @@ def test_several_methods_schedules_and_images(quick):
     assert averages[3] == pytest.approx(36, abs=0.5)
 
 
+def test_an_empty_prompt_is_asked_as_it_is(quick):
+    result = quick("--image", CAT, "--prompt", "", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["request"]["prompt"] == ""
+
+
+def test_more_frames_than_there_are_takes_each_once_and_says_so(quick):
+    result = quick("--video", CLIP, "--frames", 500, "--json")
+    assert result.code == 0, result.err
+    report = json.loads(result.out)
+    assert report["request"]["media"][0]["frames"] == 24
+    assert "video_fewer_frames" in [warning["code"] for warning in report["warnings"]]
+
+
 def test_output_file_holds_the_same_document(quick, tmp_path):
     path = tmp_path / "report.json"
     result = quick("--image", CAT, "--json", "--output", path)
+    assert result.err.splitlines()[-1] == f"Wrote {path}"
     assert json.loads(result.out) == json.loads(path.read_text())
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 

@@ -57,6 +57,17 @@ def test_start_costs_little_more_than_typer(option):
     assert len(own) <= 60, sorted(own)
 
 
+def test_a_shell_completes_commands_and_options():
+    def completed(*words):
+        asks = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        env = {"_V2DROP_COMPLETE": "complete_bash", **asks}
+        return start("-c", "from v2drop_cli.__main__ import main\nmain()", env=env).stdout.split()
+
+    assert completed("v2drop", "pro") == ["profile"]
+    assert completed("v2drop", "run", "--max") == ["--max-new-tokens"]
+    assert completed("v2drop", "profile", "--export") == ["--export-md", "--export-csv"]
+
+
 def test_version_is_the_packages():
     from v2drop_cli import __version__
 

@@ -277,7 +277,7 @@ def test_a_gate_names_an_arm_by_as_much_as_tells_it_apart():
         assert line.startswith(f"{label}: prefill is 1.100 times that of A")
     other = replace(new.arms[1], label="v2drop 1:0.5", schedule="1:0.5")
     two = replace(new, arms=(*new.arms, other))
-    with pytest.raises(UsageError, match="'v2drop' could be any of v2drop .*, v2drop 1:0.5"):
+    with pytest.raises(UsageError, match=r"'v2drop' could be any of v2drop .*, v2drop 1:0.5"):
         compared(old, two, "v2drop:prefill:5%")
     with pytest.raises(UnknownNameError, match="unknown arm 'none'"):
         compared(old, new, "none:prefill:5%")

@@ -44,7 +44,7 @@ def test_a_name_is_a_label_or_as_much_as_tells_an_arm_apart(name, arm):
 
 
 def test_a_name_that_could_be_several_is_refused_with_their_labels():
-    with pytest.raises(UsageError, match="'v2drop' could be any of v2drop 1:0.5, v2drop 2:0"):
+    with pytest.raises(UsageError, match=r"'v2drop' could be any of v2drop 1:0.5, v2drop 2:0"):
         arm_called("v2drop", (DENSE, HALF, factory.dropped("v2drop 2:0", schedule="2:0")))
 
 

@@ -7,13 +7,13 @@ import pytest
 from tests.commands.test_compare import made
 from tests.report import factory
 from v2drop_cli.errors import UsageError
-from v2drop_cli.judge.value_gates import judged, parse_gates
+from v2drop_cli.judge.value_gates import judged_gates, parse_gates
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED
 
 
 def results(*texts, report=None, methods=("v2drop",)):
-    return judged(parse_gates(texts), report or factory.profiled(), methods)
+    return judged_gates(parse_gates(texts), report or factory.profiled(), methods)
 
 
 def failed(*texts, **options):
@@ -219,3 +219,19 @@ def test_what_is_counted_may_be_asked_for_exactly():
     with pytest.raises(UsageError) as caught:
         parse_gates(["prefill_speedup==1"])
     assert all(name in caught.value.hint for name in EXACT)
+
+
+@pytest.mark.parametrize(
+    ("speedup", "ideal"),
+    [(None, None), (None, 2.0), (Ratio(2.0, (1.9, 2.1)), None), (Ratio(2.0, (1.9, 2.1)), 0.0)],
+)
+def test_realised_over_ideal_takes_a_speedup_and_an_ideal(speedup, ideal):
+    found = factory.comparison(prefill_speedup=speedup, ideal_prefill_speedup=ideal)
+    report = replace(factory.profiled(), comparisons=(found,))
+    assert "was not measured" in failed("realised_over_ideal<0.5", report=report)[0]
+
+
+def test_realised_over_ideal_without_an_interval_is_undecided():
+    found = factory.comparison(prefill_speedup=Ratio(2.0, None), ideal_prefill_speedup=2.0)
+    report = replace(factory.profiled(), comparisons=(found,))
+    assert "5 rounds or more" in undecided("realised_over_ideal<0.5", report=report)

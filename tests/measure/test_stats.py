@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from v2drop_cli.measure import stats
-from v2drop_cli.measure.stats import median_interval, outliers, paired_ratio, summarize
+from v2drop_cli.measure.stats import (
+    median_interval,
+    medians_only,
+    outliers,
+    paired_difference,
+    paired_ratio,
+    ratio_of_medians,
+    scaled,
+    summarize,
+)
 from v2drop_cli.records import Ratio, Stats
 
 
@@ -110,6 +119,105 @@ def test_ratios_are_paired_within_blocks():
     assert paired_ratio([3.0, 4.0], [1.0, 2.0]) == Ratio(2.5, None)
 
 
+def test_intervals_are_left_out_where_nobody_asks_for_them():
+    twice = [[2.0, 4.0, 6.0, 8.0, 10.0], [1.0, 2.0, 3.0, 4.0, 5.0]]
+    assert paired_ratio(*twice, interval=False) == Ratio(2.0, None)
+    assert paired_difference(*twice, interval=False) == (3.0, None)
+    assert medians_only(iter([3.0, 1.0, 2.0, 5.0, 4.0])) == Stats(3.0, (3.0, 1.0, 2.0, 5.0, 4.0))
+    assert medians_only([]) is None
+    assert medians_only([1.0, None]) is None
+
+
+def test_differences_are_paired_within_blocks():
+    reference = [1.0, 2.0, 4.0, 10.0, 15.0]
+    assert paired_difference([x + 3 for x in reference], reference) == (3.0, (3.0, 3.0))
+    assert paired_difference([4.0, 4.0], [1.0, 2.0]) == (2.5, None)
+    with pytest.raises(ValueError, match="no samples"):
+        paired_difference([], [])
+    with pytest.raises(ValueError, match="shorter"):
+        paired_difference([1.0, 2.0], [1.0])
+
+
+def test_a_ratio_is_unknown_where_either_series_is():
+    assert paired_ratio([1.0, 2.0], [1.0, None]) is None
+    assert paired_ratio([], []) is None
+    with pytest.raises(ValueError, match="1 reference samples, but 2"):
+        paired_ratio([1.0], [1.0, 2.0])
+    assert paired_ratio([2.0] * 300, [1.0] * 300) == Ratio(2.0, (2.0, 2.0))
+
+
+def test_a_scaled_ratio():
+    assert scaled(Ratio(2.0, (1.0, 3.0)), 0.5) == Ratio(1.0, (0.5, 1.5))
+    assert scaled(Ratio(2.0), 0.5) == Ratio(1.0)
+
+
+# Two sets of samples, nothing paired --------------------------------------------------------
+
+NEAR_ONE = [1.0, 1.1, 0.9, 1.05, 0.95]
+NEAR_TWO = [2.0, 2.2, 1.8, 1.9, 2.1]
+
+
+@pytest.mark.parametrize(
+    ("reference", "other", "expected"),
+    [
+        (None, [1.0], None),
+        ([1.0], None, None),
+        ([], [1.0], None),
+        ([0.0] * 5, [1.0] * 5, None),
+        ([1.0] * 5, [0.0] * 5, None),
+        ([-1.0] * 5, [1.0] * 5, None),
+        ([1.0] * 5, [-1.0] * 5, None),
+        ([5e-324] * 5, [1e308] * 5, None),  # the ratio is not finite
+        ([1e308] * 5, [5e-324] * 5, None),  # its inverse is not
+        ([0.5] * 5, [2.0] * 5, Ratio(4.0, (4.0, 4.0))),
+        ([0.5, 0.5], [1.5, 2.5], Ratio(4.0, None)),
+        (NEAR_ONE, NEAR_TWO[:4], Ratio(1.95, None)),  # too few for an interval on one side
+        (NEAR_ONE[:4], NEAR_TWO, Ratio(2.0 / 1.025, None)),
+        ([0.5] * 6, [1.0] * 7, Ratio(2.0, (2.0, 2.0))),
+        ([0.5] * 4, [1.0] * 4, Ratio(2.0, None)),
+        # Resamples with a zero median have no ratio: no interval, rather than a wrong one.
+        ([0.0, 0.0, 1.0, 2.0, 3.0], [1.0] * 5, Ratio(1.0, None)),
+    ],
+)
+def test_ratios_of_medians_that_can_be_told_exactly(reference, other, expected):
+    assert ratio_of_medians(reference, other) == expected
+
+
+@pytest.mark.parametrize("samples", [NEAR_TWO, [2.0] * 5])
+def test_swapping_the_two_inverts_the_ratio_and_its_interval(samples):
+    there, back = ratio_of_medians(NEAR_ONE, samples), ratio_of_medians(samples, NEAR_ONE)
+    assert there.median == 2.0
+    assert there.ci95[0] < 2.0 < there.ci95[1]
+    assert there.ci95[0] > 1.5
+    assert there.ci95[1] < 2.5
+    assert back.median == 0.5
+    assert back.ci95 == pytest.approx((1 / there.ci95[1], 1 / there.ci95[0]), rel=1e-12)
+
+
+def test_each_set_is_resampled_and_the_percentile_steps_in(monkeypatch):
+    asked = []
+
+    def bootstrap(below, above, method):
+        asked.append((below, above, method))
+        return (math.nan, 1.0) if method == "BCa" else (1.0, 2.0)
+
+    monkeypatch.setattr(stats, "_bootstrap_ratio", bootstrap)
+    assert ratio_of_medians(NEAR_ONE, NEAR_TWO).ci95 == (1.0, 2.0)
+    assert asked == [(NEAR_ONE, NEAR_TWO, "BCa"), (NEAR_ONE, NEAR_TWO, "percentile")]
+    assert ratio_of_medians(NEAR_TWO, NEAR_ONE).ci95 == (0.5, 1.0)
+    for bad in ((0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (1.0, math.inf)):
+        monkeypatch.setattr(stats, "_bootstrap_ratio", lambda *_, bad=bad: bad)
+        assert ratio_of_medians(NEAR_ONE, NEAR_TWO) == Ratio(2.0, None)
+    monkeypatch.setattr(stats, "_bootstrap_ratio", lambda *_: (2.0, 2.0))
+    assert ratio_of_medians(NEAR_ONE, NEAR_TWO).ci95 == (2.0, 2.0)
+
+
+def test_fewer_samples_have_an_interval_where_the_caller_says_so():
+    assert median_interval([1.0, 2.0, 3.0], fewest=4) is None
+    assert median_interval([1.0, 2.0, 3.0], fewest=3) == (1.0, 3.0)
+    assert median_interval([2, 2, 2], fewest=3) == (2.0, 2.0)
+
+
 def test_ratio_of_an_arm_with_itself_is_one():
     samples = [random.Random(3).gauss(10, 1) for _ in range(9)]
     assert paired_ratio(samples, samples) == Ratio(1.0, (1.0, 1.0))
@@ -136,7 +244,23 @@ def test_an_outlier_among_equal_samples_is_seen():
     assert outliers([1.0] * 9) == ()
 
 
+def test_an_outlier_is_three_and_a_half_deviations_away():
+    """The median deviation is 1, which makes 1 / 0.6745 a standard deviation: 5.19 is the limit."""
+    around = [-1.0, -1.0, 0.0, 1.0, 1.0]
+    assert outliers([*around, 5.15, -5.15]) == ()
+    assert outliers([*around, 5.25, -5.25]) == (5, 6)
+    assert outliers([0.0, 1.0, 100.0]) == (2,)
+
+
+def test_one_sample_among_equal_ones_is_an_outlier_from_five_on():
+    """Its share of the mean deviation is 1 / n: 1 > 3.5 / (0.7979 n) from n = 4.4."""
+    assert outliers([0.0] * 3 + [7.0]) == ()
+    assert outliers([0.0] * 4 + [7.0]) == (4,)
+
+
 def test_few_or_ordinary_samples_have_no_outliers():
+    assert outliers([]) == ()
+    assert outliers([3.0]) == ()
     assert outliers([1.0, 100.0]) == ()
     assert outliers([10.0, 10.2, 9.7, 10.1, 9.9, 10.3]) == ()
 

@@ -240,17 +240,19 @@ def test_internvls_grids_lie_where_the_processor_cut(checkpoint):
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "llava_onevision"])
-def test_the_readmes_script_for_a_model_of_your_own(checkpoint, monkeypatch, name):
+def test_the_readmes_script_for_a_model_of_your_own(checkpoint, monkeypatch, capsys, name):
     """The page's code as it is, but for the model's name and the answer's length."""
     readme = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
     _, code = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     code, names = re.subn("Qwen/Qwen2.5-VL-7B-Instruct", str(checkpoint(name)), code)
     code, lengths = re.subn("max_new_tokens=64", "max_new_tokens=3", code)
     assert (names, lengths) == (2, 1)
-    assert len(code.split("\n\n")[-1].strip().splitlines()) == 5
+    assert len(code.split("\n\n")[-1].strip().splitlines()) == 6
+    assert "takes six lines" in readme
     monkeypatch.chdir(SAMPLES.parent)
     found = {}
     exec(compile(code, "README.md", "exec"), found)
+    assert len(capsys.readouterr().out.splitlines()) >= 1
     prompt, placeholders = found["inputs"]["input_ids"], found["model"].config.image_token_id
     assert found["trace"].events[0].before == (int((prompt == placeholders).sum()),)
     assert found["trace"].events[0].after < found["trace"].events[0].before

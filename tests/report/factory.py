@@ -277,6 +277,61 @@ def four_arms() -> Report:
     )
 
 
+METHODS = ("v2drop", "random", "uniform", "fastv:layer=2", "pact", "divprune", "dart", "sparsevlm")
+
+
+def twelve_arms() -> Report:
+    """Every rival at one schedule, and three schedules more: as many arms as are ever asked for."""
+    schedules = ("2:0.25", "3:0.8,8:0.8,12:0.8,17:0.5,22:0.5,26:0", "0:0.11")
+    pairs = [(method, SCHEDULE) for method in METHODS]
+    pairs += [("v2drop", schedule) for schedule in schedules]
+    labels = [f"{method} {schedule}" for method, schedule in pairs]
+    arms = [
+        dropped(label, method=method, schedule=schedule)
+        for label, (method, schedule) in zip(labels, pairs, strict=True)
+    ]
+    comparisons = [
+        comparison(
+            label,
+            prefill_speedup=Ratio(ratio, (ratio - 0.08, ratio + 0.09)),
+            generate_speedup=Ratio(1 + ratio / 5, (1 + ratio / 6, 1 + ratio / 4)),
+            answers_identical=place % 3 != 1,
+        )
+        for place, label in enumerate(labels)
+        for ratio in [0.8 + place * 0.15]
+    ]
+    return report(arms=(dense(), *arms), comparisons=tuple(comparisons))
+
+
+def unclear() -> Report:
+    """Why nothing is claimed: the noise floor, a null that leaves 1, no interval."""
+    equal = Stats(0.2, (0.2,) * 5)
+    null = Timing(
+        prefill_s=Stats(0.2, (0.15, 0.21, 0.2, 0.26, 0.2)),
+        decode_s_per_token=Stats(0.19, (0.19, 0.191, 0.189, 0.19, 0.188)),
+        generate_s=equal,
+    )
+    arm = dense(timing=Timing(prefill_s=equal, decode_s_per_token=equal, generate_s=equal))
+    off = Ratio(1.05, (1.047, 1.064))
+    return report(
+        arms=(arm, dropped()),
+        comparisons=(
+            comparison(
+                prefill_speedup=Ratio(1.15, (1.08, 1.21)),
+                decode_speedup=Ratio(1.3, (1.2, 1.4)),
+                generate_speedup=Ratio(1.4, None),
+            ),
+        ),
+        null_comparison=comparison(
+            "dense",
+            prefill_speedup=Ratio(1.0, (0.77, 1.33)),
+            decode_speedup=off,
+            generate_speedup=Ratio(1.0, None),
+        ),
+        protocol=protocol(null_timing=null, reached_precision=None, scoring_overheads=()),
+    )
+
+
 def missing_values() -> Report:
     """Nothing could be measured."""
     nothing = Comparison("v2drop", "dense", None, None, None, None, None, True, 1.0, None)
@@ -331,6 +386,8 @@ REPORTS = {
     "dummy": dummy_report,
     "dense_only": dense_only,
     "four_arms": four_arms,
+    "twelve_arms": twelve_arms,
+    "unclear": unclear,
     "missing": missing_values,
     "diverging": diverging,
     "hostile": hostile,

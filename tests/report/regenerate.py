@@ -17,6 +17,7 @@ from v2drop_cli.commands.compare import compare_reports
 from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.judge.change_gates import parse_change_gates
 from v2drop_cli.records import Report
+from v2drop_cli.records.changes import Changes
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.compare_view import build_changes_view
 from v2drop_cli.report.markdown import to_markdown
@@ -50,16 +51,20 @@ def shown(report: Report, width: int, **options: object) -> str:
     return stream.getvalue().decode(screen.encoding)
 
 
-def compared(width: int) -> str:
-    """Two reports against each other, on a terminal."""
+def changes() -> Changes:
+    """Two reports against each other."""
     before = replace(factory.profiled(), null_comparison=None)
     arms = (before.arms[0], replace(before.arms[1], timing=factory.timing(0.5)))
     environment = {**before.environment, "torch": "2.10.0"}
     after = replace(before, arms=arms, environment=environment)
     gates = parse_change_gates(["prefill:1%,kv_cache:0%"])
-    found = compare_reports(("before.json", before), ("after.json", after), 0.02, gates)
+    return compare_reports(("before.json", before), ("after.json", after), 0.02, gates)
+
+
+def compared(width: int, *, quiet: bool = False) -> str:
+    """The same on a terminal."""
     screen, stream = console(width, terminal=True)
-    render(build_changes_view(found), screen)
+    render(build_changes_view(changes(), quiet=quiet), screen)
     return stream.getvalue().decode(screen.encoding)
 
 
@@ -72,7 +77,10 @@ CASES: dict[str, Callable[[], str]] = {
     "report_dummy_narrow": lambda: shown(factory.dummy_report(), 40, terminal=True),
     "report_dense_only": lambda: shown(factory.dense_only(), 100, terminal=True),
     "report_four_arms": lambda: shown(factory.four_arms(), 120, terminal=True),
-    "report_four_arms_stacked": lambda: shown(factory.four_arms(), 100, terminal=True),
+    "report_four_arms_grouped": lambda: shown(factory.four_arms(), 80, terminal=True),
+    "report_four_arms_stacked": lambda: shown(factory.four_arms(), 60, terminal=True),
+    "report_twelve_arms": lambda: shown(factory.twelve_arms(), 80, terminal=True),
+    "report_unclear": lambda: shown(factory.unclear(), 100, terminal=True),
     "report_missing": lambda: shown(factory.missing_values(), 100, terminal=True),
     "report_diverging": lambda: shown(factory.diverging(), 100, terminal=True),
     "report_profile": lambda: shown(factory.profiled(), 120, terminal=True),
@@ -81,6 +89,8 @@ CASES: dict[str, Callable[[], str]] = {
     "report_profile_md": lambda: to_markdown(build_view(judged(factory.profiled()))),
     "report_compare": lambda: compared(100),
     "report_compare_narrow": lambda: compared(50),
+    "report_compare_quiet": lambda: compared(100, quiet=True),
+    "report_compare_md": lambda: to_markdown(build_changes_view(changes())),
     "report_hostile": lambda: shown(factory.hostile(), 100, terminal=True),
     "report_hostile_narrow": lambda: shown(factory.hostile(), 40, terminal=True),
 }

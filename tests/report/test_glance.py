@@ -11,6 +11,7 @@ from tests.report.regenerate import shown
 from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.records import Stats
 from v2drop_cli.report.bench_view import build_view
+from v2drop_cli.report.finding import finding
 from v2drop_cli.report.glance import ASCII, BLOCKS, Spread, axis, bars, range_of
 from v2drop_cli.report.text import GLUE
 
@@ -29,31 +30,56 @@ def with_samples(count):
     return replace(report, arms=tuple(arms))
 
 
-def test_one_line_per_arm_with_ratio_and_interval():
+def test_one_line_per_arm_with_its_ratios():
     rows = {
         row.label: [cell.text.replace(GLUE, " ") for cell in row.cells]
         for row in glance(factory.profiled()).rows
     }
     assert list(rows) == ["dense", "v2drop", "random"]
-    assert rows["dense"][0].startswith("214 ms")
-    assert rows["v2drop"] == [
-        "2.17x [2.09, 2.26]", "within noise [0.97, 1.05]", "1.39x [1.33, 1.44]", "2.55x less",
-        "same",
-    ]  # fmt: skip
+    assert rows["dense"] == ["214 ms", "12.3 ms", "417 ms", "315 MiB", "reference"]
+    assert rows["v2drop"] == ["2.17x", "~1.00x", "1.39x", "39.2 %", "same"]
     assert rows["random"][-1] == "differs"
     lines = shown(factory.profiled(), 120, terminal=True).splitlines()
     assert sum(line.startswith("  v2drop  ") for line in lines) == 2  # the line, and the bars
 
 
-def test_the_lines_stand_in_for_the_rows():
-    assert not [s for s in build_view(factory.profiled()).sections if "Speed-up" in s.title]
-    assert [s for s in build_view(factory.report()).sections if "Speed-up" in s.title]
+@pytest.mark.parametrize("name", ["plain", "four_arms", "missing", "dummy", "profiled"])
+def test_every_report_of_several_arms_has_a_row_for_each(name):
+    report = factory.REPORTS[name]()
+    assert [row.label.replace("\n", "") for row in glance(report).rows] == [
+        arm.label for arm in report.arms
+    ]
 
 
-@pytest.mark.parametrize("report", [factory.report(), factory.dense_only()])
-def test_only_profiles_of_several_arms_have_one(report):
-    assert glance(report) is None
-    assert glance(replace(report, protocol=factory.protocol(), arms=report.arms[:1])) is None
+def test_one_arm_has_none_and_bars_are_of_profiles():
+    assert glance(factory.dense_only()) is None
+    report = factory.profiled()
+    assert glance(replace(report, arms=report.arms[:1])) is None
+    assert glance(report).spreads
+    assert not glance(factory.report()).spreads
+
+
+def test_twelve_arms_take_twelve_lines_of_eighty_columns():
+    """But for two with the longest names."""
+    lines = shown(factory.twelve_arms(), 80, terminal=True).splitlines()
+    start = lines.index("Against dense")
+    assert lines[start:].index("") == 2 + 12 + 2
+    assert lines[start + 3].split() == [
+        "v2drop", "3:0.5,17:0.3,22:0", "0.80x", "~1.00x", "1.16x", "39.2", "%", "same",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", ["plain", "profiled", "four_arms", "twelve_arms", "dummy"])
+def test_the_first_screen_has_the_finding_and_the_first_arms(name, width):
+    """A terminal of 24 lines: the sentence whole, and the table begun."""
+    report = factory.REPORTS[name]()
+    screen = shown(report, width, terminal=True).splitlines()[:24]
+    said, _ = finding(judged(report))
+    assert said.replace(GLUE, " ") in " ".join(screen)
+    start = screen.index("Against dense")
+    assert screen[start + 2].startswith("  dense ")
+    assert screen[start + 3].startswith("  v2drop ")
 
 
 def test_bars_count_and_never_hide_a_sample():

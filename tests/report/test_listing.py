@@ -4,7 +4,13 @@ import pytest
 from rich.cells import cell_len
 
 from tests.report.regenerate import console
-from v2drop_cli.report.listing import Check, render_checks, render_table
+from v2drop_cli.report.listing import (
+    Check,
+    render_card,
+    render_checks,
+    render_note,
+    render_table,
+)
 
 COLUMNS = ("name", "params", "presets", "gated")
 ROWS = (
@@ -52,6 +58,26 @@ def test_table_becomes_blocks_where_columns_do_not_fit():
         "  presets  -\n"
         "  gated    yes\n"
     )
+
+
+def test_one_row_is_told_line_by_line_however_wide_the_screen():
+    for width in (30, 120):
+        screen, stream = console(width, terminal=True)
+        render_card("Models", ROWS[0], screen)
+        assert stream.getvalue().decode(screen.encoding) == (
+            "Models\n"
+            "  name     tiny\n"
+            "  params   1.2M\n"
+            "  presets  paper-192, paper-64\n"
+            "  gated    no\n"
+        )
+
+
+def test_a_note_wraps_below_the_table():
+    screen, stream = console(20, terminal=True, encoding="ascii")
+    render_note("methods: v2drop, random → uniform", screen)
+    text = stream.getvalue().decode(screen.encoding)
+    assert text == "  methods: v2drop,\n  random -> uniform\n"
 
 
 def test_an_empty_table_says_so():

@@ -143,6 +143,8 @@ class ArmOptions:
         Labels do not depend on what else is asked for, nor on the prompt (see :func:`label`), so
         that one set of options serves many prompts. Arms that would have the same label are one.
         """
+        from v2drop_cli.instrument.entry import refuse_entry
+
         shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, n_vision)
         found = {written(method): method for method in map(get_method, self.methods)}
         drops = {text: [*self.schedules.resolve(shape, method)] for text, method in found.items()}
@@ -150,7 +152,8 @@ class ArmOptions:
         for number, (budget, _) in enumerate(next(iter(drops.values()), ())):
             for method, schedules in drops.items():
                 _, schedule = schedules[number]
-                schedule.check(n_layers=loaded.n_layers, first_droppable=loaded.first_droppable)
+                loaded.check(schedule)
+                refuse_entry(schedule, found[method])
                 text = label(found[method], schedule, shape, budget)
                 if all(arm.label != text for arm in arms):
                     arms.append(Arm(text, method, schedule, self.seed))

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from v2drop_cli.instrument.trace import DropEvent
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 from v2drop_cli.schedule import DropPlan
 
 
 def chosen_caveat(method: str) -> Caveat:
     """What the reader of a report must know of a method that chooses its counts."""
-    return Caveat(
-        "counts_by_method",
-        f"{method} chooses how many vision tokens stay: its counts and FLOPs are those of this "
-        "prompt, and finding them may make the host wait for the device at each drop",
-    )
+    return CaveatKind.COUNTS_BY_METHOD.caveat(method=method)
 
 
 def chosen_plan(events: Sequence[DropEvent], n_vision: int, n_layers: int) -> DropPlan:

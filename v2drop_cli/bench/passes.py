@@ -45,6 +45,7 @@ from v2drop_cli.records import (
     Answer,
     ArmResult,
     Caveat,
+    CaveatKind,
     Drop,
     Limit,
     MediaRecord,
@@ -54,13 +55,6 @@ from v2drop_cli.records import (
 )
 from v2drop_cli.schedule import DropPlan
 from v2drop_cli.units import Joules, Seconds
-
-DUMMY_CAVEAT = Caveat("dummy_weights", "dummy weights: timings are real, answers are not")
-SYNTHETIC_CAVEAT = Caveat(
-    "synthetic_input",
-    "synthetic input: random tokens and pixels; no media decode, processor or tokenizer ran",
-)
-CPU_CAVEAT = Caveat("device_cpu", "measured on the CPU: wall clock; GPU figures n/a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +148,7 @@ class Passes:
             method=None if method is None else method.name,
             schedule=None if arm.schedule is None else str(arm.schedule),
             answer=Answer(loaded.decode(tokens), tokens),
-            vision_tokens=plan.counts[0] * rows,
+            vision_tokens=self.vision_tokens * rows,
             layer_average_vision_tokens=plan.layer_average * rows,
             drops=drops,
             timing=Timing(),
@@ -283,11 +277,11 @@ class Passes:
         beyond = beyond_context(self.loaded.model.config, length, self._most_new_tokens)
         found.extend([] if beyond is None else [beyond])
         if self.loaded.weights == "dummy":
-            found.append(DUMMY_CAVEAT)
+            found.append(CaveatKind.DUMMY_WEIGHTS.caveat())
         if self.subject.synthetic is not None:
-            found.append(SYNTHETIC_CAVEAT)
+            found.append(CaveatKind.SYNTHETIC_INPUT.caveat())
         if self.loaded.device.type == "cpu":
-            found.append(CPU_CAVEAT)
+            found.append(CaveatKind.DEVICE_CPU.caveat())
         else:
             found.extend(self.nvml.caveats)
         return tuple(dict.fromkeys((*found, *self.meter.caveats)))

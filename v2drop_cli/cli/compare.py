@@ -25,6 +25,7 @@ def compare(
 
     \b
     v2drop compare before.json after.json
+    v2drop compare before.json after.json --quiet --export-md changes.md
     v2drop compare before.json after.json --fail-if "prefill:5%,peak_memory:2%"
     """
     from v2drop_cli.commands.compare import compare_reports, refuse
@@ -36,20 +37,20 @@ def compare(
         found = compare_reports(first, second, share, gates)
         if not judging.anyway:
             refuse(found.differences)
-        _tell(found, files, output.json)
+        _tell(found, files, output)
     settle(found.gates, gating.strict)
 
 
-def _tell(found: Changes, files: ResultFiles, as_json: bool) -> None:
+def _tell(found: Changes, files: ResultFiles, output: CompareOutput) -> None:
     from v2drop_cli.report.compare_view import build_changes_view
     from v2drop_cli.report.markdown import to_markdown
 
-    view = build_changes_view(found)
+    view = build_changes_view(found, quiet=output.quiet)
     if files.json is not None:
         write(files.json, found.dumps())
     if files.markdown is not None:
         write(files.markdown, to_markdown(view))
-    if as_json:
+    if output.json:
         print_json(found.dumps())
         return
     from rich.console import Console

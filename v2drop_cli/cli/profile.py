@@ -38,9 +38,9 @@ def profile(
     """Measure dense, dropping and random until the numbers hold.
 
     \b
-    v2drop profile --image cat.jpg
+    v2drop profile --image sample_media/scene.png
     v2drop profile --video clip.mp4 --ratios 0.5,0.25 --output report.json
-    v2drop profile --image cat.jpg --fail-if "prefill_speedup<1.2"
+    v2drop profile --model llava-1.5-7b --image cat.jpg --fail-if "prefill_speedup<1.2"
     v2drop profile --model llava-1.5-7b --weights dummy --image-size 336x336
     """
     arms = dropping.arms(measuring.seed)
@@ -88,9 +88,9 @@ def _judged(gates: Sequence[Gate], report: Report, methods: Sequence[str]) -> Se
         InvalidMeasurementError: the report is not to be judged.
     """
     from v2drop_cli.commands.profile import invalid
-    from v2drop_cli.judge.value_gates import judged
+    from v2drop_cli.judge.value_gates import judged_gates
 
     useless = invalid(report.protocol)
     if useless is not None:
         raise InvalidMeasurementError(useless, hint="let it cool, or free it, and measure again")
-    return judged(gates, report, methods)
+    return judged_gates(gates, report, methods)

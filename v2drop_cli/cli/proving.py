@@ -68,6 +68,8 @@ def _badness(proof: Proof) -> tuple[int, float]:
 
 
 def _detail(proof: Proof) -> str:
+    from v2drop_cli.prove.proof import ENTRY
+
     numbers = ""
     if proof.dropped_error is not None:
         dense, allowed = (
@@ -78,4 +80,6 @@ def _detail(proof: Proof) -> str:
     if proof.reason is None:
         return numbers
     where = f"{proof.prompts}: " if proof.prompts else ""
+    if proof.drops == ENTRY:
+        where = f"{proof.prompts}, from layer 0 on: "
     return where + proof.reason + (f" ({numbers})" if numbers else "")

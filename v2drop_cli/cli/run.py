@@ -27,9 +27,9 @@ def run(
     """Answer one prompt dense and with dropping, side by side.
 
     \b
-    v2drop run --image cat.jpg
-    v2drop run --image a.png --image b.png --prompt "what changed?" --budget 33%
-    v2drop run --video clip.mp4 --schedule 1:0.5,6:0.3 --method v2drop --method random
+    v2drop run --image sample_media/scene.png
+    v2drop run --model qwen2-vl-7b --image a.png --image b.png --prompt "what changed?"
+    v2drop run --video clip.mp4 --budget 33% --method v2drop --method random
     v2drop run --model llava-1.5-7b --weights dummy --image cat.jpg --json
     """
     arms = dropping.arms(measuring.seed)

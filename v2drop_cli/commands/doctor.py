@@ -1,23 +1,33 @@
-"""``v2drop doctor``: what this machine has, one finding a line, each with its fix."""
+"""``v2drop doctor``: what this machine has, one finding a line, and how to mend a bad one."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from v2drop_cli.errors import DeviceError, ModelError
+from v2drop_cli.errors import DeviceError, ModelError, V2DropError
 from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.models.checkpoint_files import check_files
+from v2drop_cli.models.checkpoint_files import check_files, check_processor_files
 from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
-from v2drop_cli.models.load_errors import dummy_hint
+from v2drop_cli.models.load_errors import dummy_hint, guarded
 from v2drop_cli.models.loading_options import LoadOptions
-from v2drop_cli.models.names import resolve
+from v2drop_cli.models.names import ALIASES, Source, resolve
+from v2drop_cli.models.packages import (
+    check_processor,
+    folder_of,
+    how_to_install,
+    processor_name,
+    torchvision_fault,
+)
+from v2drop_cli.models.processors import load_processor
+from v2drop_cli.models.registry import get_family
 from v2drop_cli.models.releases import NEWEST, OLDEST, TESTED, release, untested
 from v2drop_cli.units import format_bytes
 
@@ -30,7 +40,7 @@ class Finding:
         ok: fine, not fine, or ``None`` where it does not matter on this machine.
         name: what was looked at.
         detail: what was found.
-        fix: what to do about it, or ``None``.
+        fix: what to do about it; only where it is not fine.
     """
 
     ok: bool | None
@@ -39,12 +49,26 @@ class Finding:
     fix: str | None = None
 
 
+def judged(ok: bool | None, name: str, detail: str, fix: str | None) -> Finding:
+    """A finding that carries ``fix`` only if there is something to mend."""
+    return Finding(ok, name, detail, fix if ok is False else None)
+
+
 def examine(model: str, device: str = "auto", dtype: str = "auto") -> list[Finding]:
     """Look at everything that ``v2drop run --model MODEL`` will need, with its other options."""
+    return [*_software(), *_gpu(device), _hub(model), *_model(model, device, dtype)]
+
+
+def _model(model: str, device: str, dtype: str) -> Iterator[Finding]:
+    """Files, processor and memory, as far as the step before lets them be looked at."""
+    if torchvision_fault() is not None:
+        yield Finding(None, "processor", "not looked at: this torchvision breaks transformers")
+        return
     files = _files(model)
-    sound = all(finding.ok for finding in files)
-    memory = [_memory(model, device, dtype)] if sound else []
-    return [*_software(), *_gpu(device), _hub(model), *files, *memory]
+    yield from files
+    if all(finding.ok for finding in files):
+        yield _processor(model)
+        yield _memory(model, device, dtype)
 
 
 def _version(package: str) -> str | None:
@@ -56,12 +80,15 @@ def _version(package: str) -> str | None:
 
 def _software() -> Iterator[Finding]:
     python = sys.version.split()[0]
-    yield Finding(sys.version_info >= (3, 11), "Python", python, "install Python 3.11 or newer")
+    yield judged(sys.version_info >= (3, 11), "Python", python, "install Python 3.11 or newer")
     yield Finding(True, "torch", str(torch.__version__))
     yield _transformers(_version("transformers") or "missing")
     av = _version("av")
-    yield Finding(av is not None, "PyAV (video)", av or "missing", "pip install av")
+    yield judged(av is not None, "PyAV (video)", av or "missing", "pip install av")
     yield _torchvision()
+    words = _version("num2words")
+    missing = "not installed; SmolVLM's processor needs it (extra: vision)"
+    yield Finding(True if words else None, "num2words", words or missing)
 
 
 def _transformers(found: str) -> Finding:
@@ -76,19 +103,14 @@ def _transformers(found: str) -> Finding:
 
 
 def _torchvision() -> Finding:
-    """Optional here; but one that does not import breaks transformers wherever it finds it."""
-    version = _version("torchvision")
+    """Which families need it is for the processor's finding to say."""
+    version, fault = _version("torchvision"), torchvision_fault()
+    if fault is not None:
+        fix = f"{how_to_install(['torchvision'])}, or pip uninstall torchvision"
+        return Finding(False, "torchvision", f"{version} does not import: {fault}", fix)
     if version is None:
-        return Finding(None, "torchvision", "not installed; only video processors need it")
-    try:
-        importlib.import_module("torchvision")
-    except Exception as error:  # its import fails in many ways beside a torch of another build
-        return Finding(
-            False,
-            "torchvision",
-            f"{version} does not import: {str(error).splitlines()[0][:80]}",
-            "install the build that matches torch, or pip uninstall torchvision",
-        )
+        missing = "not installed; the processors of most families need it (extra: vision)"
+        return Finding(None, "torchvision", missing)
     return Finding(True, "torchvision", version)
 
 
@@ -110,7 +132,7 @@ def _gpu(asked: str) -> Iterator[Finding]:
     with Nvml(torch.device("cuda", 0)) as nvml:
         driver = nvml.driver_version()
         missing = "; ".join(caveat.message for caveat in nvml.caveats)
-    yield Finding(
+    yield judged(
         driver is not None,
         "NVML",
         f"driver {driver}" if driver else missing,
@@ -139,7 +161,7 @@ def _hub(model: str) -> Finding:
     cached = isinstance(try_to_load_from_cache(source.location, "config.json"), str)
     if cached:
         return Finding(True, "Hub", f"{source.location} is cached; {where}")
-    return Finding(
+    return judged(
         False if constants.HF_HUB_OFFLINE else None,
         "Hub",
         f"{source.location} is not cached: it will be downloaded; {where}",
@@ -160,6 +182,57 @@ def _files(model: str) -> list[Finding]:
     return [Finding(True, "model files", "; ".join(c.message for c in caveats) or "all there")]
 
 
+def _processor(model: str) -> Finding:
+    """The model's own processor, made if its files are here; else what its class needs."""
+    source = resolve(model)
+    if os.path.isfile(source.location):
+        detail = "a configuration has none; synthetic input needs none"
+        return Finding(None, "processor", detail)
+    folder = folder_of(source)
+    try:
+        name = _processor_name(model, source, folder)
+        check_processor(model, name)
+        if folder is None or not _has_processor(folder):
+            return _expected(name)
+        here = Source(str(folder), None, True)
+        made = guarded(source, lambda: load_processor(here, LoadOptions()))
+    except V2DropError as error:
+        return Finding(False, "processor", error.message, error.hint)
+    return Finding(True, "processor", f"{type(made).__name__} can be made")
+
+
+def _expected(name: str | None) -> Finding:
+    """What is known of a processor whose files are not on this machine."""
+    if name is None:
+        return Finding(None, "processor", "its files are not here: what it needs is not known")
+    return Finding(True, "processor", f"{name} has the packages it needs; its files are not here")
+
+
+def _processor_name(model: str, source: Source, folder: Path | None) -> str | None:
+    """The class of its processor, also of an alias that was never downloaded."""
+    alias = ALIASES.get(model)
+    if alias is not None and alias.processor is not None:
+        return alias.processor
+    if folder is not None:
+        return processor_name(source, getattr(_config_in(folder), "model_type", None))
+    kinds = get_family(alias.family).model_types if alias is not None else (None,)
+    return processor_name(source, kinds[0])
+
+
+def _has_processor(folder: Path) -> bool:
+    try:
+        check_processor_files(folder)
+    except ModelError:
+        return False
+    return True
+
+
+def _config_in(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    return guarded(Source(str(folder), None, True), lambda: AutoConfig.from_pretrained(str(folder)))
+
+
 def _memory(model: str, device_name: str, dtype: str) -> Finding:
     try:
         device = pick_device(device_name)
@@ -169,7 +242,7 @@ def _memory(model: str, device_name: str, dtype: str) -> Finding:
     needed = _weights_of(model, device, dtype)
     if needed is None or free is None:
         return Finding(None, "memory", f"{format_bytes(free)} free on {device}; need not known")
-    return Finding(
+    return judged(
         needed < free,
         "memory",
         f"{model} needs about {format_bytes(needed)}; {format_bytes(free)} free on {device}",
@@ -179,16 +252,17 @@ def _memory(model: str, device_name: str, dtype: str) -> Finding:
 
 def _weights_of(model: str, device: torch.device, dtype: str) -> int | None:
     """Bytes of the weights as ``run`` would load them there; ``None`` without a configuration."""
-    from transformers import AutoConfig, AutoModelForImageTextToText
+    from transformers import AutoModelForImageTextToText
 
     from v2drop_cli.models.dummy import read_config_file
 
-    source, config = resolve(model), None
+    source = resolve(model)
+    folder = folder_of(source)
     if source.config is not None:
         config = read_config_file(source.config)
-    elif os.path.isdir(source.location):
-        config = AutoConfig.from_pretrained(source.location)
-    if config is None:
+    elif folder is not None:
+        config = _config_in(folder)
+    else:
         return None
     with torch.device("meta"):
         skeleton = AutoModelForImageTextToText.from_config(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from v2drop_cli.errors import unknown_name
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.models.names import ALIASES
 from v2drop_cli.models.refused import CONFIGURATIONS, REFUSED
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from v2drop_cli.models.base import Family
 
 Rows = list[dict[str, Any]]
+Catalogue = dict[str, Rows]
 
 
-def catalogue() -> dict[str, Rows]:
+def catalogue() -> Catalogue:
     """Models by alias, families, methods, presets and what is refused: rows with equal keys."""
     families = [get_family(name) for name in FAMILIES]
     return {
@@ -25,7 +27,7 @@ def catalogue() -> dict[str, Rows]:
                 "alias": alias.name,
                 "source": alias.source or "embedded",
                 "family": alias.family,
-                "dummy weights": alias.config is not None or alias.source is None,
+                "dummy_weights": alias.config is not None or alias.source is None,
                 "note": alias.note,
             }
             for alias in ALIASES.values()
@@ -33,21 +35,70 @@ def catalogue() -> dict[str, Rows]:
         "families": [
             {
                 "family": family.name,
-                "model types": list(family.model_types),
+                "model_types": list(family.model_types),
                 "takes": list(family.media),
                 "presets": list(family.presets),
-                "preset source": family.preset_source,
+                "preset_source": family.preset_source,
             }
             for family in families
         ],
         "methods": [{"method": name, "paper": get_method(name).paper} for name in METHODS],
         "presets": _presets(families),
-        "refused": [{"model type": name, "reason": reason} for name, reason in REFUSED.items()],
-        "refused configurations": [
+        **refusals(),
+    }
+
+
+def refusals() -> Catalogue:
+    """What is refused, with the reasons: model types, and configurations of served families."""
+    return {
+        "refused": [{"model_type": name, "reason": reason} for name, reason in REFUSED.items()],
+        "refused_configurations": [
             {"family": family, "configuration": what, "reason": reason}
             for family, what, reason in CONFIGURATIONS
         ],
     }
+
+
+def overview() -> Rows:
+    """One row a family, with the aliases of its models: enough to choose a ``--model`` by."""
+    return [
+        {
+            "family": name,
+            "video": "video" in get_family(name).media,
+            "aliases": [alias.name for alias in ALIASES.values() if alias.family == name],
+        }
+        for name in FAMILIES
+    ]
+
+
+def entry(name: str) -> Catalogue:
+    """The part of the catalogue that is about ``name``; its sections are those of the whole.
+
+    Args:
+        name: an alias, a family, a served or refused model type, or a method.
+
+    Raises:
+        UnknownNameError: it is none of these.
+    """
+    found = catalogue()
+    kinds = {kind: row["family"] for row in found["families"] for kind in row["model_types"]}
+    family = ALIASES[name].family if name in ALIASES else kinds.get(name, name)
+    if name in ALIASES:
+        found["models"] = [row for row in found["models"] if row["alias"] == name]
+    else:
+        found["models"] = [row for row in found["models"] if row["family"] == family]
+    found["families"] = [row for row in found["families"] if row["family"] == family]
+    found["methods"] = [row for row in found["methods"] if row["method"] == name]
+    found["presets"] = [
+        {**row, "families": [family]} for row in found["presets"] if family in row["families"]
+    ]
+    found["refused"] = [row for row in found["refused"] if row["model_type"] == name]
+    configurations = [row for row in found["refused_configurations"] if row["family"] == family]
+    found["refused_configurations"] = configurations
+    if not any(found.values()):
+        known = dict.fromkeys((*ALIASES, *FAMILIES, *kinds, *METHODS, *REFUSED))
+        raise unknown_name("model", name, known, listed_by="v2drop models [--refused]")
+    return found
 
 
 def _presets(families: Sequence[Family]) -> Rows:
@@ -58,6 +109,6 @@ def _presets(families: Sequence[Family]) -> Rows:
             key = (name, schedule, family.preset_layers)
             shared.setdefault(key, []).append(family.name)
     return [
-        {"preset": name, "schedule": schedule, "at layers": depth, "families": names}
+        {"preset": name, "schedule": schedule, "at_layers": depth, "families": names}
         for (name, schedule, depth), names in shared.items()
     ]

@@ -42,7 +42,8 @@ class FixedLayer(DynamicLayer):
         Raises:
             InstrumentError: there is no room for them.
         """
-        past = self.get_seq_length()
+        # Not get_seq_length(): after a drop at layer 0 that also counts what is not held.
+        past = 0 if self.keys is None or not self.buffers else self.keys.shape[-2]
         end = past + key_states.shape[2]
         if not self.buffers:
             self.lazy_initialization(key_states, value_states)

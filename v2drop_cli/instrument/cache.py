@@ -1,8 +1,9 @@
 """What each layer's KV cache holds, remembered per cache while a context is open.
 
-A dropped prompt leaves layers with caches of different lengths. ``get_seq_length()`` reads
-layer 0, which never drops, so positions keep counting from the original length; but masks of
-later forwards must have each layer's own length, and know which of its columns are filler.
+A dropped prompt leaves layers with caches of different lengths. ``get_seq_length()`` tells the
+length of the whole sequence (for drops at layer 0 see :mod:`~v2drop_cli.instrument.entry`), so
+positions keep counting from it; but masks of later forwards must have each layer's own length,
+and know which of its columns are filler.
 """
 
 from __future__ import annotations
@@ -16,11 +17,19 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
+from v2drop_cli.instrument.entry import held_at_entry
 
 
 def cached_length(cache: Any, layer: int) -> int:
-    """Columns in ``cache`` at ``layer``; 0 without a cache."""
-    return 0 if cache is None else int(cache.get_seq_length(layer))
+    """Columns that ``cache`` holds at ``layer``; 0 without a cache."""
+    if cache is None:
+        return 0
+    return int(cache.get_seq_length(layer)) if layer else held_at_entry(cache)
+
+
+def sequence_length(cache: Any) -> int:
+    """Columns of the whole sequence in ``cache``, dropped ones counted; 0 without a cache."""
+    return 0 if cache is None else int(cache.get_seq_length())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +76,12 @@ class CacheBook:
         self._pages: WeakKeyDictionary[Any, dict[int, CachedColumns]] = WeakKeyDictionary()
 
     def shortened(self, cache: Any, layer: int, before: int) -> CachedColumns | None:
-        """What is known of ``layer``, or ``None`` where it holds just what layer 0 holds.
+        """What is known of ``layer``, or ``None`` where it holds the whole sequence.
 
         Args:
             cache: the cache, or ``None``.
             layer: the layer about to run.
-            before: columns that layer 0 held before this forward.
+            before: columns of the whole sequence before this forward.
 
         Raises:
             InstrumentError: the layer holds something else than this context left there.
@@ -92,7 +101,7 @@ class CacheBook:
         """Refuse a cache whose ``layers``, which never drop here, were shortened elsewhere."""
         if cache is None or getattr(cache, "is_compileable", False):
             return
-        full = cached_length(cache, 0)
+        full = sequence_length(cache)
         if any(cached_length(cache, layer) != full for layer in layers):
             raise _from_elsewhere()
 

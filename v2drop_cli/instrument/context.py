@@ -27,8 +27,10 @@ from v2drop_cli.instrument.cache import (
     cached_length,
     join_valid,
     refuse_static,
+    sequence_length,
 )
 from v2drop_cli.instrument.chunks import PictureWatch
+from v2drop_cli.instrument.entry import leave_out
 from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
 from v2drop_cli.instrument.layer_call import LayerCall, rotary_tables
 from v2drop_cli.instrument.masks import causal_mask
@@ -74,7 +76,7 @@ class DropState:
         self.mark = mark or (lambda name: None)
         self.drops: dict[int, Drop] = {drop.layer: drop for drop in schedule.drops}
         # The layer before the first drop is compared with; those before it are not hooked.
-        self.first_hooked = schedule.drops[0].layer - 1
+        self.first_hooked = max(0, schedule.drops[0].layer - 1)
         self.method = method
         self.call = call
         self.seed = seed
@@ -129,6 +131,8 @@ class DropState:
         self.mark(DROP_BEGINS)
         hidden = self._drop(forward, self.drops[layer], hidden, self.call.cache(kwargs))
         changed = self._arguments(forward, layer, hidden, kwargs)
+        if layer == 0 and forward.columns is not None:
+            leave_out(self.call.cache(kwargs), forward.width - forward.columns.width)
         self.mark(DROP_ENDS)
         return changed
 
@@ -297,7 +301,7 @@ class DropState:
 
 
 def _columns_before(cache: Any, layer: int, width: int) -> int:
-    """Columns of the whole sequence before this forward. Layer 0 never drops, so it knows."""
-    full = cached_length(cache, 0)
-    # By the time a later layer is entered, layer 0 holds this forward's columns as well.
-    return max(0, full - width) if layer else full
+    """Columns of the whole sequence before this forward."""
+    length = sequence_length(cache)
+    # It is told by layer 0, which holds this forward's columns by the time a later one is entered.
+    return max(0, length - width) if layer else length

@@ -19,6 +19,7 @@ from v2drop_cli.errors import (
     UsageError,
 )
 from v2drop_cli.instrument.context import DropState
+from v2drop_cli.instrument.entry import refuse_entry, start_over
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
@@ -35,10 +36,10 @@ from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.arguments import CACHE, cache_of
-from v2drop_cli.models.base import Family, LoadedModel, true_positions
+from v2drop_cli.models.base import Family, LoadedModel
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.schedule import Schedule
-from v2drop_cli.tensors import droppable
+from v2drop_cli.tensors import droppable, true_positions
 
 UNSEEN = (
     "pixels were encoded inside a dropping() context, but no call of the model had them, so "
@@ -103,7 +104,8 @@ def dropping(
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
     shape = Shape.of(family, n_layers, first)
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
-    parsed.check(n_layers=n_layers, first_droppable=first)
+    family.check(parsed, target.config, n_layers)
+    refuse_entry(parsed, chosen)
     call = LayerCall.of(target.config, target.layers)
     state = DropState(parsed, chosen, call, seed, mark)
     with hooked(*_hooks(state, target)):
@@ -221,7 +223,9 @@ def _forward_call(
         return None
     mask = target.family.vision_mask(target.config, given)
     state.pictures.look(cache, ids.shape[1], mask, given)
-    state.book.check(cache, range(1, state.first_hooked))
+    state.book.check(cache, range(state.first_hooked))
+    if 0 in state.drops:
+        start_over(cache)
     vision: tuple[Tensor, ...] = ()
     if mask is not None:
         state.encoded = False

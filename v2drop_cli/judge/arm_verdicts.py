@@ -25,6 +25,7 @@ from v2drop_cli.records import (
     FEWEST_FOR_INTERVAL,
     ArmResult,
     Caveat,
+    CaveatKind,
     Comparison,
     Overhead,
     Ratio,
@@ -68,7 +69,7 @@ def judged(report: Report) -> Report:
     if protocol is not None:
         overheads = tuple(map(judge.overhead, protocol.scoring_overheads))
         protocol = replace(protocol, scoring_overheads=overheads)
-    others = tuple(caveat for caveat in report.warnings if caveat.code != NULL_OFF)
+    others = tuple(caveat for caveat in report.warnings if caveat.code != CaveatKind.NULL_OFF.code)
     return replace(
         report,
         comparisons=tuple(map(judge.arm, report.comparisons)),
@@ -121,10 +122,7 @@ class _Judge:
         if off:
             said = {name: "{:.2f} to {:.2f}".format(*self.nulls[name]) for name in off}
             bounds = (f"{name} {interval}" for name, interval in said.items())
-            message = (
-                f"dense against itself differs ({', '.join(bounds)}): nothing is claimed there"
-            )
-            yield Caveat(NULL_OFF, message)
+            yield CaveatKind.NULL_OFF.caveat(ratios=", ".join(bounds))
 
     def _verdicts(
         self, found: Comparison, arm: ArmResult | None, rows: Iterable[Metric]

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from v2drop_cli.records import Caveat, MediaRecord, Report
+from v2drop_cli.records import Caveat, CaveatKind, MediaRecord, Report
+from v2drop_cli.records.caveats import OF_THE_MACHINE
 from v2drop_cli.records.changes import Difference
 
 _REFUSED_REQUEST = {
@@ -48,18 +49,18 @@ def differences(a: Report, b: Report) -> tuple[Difference, ...]:
 def warnings(a: Report, b: Report) -> Iterator[Caveat]:
     """What the reader of any comparison of these two must know."""
     if a == b:
-        yield Caveat("same-report", "A and B are the same report")
+        yield CaveatKind.SAME_REPORT.caveat()
     for side, report in (("A", a), ("B", b)):
         if report.protocol is None:
-            message = f"{side} was made by v2drop run: few rounds, and no noise floor"
-            yield Caveat("no-null", message)
+            yield CaveatKind.NO_NULL.caveat(side=side)
         if report.partial:
             rounds = "1 round" if report.rounds == 1 else f"{report.rounds} rounds"
-            message = f"{side} is partial ({report.ended_by}): {rounds} only"
-            yield Caveat("partial", message)
+            yield CaveatKind.PARTIAL.caveat(side=side, why=report.ended_by, rounds=rounds)
         for caveat in report.warnings:
-            if caveat.code.startswith("gpu-"):  # of the machine while it measured
-                yield Caveat(caveat.code, f"{side}: {caveat.message}")
+            if caveat.code in OF_THE_MACHINE:
+                yield CaveatKind.OF_ONE_REPORT.caveat(
+                    side=side, code=caveat.code, message=caveat.message
+                )
 
 
 def _of_requests(a: Report, b: Report) -> Iterator[Difference]:

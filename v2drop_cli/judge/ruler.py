@@ -60,7 +60,7 @@ def paired_side(ratio: Ratio, floor: Interval | None) -> int:
 
     The null ran in the same rounds, so its interval already holds what the arm's could be off by.
     To ask for the whole interval beyond it, as :func:`side` does of two processes, would count
-    that twice: simulated, it misses one slowdown of 5 % in six at 3 % of noise, and this none.
+    that twice: simulated at 3 % of noise, it misses 18 of 100 slowdowns of 5 %, and this 3.
 
     >>> paired_side(Ratio(1.04, (1.02, 1.06)), (0.97, 1.03))
     1

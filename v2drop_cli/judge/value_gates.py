@@ -162,7 +162,7 @@ def _check(gate: Gate) -> None:
         )
 
 
-def judged(
+def judged_gates(
     gates: Sequence[Gate], report: Report, asked_for: Iterable[str]
 ) -> tuple[GateResult, ...]:
     """All gates' outcomes, in order."""

@@ -6,7 +6,7 @@ Read between rounds, when the device is idle for a moment anyway; nothing is eve
 from __future__ import annotations
 
 from v2drop_cli.measure.nvml import POWER_CAP_REASON, SLOWDOWN_REASONS, Nvml
-from v2drop_cli.records import Caveat, MachineState
+from v2drop_cli.records import Caveat, CaveatKind, MachineState
 
 
 def read_state(nvml: Nvml) -> MachineState:
@@ -42,12 +42,10 @@ class MachineWatch:
         found = []
         if self.slowed_rounds:
             names = ", ".join(sorted(seen & SLOWDOWN_REASONS))
-            message = f"{self.slowed_rounds} rounds were dropped: the GPU was slowed down ({names})"
-            found.append(Caveat("gpu-slowed", message))
+            found.append(CaveatKind.GPU_SLOWED.caveat(rounds=self.slowed_rounds, reasons=names))
         if POWER_CAP_REASON in seen:
-            found.append(Caveat("gpu-power-cap", "the GPU ran at its power cap"))
+            found.append(CaveatKind.GPU_POWER_CAP.caveat())
         others = max((state.other_processes or 0 for state in self.states), default=0)
         if others:
-            message = f"{others} other processes used this GPU: timings are unreliable"
-            found.append(Caveat("gpu-shared", message))
+            found.append(CaveatKind.GPU_SHARED.caveat(others=others))
         return tuple(found)

@@ -18,7 +18,7 @@ import torch
 
 from v2drop_cli.errors import DeviceError
 from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.records import Caveat, Memory
+from v2drop_cli.records import Caveat, CaveatKind, Memory
 from v2drop_cli.units import Bytes
 
 _PROC_SELF = Path("/proc/self")
@@ -94,10 +94,8 @@ class CpuMemory:
         return None
 
     def _note(self, reason: str) -> None:
-        code = "no-peak-rss"
-        self._caveats.setdefault(
-            code, Caveat(code, f"peak process memory was not measured: {reason}")
-        )
+        found = CaveatKind.NO_PEAK_RSS.caveat(reason=reason)
+        self._caveats.setdefault(found.code, found)
 
 
 class CudaMemory:

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 import torch
 
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 from v2drop_cli.units import Bytes, Joules
 
 T = TypeVar("T")
@@ -196,13 +196,14 @@ class Nvml:
         return len(pids) - 1
 
     def _note_unavailable(self, reason: str) -> None:
-        code = "nvml-unavailable"
-        message = f"NVML cannot be asked about {self._device}: {reason}"
-        self._caveats.setdefault(code, Caveat(code, message))
+        found = CaveatKind.NVML_UNAVAILABLE.caveat(device=self._device, reason=reason)
+        self._caveats.setdefault(found.code, found)
 
     def _note(self, question: str, reason: str) -> None:
-        code = f"nvml-{question.replace('_', '-')}"
-        self._caveats.setdefault(code, Caveat(code, f"NVML did not answer {question}: {reason}"))
+        found = CaveatKind.NVML_SILENT.caveat(
+            question=question.replace("_", "-"), asked=question, reason=reason
+        )
+        self._caveats.setdefault(found.code, found)
 
 
 def device_uuid(device: torch.device) -> str | None:

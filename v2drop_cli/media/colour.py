@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,8 +27,8 @@ def to_srgb(image: Image, profile: bytes | None, name: str) -> tuple[Image, list
         return _converted(image, profile), []
     except Exception as error:  # whatever LittleCMS finds in a broken profile, or Pillow lacks
         reason = " ".join(str(error).split()) or type(error).__name__
-        message = f"{name}: its colour profile cannot be used, sRGB is assumed: {reason}"
-        return image.convert("RGB"), [Caveat("image_profile_ignored", message)]
+        caveat = CaveatKind.IMAGE_PROFILE_IGNORED.caveat(file=name, reason=reason)
+        return image.convert("RGB"), [caveat]
 
 
 def _converted(image: Image, profile: bytes) -> Image:

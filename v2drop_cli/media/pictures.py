@@ -14,7 +14,7 @@ from v2drop_cli.media.colour import to_srgb
 from v2drop_cli.media.samples import Range, known_range, stretched, to_8_bits
 from v2drop_cli.media.streams import has_video
 from v2drop_cli.media.tiff import read_tiff, tiff_kind
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,7 @@ def read_picture(file: Path) -> tuple[Image, tuple[Caveat, ...]]:
         except Exception as error:  # Pillow's readers let out whatever their parsing ran into
             raise _not_an_image(file, error) from error
     quirks = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
-    caveats += [Caveat("image_quirk", f"{file.name}: {quirk}") for quirk in quirks]
+    caveats += [CaveatKind.IMAGE_QUIRK.caveat(file=file.name, quirk=quirk) for quirk in quirks]
     return frame, tuple(caveats)
 
 
@@ -129,8 +129,7 @@ def _from_pillow(file: Path, source: Path | io.BytesIO, profile: bytes | None = 
 
 
 def _first_of(file: Path, count: str) -> Caveat:
-    message = f"{file.name} holds {count} pictures: the first one is used"
-    return Caveat("animated_first_frame", message)
+    return CaveatKind.ANIMATED_FIRST_FRAME.caveat(file=file.name, count=count)
 
 
 def _colours(image: Image, file: Path, caveats: list[Caveat]) -> tuple[Image, Image | None]:

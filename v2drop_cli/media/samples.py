@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import MediaError
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,9 +81,9 @@ def stretched(values: NDArray[Any], file: Path) -> tuple[Range, Caveat]:
     found = _extremes(values)
     if found is None:
         raise MediaError(f"{file} holds no finite pixel value", hint="export it as 8-bit PNG")
-    ends = f"values {found.black:g} to {found.white:g}"
-    message = f"{file.name}: {ends} were stretched to black to white"
-    return found, Caveat("image_range_stretched", message)
+    return found, CaveatKind.IMAGE_RANGE_STRETCHED.caveat(
+        file=file.name, low=found.black, high=found.white
+    )
 
 
 def _extremes(values: NDArray[Any]) -> Range | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import MediaError
 from v2drop_cli.media import formats, limits
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,8 +67,7 @@ class Source:
         try:
             context: Any = av.CodecContext.create(name, "r")
         except (ValueError, av.error.FFmpegError):  # a build without that library
-            message = f"{self.file.name}: its transparency cannot be read here and is left out"
-            self.caveats.append(Caveat("video_alpha_ignored", message))
+            self.caveats.append(CaveatKind.VIDEO_ALPHA_IGNORED.caveat(file=self.file.name))
             return own
         context.extradata = own.extradata
         return context
@@ -114,9 +113,10 @@ def find_source(file: Path) -> Source:
         if context.width * context.height > limits.MAX_PIXELS:
             raise limits.too_large(file, f"frames of {size} pixels")
         if len(moving) > 1:
-            message = f"{file.name} holds {len(moving)} videos: number {1 + moving.index(chosen)}"
             source.caveats.append(
-                Caveat("video_stream_chosen", f"{message}, {size} pixels, is used")
+                CaveatKind.VIDEO_STREAM_CHOSEN.caveat(
+                    file=file.name, count=len(moving), number=1 + moving.index(chosen), size=size
+                )
             )
         source.index, source.packets = chosen.index, packets[chosen.index]
     return source

@@ -20,7 +20,7 @@ from v2drop_cli.media.frames import picture
 from v2drop_cli.media.light import light_of
 from v2drop_cli.media.moments import Choice, choose
 from v2drop_cli.media.streams import Source, find_source
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,15 +79,14 @@ def read_frames(
     caveats = [*dict.fromkeys(source.caveats), *_caveats(scan, times_s, estimated, file)]
     chosen = sorted(scan.pictures)
     if scan.total < n_frames:
-        message = (
-            f"{file.name}: {n_frames} frames asked for, it has {scan.total}: each is used once"
+        caveats.append(
+            CaveatKind.VIDEO_FEWER_FRAMES.caveat(file=file.name, asked=n_frames, total=scan.total)
         )
-        caveats.append(Caveat("video_fewer_frames", message))
     elif choice.uneven and len(chosen) > 1:
         gaps = [times_s[after] - times_s[one] for one, after in itertools.pairwise(chosen)]
-        apart = f"{min(gaps):.3g} to {max(gaps):.3g} s apart"
-        message = f"{file.name}: some frames are shown for long, so those used are {apart}"
-        caveats.append(Caveat("video_uneven_frames", message))
+        caveats.append(
+            CaveatKind.VIDEO_UNEVEN_FRAMES.caveat(file=file.name, least=min(gaps), most=max(gaps))
+        )
     pictures = tuple(scan.pictures[index] for index in chosen)
     return pictures, tuple(times_s[index] for index in chosen), tuple(caveats)
 
@@ -214,16 +213,12 @@ def _caveats(scan: _Scan, times_s: list[float], estimated: int, file: Path) -> I
     end_s, declared_s = times_s[-1] + scan.last_duration_s, scan.declared_end_s or 0.0
     if at_end or end_s + _TAIL_TOLERANCE_S + 2 / scan.rate < declared_s:
         of = f" of {declared_s:.2f}" if declared_s > end_s else ""
-        message = f"{name}: decoding ended at {end_s:.2f}{of} s; its {total} whole frames are used"
-        yield Caveat("video_broken_tail", message)
+        yield CaveatKind.VIDEO_BROKEN_TAIL.caveat(file=name, ended=f"{end_s:.2f}{of}", total=total)
     if skipped := len(scan.losses) - at_end:
-        message = f"{name}: {skipped} damaged frames left out, {total} whole ones used"
-        yield Caveat("video_frames_skipped", message)
+        yield CaveatKind.VIDEO_FRAMES_SKIPPED.caveat(file=name, skipped=skipped, total=total)
     if estimated:
-        message = (
-            f"{name}: {estimated} of {total} frames have no usable time: {scan.rate:g}/s assumed"
+        yield CaveatKind.VIDEO_TIMES_ESTIMATED.caveat(
+            file=name, estimated=estimated, total=total, rate=scan.rate
         )
-        yield Caveat("video_times_estimated", message)
     if scan.hdr:
-        message = f"{name}: {scan.hdr} (high dynamic range) was tone-mapped to sRGB"
-        yield Caveat("video_tone_mapped", message)
+        yield CaveatKind.VIDEO_TONE_MAPPED.caveat(file=name, curve=scan.hdr)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
 
 from v2drop_cli.errors import UnsupportedModelError, UsageError
+from v2drop_cli.models.answers import Generated, Prompts, decoded
 from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.parts import inner_model, language_model
 from v2drop_cli.records import Caveat
-from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH
+from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
+from v2drop_cli.tensors import true_positions
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -94,30 +97,6 @@ class Inputs:
         return Inputs(tensors, VisionTokens(index, grids), caveats)
 
 
-def true_positions(mask: Tensor) -> tuple[Tensor, ...]:
-    """Per row of ``mask [B, L]``, the ascending positions of what is true."""
-    rows: tuple[Tensor, ...] = torch.split(mask.nonzero()[:, 1], mask.sum(dim=1).tolist())
-    return rows
-
-
-def inner_model(model: Module) -> Module:
-    """The ``XModel`` inside ``XForConditionalGeneration``, or inside a wrapper around it.
-
-    Raises:
-        UnsupportedModelError: there is none.
-    """
-    for module in model.modules():
-        if "language_model" in module._modules:
-            return module
-    raise UnsupportedModelError(f"{type(model).__name__} holds no language_model")
-
-
-def language_model(model: Module) -> Module:
-    """The decoder under the name that nearly all families give it."""
-    decoder: Module = inner_model(model).language_model  # type: ignore[assignment]
-    return decoder
-
-
 @dataclass(frozen=True, slots=True)
 class Placeholder:
     """A token id that the model replaces by vision features.
@@ -189,7 +168,9 @@ class Family:
         grid_tensors: names of what ``process`` gives to ``grids`` alone; no model takes them.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
-        first_droppable_layer: config → first layer whose input may be shortened, 1 or more.
+        first_droppable_layer: config → first layer whose input may be shortened; 0 is the
+            decoder's own input.
+        full_until: why layers before that one need the whole prompt, for messages.
         first_position: position that the model gives the first token, left to itself.
         refusal: config → why this configuration cannot be served, or ``None``; for a decoder that
             nobody has tried see :func:`~v2drop_cli.models.decoders.unproven`.
@@ -217,7 +198,8 @@ class Family:
     grid_tensors: tuple[str, ...] = ()
     multimodal: Callable[[Module], Module] = inner_model
     decoder: Callable[[Module], Module] = language_model
-    first_droppable_layer: Callable[[Any], int] = lambda config: 1
+    first_droppable_layer: Callable[[Any], int] = lambda config: 0
+    full_until: str = ""
     first_position: int = 0
     refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
@@ -262,6 +244,11 @@ class Family:
         given = {name: tensors[name] for name in tensors if name not in self.grid_tensors}
         return Inputs(given, self.vision_tokens(config, tensors))
 
+    def check(self, schedule: Schedule, config: Any, n_layers: int) -> None:
+        """Raise :class:`ScheduleError` unless ``schedule`` fits a decoder of ``n_layers``."""
+        first = self.first_droppable_layer(config)
+        schedule.check(n_layers=n_layers, first_droppable=first, why=self.full_until)
+
     def layers(self, model: Module) -> Sequence[Module]:
         """The decoder's blocks, in order."""
         decoder = self.decoder(model)
@@ -285,6 +272,7 @@ class LoadedModel:
         weights: ``"trained"`` or ``"dummy"``.
         caveats: what the reader of this model's answers must know.
         allow_unproven: whether a decoder that nobody has proven is dropped in.
+        prompts: those it prepared, for :meth:`decode`.
     """
 
     model: Any
@@ -297,6 +285,7 @@ class LoadedModel:
     weights: str
     caveats: tuple[Caveat, ...] = ()
     allow_unproven: bool = False
+    prompts: Prompts = field(default_factory=Prompts, repr=False, compare=False)
 
     @property
     def n_layers(self) -> int:
@@ -307,6 +296,10 @@ class LoadedModel:
     def first_droppable(self) -> int:
         """The first layer this model can drop at."""
         return self.family.first_droppable_layer(self.model.config)
+
+    def check(self, schedule: Schedule) -> None:
+        """Raise :class:`ScheduleError` unless ``schedule`` fits the decoder."""
+        self.family.check(schedule, self.model.config, self.n_layers)
 
     @property
     def attn_implementation(self) -> str:
@@ -324,11 +317,21 @@ class LoadedModel:
                 "this model was loaded for synthetic input and has no processor",
                 hint="load it without `synthetic` to show it files",
             )
-        return self.family.prepare(self.processor, self.model.config, media, prompt)
+        inputs = self.family.prepare(self.processor, self.model.config, media, prompt)
+        self.prompts.remember(inputs.tensors["input_ids"])
+        return inputs
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of generated token ids, special tokens left out; empty without a tokenizer."""
-        if self.processor is None:
-            return ""
-        text: str = self.processor.tokenizer.decode(list(token_ids), skip_special_tokens=True)
-        return text.strip()
+    @overload
+    def decode(self, output: Sequence[int]) -> str: ...
+
+    @overload
+    def decode(self, output: Tensor | Generated) -> list[str]: ...
+
+    def decode(self, output: Sequence[int] | Tensor | Generated) -> str | list[str]:
+        """Text without special tokens; empty without a tokenizer.
+
+        Of what ``model.generate`` returned for prompts of :meth:`prepare`, ``[batch, length]``, a
+        list: the answer of each row. Of the token ids of one answer alone, its text. Raises a
+        :class:`UsageError` where a row begins with no prompt that :meth:`prepare` made.
+        """
+        return decoded(self.processor, self.prompts, output)

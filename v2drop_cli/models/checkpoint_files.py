@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.registry import family_types, unserved
 from v2drop_cli.models.weight_files import check_pointers, check_weights
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
@@ -54,7 +54,7 @@ def check_files(source: Source, options: LoadOptions) -> tuple[Caveat, ...]:
     if "transformers_weights" not in config:  # which names files of its own
         check_weights(path, options.allow_pickle)
     if not options.trust_remote_code:
-        _check_processor(path)
+        check_processor_files(path)
     return caveats
 
 
@@ -130,8 +130,7 @@ def _check_adapter(path: Path) -> tuple[Caveat, ...]:
         raise _adapter(path)
     if importlib.util.find_spec("peft"):
         return ()
-    message = f"the adapter in {path} was not applied: peft is not installed"
-    return (Caveat("adapter_not_applied", message),)
+    return (CaveatKind.ADAPTER_NOT_APPLIED.caveat(path=path),)
 
 
 def _check_config(path: Path, trust_remote_code: bool) -> dict[str, Any]:
@@ -151,8 +150,12 @@ def _check_config(path: Path, trust_remote_code: bool) -> dict[str, Any]:
     return dict(values)
 
 
-def _check_processor(path: Path) -> None:
-    """Whether there is one file at least for each part of a processor."""
+def check_processor_files(path: Path) -> None:
+    """Look for one file at least of each part of a processor.
+
+    Raises:
+        ModelError: a part has none.
+    """
     for part, names in _PROCESSOR.items():
         if not _has_one(path, names):
             raise ModelError(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 
 def context_of(config: Any) -> int | None:
@@ -43,8 +43,4 @@ def beyond_context(config: Any, prompt: int, new: int) -> Caveat | None:
     context = context_of(config)
     if context is None or prompt + new <= context:
         return None
-    return Caveat(
-        "beyond_context",
-        f"{prompt:,} tokens of prompt and up to {new:,} new ones are more than the {context:,} "
-        "this model was made for: answers may be worse than the model's",
-    )
+    return CaveatKind.BEYOND_CONTEXT.caveat(prompt=prompt, new=new, context=context)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 PROVEN = frozenset({
     "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_v3", "diffllama",
@@ -70,11 +70,7 @@ def unproven_caveats(config: Any) -> tuple[Caveat, ...]:
     name = unproven(config)
     if name is None:
         return ()
-    message = (
-        f"dropping was never proven in a {name} decoder, and was allowed all the same: its "
-        "answers may be wrong"
-    )
-    return (Caveat("decoder_unproven", message),)
+    return (CaveatKind.DECODER_UNPROVEN.caveat(decoder=name),)
 
 
 def refuse_flash(config: Any, why: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from v2drop_cli.errors import ModelError
+from v2drop_cli.errors import MissingPackageError, ModelError
 from v2drop_cli.models.families.llava import SQUARE_TOWERS
 from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.names import ASSETS, Source
@@ -61,12 +61,15 @@ def dummy_processor(source: Source, config: Any, options: LoadOptions | None = N
     """
     options = options or LoadOptions(weights="dummy")
     if source.is_local and (Path(source.location) / "tokenizer_config.json").is_file():
-        return load_processor(source, options)
+        return load_processor(source, options, config.model_type)
     if config.model_type == _STAND_IN_FOR and config.vision_config.model_type in SQUARE_TOWERS:
         return _stand_in(config)
     try:  # a cached or reachable processor is small, unlike weights
-        return load_processor(source, options)
-    except Exception as error:  # of a Hub client, a parser or a missing package
+        return load_processor(source, options, config.model_type)
+    except MissingPackageError as error:
+        error.hint = f"{error.hint}; or leave out --image and --video: synthetic input needs none"
+        raise
+    except Exception as error:  # of a Hub client or a parser
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"dummy weights need this model's processor, and {source.location} gave none: {first}",

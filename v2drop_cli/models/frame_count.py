@@ -9,7 +9,7 @@ from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.media import Media, load_video
 from v2drop_cli.models.base import Inputs, LoadedModel
 from v2drop_cli.models.context_length import context_of
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import CaveatKind
 
 
 def fitting(loaded: LoadedModel, video: Media, prompt: str, new_tokens: int) -> Media:
@@ -43,10 +43,11 @@ def fitting(loaded: LoadedModel, video: Media, prompt: str, new_tokens: int) -> 
             break
     if found is video:
         return video
-    caveat = Caveat(
-        "fewer_frames",
-        f"{video.path.name}: {len(found.frames)} frames instead of {len(video.frames)}, which "
-        f"are more than the model's context of {context:,} tokens; --frames N takes N all the same",
+    caveat = CaveatKind.FEWER_FRAMES.caveat(
+        file=video.path.name,
+        used=len(found.frames),
+        asked=len(video.frames),
+        context=context,
     )
     return replace(found, caveats=(*found.caveats, caveat))
 

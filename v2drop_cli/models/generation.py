@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.load_errors import first_line
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from v2drop_cli.models.base import LoadedModel
@@ -133,11 +133,7 @@ def set_aside(model: Any) -> tuple[Caveat, ...]:
     names = [name for name, value in _settings(model).items() if not _does_nothing(name, value)]
     if not names:
         return ()
-    message = (
-        "answers are greedy, as the timed generations are; set aside from the model's "
-        f"generation_config.json: {', '.join(sorted(names))}"
-    )
-    return (Caveat("generation_config_set_aside", message),)
+    return (CaveatKind.GENERATION_CONFIG_SET_ASIDE.caveat(names=", ".join(sorted(names))),)
 
 
 def _settings(model: Any) -> dict[str, Any]:

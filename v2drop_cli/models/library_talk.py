@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 # Roots of the loggers listened to. Code that comes with a Hub model logs under the last.
 _LOGGERS = ("transformers", "huggingface_hub", "transformers_modules")
@@ -69,7 +69,7 @@ class Talk(logging.Handler):
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """One caveat each, in the order of speaking."""
-        return tuple(Caveat("library_warning", line) for line in self._said)
+        return tuple(CaveatKind.LIBRARY_WARNING.caveat(said=line) for line in self._said)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from v2drop_cli.errors import DeviceMemoryError, ModelError, V2DropError
+from v2drop_cli.errors import DeviceMemoryError, MissingPackageError, ModelError, V2DropError
+from v2drop_cli.models.packages import check_torchvision
 
 if TYPE_CHECKING:
     from v2drop_cli.models.names import Source
@@ -27,9 +28,10 @@ def guarded(source: Source, action: Callable[[], T]) -> T:
     except V2DropError:
         raise
     except ImportError as error:
-        raise ModelError(
+        check_torchvision(source.name)
+        raise MissingPackageError(
             f"{source.name} needs a package that is not installed: {first_line(error)}",
-            hint="v2drop doctor lists what is missing; "
+            hint="v2drop doctor --model MODEL lists what is missing; "
             "flash kernels: pip install flash-attn --no-build-isolation",
         ) from error
     except (torch.OutOfMemoryError, MemoryError) as error:

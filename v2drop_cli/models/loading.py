@@ -29,7 +29,7 @@ from v2drop_cli.models.processors import complete, load_processor
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.models.synthetic.prompt import maker
 from v2drop_cli.models.weights import load_trained
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 from v2drop_cli.units import format_bytes
 
 
@@ -57,7 +57,7 @@ def load(model: str = "tiny", options: LoadOptions | None = None, **changes: Any
             loaded = _load(model, source, options)
     except V2DropError as error:
         if source.shadowed is not None:
-            error.hint = "; ".join(filter(None, (_shadowing(source.shadowed), error.hint)))
+            error.hint = "; ".join(filter(None, (_shadowing(source.shadowed).message, error.hint)))
         raise
     caveats = (*_shadow_caveat(source), *loaded.caveats, *talk.caveats)
     return replace(loaded, caveats=caveats)
@@ -99,11 +99,11 @@ def _shadow_caveat(source: Source) -> tuple[Caveat, ...]:
     """A word on a model in this directory that has the alias's name: it may have been meant."""
     if source.shadowed is None or not (source.shadowed / "config.json").is_file():
         return ()
-    return (Caveat("alias_shadows_folder", _shadowing(source.shadowed)),)
+    return (_shadowing(source.shadowed),)
 
 
-def _shadowing(folder: Path) -> str:
-    return f"{folder.name} is an alias (v2drop models); for the directory here pass ./{folder.name}"
+def _shadowing(folder: Path) -> Caveat:
+    return CaveatKind.ALIAS_SHADOWS_FOLDER.caveat(name=folder.name)
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def _config(source: Source, options: LoadOptions) -> Any:
 
 def _processor(source: Source, config: Any, options: LoadOptions) -> Any:
     if options.weights != "dummy":
-        return load_processor(source, options)
+        return load_processor(source, options, config.model_type)
     return None if options.synthetic else dummy_processor(source, config, options)
 
 

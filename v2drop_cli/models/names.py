@@ -26,6 +26,8 @@ class Alias:
         config: file in ``assets/`` with the architecture, for ``--weights dummy``; or ``None``.
         note: one line for ``v2drop models``.
         prompts: what to ask of an image or a video when no prompt is given.
+        processor: its processor's class in transformers, where that is not the one its
+            architecture usually comes with.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Alias:
     config: str | None
     note: str
     prompts: Mapping[str, str] = field(default_factory=lambda: DEFAULT_PROMPTS)
+    processor: str | None = None
 
 
 ALIASES: dict[str, Alias] = {
@@ -140,7 +143,7 @@ ALIASES: dict[str, Alias] = {
             "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
             "smolvlm",
             None,
-            "24 decoder layers; tiles, several images, video; needs num2words",
+            "24 decoder layers; tiles, several images, video",
         ),
         Alias(
             "llava-next-video-7b",
@@ -176,6 +179,7 @@ ALIASES: dict[str, Alias] = {
             "llava",
             None,
             "40 decoder layers, any resolution",
+            processor="PixtralProcessor",
         ),
         Alias(
             "video-llava-7b",

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import ModelError
-from v2drop_cli.records import Caveat
+from v2drop_cli.models.packages import check_processor, processor_name
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
@@ -26,19 +27,30 @@ _WHOLE = (
 )
 
 
-def load_processor(source: Source, options: LoadOptions) -> Any:
+def load_processor(source: Source, options: LoadOptions, model_type: str | None = None) -> Any:
     """The processor that the checkpoint's files describe.
 
+    Args:
+        source: the checkpoint.
+        options: how it is loaded.
+        model_type: of its configuration; names the processor where the files do not.
+
     Raises:
+        MissingPackageError: the processor needs a package that is not installed.
         ModelError: the files describe a part of one, such as a tokenizer alone.
     """
     from transformers import AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(
-        source.location,
-        revision=options.revision,
-        trust_remote_code=options.trust_remote_code,
-    )
+    try:
+        processor = AutoProcessor.from_pretrained(
+            source.location,
+            revision=options.revision,
+            trust_remote_code=options.trust_remote_code,
+        )
+    except (ImportError, ValueError):
+        # By now the files are here, also those of a model on the Hub, and name the class.
+        check_processor(source.name, processor_name(source, model_type, options.revision))
+        raise
     for part in ("tokenizer", "image_processor"):
         if getattr(processor, part, None) is None:
             raise ModelError(
@@ -61,8 +73,7 @@ def complete(processor: Any, config: Any) -> tuple[Caveat, ...]:
             setattr(processor, name, value)
     if not changed:
         return ()
-    message = f"the processor's files do not fit config.json, which counts: {', '.join(changed)}"
-    return (Caveat("processor_completed", message),)
+    return (CaveatKind.PROCESSOR_COMPLETED.caveat(changed=", ".join(changed)),)
 
 
 def _facts(config: Any) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 OLDEST, NEWEST = (5, 17), (5, 24)
 TESTED = ".".join(map(str, OLDEST)) + " to " + ".".join(map(str, NEWEST))
@@ -31,8 +31,4 @@ def untested(version: str) -> Caveat | None:
     """
     if OLDEST <= release(version) <= NEWEST:
         return None
-    return Caveat(
-        "transformers_untested",
-        f"transformers {version}: v2drop was tested with {TESTED}, and what it refuses or "
-        "serves wrongly with another is not known",
-    )
+    return CaveatKind.TRANSFORMERS_UNTESTED.caveat(version=version, tested=TESTED)

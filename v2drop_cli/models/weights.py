@@ -15,7 +15,7 @@ import torch
 
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.generation import complete_end, refused_settings
-from v2drop_cli.records import Caveat
+from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
@@ -98,8 +98,8 @@ class LoadReport:
     def _leftovers(self, location: str) -> tuple[Caveat, ...]:
         if not self.unexpected:
             return ()
-        message = f"{location} holds tensors that its model does not use: {listed(self.unexpected)}"
-        return (Caveat("unused_weights", message),)
+        tensors = listed(self.unexpected)
+        return (CaveatKind.UNUSED_WEIGHTS.caveat(location=location, tensors=tensors),)
 
 
 def load_trained(

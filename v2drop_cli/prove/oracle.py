@@ -107,6 +107,11 @@ def count(alive: int, keep: float | int) -> int:
     return min(alive, keep) if isinstance(keep, int) else int(alive * keep)
 
 
+def evenly(alive: Sequence[int], keep: int) -> list[int]:
+    """The middles of ``keep`` equal stretches of ``alive``: what ``uniform`` keeps."""
+    return [alive[(2 * i + 1) * len(alive) // (2 * keep)] for i in range(keep)]
+
+
 def define(
     case: Any, model: Any, inputs: Mapping[str, Tensor], vision: Sequence[Sequence[int]]
 ) -> tuple[dict[int, list[set[int]]], dict[int, list[list[int]]]]:
@@ -132,13 +137,22 @@ def positions(model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 def decode(
-    model: Any, inputs: Mapping[str, Tensor], steps: int, tokens: Sequence[Tensor] | None = None
+    model: Any,
+    inputs: Mapping[str, Tensor],
+    steps: int,
+    tokens: Sequence[Tensor] | None = None,
+    placed: bool = True,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Prefill and ``steps`` decode steps: all logits, and the tokens fed. Padding on the left."""
+    """Prefill and ``steps`` decode steps: all logits, and the tokens fed. Padding on the left.
+
+    Unless ``placed``, the model is told no positions and no mask of later tokens: it counts by the
+    length of its cache. For a batch without padding.
+    """
     cache = DynamicCache(config=model.config)
     at, mask = positions(model, inputs), inputs["attention_mask"]
     with torch.no_grad():
-        out = model(**inputs, position_ids=at, **{CACHE: cache}, use_cache=True)
+        told = {"position_ids": at} if placed else {}
+        out = model(**inputs, **told, **{CACHE: cache}, use_cache=True)
         logits: list[Tensor] = [out.logits]
         fed: list[Tensor] = []
         for step in range(steps):
@@ -146,12 +160,7 @@ def decode(
             fed.append(token)
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
             at = at[..., -1:] + 1
-            out = model(
-                input_ids=token[:, None],
-                attention_mask=mask,
-                position_ids=at,
-                **{CACHE: cache},
-                use_cache=True,
-            )
+            told = {"attention_mask": mask, "position_ids": at} if placed else {}
+            out = model(input_ids=token[:, None], **told, **{CACHE: cache}, use_cache=True)
             logits.append(out.logits)
     return logits, fed

@@ -9,11 +9,12 @@ import torch
 from transformers.utils import import_utils
 
 from v2drop_cli.models.registry import ATTENTION
-from v2drop_cli.prove.cases import NAMES, VARIANTS, cases_of
-from v2drop_cli.prove.proof import Cell, Proof
+from v2drop_cli.prove.cases import NAMES, VARIANTS, cases_of, get_case
+from v2drop_cli.prove.proof import ENTRY, LAYERS, Cell, Proof
 
 DTYPES = ("float32", "bfloat16")
-PROMPTS = ("image", "ragged")
+# Which batch is dropped in, and where.
+BATCHES = (("image", LAYERS), ("ragged", LAYERS), ("image", ENTRY), ("ragged", ENTRY))
 _EVERYWHERE = ("eager", "sdpa")
 
 
@@ -41,12 +42,13 @@ class Asked:
             if why is not None
         ]
         wanted = [
-            Cell(VARIANTS.get(case, case), case, str(device), dtype, kernel, prompts)
+            Cell(VARIANTS.get(case, case), case, str(device), dtype, kernel, prompts, drops=drops)
             for case in self._cases()
             for dtype in dtypes
             for kernel, why in missing.items()
             if why is None and not (is_flash(kernel) and dtype == "float32")
-            for prompts in PROMPTS
+            for prompts, drops in BATCHES
+            if drops != ENTRY or _takes_entry(case)
         ]
         return wanted, left_out
 
@@ -71,6 +73,14 @@ class Asked:
             if self.attention is None:
                 return f"compiles for minutes; ask for it by --attn-implementation {kernel}"
         return None
+
+
+def _takes_entry(case: str) -> bool:
+    """Whether the family can drop at layer 0; a model that is not here says so elsewhere."""
+    try:
+        return get_case(case).entry is not None
+    except ImportError:
+        return False
 
 
 def is_flash(kernel: str) -> bool:

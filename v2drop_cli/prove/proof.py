@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -12,13 +12,14 @@ from v2drop_cli.errors import UnsupportedModelError
 from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases import get_case
-from v2drop_cli.prove.cases.case import Case
-from v2drop_cli.prove.oracle import decode
-from v2drop_cli.prove.reference import STEPS, Kept, Loss, Reference, undisturbed
+from v2drop_cli.prove.cases.case import Case, schedule_text
+from v2drop_cli.prove.reference import Kept, Loss, Reference, undisturbed
 
 # What may be lost whatever dense loses, by dtype. Float32 is summed in more orders on a GPU.
 FLOORS = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 _FLOOR_FLOAT32_GPU = 1e-3
+# Where is dropped: by V2Drop at later layers, or evenly from the decoder's input on, at layer 0.
+LAYERS, ENTRY = "layers", "entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Cell:
         dtype: ``float32``, ``float16`` or ``bfloat16``.
         attention: as transformers names it.
         prompts: the batch: ``image`` is one row, ``ragged`` are four of different lengths.
+        drops: ``layers``, or ``entry`` for a schedule that begins at layer 0. The model then
+            counts the positions of ``image`` by itself, as it does for whoever gives it none.
     """
 
     family: str | None
@@ -40,6 +43,7 @@ class Cell:
     dtype: str | None
     attention: str | None
     prompts: str | None
+    drops: str = field(default=LAYERS, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Prover:
 
     device: torch.device
     _models: dict[tuple[str, str, str, bool], Any] = field(default_factory=dict)
-    _references: dict[tuple[str, str, bool], Reference] = field(default_factory=dict)
+    _references: dict[tuple[str, str, bool, bool], Reference] = field(default_factory=dict)
 
     def prove(self, cell: Cell) -> Proof:
         """One answer; an exception is an answer too."""
@@ -93,10 +97,14 @@ class Prover:
     def _proof(self, cell: Cell, name: str, dtype: str, attention: str) -> Proof:
         case = get_case(name)
         smooth = dtype != "float32"
-        reference = self._reference(case, str(cell.prompts), smooth)
+        placed = cell.drops != ENTRY or cell.prompts != "image"
+        reference = self._reference(case, str(cell.prompts), smooth, placed)
         model = self._subject(case, dtype, attention)
         twin = self._model(case, dtype, "eager", smooth)
-        return _answer(cell, **_compared(reference, model, twin, self.floor(dtype)))
+        floor = self.floor(dtype)
+        if cell.drops == ENTRY:
+            return _answer(cell, **_compared(reference, model, floor, _Even(reference)))
+        return _answer(cell, **_compared(reference, model, floor, _Moved(reference, twin)))
 
     def floor(self, dtype: str) -> float:
         """What may be lost on this device, whatever dense loses."""
@@ -125,12 +133,12 @@ class Prover:
             raise _NothingToProve(error.message) from error
         return model
 
-    def _reference(self, case: Case, prompts: str, smooth: bool) -> Reference:
+    def _reference(self, case: Case, prompts: str, smooth: bool, placed: bool) -> Reference:
         smooth = smooth and bool(case.smooth)
-        key = (case.name, prompts, smooth)
+        key = (case.name, prompts, smooth, placed)
         if key not in self._references:
             exact = self._model(case, "float32", "eager", smooth)
-            self._references[key] = Reference.of(case, exact, self.device, prompts)
+            self._references[key] = Reference.of(case, exact, self.device, prompts, placed)
         return self._references[key]
 
 
@@ -138,15 +146,47 @@ class _NothingToProve(Exception):  # noqa: N818 - no error: an answer
     pass
 
 
-def _compared(reference: Reference, model: Any, twin: Any, floor: float) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """V2Drop at the case's layers; ``twin`` is the model in its dtype and eager attention."""
+
+    reference: Reference
+    twin: Any
+    method: ClassVar[str] = "v2drop"
+
+    @property
+    def schedule(self) -> str:
+        return self.reference.case.schedule
+
+    def wrong(self, kept: Kept) -> str | None:
+        return self.reference.misjudged(self.twin, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Even:
+    """Evenly spaced tokens, from layer 0 on."""
+
+    reference: Reference
+    method: ClassVar[str] = "uniform"
+
+    @property
+    def schedule(self) -> str:
+        return schedule_text(self.reference.case.entry or ())
+
+    def wrong(self, kept: Kept) -> str | None:
+        return self.reference.uneven(kept)
+
+
+def _compared(
+    reference: Reference, model: Any, floor: float, choice: _Moved | _Even
+) -> dict[str, Any]:
     """What a :class:`Proof` says of ``model``."""
-    case, inputs = reference.case, reference.cast(model.dtype)
     try:
-        dense, _ = decode(model, inputs, STEPS, reference.tokens)
+        dense = reference.decode(model)
     except Exception as problem:
         raise _NothingToProve(f"dense does not run: {_first_line(problem)}") from problem
-    with dropping(model, case.schedule) as trace:
-        dropped, _ = decode(model, inputs, STEPS, reference.tokens)
+    with dropping(model, choice.schedule, method=choice.method) as trace:
+        dropped = reference.decode(model)
     kept: Kept = {event.layer: event.kept for event in trace.events}
     gone = reference.gone(kept)
     wanted, survivors = reference.masked(gone), reference.survivors(gone)
@@ -154,7 +194,7 @@ def _compared(reference: Reference, model: Any, twin: Any, floor: float) -> dict
     off = Loss.of(dropped, wanted, survivors)
     change = Loss.of(reference.dense, wanted, survivors)
     allowed = lost.allowed(floor)
-    reason = _verdict(off, allowed, change) or reference.misjudged(twin, kept)
+    reason = _verdict(off, allowed, change) or choice.wrong(kept)
     return {
         "ok": reason is None,
         "dropped_error": _finite(off.largest),
@@ -192,6 +232,7 @@ def _answer(cell: Cell, ok: bool | None, **found: Any) -> Proof:
         cell.dtype,
         cell.attention,
         cell.prompts,
+        drops=cell.drops,
         ok=ok,
         **found,
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.prove.cases.case import Case
-from v2drop_cli.prove.oracle import Dropped, count, decode, masked, scores, states
+from v2drop_cli.prove.oracle import Dropped, count, decode, evenly, masked, scores, states
 
 STEPS = 8  # decoded after the prefill
 FACTOR = 3.0  # how much more than dense may be lost
@@ -32,6 +32,7 @@ class Reference:
         vision: per row, the columns of the vision tokens, as the prompt was written.
         dense: logits of the prefill and of each decode step.
         tokens: what was decoded; fed to everything that is compared with it.
+        placed: whether models are told positions; if not, they count by their cache's length.
     """
 
     case: Case
@@ -40,14 +41,21 @@ class Reference:
     vision: list[list[int]]
     dense: list[Tensor]
     tokens: list[Tensor]
+    placed: bool = True
 
     @classmethod
-    def of(cls, case: Case, model: Any, device: torch.device, shape: str) -> Reference:
+    def of(
+        cls, case: Case, model: Any, device: torch.device, shape: str, placed: bool = True
+    ) -> Reference:
         """Run ``model``, which is on ``device``, on the batch that the case calls ``shape``."""
         inputs, vision = case.batch(case.prompts(shape))
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        dense, tokens = decode(model, inputs, STEPS)
-        return cls(case, model, inputs, vision, dense, tokens)
+        dense, tokens = decode(model, inputs, STEPS, placed=placed)
+        return cls(case, model, inputs, vision, dense, tokens, placed)
+
+    def decode(self, model: Any) -> list[Tensor]:
+        """All logits that ``model``, in whatever dtype, gives under the tokens of dense."""
+        return decode(model, self.cast(model.dtype), STEPS, self.tokens, self.placed)[0]
 
     def cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The batch for a model of ``dtype``: only pixels meet weights."""
@@ -69,7 +77,7 @@ class Reference:
         """All logits with ``gone`` masked from their layers on, under the tokens of dense."""
         padding = torch.nn.functional.pad(self.inputs["attention_mask"], (0, STEPS), value=1)
         with masked(self.case.layers(self.model), padding, gone):
-            return decode(self.model, self.inputs, STEPS, self.tokens)[0]
+            return self.decode(self.model)
 
     def survivors(self, gone: Dropped) -> Tensor:
         """``[B, Q]`` bool: the columns of the prompt whose output means something to the end."""
@@ -99,6 +107,15 @@ class Reference:
                 if wrong is not None:
                     return f"layer {layer} {wrong}"
             gone, alive = {**gone, layer: everything.get(layer, [])}, stays
+        return None
+
+    def uneven(self, kept: Kept) -> str | None:
+        """Why ``kept`` is not the even choice of the case's entry drops, or ``None`` if it is."""
+        alive: Sequence[Sequence[int]] = self.vision
+        for layer, keep in self.case.entry or ():
+            alive = [evenly(row, count(len(row), keep)) for row in alive]
+            if [list(row) for row in kept.get(layer, ())] != alive:
+                return f"layer {layer} kept other tokens than the evenly spaced ones"
         return None
 
     def _scores(

@@ -17,13 +17,13 @@ from v2drop_cli.records.arm import (
     Stats,
     Timing,
 )
+from v2drop_cli.records.caveats import Caveat, CaveatKind
 from v2drop_cli.records.report import (
     COMPILED,
     EAGER,
     INTERRUPTED,
     RUNNING,
     SCHEMA,
-    Caveat,
     MachineState,
     MediaRecord,
     Protocol,
@@ -44,6 +44,7 @@ __all__ = [
     "Answer",
     "ArmResult",
     "Caveat",
+    "CaveatKind",
     "Comparison",
     "Drop",
     "Limit",

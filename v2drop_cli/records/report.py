@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from v2drop_cli.records.arm import ADDED, ArmResult, Comparison, Overhead, Timing
+from v2drop_cli.records.caveats import Caveat
 
 SCHEMA = "v2drop.report/1"
 # How timed generations decode.
@@ -71,14 +72,6 @@ class Protocol:
     elapsed_s: float
     null_timing: Timing
     scoring_overheads: tuple[Overhead, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Caveat:
-    """Something the reader of a number must know. A value, not a print."""
-
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

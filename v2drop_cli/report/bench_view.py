@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from v2drop_cli.records import DENSE, EAGER, ArmResult, Comparison, Report, Stats
+from v2drop_cli.records import DENSE, EAGER, ArmResult, CaveatKind, Comparison, Report, Stats
 from v2drop_cli.records.metrics import METRICS, Metric, Place
 from v2drop_cli.report import glance, profile_wording, wording
+from v2drop_cli.report.claims import SPEEDUPS, claims, legend, noise_floor
+from v2drop_cli.report.finding import finding
 from v2drop_cli.report.text import clean, glued
 from v2drop_cli.report.view import Cell, Fact, Glance, Row, Section, View
-from v2drop_cli.units import format_value
+from v2drop_cli.units import NOT_AVAILABLE, format_value
 
 _OF_THE_ROW_ABOVE = "- "
+# Caveats that the head of the report and the line about the measuring say in their own words.
+_SAID_ELSEWHERE = {CaveatKind.DUMMY_WEIGHTS.code, CaveatKind.DEVICE_CPU.code}
 
 REFERENCE = Cell(wording.REFERENCE, "muted", filler=True)
 NOTHING = Cell(wording.NOTHING, "muted", filler=True)
@@ -25,11 +29,11 @@ def build_view(report: Report) -> View:
     """Put ``report`` into words; with a single arm there is no talk of comparing."""
     sections = (
         Section("", tuple(_identity_rows(report))),
+        Section(f"Speed-up over {clean(_reference(report))}", tuple(_speedup_rows(report))),
         Section("Vision tokens", tuple(_token_rows(report))),
         Section("Time (median)", tuple(_time_rows(report))),
         Section("Memory", tuple(_memory_rows(report))),
         Section("Against the limit", tuple(_limit_rows(report))),
-        Section(f"Speed-up over {clean(_reference(report))}", tuple(_speedup_rows(report))),
     )
     return View(
         facts=tuple(_facts(report)),
@@ -37,18 +41,27 @@ def build_view(report: Report) -> View:
         sections=tuple(section for section in sections if section.rows),
         footer=tuple(_footer(report)),
         glance=_glance(report),
+        finding=_finding(report),
     )
 
 
+def _finding(report: Report) -> Cell | None:
+    said = finding(report)
+    return said and Cell(*said)
+
+
 def _glance(report: Report) -> Glance | None:
-    """For profiles: what the speed-up rows say in other reports, by arm."""
-    if report.protocol is None or len(report.arms) < 2:
+    """A row per arm; nothing where there is nothing to compare."""
+    if len(report.arms) < 2:
         return None
     rows = []
     for arm in report.arms:
-        said = glance.cells(arm, _comparison(report, arm))
+        if arm.label == _reference(report):
+            said = glance.reference_cells(arm)
+        else:
+            said = glance.arm_cells(report, _comparison(report, arm))
         rows.append(Row(wording.arm_label(arm), tuple(Cell(*words) for words in said)))
-    title = f"Speed-up over {clean(_reference(report))}"
+    title = f"Against {clean(_reference(report))}"
     return Glance(title, glance.columns(), tuple(rows), glance.spreads(report))
 
 
@@ -69,10 +82,10 @@ def _identity_rows(report: Report) -> Iterator[Row]:
     dummy = report.request.weights == wording.DUMMY
     if any(arm.method and not arm.label.startswith(arm.method) for arm in arms):
         yield Row("method", tuple(_figure(arm.method and clean(arm.method)) for arm in arms))
-    if any(arm.schedule for arm in arms):
+    if any(arm.schedule and not arm.label.endswith(arm.schedule) for arm in arms):
         yield Row("schedule", tuple(_figure(wording.schedule(arm)) for arm in arms))
     yield Row(wording.DUMMY_ANSWER if dummy else "answer", tuple(map(_answer, arms)))
-    if len(arms) > 1:
+    if len(arms) > 1 and not dummy:
         label = f"against {clean(_reference(report))}"
         yield Row(label, tuple(_agreement(report, arm) for arm in arms))
 
@@ -97,9 +110,10 @@ def _agreement(report: Report, arm: ArmResult) -> Cell:
 
 def _token_rows(report: Report) -> Iterator[Row]:
     arms = report.arms
-    yield Row("at each stage", tuple(Cell(wording.stages(arm)) for arm in arms))
-    if any(arm.drops for arm in arms):
-        yield Row("after each drop", tuple(_figure(wording.layers(arm)) for arm in arms))
+    yield Row("after each drop", tuple(Cell(wording.counts(arm)) for arm in arms))
+    if any(wording.drop_layers(arm) != wording.schedule_layers(arm) for arm in arms):
+        layers = (_figure(wording.drop_layers(arm)) for arm in arms)
+        yield Row("drops at layers", tuple(layers))
     dense = next((arm for arm in arms if arm.label == _reference(report)), None)
     yield Row("layer average", tuple(Cell(wording.layer_average(arm, dense)) for arm in arms))
 
@@ -176,19 +190,20 @@ def _limit_rows(report: Report) -> Iterator[Row]:
 
 
 def _speedup_rows(report: Report) -> Iterator[Row]:
-    if len(report.arms) < 2 or report.protocol is not None:
+    if len(report.arms) < 2:
         return
-    for row in wording.SPEEDUPS:
-        cells = []
-        for arm in report.arms:
-            if arm.label == _reference(report):
-                cells.append(REFERENCE)
-                continue
-            found = _comparison(report, arm)
-            ratio = row.speedup(found) if found else None
-            said = found.verdict(row.against or row.name) if found else None
-            cells.append(Cell(*wording.speedup(ratio, said)))
+    found = [_comparison(report, arm) for arm in report.arms]
+    said = [claims(item) if item else () for item in found]
+    for at, row in enumerate(SPEEDUPS):
+        cells = (
+            Cell(*own[at].said) if own else _unclaimed(report, arm)
+            for own, arm in zip(said, report.arms, strict=True)
+        )
         yield Row(row.name, tuple(cells))
+
+
+def _unclaimed(report: Report, arm: ArmResult) -> Cell:
+    return REFERENCE if arm.label == _reference(report) else Cell(NOT_AVAILABLE, "muted")
 
 
 def _footer(report: Report) -> Iterator[Fact]:
@@ -199,20 +214,25 @@ def _footer(report: Report) -> Iterator[Fact]:
             yield Fact("machine", profile_wording.machine(report.protocol))
     elif report.partial:
         yield Fact("stopped", profile_wording.cut_short(report))
-    if report.request.device.startswith("cpu"):
-        yield Fact("device", wording.CPU_LABEL)
     if any(_is_launch_bound(report, arm) for arm in report.arms):
         yield Fact("decode", profile_wording.LAUNCH_BOUND)
-    yield Fact("reading", wording.READING if len(report.arms) > 1 else wording.READING_ALONE)
+    yield Fact("reading", _reading(report))
     if report.null_comparison is not None:
-        yield Fact("noise floor", wording.noise_floor(report.null_comparison))
+        yield Fact("noise floor", noise_floor(report.null_comparison))
     for overhead in report.protocol.scoring_overheads if report.protocol else ():
         yield Fact("scoring", profile_wording.scoring(overhead))
     for caveat in report.warnings:
-        if caveat.message not in (wording.DUMMY_LABEL, wording.CPU_LABEL):
+        if caveat.code not in _SAID_ELSEWHERE:
             yield Fact("warning", clean(caveat.message), "warn")
-    if report.request.weights == wording.DUMMY:
+    if report.request.weights == wording.DUMMY:  # again: of a long report the end is what shows
         yield Fact("warning", wording.DUMMY_LABEL, "warn")
+
+
+def _reading(report: Report) -> str:
+    """What the signs above mean: of those that are there, and no others."""
+    if len(report.arms) < 2:
+        return f"{wording.READING_ALONE}; {wording.READING_ALL}"
+    return "; ".join((wording.READING, *legend(report.comparisons), wording.READING_ALL))
 
 
 def _comparison(report: Report, arm: ArmResult) -> Comparison | None:

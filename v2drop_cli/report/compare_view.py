@@ -15,36 +15,32 @@ from v2drop_cli.records.changes import (
     Source,
 )
 from v2drop_cli.records.metrics import METRICS
-from v2drop_cli.records.verdicts import FASTER, LESS, MORE, SAME, SLOWER
+from v2drop_cli.report.claims import TONES
+from v2drop_cli.report.compare_finding import finding, is_change
 from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.view import Cell, Fact, Row, Section, View
 from v2drop_cli.report.wording import Tone, percent, plural
 from v2drop_cli.units import NOT_AVAILABLE, format_ratio, format_value
 
 _LABELS = {row.name: row.label for row in METRICS if row.compared}
-_TONES: dict[str | None, Tone] = {
-    FASTER: "good",
-    LESS: "good",
-    SLOWER: "bad",
-    MORE: "bad",
-    DIFFERS: "bad",
-    SAME: "muted",
-    None: "muted",
-}
 _GATE_TONES: dict[str, Tone] = {HELD: "plain", FAILED: "bad", UNDECIDED: "warn"}
 
 
-def build_changes_view(found: Changes) -> View:
-    """Put ``found`` into words."""
+def build_changes_view(found: Changes, *, quiet: bool = False) -> View:
+    """Put ``found`` into words; ``quiet`` keeps the sentence, what changed, and what warns."""
+    sections = tuple(Section(clean(arm.label), tuple(_rows(arm, quiet))) for arm in found.arms)
+    sections = tuple(section for section in sections if section.rows)
+    sides = (
+        Fact("A", _source(found.a)),
+        Fact("B", _source(found.b)),
+        Fact("model", f"{clean(found.b.model)}, {clean(found.b.device)}"),
+    )
     return View(
-        facts=(
-            Fact("A", _source(found.a)),
-            Fact("B", _source(found.b)),
-            Fact("model", f"{clean(found.b.model)}, {clean(found.b.device)}"),
-        ),
-        columns=("A", "B", f"B{GLUE}/{GLUE}A", "verdict"),
-        sections=tuple(Section(clean(arm.label), tuple(_rows(arm))) for arm in found.arms),
-        footer=tuple(_footer(found)),
+        facts=() if quiet else sides,
+        columns=("A", "B", f"B{GLUE}/{GLUE}A", "verdict") if sections else (),
+        sections=sections,
+        footer=tuple(_footer(found, quiet)),
+        finding=Cell(*finding(found, _LABELS)),
     )
 
 
@@ -59,15 +55,20 @@ def _source(source: Source) -> str:
     return f"{clean(source.path)}: {date}, v2drop{GLUE}{code}{glued(rounds)}{partial}"
 
 
-def _rows(arm: ArmChanges) -> Iterator[Row]:
+def _rows(arm: ArmChanges, quiet: bool) -> Iterator[Row]:
     for change in arm.changes:
-        said = Cell(change.verdict or NOT_AVAILABLE, _TONES.get(change.verdict, "plain"))
+        if quiet and not is_change(change):
+            continue
+        said = Cell(change.verdict or NOT_AVAILABLE, TONES.get(change.verdict, "plain"))
         values = (Cell(glued(format_value(change.unit, value))) for value in (change.a, change.b))
         label = _LABELS.get(change.metric, change.metric)
         yield Row(label, (*values, Cell(_ratio(change)), said))
+    if quiet and arm.answers != DIFFERS:
+        return
     filler = Cell("-", "muted", filler=True)
     agree = Cell(f"{glued(percent(arm.token_agreement))} agree")
-    yield Row("answers", (filler, filler, agree, Cell(arm.answers, _TONES[arm.answers])))
+    tone: Tone = "bad" if arm.answers == DIFFERS else "muted"
+    yield Row("answers", (filler, filler, agree, Cell(arm.answers, tone)))
 
 
 def _ratio(change: Change) -> str:
@@ -80,15 +81,10 @@ def _ratio(change: Change) -> str:
     return f"{text} {glued(f'[{change.ci95[0]:.3f}, {change.ci95[1]:.3f}]')}"
 
 
-def _footer(found: Changes) -> Iterator[Fact]:
-    most = format_ratio(1 + found.margin).removesuffix("x")
-    yield Fact(
-        "reading",
-        f"B{GLUE}/{GLUE}A below 1: B takes less; [low,{GLUE}high] spans the 95{GLUE}% interval of "
-        f"two unpaired sets of rounds; same: all of it within a factor of {most}; faster or "
-        "slower: all of it beyond that and beyond the noise floor; else unclear",
-    )
-    yield Fact("noise floor", _noise(found))
+def _footer(found: Changes, quiet: bool) -> Iterator[Fact]:
+    if not quiet:
+        yield Fact("reading", _reading(found))
+        yield Fact("noise floor", _noise(found))
     for side, labels in (("A", found.only_in_a), ("B", found.only_in_b)):
         if labels:
             yield Fact(f"only in {side}", ", ".join(map(clean, labels)), "warn")
@@ -102,6 +98,15 @@ def _footer(found: Changes) -> Iterator[Fact]:
     for gate in found.gates:
         said = "" if gate.message is None else f": {clean(gate.message)}"
         yield Fact(f"gate {gate.outcome}", f"{clean(gate.text)}{said}", _GATE_TONES[gate.outcome])
+
+
+def _reading(found: Changes) -> str:
+    most = format_ratio(1 + found.margin).removesuffix("x")
+    return (
+        f"B{GLUE}/{GLUE}A below 1: B takes less; [low,{GLUE}high] spans the 95{GLUE}% interval of "
+        f"two unpaired sets of rounds; same: all of it within a factor of {most}; faster or "
+        "slower: all of it beyond that and beyond the noise floor; else unclear"
+    )
 
 
 def _noise(found: Changes) -> str:

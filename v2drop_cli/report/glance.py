@@ -1,6 +1,6 @@
-"""A profile at a glance: one line per arm, and how the samples of its prefill lie.
+"""A report at a glance: one line per arm, and how the samples of its prefill lie.
 
-The lines stand in for the speed-up rows of the large table; the picture is for terminals only.
+The picture of the samples is of profiles only, and for terminals only.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from v2drop_cli.records import ArmResult, Comparison, Report
 from v2drop_cli.report import wording
+from v2drop_cli.report.claims import SPEEDUPS, claims
 from v2drop_cli.report.text import glued
-from v2drop_cli.units import format_seconds
+from v2drop_cli.units import NOT_AVAILABLE, format_seconds
 
 FEWEST_SAMPLES = 5
 """Fewer samples have no shape worth drawing."""
@@ -30,27 +31,36 @@ class Spread:
 
 def columns() -> tuple[str, ...]:
     """What each line tells beside the arm's name."""
-    return (*(row.name for row in wording.SPEEDUPS), "KV cache", "answer")
+    return (*(row.name for row in SPEEDUPS), "KV cache", "answer")
 
 
-def cells(arm: ArmResult, found: Comparison | None) -> Iterator[wording.Said]:
-    """One arm's line: times and sizes of the reference, ratios of the others."""
-    for row in wording.SPEEDUPS:
-        if found is None:
-            yield wording.time(row.samples(arm)), "plain"
-        else:
-            yield wording.speedup(row.speedup(found), found.verdict(row.against or row.name))
-    saved = wording.saving(found.kv_cache_ratio) if found else None
-    yield saved or wording.cache(arm, None), "plain"
+def reference_cells(arm: ArmResult) -> Iterator[wording.Said]:
+    """The reference's line: times, and the size of which the other lines have a share."""
+    for row in SPEEDUPS:
+        stats = row.samples(arm)
+        yield glued(format_seconds(stats.median if stats else None)), "plain"
+    yield wording.cache(arm, None), "plain"
+    yield wording.REFERENCE, "muted"
+
+
+def arm_cells(report: Report, found: Comparison | None) -> Iterator[wording.Said]:
+    """Another arm's line: what its speed-ups show, and its KV cache as a share."""
     if found is None:
-        yield wording.REFERENCE, "muted"
+        yield from ((NOT_AVAILABLE, "muted") for _ in columns())
+        return
+    for claim in claims(found):
+        yield claim.brief
+    yield glued(wording.share(found.kv_cache_ratio)) or NOT_AVAILABLE, "plain"
+    if report.request.weights == wording.DUMMY:
+        yield NOT_AVAILABLE, "muted"
     else:
-        same = found.answers_identical
-        yield ("same", "good") if same else ("differs", "bad")
+        yield ("same", "good") if found.answers_identical else ("differs", "bad")
 
 
 def spreads(report: Report) -> tuple[Spread, ...]:
     """What can be drawn: nothing, unless every arm has enough samples."""
+    if report.protocol is None:
+        return ()
     found = [
         Spread(wording.arm_label(arm), stats.samples)
         for arm in report.arms
@@ -71,8 +81,8 @@ def bars(spread: Spread, bounds: tuple[float, float], width: int, levels: str = 
     low, high = bounds
     counts = [0] * width
     for sample in spread.samples:
-        share = (sample - low) / (high - low) if high > low else 0.0
-        counts[min(int(share * width), width - 1)] += 1
+        place = (sample - low) / (high - low) if high > low else 0.0
+        counts[min(int(place * width), width - 1)] += 1
     most = max(counts)
     steps = len(levels) - 1
     return "".join(levels[-(-count * steps // most)] for count in counts)

@@ -11,8 +11,7 @@ from rich.text import Text
 
 from v2drop_cli.report import layout
 from v2drop_cli.report.layout import GAP, Styled
-from v2drop_cli.report.text import clean, encodable
-from v2drop_cli.units import NOT_AVAILABLE
+from v2drop_cli.report.text import encodable, told
 
 _HEADING = "bold"
 _LABEL = "dim"
@@ -30,6 +29,10 @@ class Check(NamedTuple):
     name: str
     detail: str
     fix: str | None = None
+
+    def as_row(self) -> dict[str, object]:
+        """The same as a row of a table."""
+        return {"": _MARKS[self.ok][0], "check": self.name, "says": self.detail, "fix": self.fix}
 
 
 def render_table(
@@ -55,6 +58,21 @@ def render_table(
             lines += layout.grid([(text, "") for text in row], widths, _INDENT)
     else:
         lines += _blocks(heads, table, width)
+    layout.emit(lines, console)
+
+
+def render_card(title: str, row: Mapping[str, object], console: Console) -> None:
+    """Write one row line by line: each of its names beside its value."""
+    heads = [_shown(name, console) for name in row]
+    texts = [_shown(value, console) for value in row.values()]
+    lines = [*_title(title, console), *_blocks(heads, [texts], layout.width_of(console))]
+    layout.emit(lines, console)
+
+
+def render_note(text: str, console: Console) -> None:
+    """Write a sentence below a table."""
+    width = layout.width_of(console) - _INDENT
+    lines = layout.grid([(_shown(text, console), _LABEL)], [max(width, 1)], _INDENT)
     layout.emit(lines, console)
 
 
@@ -94,15 +112,7 @@ def _check_lines(check: Check, names: int, width: int) -> list[Text]:
 
 
 def _shown(value: object, console: Console) -> str:
-    if value is None:
-        text = NOT_AVAILABLE
-    elif isinstance(value, bool):
-        text = "yes" if value else "no"
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        text = ", ".join(map(str, value)) or "-"
-    else:
-        text = str(value)
-    return encodable(clean(text), console.encoding)
+    return encodable(told(value), console.encoding)
 
 
 def _title(title: str, console: Console) -> list[Text]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from v2drop_cli.records import INTERRUPTED, Comparison, Limit, Overhead, Protocol, Report
-from v2drop_cli.records.verdicts import FASTER, FEW_ROUNDS, LESS, MORE, SLOWER, UNCLEAR
+from v2drop_cli.report.claims import reason_words
 from v2drop_cli.report.text import clean, glued
-from v2drop_cli.report.wording import TOO_FEW, percent, plural
+from v2drop_cli.report.wording import percent, plural
 from v2drop_cli.units import NOT_AVAILABLE, format_flops, format_ratio, format_seconds
 
 LAUNCH_BOUND = (
@@ -19,7 +19,6 @@ LAUNCH_BOUND = (
 def stopped(protocol: Protocol) -> str:
     """Why measuring ended, and how precise the least precise prefill ratio is."""
     reached = protocol.reached_precision
-    known = NOT_AVAILABLE if reached is None else glued(f"±{percent(reached)}")
     after = f"after {plural(protocol.rounds, 'round')}, {glued(format_seconds(protocol.elapsed_s))}"
     why = {
         "precision": f"precise enough {after}",
@@ -28,7 +27,9 @@ def stopped(protocol: Protocol) -> str:
         "running": f"still running {after}: partial",
     }.get(protocol.stopped_by, f"{clean(protocol.stopped_by)} {after}")
     wanted = glued(f"±{percent(protocol.precision)}")
-    return f"{why}; prefill ratios known to {known} (wanted: {wanted})"
+    if reached is None:
+        return f"{why}; how precise the prefill ratios are is not known (wanted: {wanted})"
+    return f"{why}; prefill ratios known to {glued(f'±{percent(reached)}')} (wanted: {wanted})"
 
 
 def cut_short(report: Report) -> str:
@@ -63,16 +64,18 @@ def _range(values: Sequence[float | None], unit: str) -> str:
 
 def scoring(overhead: Overhead) -> str:
     """Say what scoring costs over random selection, as a time and a share of dense prefill."""
-    bounds = overhead.ci95
-    if bounds is None:
-        return f"{clean(overhead.arm)} less {clean(overhead.random_arm)}: {TOO_FEW}"
-    low, high = (glued(format_seconds(bound)) for bound in bounds)
     names = f"prefill of {clean(overhead.arm)} less {clean(overhead.random_arm)}"
-    said = overhead.verdict.verdict if overhead.verdict is not None else UNCLEAR
-    if said not in (MORE, LESS):
-        return f"{names}: {said} [{low}, {high}]"
+    parts = [glued(format_seconds(overhead.prefill_s))]
+    if overhead.ci95 is not None:
+        low, high = (glued(format_seconds(bound)) for bound in overhead.ci95)
+        parts.append(f"[{low}, {high}]")
+    said = f"{names}: {' '.join(parts)}"
+    if overhead.verdict is None:
+        return said
+    if overhead.verdict.reason is not None:
+        return f"{said}, {glued(reason_words(overhead.verdict.reason))}"
     share = glued(f"{overhead.share_of_dense_prefill * 100:.2g} % of dense prefill")
-    return f"{names}: {glued(format_seconds(overhead.prefill_s))} [{low}, {high}], {share}"
+    return f"{said}, {share}"
 
 
 def batch(size: int) -> str:
@@ -101,10 +104,8 @@ def realised(comparison: Comparison | None) -> str:
     if comparison.realised_over_ideal is None:
         return NOT_AVAILABLE
     prefill = comparison.verdict("prefill_speedup")
-    if prefill is None:
-        return UNCLEAR
-    if prefill.verdict not in (FASTER, SLOWER):
-        return TOO_FEW if prefill.reason == FEW_ROUNDS else glued(prefill.verdict)
+    if prefill is not None and prefill.reason is not None:
+        return glued(reason_words(prefill.reason))
     return f"{glued(percent_of(comparison.realised_over_ideal))} of ideal"
 
 

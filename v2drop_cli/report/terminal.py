@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from v2drop_cli.report import layout
+from v2drop_cli.report.columns import Group, column_groups
 from v2drop_cli.report.glance_lines import glance_lines, spread_lines
 from v2drop_cli.report.layout import GAP, STYLES, Styled
 from v2drop_cli.report.text import encodable
@@ -18,8 +19,6 @@ from v2drop_cli.report.view import Cell, Fact, Section, View
 _HEADING = "bold"
 _LABEL = "dim"
 _INDENT = 2
-_PROSE_LEAST = 16
-_PROSE_MOST = 60
 _STACKED_LABEL = 16
 
 
@@ -45,8 +44,8 @@ class _Page:
 def render(view: View, console: Console) -> None:
     """Write ``view`` in the form that fits ``console``.
 
-    Side by side where every number fits its column unbroken, else one block per arm. What is
-    not a terminal gets the same text without rules or colour, laid out for
+    What was asked comes first, then the finding, the glance, the details, and how it was
+    measured. What is not a terminal gets the same text without rules or colour, laid out for
     :data:`~v2drop_cli.report.layout.PIPE_WIDTH` columns.
     """
     view = view.translated(lambda text: encodable(text, console.encoding))
@@ -57,17 +56,37 @@ def render(view: View, console: Console) -> None:
         line=encodable("─", console.encoding),
     )
     lines = _facts(view.facts, page)
-    if view.columns:
-        lines.append(Text())
-        columns = _column_widths(view, page.width)
-        lines += _stacked(view, page) if columns is None else _side_by_side(view, columns, page)
+    if view.finding is not None:
+        lines += [Text()] if lines else []
+        lines += _finding(view.finding, page)
     if view.glance is not None:
         lines += glance_lines(view.glance, page.width)
-        if terminal and page.width >= layout.STACK_BELOW:
-            lines += spread_lines(view.glance.spreads, page.width, console.encoding)
+    if view.columns:
+        lines += _details(view, page)
+    if view.glance is not None and terminal and page.width >= layout.STACK_BELOW:
+        lines += spread_lines(view.glance.spreads, page.width, console.encoding)
     lines.append(Text())
     lines += _facts(view.footer, page)
     layout.emit(lines, console)
+
+
+def _finding(finding: Cell, page: _Page) -> list[Text]:
+    style = f"{_HEADING} {STYLES[finding.tone]}".strip()
+    wrapped = layout.wrap(finding.text, page.width)
+    return [Text(line, style) for line in wrapped]
+
+
+def _details(view: View, page: _Page) -> list[Text]:
+    """All rows: columns side by side, as many at a time as fit, else one block per column."""
+    lines = [Text()]
+    groups = column_groups(view, page.width)
+    if groups is None:
+        return lines + _stacked(view, page)
+    for number, group in enumerate(groups):
+        if number:
+            lines.append(Text())
+        lines += _side_by_side(view, group, page)
+    return lines
 
 
 def _facts(facts: Sequence[Fact], page: _Page) -> list[Text]:
@@ -80,39 +99,18 @@ def _facts(facts: Sequence[Fact], page: _Page) -> list[Text]:
     return lines
 
 
-def _column_widths(view: View, width: int) -> list[int] | None:
-    """Label column first, then one per arm; ``None`` where stacking reads better."""
-    if width < layout.STACK_BELOW:
-        return None
-    rows = [row for section in view.sections for row in section.rows]
-    labels = max(layout.widest_line(row.label) for row in rows)
-    least, unbroken, wanted = [], [], []
-    for number, name in enumerate(view.columns):
-        cells = [row.cells[number] for row in rows]
-        figures = [name, *(cell.text for cell in cells if not cell.prose)]
-        prose = [cell.text for cell in cells if cell.prose]
-        floor = _PROSE_LEAST if prose else 0
-        least.append(max(floor, *map(layout.widest_word, figures)))
-        unbroken.append(max(floor, *map(layout.widest_line, figures)))
-        longest = min(max(map(layout.widest_line, prose), default=0), _PROSE_MOST)
-        wanted.append(max(unbroken[-1], longest))
-    room = width - _INDENT - labels - GAP * len(view.columns)
-    if sum(least) > room:
-        return None
-    return [labels, *layout.widen(layout.widen(least, unbroken, room), wanted, room)]
-
-
-def _side_by_side(view: View, widths: Sequence[int], page: _Page) -> list[Text]:
-    names: list[Styled] = [("", ""), *((name, _HEADING) for name in view.columns)]
+def _side_by_side(view: View, group: Group, page: _Page) -> list[Text]:
+    widths = group.widths
+    names: list[Styled] = [("", ""), *((view.columns[at], _HEADING) for at in group.columns)]
     lines = layout.grid(names, widths, _INDENT)
     if page.ruled:
-        across = _INDENT + sum(widths) + GAP * len(view.columns)
+        across = _INDENT + sum(widths) + GAP * (len(widths) - 1)
         lines.append(Text(page.line * across, _LABEL))
     for section in view.sections:
         lines += _title(section, spaced=True)
         for row in section.rows:
-            cells: list[Styled] = [(row.label, _LABEL), *map(_styled, row.cells)]
-            lines += layout.grid(cells, widths, _INDENT)
+            cells = [_styled(row.cells[at]) for at in group.columns]
+            lines += layout.grid([(row.label, _LABEL), *cells], widths, _INDENT)
     return lines
 
 

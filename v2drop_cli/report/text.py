@@ -10,6 +10,8 @@ import json
 import unicodedata
 from collections.abc import Callable
 
+from v2drop_cli.units import NOT_AVAILABLE
+
 GLUE = "\u00a0"
 """Holds together what must stay on one line (``12.3 ms``); layouts break at plain spaces only."""
 
@@ -49,6 +51,21 @@ def clean(text: str, *, lines: bool = False) -> str:
     if lines:
         text = text.replace("\r\n", "\n").strip("\n")
     return "".join(char if lines and char == "\n" else _clean_char(char) for char in text)
+
+
+def told(value: object) -> str:
+    """Any value of a table, safe to show: ``n/a`` for ``None``, a list joined with commas.
+
+    >>> told(None), told(True), told(["a", "b"]), told([])
+    ('n/a', 'yes', 'a, b', '-')
+    """
+    if value is None:
+        return NOT_AVAILABLE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return clean(", ".join(map(str, value)) or "-")
+    return clean(str(value))
 
 
 def glued(text: str) -> str:

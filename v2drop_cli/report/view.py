@@ -58,7 +58,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A table of its own under the large one: a row per arm, and what can be drawn of them."""
+    """The table under the finding: a row per arm, and what can be drawn of their samples."""
 
     title: str
     columns: tuple[str, ...]
@@ -71,6 +71,11 @@ class View:
     """A whole report, ready to be laid out.
 
     A line break in a column's name is only an offer, for where the name is too long.
+
+    Attributes:
+        facts: what was asked, and of what.
+        finding: the answer in one sentence; everything below only details it.
+        glance: one row per arm.
     """
 
     facts: tuple[Fact, ...]
@@ -78,6 +83,7 @@ class View:
     sections: tuple[Section, ...]
     footer: tuple[Fact, ...]
     glance: Glance | None = None
+    finding: Cell | None = None
 
     def translated(self, change: Callable[[str], str]) -> View:
         """Pass every text through ``change``."""
@@ -101,4 +107,5 @@ class View:
             tuple(Section(change(s.title), tuple(map(row, s.rows))) for s in self.sections),
             facts(self.footer),
             seen,
+            self.finding and replace(self.finding, text=change(self.finding.text)),
         )

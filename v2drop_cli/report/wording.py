@@ -8,23 +8,18 @@ from typing import Literal
 
 from v2drop_cli.records import (
     EAGER,
-    FEWEST_FOR_INTERVAL,
     ArmResult,
+    CaveatKind,
     Comparison,
     MediaRecord,
-    Ratio,
     Report,
     Stats,
-    Verdict,
 )
-from v2drop_cli.records.metrics import METRICS, Kind
-from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR
 from v2drop_cli.report.text import GLUE, TIMES, clean, glued
 from v2drop_cli.units import (
     NOT_AVAILABLE,
     format_bytes,
     format_count,
-    format_ratio,
     format_seconds,
     format_spread,
 )
@@ -36,25 +31,21 @@ Said = tuple[str, Tone]
 """A cell's words and their tone."""
 
 DUMMY = "dummy"
-DUMMY_LABEL = "dummy weights: timings are real, answers are not"
+DUMMY_LABEL = CaveatKind.DUMMY_WEIGHTS.words
 DUMMY_ANSWER = f"answer (dummy{GLUE}weights)"
-CPU_LABEL = "measured on the CPU: wall clock; GPU figures n/a"
+TINY = "tiny"
+TINY_KNOWS = "knows drawn shapes only"
+CPU_CLOCK = f"wall clock of the CPU, so GPU{GLUE}figures are n/a"
 READING = (
-    f"± and [low,{GLUE}high] span the 95{GLUE}% interval; an effect is within noise when its "
-    "interval reaches 1 or its median lies in the noise floor, and unclear below "
-    f"{FEWEST_FOR_INTERVAL}{GLUE}rounds; layers and tokens count from 0"
+    f"± and [low,{GLUE}high] span the 95{GLUE}% interval; above 1x is faster than the reference"
 )
-READING_ALONE = f"± spans the 95{GLUE}% interval; layers and tokens count from 0"
+READING_ALONE = f"± spans the 95{GLUE}% interval"
+READING_ALL = "layers and tokens count from 0"
 REFERENCE = "reference"
-TOO_FEW = f"unclear (too{GLUE}few{GLUE}rounds)"
 EMPTY = "(empty)"
 SYNTHETIC = "synthetic"
 NOTHING = "-"
 
-SPEEDUPS = tuple(row for row in METRICS if row.against and row.kind is Kind.TIMED)
-"""The times whose ratio to the reference is shown."""
-
-_STAGES_PER_LINE = 4
 _DROPS_PER_LINE = 3
 _TIME_WIDTH = 7
 
@@ -80,6 +71,8 @@ def model(report: Report) -> str:
     """Everything that decides the speed before any method does, in one line."""
     request = report.request
     name = clean(request.model)
+    if request.resolved_id == TINY and request.weights != DUMMY:
+        name += f" ({TINY_KNOWS})"
     source = clean(request.resolved_id) if request.resolved_id != request.model else ""
     if request.revision:
         source = f"{source} @ {clean(request.revision)[:12]}".strip()
@@ -111,29 +104,29 @@ def arm_label(arm: ArmResult) -> str:
 
 
 def _by_commas(text: str) -> str:
-    return _broken(clean(text).split(","), ",", _DROPS_PER_LINE)
+    """A line break after every few drops."""
+    parts = clean(text).split(",")
+    starts = range(0, len(parts), _DROPS_PER_LINE)
+    return ",\n".join(",".join(parts[at : at + _DROPS_PER_LINE]) for at in starts)
 
 
-def stages(arm: ArmResult) -> str:
-    """Chain the vision tokens alive: ``576 → 288 → 86 → 0``."""
+def counts(arm: ArmResult) -> str:
+    """Chain the vision tokens alive: ``576 → 288 → 86 → 0``; it may break after an arrow."""
     if not arm.drops:
         return format_count(arm.vision_tokens)
-    counts = [arm.drops[0].before, *(drop.after for drop in arm.drops)]
-    return _broken([format_count(count) for count in counts], " → ", _STAGES_PER_LINE)
+    alive = [arm.drops[0].before, *(drop.after for drop in arm.drops)]
+    return f"{GLUE}→ ".join(map(format_count, alive))
 
 
-def layers(arm: ArmResult) -> str:
-    """One line per drop: ``layer 3: 288``; empty where there is none."""
-    lines = [f"layer {drop.layer}: {format_count(drop.after)}" for drop in arm.drops]
-    return glued("\n".join(lines))
+def drop_layers(arm: ArmResult) -> str:
+    """``3, 17, 22``; empty where nothing was dropped."""
+    return ", ".join(str(drop.layer) for drop in arm.drops)
 
 
-def _broken(parts: Sequence[str], between: str, per_line: int) -> str:
-    """``parts`` joined, with a line break after every ``per_line`` of them."""
-    lines = [
-        between.join(parts[start : start + per_line]) for start in range(0, len(parts), per_line)
-    ]
-    return glued(f"{between.rstrip()}\n".join(lines))
+def schedule_layers(arm: ArmResult) -> str:
+    """The same, of the schedule as it is typed."""
+    parts = (arm.schedule or "").split(",")
+    return ", ".join(part.split(":")[0] for part in parts if part)
 
 
 def layer_average(arm: ArmResult, dense: ArmResult | None) -> str:
@@ -164,31 +157,28 @@ def peak(arm: ArmResult, comparison: Comparison | None, shared_kind: str | None)
     text = glued(format_bytes(arm.memory.peak_bytes))
     if shared_kind is None and arm.memory.peak_bytes is not None:
         text += f" {glued(f'({arm.memory.peak_kind})')}"
-    return text + _saving(comparison.peak_memory_ratio if comparison else None)
+    return text + _of_reference(comparison.peak_memory_ratio if comparison else None)
 
 
 def cache(arm: ArmResult, comparison: Comparison | None) -> str:
     """Write the KV cache, and against the reference."""
     ratio = comparison.kv_cache_ratio if comparison else None
-    return glued(format_bytes(arm.memory.kv_cache_bytes)) + _saving(ratio)
+    return glued(format_bytes(arm.memory.kv_cache_bytes)) + _of_reference(ratio)
 
 
-def _saving(ratio: float | None) -> str:
-    said = saving(ratio)
-    return f" ({said})" if said else ""
+def _of_reference(ratio: float | None) -> str:
+    """``(39.2 %)`` of the reference's size; empty where it is as large, or not known."""
+    said = share(ratio)
+    return "" if not said or said == share(1.0) else f" {glued(f'({said})')}"
 
 
-def saving(ratio: float | None) -> str:
-    """``2.40x less``; above 1 is better than the reference, so below 1 is more; empty for as much.
+def share(ratio: float | None) -> str:
+    """Reference over arm, as the share of the reference that the arm needs; empty if unknown.
 
-    Empty too where the ratio is not known.
+    >>> share(2.55), share(0.8), share(1.0), share(None)
+    ('39.2 %', '125 %', '100 %', '')
     """
-    if ratio is None or ratio <= 0:
-        return ""
-    more = format_ratio(max(ratio, 1 / ratio))
-    if more == format_ratio(1.0):
-        return ""
-    return glued(f"{more} {'less' if ratio > 1 else 'more'}")
+    return f"{100 / ratio:.3g} %" if ratio and ratio > 0 else ""
 
 
 def agreement(comparison: Comparison | None) -> str:
@@ -203,52 +193,22 @@ def agreement(comparison: Comparison | None) -> str:
     return f"{start}, {glued(f'{percent(comparison.token_agreement)} agree')}"
 
 
-def speedup(ratio: Ratio | None, verdict: Verdict | None) -> Said:
-    """Word a ratio and what ``judge`` says of it; a ``verdict`` of ``None`` was never asked."""
-    if ratio is None:
-        return NOT_AVAILABLE, "muted"
-    if ratio.ci95 is None:
-        return TOO_FEW, "muted"
-    interval = _interval(ratio.ci95)
-    said = verdict.verdict if verdict is not None else UNCLEAR
-    if said == FASTER:
-        return f"{format_ratio(ratio.median)} {interval}", "good"
-    if said == SLOWER:
-        return f"{glued(f'{format_ratio(ratio.median)} slower')} {interval}", "bad"
-    return f"{glued(said)} {interval}", "muted"
-
-
-def _interval(bounds: tuple[float, float]) -> str:
-    low, high = (format_ratio(bound).removesuffix("x") for bound in bounds)
-    return glued(f"[{low}, {high}]")
-
-
-def noise_floor(null: Comparison) -> str:
-    """Say what dense against dense shows through the same machinery."""
-    parts = []
-    for row in SPEEDUPS:
-        ratio = row.speedup(null)
-        known = _interval(ratio.ci95) if ratio and ratio.ci95 else NOT_AVAILABLE
-        parts.append(f"{row.name}{GLUE}{known}")
-    return f"{clean(null.reference)} against itself: {', '.join(parts)}"
-
-
 def measured(report: Report) -> str:
     """How the numbers came about, counted from the samples that are there."""
     request = report.request
-    runs = {len(stats.samples) for stats in _all_stats(report)}
-    if not runs:
-        return f"nothing was timed; {clean(request.device)}"
-    least, most = min(runs), max(runs)
-    count = plural(most, "repeat") if least == most else f"{least} to {most} repeats"
+    rounds = {len(stats.samples) for stats in _all_stats(report)}
+    if not rounds:
+        return "nothing was timed"
+    least, most = min(rounds), max(rounds)
+    count = plural(most, "round") if least == most else f"{least} to {most} rounds"
     if request.repeats is not None and least < request.repeats:
         count += f" ({request.repeats} asked for)"
     order = ", interleaved" if len(report.arms) > 1 else ""
-    clock = ", wall clock" if request.device.startswith("cpu") else ""
     tokens = plural(request.timed_new_tokens, "new token")
+    clock = f"; {CPU_CLOCK}" if request.device.startswith("cpu") else ""
     return (
         f"median of {count} after {plural(request.warmup, 'warm-up')}{order}; "
-        f"{tokens} per timed generation; {clean(request.device)}{clock}"
+        f"{tokens} per timed generation{clock}"
     )
 
 
@@ -261,6 +221,11 @@ def _all_stats(report: Report) -> list[Stats]:
 def plural(count: int, noun: str) -> str:
     """``1 repeat``, ``5 repeats``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def percent(share: float) -> str:

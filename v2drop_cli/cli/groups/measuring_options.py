@@ -88,7 +88,7 @@ class ProfileMeasuring(AnswerOptions):
         60.0,
         Looks(
             "--max-time",
-            "Or stop once this time is over, but not before 5 rounds, or --repeats N.",
+            "Or stop once this time is over (0: at once), but not before 5 rounds, or --repeats N.",
             MEASURING,
             "SECONDS",
             within=(0, None),

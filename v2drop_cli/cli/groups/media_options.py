@@ -32,7 +32,7 @@ class MediaOptions:
         None,
         Looks(
             "--frames",
-            "Frames sampled evenly [default: 8]; or of a made-up video.",
+            "Frames sampled evenly, or all there are [default: 8]; or of a made-up video.",
             MEDIA,
             "N",
             within=(1, None),
@@ -59,7 +59,13 @@ class MediaOptions:
         ),
     )
     prompt: str | None = option(
-        None, Looks("--prompt", "Question [default: one that fits the model].", MEDIA, "TEXT")
+        None,
+        Looks(
+            "--prompt",
+            "Question, even an empty one [default: one that fits the model].",
+            MEDIA,
+            "TEXT",
+        ),
     )
 
     @property

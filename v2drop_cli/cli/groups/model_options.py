@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from v2drop_cli.cli.signature import MODEL, Looks, again, option
+from v2drop_cli.cli.signature import MODEL, OUTPUT, Looks, again, argument, option
 
 if TYPE_CHECKING:
     from v2drop_cli.models.loading_options import LoadOptions
@@ -107,3 +107,15 @@ class DoctorModel:
     def name(self) -> str:
         """The model, or the one that stands for it."""
         return self.model or "tiny"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueOptions:
+    """What ``models`` lists."""
+
+    name: str | None = argument(
+        "NAME", "Say everything of one: an alias, a family, a model type or a method.", default=None
+    )
+    refused: bool = option(
+        False, Looks("--refused", "List what is not served, with the reasons.", OUTPUT)
+    )

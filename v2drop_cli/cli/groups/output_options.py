@@ -14,18 +14,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class JsonOutput:
-    """Of commands that write no files."""
+class CommonOutput:
+    """Of every command."""
 
     json: bool = option(False, Looks("--json", "One JSON document on stdout.", OUTPUT))
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutput(JsonOutput):
-    """Of ``run``."""
-
-    output: Path | None = option(
-        None, Looks("--output", "Write the JSON document to a file too.", OUTPUT, "FILE")
+    export_md: Path | None = option(
+        None, Looks("--export-md", "Write what is said as Markdown too.", OUTPUT, "FILE")
     )
 
     def files(self, read: Sequence[Path] = ()) -> ResultFiles:
@@ -36,26 +30,35 @@ class RunOutput(JsonOutput):
         """
         from v2drop_cli.cli.output import ResultFiles
 
-        return ResultFiles.checked((self.output, None, None), read)
+        return ResultFiles.checked((None, self.export_md, None), read)
 
 
 @dataclass(frozen=True, slots=True)
-class CompareOutput(RunOutput):
-    """Of ``compare``."""
+class RunOutput(CommonOutput):
+    """Of ``run``."""
 
-    export_md: Path | None = option(
-        None, Looks("--export-md", "Write a Markdown report.", OUTPUT, "FILE")
+    output: Path | None = option(
+        None, Looks("--output", "Write the JSON document to a file too.", OUTPUT, "FILE")
     )
 
     def files(self, read: Sequence[Path] = ()) -> ResultFiles:
-        """As for ``run``."""
+        """As for every command."""
         from v2drop_cli.cli.output import ResultFiles
 
         return ResultFiles.checked((self.output, self.export_md, None), read)
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileOutput(CompareOutput):
+class CompareOutput(RunOutput):
+    """Of ``compare``."""
+
+    quiet: bool = option(
+        False, Looks("--quiet", "Only the finding, what changed, and what warns.", OUTPUT)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileOutput(RunOutput):
     """Of ``profile``."""
 
     export_csv: Path | None = option(
@@ -63,7 +66,7 @@ class ProfileOutput(CompareOutput):
     )
 
     def files(self, read: Sequence[Path] = ()) -> ResultFiles:
-        """As for ``run``."""
+        """As for every command."""
         from v2drop_cli.cli.output import ResultFiles
 
         return ResultFiles.checked((self.output, self.export_md, self.export_csv), read)

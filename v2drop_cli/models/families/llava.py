@@ -25,10 +25,10 @@ from v2drop_cli.models.base import (
     Module,
     Synthetic,
     SyntheticMedia,
-    inner_model,
 )
 from v2drop_cli.models.chat import ask
 from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.parts import inner_model
 from v2drop_cli.models.picture_limits import check_pictures
 from v2drop_cli.models.shapes import check_thin
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side

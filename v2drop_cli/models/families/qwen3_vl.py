@@ -116,6 +116,7 @@ QWEN3_VL = Family(
     placeholders=(IMAGE, VIDEO),
     grids=thw_grids,
     process=process,
-    first_droppable_layer=lambda config: max(1, len(config.vision_config.deepstack_visual_indexes)),
+    first_droppable_layer=lambda config: len(config.vision_config.deepstack_visual_indexes),
+    full_until="DeepStack adds vision features after each of those, to the whole prompt",
     synthetic=_synthetic,
 )

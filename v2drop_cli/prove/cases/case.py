@@ -71,6 +71,12 @@ def join(pieces: Sequence[Piece]) -> dict[str, torch.Tensor]:
 Tensors = dict[str, torch.Tensor]
 Rows = Sequence[Sequence[Piece]]  # what is shown, row by row
 Maker = Callable[[int], Piece]
+Stages = tuple[tuple[int, float | int], ...]  # per drop, its layer and the share or count kept
+
+
+def schedule_text(stages: Stages) -> str:
+    """``stages`` as ``dropping`` takes them."""
+    return ",".join(f"{a}:{k}t" if isinstance(k, int) else f"{a}:{k}" for a, k in stages)
 
 
 def _all_pieces(rows: Rows) -> Tensors:
@@ -99,6 +105,8 @@ class Case:
         types: whether the model takes `mm_token_type_ids`.
         prefix: whether it takes `token_type_ids`, 0 for what attends both ways: the prompt.
         stages: (layer, share or count) of each drop.
+        entry: the same for a schedule that begins with the decoder's input, at layer 0; ``None``
+            where the family cannot drop there.
         smooth: text values under which a small change of the numbers is a small change of the
             answer. Of a model with experts: every token goes to all of them. Where tokens choose,
             a rounded number can make another choice, and nothing then compares with float32.
@@ -117,7 +125,8 @@ class Case:
     types: bool = False
     prefix: bool = False
     variant_of: str = ""
-    stages: tuple[tuple[int, float | int], ...] = ((1, 0.5), (3, 0.5), (5, 1))
+    stages: Stages = ((1, 0.5), (3, 0.5), (5, 1))
+    entry: Stages | None = ((0, 0.5), (3, 0.5))
     smooth: Mapping[str, Any] = field(default_factory=dict)
     layers: Callable[[Any], Any] = _language_layers
 
@@ -134,7 +143,7 @@ class Case:
     @property
     def schedule(self) -> str:
         """The stages as ``dropping`` takes them."""
-        return ",".join(f"{a}:{k}t" if isinstance(k, int) else f"{a}:{k}" for a, k in self.stages)
+        return schedule_text(self.stages)
 
     @property
     def shapes(self) -> dict[str, list[tuple[int, str]]]:

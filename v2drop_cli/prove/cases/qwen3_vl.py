@@ -57,4 +57,5 @@ CASE = dataclasses.replace(
     config=config,
     video=video,
     stages=((3, 0.5), (4, 0.5), (5, 1)),  # after DeepStack's three layers
+    entry=None,
 )

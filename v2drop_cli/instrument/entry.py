@@ -1,0 +1,126 @@
+"""Drops at layer 0: the decoder's input is shortened, so every layer's cache is born short.
+
+transformers reads the length of a whole sequence off layer 0's cache: positions of later tokens,
+the sizes of masks, what ``generate`` leaves out of the next turn's prompt. A later drop leaves
+layer 0 alone, so that stays right by itself. After a drop at layer 0 it would be too small by as
+many columns as were dropped, and all later tokens would be at wrong positions, without an error.
+
+So layer 0's cache goes on telling the length of the sequence, and is told how many columns of it
+it does not hold. It keeps its keys and values, and all it can do otherwise:
+
+    prompt     10 columns, layer 0 keeps 7    holds 7     get_seq_length() is 7 + 3
+    next token  1 column                      holds 8     get_seq_length() is 8 + 3, its position 10
+
+The cache says so by itself, not this context: what comes after the context counts from it too.
+"""
+
+from __future__ import annotations
+
+from functools import cache as remembered
+from typing import Any
+
+from v2drop_cli.errors import InstrumentError, ScheduleError
+from v2drop_cli.methods.base import PREVIOUS_HIDDEN, Method
+from v2drop_cli.schedule import Schedule
+
+
+@remembered
+def _telling(layer_class: Any) -> Any:
+    """``layer_class``, the type of a layer's cache, that tells the length of the sequence.
+
+    It derives from one class alone, or Python would not let it become an object's class.
+    """
+
+    class Telling(layer_class):  # type: ignore[misc]
+        _layer_type = None  # transformers enters types that have a name here in a table
+        missing = 0  # columns of the sequence that are not held
+
+        def get_seq_length(self) -> int:
+            """Columns of the whole sequence; an emptied cache has none."""
+            held = self.held_columns()
+            return held + self.missing if held else 0
+
+        def held_columns(self) -> int:
+            """Columns of keys and values in this layer."""
+            return int(super().get_seq_length())
+
+        def reset(self) -> None:
+            """Empty the layer."""
+            super().reset()
+            self.missing = self.missing if self.held_columns() else 0
+
+        def __reduce__(self) -> Any:
+            """Copies and pickles know the class by the one that it was made from."""
+            return _restored, (layer_class, self.__dict__)
+
+    Telling.__name__ = layer_class.__name__
+    return Telling
+
+
+def _restored(layer_class: Any, values: dict[str, Any]) -> Any:
+    made = _telling(layer_class)
+    layer = made.__new__(made)
+    layer.__dict__.update(values)
+    return layer
+
+
+def _told(cache: Any) -> Any:
+    """Layer 0's cache if it was told of columns that it does not hold, else ``None``."""
+    layers = getattr(cache, "layers", None)
+    return layers[0] if layers and hasattr(layers[0], "held_columns") else None
+
+
+def held_at_entry(cache: Any) -> int:
+    """Columns that layer 0 of ``cache`` holds; its ``get_seq_length`` may count dropped ones."""
+    layer = _told(cache)
+    return int(cache.get_seq_length() if layer is None else layer.held_columns())
+
+
+def leave_out(cache: Any, columns: int) -> None:
+    """Tell layer 0 of ``cache`` that it is about to get ``columns`` fewer than the sequence has.
+
+    Raises:
+        InstrumentError: the cache is not made of layers, so there is none to be told.
+    """
+    if cache is None:
+        return
+    layer = _told(cache)
+    if layer is None:
+        layer = _first_layer(cache)
+        try:
+            layer.__class__ = _telling(type(layer))
+        except (AttributeError, TypeError):
+            raise InstrumentError(
+                f"layer 0 of a {type(cache).__name__} cannot be told that its prompt was shortened",
+                hint="generate with the default dynamic cache, or drop from layer 1 on",
+            ) from None
+    layer.missing = columns + (layer.missing if layer.held_columns() else 0)
+
+
+def start_over(cache: Any) -> None:
+    """Forget what an emptied ``cache`` left out: it is about to be filled again."""
+    layer = _told(cache)
+    if layer is not None and not layer.held_columns():
+        layer.missing = 0
+
+
+def _first_layer(cache: Any) -> Any:
+    """The cache of layer 0, which some caches make at their first update only."""
+    layers = getattr(cache, "layers", None)
+    if layers == [] and getattr(cache, "layer_class_to_replicate", None) is not None:
+        layers.append(cache.layer_class_to_replicate())
+    return layers[0] if layers else None
+
+
+def refuse_entry(schedule: Schedule, method: Method) -> None:
+    """Raise for a drop at layer 0 by a method that compares with the layer before.
+
+    Raises:
+        ScheduleError: there is no layer before.
+    """
+    if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in method.needs:
+        name = getattr(method, "name", type(method).__name__)
+        raise ScheduleError(
+            f"{name} cannot drop at layer 0: it compares with the layer before, and there is none",
+            hint="start at layer 1, or use a method that needs no earlier layer: random, uniform",
+        )

@@ -1,0 +1,153 @@
+"""The one sentence of a report: who is faster, by how much, is the answer right, what of memory.
+
+It claims what the stored verdicts claim and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from v2drop_cli.records import Comparison, Report
+from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
+from v2drop_cli.report.claims import Claim, claims, reason_words
+from v2drop_cli.report.text import clean, glued
+from v2drop_cli.report.wording import DUMMY, Said, Tone, listed, plural, share
+from v2drop_cli.units import format_ratio
+
+NO_ANSWERS = "answers of dummy weights mean nothing"
+_CLAIMED = (FASTER, SLOWER)
+_ORDER = (FASTER, SLOWER, WITHIN_NOISE, UNCLEAR)
+
+
+def finding(report: Report) -> Said | None:
+    """The sentence and its tone; ``None`` where nothing was compared."""
+    found = _judged_arms(report)
+    if not found:
+        return None
+    parts = _one(report, found[0]) if len(found) == 1 else _several(report, found)
+    text = "; ".join(part for part in parts if part)
+    start = "partial, so far: " if report.partial else ""
+    return f"{start}{text}.", _tone(report, found)
+
+
+def _judged_arms(report: Report) -> list[Comparison]:
+    """All arms but random selection where a profile brought it along as the yardstick."""
+    overheads = report.protocol.scoring_overheads if report.protocol else ()
+    yardsticks = {overhead.random_arm for overhead in overheads}
+    found = [item for item in report.comparisons if item.arm not in yardsticks]
+    return found or list(report.comparisons)
+
+
+# One arm ---------------------------------------------------------------------------------------
+
+
+def _one(report: Report, found: Comparison) -> Iterator[str]:
+    yield f"{clean(found.arm)} {_speed(claims(found), clean(found.reference))}"
+    if report.request.weights == DUMMY:
+        yield NO_ANSWERS
+    else:
+        yield "same answer" if found.answers_identical else "another answer"
+    yield _memory(found)
+
+
+def _speed(found: Sequence[Claim], reference: str) -> str:
+    """``is faster than dense in prefill (2.17x) and generate (1.39x), within noise in decode``."""
+    known = [claim for claim in found if claim.verdict is not None and claim.ratio is not None]
+    if not known:
+        return f"was not timed against {reference}"
+    by_verdict = {
+        verdict: [claim for claim in known if claim.verdict and claim.verdict.verdict == verdict]
+        for verdict in _ORDER
+    }
+    groups = [_group(verdict, held, reference) for verdict, held in by_verdict.items() if held]
+    start = "is "
+    if not any(by_verdict[verdict] for verdict in _CLAIMED):
+        start = f"shows no gain over {reference}: "
+        if by_verdict[UNCLEAR]:
+            start = f"is not shown to be faster or slower than {reference}: "
+    return start + ", ".join(groups)
+
+
+def _group(verdict: str, found: Sequence[Claim], reference: str) -> str:
+    names = listed([glued(f"{claim.name} ({_ratio(claim)})") for claim in found])
+    if verdict in _CLAIMED:
+        return f"{verdict} than {reference} in {names}"
+    reasons = {claim.verdict.reason for claim in found if claim.verdict and claim.verdict.reason}
+    why = f": {listed(sorted(map(reason_words, reasons)))}" if verdict == UNCLEAR else ""
+    return f"{verdict} in {names}{why}"
+
+
+def _ratio(claim: Claim) -> str:
+    return format_ratio(claim.ratio.median if claim.ratio else None)
+
+
+def _memory(found: Comparison) -> str:
+    """``KV cache 39.2 % and peak memory 96.4 % of dense``; nothing where neither is known."""
+    parts = [
+        f"{name} {glued(share(ratio))}"
+        for name, ratio in (
+            ("KV cache", found.kv_cache_ratio),
+            ("peak memory", found.peak_memory_ratio),
+        )
+        if ratio
+    ]
+    return f"{listed(parts)} of {clean(found.reference)}" if parts else ""
+
+
+# Several arms ----------------------------------------------------------------------------------
+
+
+def _several(report: Report, found: Sequence[Comparison]) -> Iterator[str]:
+    count = len(found)
+    faster = [item for item in found if _verdict(item) == FASTER]
+    slower = [item for item in found if _verdict(item) == SLOWER]
+    dummy = report.request.weights == DUMMY
+    reference = clean(found[0].reference)
+    said = f"{len(faster) or 'none'} of {count} arms {'is' if len(faster) < 2 else 'are'} faster"
+    yield f"{said} than {reference}" + (f", {len(slower)} slower" if slower else "")
+    right = faster if dummy else [item for item in faster if item.answers_identical]
+    if right:
+        best = max(right, key=_gain)
+        which = "the fastest" if dummy else "the fastest with the same answer"
+        yield f"{which} is {clean(best.arm)}, {_gains(best)}"
+        yield _memory(best)
+    elif faster:
+        yield f"the fastest is {clean(max(faster, key=_gain).arm)}, with another answer"
+    if dummy:
+        yield NO_ANSWERS
+    else:
+        same = sum(item.answers_identical for item in found)
+        yield f"{same} of {plural(count, 'answer')} {'is' if same == 1 else 'are'} the same"
+
+
+def _verdict(found: Comparison) -> str | None:
+    """Of the whole generation, or where that shows nothing of the prefill."""
+    by_name = {claim.name: claim.verdict.verdict for claim in claims(found) if claim.verdict}
+    known = [by_name.get(name) for name in ("generate", "prefill")]
+    return next((verdict for verdict in known if verdict in _CLAIMED), None)
+
+
+def _gain(found: Comparison) -> tuple[float, float]:
+    """Only claimed speed-ups count."""
+    sizes = {
+        claim.name: claim.ratio.median
+        for claim in claims(found)
+        if claim.ratio and claim.verdict and claim.verdict.verdict in _CLAIMED
+    }
+    return sizes.get("generate", 1.0), sizes.get("prefill", 1.0)
+
+
+def _gains(found: Comparison) -> str:
+    known = [claim for claim in claims(found) if claim.verdict and claim.ratio]
+    claimed = [claim for claim in known if claim.verdict and claim.verdict.verdict in _CLAIMED]
+    return listed([glued(f"{claim.name} {_ratio(claim)}") for claim in claimed])
+
+
+def _tone(report: Report, found: Sequence[Comparison]) -> Tone:
+    """Good news: something is faster, and its answer is the same."""
+    said = [_verdict(item) for item in found]
+    dummy = report.request.weights == DUMMY
+    pairs = zip(said, found, strict=True)
+    if any(v == FASTER and (dummy or item.answers_identical) for v, item in pairs):
+        return "good"
+    return "bad" if SLOWER in said else "plain"
