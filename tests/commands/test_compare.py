@@ -133,9 +133,9 @@ def test_what_was_not_measured_has_no_verdict():
     assert (said.a, said.b, said.ratio, said.verdict) == (pytest.approx(0.1), None, None, None)
     metrics = [item.metric for item in found.arms[0].changes]
     assert "vision" not in metrics  # neither measured it
-    assert (
-        "not measured in both" in failed(empty, replace(empty, arms=tuple(nothing)), "decode:1%")[0]
-    )
+    [gate] = compared(empty, replace(empty, arms=tuple(nothing)), "decode:1%").gates
+    assert (gate.outcome, gate.failed) == ("unmeasured", True)
+    assert "not measured in both" in gate.message
 
 
 def sized(peak: int | None, cache: int, **memory) -> object:

@@ -19,7 +19,7 @@ SCHEMA = "v2drop.compare/1"
 DIFFERS = "differs"
 
 # Outcomes of a gate.
-HELD, FAILED, UNDECIDED = "held", "failed", "undecided"
+HELD, FAILED, UNDECIDED, UNMEASURED = "held", "failed", "undecided", "unmeasured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,11 @@ class GateResult:
 
     Attributes:
         text: as typed.
-        failed: whether ``outcome`` is ``failed``; written before there was an ``outcome``.
-        message: why it failed or is undecided; ``None`` where it held.
-        outcome: ``held``, ``failed`` or ``undecided``.
+        failed: whether ``outcome`` is ``failed`` or ``unmeasured``: a build must not pass; written
+            before there was an ``outcome``.
+        message: why it did not hold; ``None`` where it did.
+        outcome: ``held``, ``failed``, ``undecided`` (the numbers show neither), or ``unmeasured``
+            (there are no numbers).
     """
 
     text: str
