@@ -101,7 +101,9 @@ def dropping(loaded: LoadedModel, plan: Plan) -> dict[str, Any]:
             if len(rounds) >= FEWEST_FOR_INTERVAL and time.monotonic() - began > plan.budget_s:
                 break
         limits = [passes.limit(arm) for arm in arms]
-    prefill = {arm.label: [times[n].prefill_s for times in rounds] for n, arm in enumerate(arms)}
+    prefill = {
+        arm.method or DENSE: [times[n].prefill_s for times in rounds] for n, arm in enumerate(arms)
+    }
     drop_s = [times[1].drop_s or 0.0 for times in rounds]
     dense, ours, random = (prefill[name] for name in (DENSE, V2DROP, RANDOM))
     assert limits[0] is not None

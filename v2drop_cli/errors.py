@@ -16,7 +16,7 @@
     ├── PlugInError                exit 1   another package's method that cannot be used
     ├── GateError                  exit 3   a --fail-if gate failed
     ├── InvalidMeasurementError    exit 4   the machine was slowed down in too many rounds
-    └── UndecidedError             exit 5   not measured well enough to say; with --strict
+    └── UndecidedError             exit 5   not measured, or with --strict not well enough to say
 
 ``message`` says what is wrong in one line; ``hint`` says what to do about it. The command
 line prints both on stderr and leaves with ``exit_code``; library users catch the class.
@@ -111,7 +111,10 @@ class InvalidMeasurementError(V2DropError):
 
 
 class UndecidedError(V2DropError):
-    """A gate that was to be decided (``--strict``) is not: the numbers show neither outcome."""
+    """A gate that was to be decided is not.
+
+    Nothing was measured for it; or, with ``--strict``, the numbers show neither outcome.
+    """
 
     exit_code = 5
 

@@ -158,6 +158,22 @@ def test_incomparable_reports_are_refused_unless_asked_for_anyway(v2drop, files)
     ]  # fmt: skip
 
 
+def test_a_gate_on_what_only_one_report_has_leaves_with_5(v2drop, files):
+    """Neither slower nor fine: 3 is for what is worse."""
+    less = replace(made(), arms=made().arms[:1], comparisons=())
+    result = v2drop("compare", *files(a=made(), b=less), "--fail-if", "v2drop:prefill:5%")
+    assert result.code == 5
+    assert "error: 1 gate(s) unmeasured: v2drop:prefill:5%: there is no arm 'v2drop'" in result.err
+    v2drop("compare", *files(a=made(), b=less), "--fail-if", "v2dorp:prefill:5%").refused(
+        2, "unknown arm 'v2dorp'", "did you mean v2drop"
+    )
+    worse = replace(made(1.5), arms=made(1.5).arms[:1], comparisons=())
+    both = ("--fail-if", "v2drop:prefill:5%,dense:prefill:5%")
+    result = v2drop("compare", *files(a=made(), b=worse), *both)
+    assert result.code == 3
+    assert "unmeasured: v2drop:prefill:5%" in result.err
+
+
 def test_a_partial_report_and_other_versions_warn(v2drop, files):
     partial = factory.protocol(partial=True, stopped_by="running", rounds=1)
     environment = {**made().environment, "torch": "2.99"}

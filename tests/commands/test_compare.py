@@ -133,9 +133,9 @@ def test_what_was_not_measured_has_no_verdict():
     assert (said.a, said.b, said.ratio, said.verdict) == (pytest.approx(0.1), None, None, None)
     metrics = [item.metric for item in found.arms[0].changes]
     assert "vision" not in metrics  # neither measured it
-    assert (
-        "not measured in both" in failed(empty, replace(empty, arms=tuple(nothing)), "decode:1%")[0]
-    )
+    [gate] = compared(empty, replace(empty, arms=tuple(nothing)), "decode:1%").gates
+    assert (gate.outcome, gate.failed) == ("unmeasured", True)
+    assert "not measured in both" in gate.message
 
 
 def sized(peak: int | None, cache: int, **memory) -> object:
@@ -265,7 +265,25 @@ def test_a_failed_gate_says_what_was_measured():
     assert line.startswith("v2drop: prefill is 1.100 times that of A, 95 % interval 1.")
     [line] = failed(made(), made(1.1), "prefill:5%")
     assert line.count("prefill is 1.100") == 2  # dense and v2drop
-    assert failed(made(), made(), "none:prefill:5%") == ["there is no arm 'none' in both reports"]
+
+
+def test_a_gate_names_an_arm_by_as_much_as_tells_it_apart():
+    """An older report called an arm by its method, where it had one schedule only."""
+    old, new = made(), made(1.1)
+    label = f"v2drop {old.arms[1].schedule}"
+    new = replace(new, arms=(new.arms[0], replace(new.arms[1], label=label)))
+    for name in ("v2drop", label):
+        [line] = failed(old, new, f"{name}:prefill:5%")
+        assert line.startswith(f"{label}: prefill is 1.100 times that of A")
+    other = replace(new.arms[1], label="v2drop 1:0.5", schedule="1:0.5")
+    two = replace(new, arms=(*new.arms, other))
+    with pytest.raises(UsageError, match=r"'v2drop' could be any of v2drop .*, v2drop 1:0.5"):
+        compared(old, two, "v2drop:prefill:5%")
+    with pytest.raises(UnknownNameError, match="unknown arm 'none'"):
+        compared(old, new, "none:prefill:5%")
+    assert failed(old, two, "v2drop 1:0.5:prefill:5%") == [
+        "there is no arm 'v2drop 1:0.5' in both reports"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -488,7 +506,20 @@ def test_one_label_for_two_schedules_is_told():
     assert "schedule of v2drop" in names
 
 
-def test_arms_are_matched_by_label():
+def test_arms_are_matched_by_what_they_are_and_not_by_label():
+    a, b = made(), made(1.1)
+    other = replace(b.arms[1], label="v2drop 1:0.5", schedule="1:0.5")
+    renamed = replace(b.arms[1], label="v2drop budget 33%")
+    found = compared(a, replace(b, arms=(b.arms[0], other, renamed)))
+    assert [arm.label for arm in found.arms] == ["dense", "v2drop budget 33%"]
+    assert (found.only_in_a, found.only_in_b) == ((), ("v2drop 1:0.5",))
+    moved = replace(b.arms[1], schedule="1:0.5")
+    found = compared(a, replace(b, arms=(b.arms[0], moved)))
+    assert [arm.label for arm in found.arms] == ["dense"]
+    assert (found.only_in_a, found.only_in_b) == (("v2drop",), ("v2drop",))
+
+
+def test_arms_of_one_report_only_are_named():
     a = made()
     extra = factory.dropped("random")
     found = compared(replace(a, arms=(*a.arms, extra)), replace(a, arms=a.arms[::-1]))

@@ -56,7 +56,7 @@ def told(monkeypatch):
 
 def test_a_profile_is_exact(loaded, told):
     report = profile(loaded, [load_image(CAT)], options())
-    assert [arm.label for arm in report.arms] == ["dense", "v2drop", "random"]
+    assert [arm.label for arm in report.arms] == ["dense", "v2drop 1:0.5", "random 1:0.5"]
     assert [c.prefill_speedup.median for c in report.comparisons] == [2.0, 4.0 / 1.5]
     assert report.comparisons[0].prefill_speedup.ci95 == (2.0, 2.0)
     assert report.null_comparison.prefill_speedup.ci95 == (1.0, 1.0)
@@ -66,7 +66,7 @@ def test_a_profile_is_exact(loaded, told):
     assert protocol.reached_precision == 0.0
     assert protocol.null_timing.prefill_s.samples == (4.0,) * 5
     [overhead] = protocol.scoring_overheads
-    assert (overhead.arm, overhead.random_arm) == ("v2drop", "random")
+    assert (overhead.arm, overhead.random_arm) == ("v2drop 1:0.5", "random 1:0.5")
     assert (overhead.prefill_s, overhead.ci95) == (0.5, (0.5, 0.5))
     assert overhead.share_of_dense_prefill == 0.125
     said = [c.verdict("prefill_speedup").verdict for c in report.comparisons]
@@ -137,11 +137,11 @@ def test_every_round_holds_every_arm_and_the_null_and_mirrors_the_round_before(l
 
 def test_random_is_added_once_and_only_if_wanted(loaded, told):
     report = profile(loaded, [load_image(CAT)], options(with_random=False))
-    assert [arm.label for arm in report.arms] == ["dense", "v2drop"]
+    assert [arm.label for arm in report.arms] == ["dense", "v2drop 1:0.5"]
     assert report.protocol.scoring_overheads == ()
     arms = replace(options().arms, methods=("random", "v2drop"))
     report = profile(loaded, [load_image(CAT)], options(arms=arms))
-    assert [arm.label for arm in report.arms] == ["dense", "random", "v2drop"]
+    assert [arm.label for arm in report.arms] == ["dense", "random 1:0.5", "v2drop 1:0.5"]
 
 
 def test_time_ends_what_precision_does_not(loaded):

@@ -19,7 +19,6 @@ from v2drop_cli.bench.comparison import compare, first_divergence, token_agreeme
 from v2drop_cli.bench.stages import time_stages
 from v2drop_cli.bench.watch import Phase, Watch
 from v2drop_cli.commands import run as answer
-from v2drop_cli.errors import ScheduleError
 from v2drop_cli.generate.decoding import cache_bytes, new_cache
 from v2drop_cli.generate.greedy import drop_idle_mask, greedy
 from v2drop_cli.measure.clock import FakeClock
@@ -181,33 +180,6 @@ def test_weights_count_tied_tensors_once(loaded):
         assert passes.weights_bytes(model) <= once
     finally:
         model.lm_head.weight = untied
-
-
-# Arms ----------------------------------------------------------------------------------------
-
-
-def resolved(loaded, n_vision=36, methods=("v2drop",), **schedules):
-    arms = ArmOptions(ScheduleOptions(**schedules), methods)
-    arms.check()
-    return [(a.label, str(a.schedule)) for a in arms.resolve(loaded, n_vision)]
-
-
-def test_arms(loaded):
-    assert resolved(loaded) == [("dense", "None"), ("v2drop", "1:0.5,3:0.3,4:0")]
-    assert resolved(loaded, ratios=("0.5,25%",))[1:] == [("v2drop", "1:0.5,3:0.25")]
-    assert resolved(loaded, layers="2,5", ratios=("0.5,0.25",))[1:] == [("v2drop", "2:0.5,5:0.25")]
-    assert resolved(loaded, presets=("paper-64",))[1:] == [("v2drop", "1:0.05,3:0.05,4:0")]
-    assert resolved(loaded, layers="2", budgets=("24",))[1:] == [("v2drop", "2:18t")]
-    assert len(resolved(loaded, methods=("v2drop", "random", "v2drop"))) == 3
-    labels = [label for label, _ in resolved(loaded, schedules=("1:0.5", "1:0.5", "2:0"))]
-    assert labels == ["dense", "v2drop 1:0.5", "v2drop 2:0"]
-
-
-def test_arms_that_do_not_fit(loaded):
-    with pytest.raises(ScheduleError, match="layer 9"):
-        resolved(loaded, schedules=("9:0.5",))
-    with pytest.raises(ScheduleError, match="layer 9"):
-        resolved(loaded, layers="9", budgets=("30",))
 
 
 # Comparisons ---------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 from v2drop_cli.errors import UsageError
 from v2drop_cli.judge.change_gates import judged_change, parse_change_gates
-from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, ArmChanges, Change
+from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, UNMEASURED, ArmChanges, Change
 
 
 def arm(*changes, label="v2drop", agreement=1.0):
@@ -22,7 +22,7 @@ def judged(text, *arms, dropping=True):
     [gate] = parse_change_gates([text])
     found = judged_change(gate, arms, dropping)
     assert found.text == text
-    assert found.failed == (found.outcome == FAILED)
+    assert found.failed == (found.outcome in (FAILED, UNMEASURED))
     assert (found.message is None) == (found.outcome == HELD)
     return found
 
@@ -95,9 +95,9 @@ def test_a_count_has_no_interval_and_needs_none(a, b, ratio, text, expected):
         (Change("prefill", "s", 1.0, 1.0, 1.0, (1.0, 1.0), None, None),),
     ],
 )
-def test_what_was_not_measured_in_both_fails(changes):
+def test_what_was_not_measured_in_both_never_passes(changes):
     found = judged("prefill:5%", arm(*changes))
-    assert found.outcome == FAILED
+    assert found.outcome == UNMEASURED
     assert "v2drop: prefill was not measured" in found.message
 
 
@@ -137,20 +137,22 @@ def test_a_gate_without_an_arm_is_about_all_of_them():
     assert judged("prefill:5%", arm(BAD, label="dense"), arm(GOOD)).outcome == FAILED
 
 
-def test_a_gate_that_would_look_at_dense_alone_fails_where_something_drops():
+def test_a_gate_that_would_look_at_dense_alone_never_passes_where_something_drops():
     alone = arm(GOOD, label="dense")
     found = judged("prefill:5%", alone, dropping=True)
-    assert found.outcome == FAILED
+    assert found.outcome == UNMEASURED
     assert "no arm but dense" in found.message
     assert judged("prefill:5%", alone, dropping=False).outcome == HELD
     assert judged("dense:prefill:5%", alone, dropping=True).outcome == HELD
 
 
-def test_a_gate_on_an_arm_that_is_not_in_both_fails():
+def test_a_gate_on_an_arm_that_is_not_in_both_never_passes():
     found = judged("other:prefill:5%", arm(GOOD))
-    assert found.outcome == FAILED
+    assert found.outcome == UNMEASURED
     assert "no arm 'other'" in found.message
-    assert judged("other:prefill:5%", arm(GOOD, label="dense"), dropping=False).outcome == FAILED
+    assert (
+        judged("other:prefill:5%", arm(GOOD, label="dense"), dropping=False).outcome == UNMEASURED
+    )
 
 
 def test_the_gates_of_the_other_command_are_refused():

@@ -133,6 +133,9 @@ def test_outcomes_of_a_gate_that_fails_above_two(interval, floor, expected):
 def test_the_worst_arm_decides_and_only_arms_like_it_are_told():
     arms = [(HELD, "a"), (UNDECIDED, "b"), (FAILED, "c"), (FAILED, "d"), (UNDECIDED, "e")]
     assert gate_result("gate", arms) == GateResult("gate", True, "c; d", FAILED)
+    missing = ("unmeasured", "e")
+    assert gate_result("gate", [*arms, missing]).outcome == FAILED
+    assert gate_result("gate", [*arms[:2], missing]) == GateResult("gate", True, "e", "unmeasured")
     assert gate_result("gate", arms[:2]) == GateResult("gate", False, "b", UNDECIDED)
     assert gate_result("gate", arms[:1]) == GateResult("gate", False, None, HELD)
     assert gate_result("gate", iter([])) == GateResult("gate", False, None, HELD)

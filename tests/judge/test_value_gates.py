@@ -9,7 +9,7 @@ from tests.report import factory
 from v2drop_cli.errors import UsageError
 from v2drop_cli.judge.value_gates import judged_gates, parse_gates
 from v2drop_cli.records import Ratio
-from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED
+from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, UNMEASURED
 
 
 def results(*texts, report=None, methods=("v2drop",)):
@@ -59,7 +59,6 @@ def test_gates_that_hold(text):
         ("kv_cache_ratio<3", "v2drop has 2.55"),
         ("realised_over_ideal<0.99", "v2drop has 0.944, 95 % interval 0.908 to 0.981"),
         ("random:answers_identical==false", "random has 0"),
-        ("none:prefill_speedup<1", "there is no arm 'none'"),
     ],
 )
 def test_gates_that_fail_say_what_was_measured(text, said):
@@ -73,10 +72,28 @@ def test_an_added_random_arm_is_gated_only_by_name():
     assert len(failed("token_agreement<0.9", methods=("v2drop", "random"))) == 1
 
 
-def test_a_gate_on_what_was_not_measured_fails():
+def unmeasured(text, **options):
+    """What a gate says that nothing was measured for: a build must not pass for it."""
+    [gate] = results(text, **options)
+    assert (gate.outcome, gate.failed) == (UNMEASURED, True)
+    return gate.message
+
+
+def test_a_gate_on_what_was_not_measured_never_passes():
     nothing = factory.missing_values()
-    assert "prefill_speedup was not measured" in failed("prefill_speedup<1", report=nothing)[0]
-    assert "kv_cache_bytes was not measured" in failed("kv_cache_bytes>9", report=nothing)[0]
+    assert "prefill_speedup was not measured" in unmeasured("prefill_speedup<1", report=nothing)
+    assert "kv_cache_bytes was not measured" in unmeasured("kv_cache_bytes>9", report=nothing)
+    assert "there is no arm 'none'" in unmeasured("none:prefill_speedup<1")
+
+
+def test_a_gate_names_an_arm_by_method_or_by_method_and_schedule():
+    report = factory.profiled()
+    dense, ours, random = report.arms
+    label = f"random {random.schedule}"
+    report = replace(report, arms=(dense, ours, replace(random, label=label)))
+    for name in ("random", label):
+        [line] = failed(f"{name}:vision_tokens==576", report=report)
+        assert f"{label} has 576" in line
 
 
 @pytest.mark.parametrize(
@@ -228,7 +245,7 @@ def test_what_is_counted_may_be_asked_for_exactly():
 def test_realised_over_ideal_takes_a_speedup_and_an_ideal(speedup, ideal):
     found = factory.comparison(prefill_speedup=speedup, ideal_prefill_speedup=ideal)
     report = replace(factory.profiled(), comparisons=(found,))
-    assert "was not measured" in failed("realised_over_ideal<0.5", report=report)[0]
+    assert "was not measured" in unmeasured("realised_over_ideal<0.5", report=report)
 
 
 def test_realised_over_ideal_without_an_interval_is_undecided():

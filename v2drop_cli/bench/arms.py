@@ -16,7 +16,6 @@ from v2drop_cli.methods.registry import check_method, get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.records import DENSE
 from v2drop_cli.schedule import (
-    DEFAULT_PRESET,
     PRESETS,
     REFERENCE_LAYERS,
     Schedule,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleOptions:
-    """Schedules as typed, before a model is known. Each entry makes one schedule.
+    """Schedules as typed, before a model and a prompt are known. Each entry makes one schedule.
 
     Attributes:
         schedules: text forms (``--schedule``).
@@ -66,15 +65,15 @@ class ScheduleOptions:
             keeps = _keeps(text)
             Schedule.from_lists(layers or range(1, len(keeps) + 1), keeps)
 
-    def resolve(self, shape: Shape, method: Method) -> Iterator[tuple[str, Schedule]]:
-        """Yield (short name, schedule) for a model and a prompt, each with vision tokens.
+    def resolve(self, shape: Shape, method: Method) -> Iterator[tuple[str | None, Schedule]]:
+        """Yield (budget's name, schedule) for a model and a prompt; ``None`` for what is no budget.
 
         What names no layers is the method's own: a budget alone, and nothing at all.
         """
         layers = None if self.layers is None else _layers(self.layers)
         usual = shape.scaled(REFERENCE_LAYERS)
         for text in self.schedules:
-            yield text, Schedule.parse(text)
+            yield None, Schedule.parse(text)
         for text in self.ratios:
             keeps = _items(text, "--ratios")
             if layers is None and len(keeps) > len(usual):
@@ -82,17 +81,18 @@ class ScheduleOptions:
                     f"{len(keeps)} ratios, but presets drop at {len(usual)} layers only",
                     hint="say where with --layers, one per ratio",
                 )
-            yield text, Schedule.from_lists(layers or usual[: len(keeps)], keeps)
+            yield None, Schedule.from_lists(layers or usual[: len(keeps)], keeps)
         for name in self.presets:
-            yield name, shape.preset(name)
+            yield None, shape.preset(name)
         for text in self.budgets:
-            budget = _budget(text, shape.n_vision or 0)
+            budget, name = _budget(text, shape.n_vision or 0), _budget_name(text)
             if layers is None:
-                yield f"budget {text}", method.schedule(budget, shape)
+                yield name, method.schedule(budget, shape)
             else:
-                yield f"budget {text}", shape.solved(budget, layers)
+                where = ",".join(map(str, layers))
+                yield f"{name} at {where}", shape.solved(budget, layers)
         if not (self.schedules or self.ratios or self.presets or self.budgets):
-            yield DEFAULT_PRESET, method.schedule(None, shape)
+            yield None, method.schedule(None, shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +138,42 @@ class ArmOptions:
         self.schedules.check()
 
     def resolve(self, loaded: LoadedModel, n_vision: int) -> list[Arm]:
-        """Dense, then every method at every schedule; labels are unique."""
+        """Dense, then every method at every schedule, for one prompt of ``n_vision`` tokens.
+
+        Labels do not depend on what else is asked for, nor on the prompt (see :func:`label`), so
+        that one set of options serves many prompts. Arms that would have the same label are one.
+        """
         from v2drop_cli.instrument.entry import refuse_entry
 
         shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, n_vision)
-        methods = {written(found): found for found in map(get_method, self.methods)}
-        drops = {text: [*self.schedules.resolve(shape, found)] for text, found in methods.items()}
+        found = {written(method): method for method in map(get_method, self.methods)}
+        drops = {text: [*self.schedules.resolve(shape, method)] for text, method in found.items()}
         arms = [Arm(DENSE)]
-        for number, (name, _) in enumerate(next(iter(drops.values()), ())):
+        for number, (budget, _) in enumerate(next(iter(drops.values()), ())):
             for method, schedules in drops.items():
                 _, schedule = schedules[number]
                 loaded.check(schedule)
-                refuse_entry(schedule, methods[method])
-                label = method if len(schedules) == 1 else f"{method} {name}"
-                if all(arm.label != label for arm in arms):
-                    arms.append(Arm(label, method, schedule, self.seed))
+                refuse_entry(schedule, found[method])
+                text = label(found[method], schedule, shape, budget)
+                if all(arm.label != text for arm in arms):
+                    arms.append(Arm(text, method, schedule, self.seed))
         return arms
+
+
+def label(method: Method, schedule: Schedule, shape: Shape, budget: str | None = None) -> str:
+    """What an arm is called: a function of its method, parameters and schedule alone.
+
+    The method's text form; behind it the schedule, unless it is the one that the method brings
+    itself: by the name of a preset where there is one of it, else in its text form. A budget comes
+    to another schedule with each prompt, and stays a budget by name.
+    """
+    text = written(method)
+    if budget is not None:
+        return f"{text} {budget}"
+    if schedule == method.schedule(None, shape):
+        return text
+    presets = (name for name in shape.presets if shape.preset(name) == schedule)
+    return f"{text} {next(presets, schedule)}"
 
 
 def _items(text: str, option: str) -> list[str]:
@@ -182,6 +202,12 @@ def _layers(text: str) -> Sequence[int]:
         raise ScheduleError(
             f"--layers {text!r} are no layer numbers", hint="for example 3,17"
         ) from None
+
+
+def _budget_name(text: str) -> str:
+    """The same for ``33%`` and ``33.0%``, for ``192`` and ``192.0``."""
+    sign = "%" if text.endswith("%") else ""
+    return f"budget {float(text.removesuffix(sign)):.12g}{sign}"
 
 
 def _budget(text: str, n_vision: int) -> float:

@@ -137,24 +137,33 @@ def show(report: Report, as_json: bool) -> None:
 
 
 def settle(gates: Iterable[GateResult], strict: bool) -> None:
-    """Leave with 3 if a gate failed; say which are undecided, and leave with 5 if ``strict``.
+    """Leave with 3 if a gate failed, with 5 if one is about what was not measured.
+
+    What is undecided is said, and leaves with 5 if ``strict``.
 
     Raises:
         GateError: a gate failed.
-        UndecidedError: none failed, one is undecided, and that is not enough.
+        UndecidedError: none failed, and one is unmeasured; or undecided, which is not enough.
     """
-    from v2drop_cli.records.changes import FAILED, UNDECIDED
+    from v2drop_cli.records.changes import FAILED, UNDECIDED, UNMEASURED
 
-    said: dict[str, list[str]] = {FAILED: [], UNDECIDED: []}
+    said: dict[str, list[str]] = {FAILED: [], UNMEASURED: [], UNDECIDED: []}
     for gate in gates:
         if gate.outcome in said:
             said[gate.outcome].append(f"{gate.text}: {gate.message}")
-    failed, undecided = said[FAILED], said[UNDECIDED]
-    if failed or not strict:
+    failed, missing, undecided = said.values()
+    if failed or missing or not strict:
         for line in undecided:
             tell(f"undecided: {line}")
     if failed:
+        for line in missing:
+            tell(f"unmeasured: {line}")
         raise GateError(f"{len(failed)} gate(s) failed: {'; '.join(failed)}")
+    if missing:
+        raise UndecidedError(
+            f"{len(missing)} gate(s) unmeasured: {'; '.join(missing)}",
+            hint="gate on what these reports measured, or measure what the gate is about",
+        )
     if strict and undecided:
         raise UndecidedError(
             f"{len(undecided)} gate(s) undecided: {'; '.join(undecided)}",

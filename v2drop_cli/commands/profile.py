@@ -18,8 +18,8 @@ from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.rounds import Bench, Work
 from v2drop_cli.bench.stopping import StopRule, half_width
 from v2drop_cli.bench.watch import Watch
-from v2drop_cli.errors import unknown_name
 from v2drop_cli.judge.arm_verdicts import judged
+from v2drop_cli.judge.naming import check_names
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
@@ -100,17 +100,10 @@ def profile(
         if options.with_random and RANDOM not in methods:
             methods = (*methods, RANDOM)
         arms = replace(options.arms, methods=methods).resolve(loaded, passes.vision_tokens)
-        _check_labels(options.labels, [arm.label for arm in arms])
+        check_names(options.labels, arms)
         with_null = [arms[0], Arm(DENSE), *arms[1:]]
         bench = Bench(passes, with_null, options.work, watch or Watch())
         return bench.measure(options.stop, partial(_report, bench, options))
-
-
-def _check_labels(asked: Sequence[str], labels: Sequence[str]) -> None:
-    """Refuse a gate about an arm that will not be, before anything is measured."""
-    for label in asked:
-        if label not in labels:
-            raise unknown_name("arm", label, labels)
 
 
 def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: bool) -> Report:

@@ -5,7 +5,7 @@
 
 A gate fails only when the whole interval lies beyond the share and beyond the noise floor of
 both reports: a build must not fail for noise. It holds only when the numbers show that, else it
-is undecided. A gate on what was not measured fails.
+is undecided. A gate on what was not measured is unmeasured, and never passes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from collections.abc import Sequence
 from v2drop_cli.judge.gate_grammar import Condition, Form, parse_conditions
 from v2drop_cli.judge.ruler import gate_outcome, gate_result
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL
-from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, ArmChanges, Change, GateResult
+from v2drop_cli.records.changes import (
+    FAILED,
+    HELD,
+    UNDECIDED,
+    UNMEASURED,
+    ArmChanges,
+    Change,
+    GateResult,
+)
 from v2drop_cli.records.metrics import METRICS, Kind, metric
 
 HINT = "write METRIC:SHARE, for example prefill:5% or v2drop:answers:0%"
@@ -43,7 +51,7 @@ def judged_change(gate: Condition, arms: Sequence[ArmChanges], dropping: bool) -
         asked = []  # a gate that looks at dense alone holds for nothing that was meant
     if not asked:
         which = "but dense" if gate.arm is None else repr(gate.arm)
-        return gate_result(gate.text, [(FAILED, f"there is no arm {which} in both reports")])
+        return gate_result(gate.text, [(UNMEASURED, f"there is no arm {which} in both reports")])
     return gate_result(gate.text, (_judged(gate, arm) for arm in asked))
 
 
@@ -55,7 +63,7 @@ def _judged(gate: Condition, arm: ArmChanges) -> tuple[str, str]:
         return outcome, f"{arm.label}: {parted:.3g} of the tokens differ"
     change = next((item for item in arm.changes if item.metric == gate.metric), None)
     if change is None or change.verdict is None:
-        return FAILED, f"{arm.label}: {gate.metric} was not measured in both reports"
+        return UNMEASURED, f"{arm.label}: {gate.metric} was not measured in both reports"
     return _change(gate, arm.label, change)
 
 

@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from v2drop_cli.measure.stats import paired_ratio
 from v2drop_cli.records import DENSE, Ratio, Report
-from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, GateResult
+from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, UNMEASURED, GateResult
 from v2drop_cli.records.metrics import METRICS, Kind, Metric
 
 Interval = tuple[float, float]
@@ -124,10 +124,10 @@ def gate_result(text: str, found: Iterable[tuple[str, str]]) -> GateResult:
         found: per arm its outcome, and what was measured in words.
     """
     arms = list(found)
-    for outcome in (FAILED, UNDECIDED):
+    for outcome in (FAILED, UNMEASURED, UNDECIDED):
         said = [message for one, message in arms if one == outcome]
         if said:
-            return GateResult(text, outcome == FAILED, "; ".join(said), outcome)
+            return GateResult(text, outcome != UNDECIDED, "; ".join(said), outcome)
     return GateResult(text, False, None, HELD)
 
 

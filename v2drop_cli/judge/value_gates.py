@@ -7,21 +7,23 @@
 A ratio is a measurement, so its gate fails only when the whole 95 % interval meets the
 condition, and holds only when none of it does: a build must neither fail nor pass for noise. In
 between it is undecided, as it is where the limit lies in the noise floor: see ``judge``. A gate on
-what was not measured fails. Measured values never equal a number, so ``==`` and ``!=`` are for
-exact ones.
+what was not measured is unmeasured, and never passes. Measured values never equal a number, so
+``==`` and ``!=`` are for exact ones.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from v2drop_cli.errors import UsageError
 from v2drop_cli.judge.gate_grammar import Condition, Form, parse_conditions
+from v2drop_cli.judge.naming import arm_called
 from v2drop_cli.judge.ruler import Interval, gate_outcome, gate_result, noise_floors
 from v2drop_cli.methods.parameters import split
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
-from v2drop_cli.records.changes import FAILED, UNDECIDED, GateResult
+from v2drop_cli.records.changes import UNDECIDED, UNMEASURED, GateResult
 from v2drop_cli.records.metrics import METRICS, PAIRS, Kind
 
 HINT = "write METRIC<NUMBER, for example prefill_speedup<1.2 or random:token_agreement<0.5"
@@ -69,7 +71,8 @@ class Gate(Condition):
         """
         arms = self._arms(report, set(asked_for))
         if not arms:
-            return gate_result(self.text, [(FAILED, f"there is no arm {self.arm!r} to compare")])
+            none = f"there is no arm {self.arm!r} to compare"
+            return gate_result(self.text, [(UNMEASURED, none)])
         found = {item.arm: item for item in report.comparisons}
         judged = (self._judged(arm, found.get(arm.label), noise) for arm in arms)
         return gate_result(self.text, judged)
@@ -88,7 +91,7 @@ class Gate(Condition):
         """The outcome for one arm, and what was measured of it."""
         value = self._value(arm, comparison)
         if value is None:
-            return FAILED, f"{arm.label}: {self.metric} was not measured"
+            return UNMEASURED, f"{arm.label}: {self.metric} was not measured"
         found = value if isinstance(value, Ratio) else Ratio(value, (value, value))
         if found.ci95 is None:
             takes = f"{FEWEST_FOR_INTERVAL} rounds or more"
@@ -166,4 +169,10 @@ def judged_gates(
     """All gates' outcomes, in order."""
     methods = tuple(split(text)[0] for text in asked_for)
     noise = noise_floors(report) if any(gate.metric not in _EXACT for gate in gates) else {}
-    return tuple(gate.check(report, methods, noise) for gate in gates)
+    return tuple(_named(gate, report).check(report, methods, noise) for gate in gates)
+
+
+def _named(gate: Gate, report: Report) -> Gate:
+    """The gate with the label of the arm that it means; as it is where there is no such arm."""
+    arm = None if gate.arm is None else arm_called(gate.arm, report.arms)
+    return gate if arm is None else replace(gate, arm=arm.label)

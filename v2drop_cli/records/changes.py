@@ -19,7 +19,7 @@ SCHEMA = "v2drop.compare/1"
 DIFFERS = "differs"
 
 # Outcomes of a gate.
-HELD, FAILED, UNDECIDED = "held", "failed", "undecided"
+HELD, FAILED, UNDECIDED, UNMEASURED = "held", "failed", "undecided", "unmeasured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class ArmChanges:
     """One arm that both reports have.
 
     Attributes:
-        label: its label in both.
+        label: its label in B; an older report may have called it otherwise.
         answers: ``same`` or ``differs``.
         token_agreement: share of places of the longer answer that hold the same token.
         first_divergence: index of the first token that differs, or ``None``.
@@ -110,9 +110,11 @@ class GateResult:
 
     Attributes:
         text: as typed.
-        failed: whether ``outcome`` is ``failed``; written before there was an ``outcome``.
-        message: why it failed or is undecided; ``None`` where it held.
-        outcome: ``held``, ``failed`` or ``undecided``.
+        failed: whether ``outcome`` is ``failed`` or ``unmeasured``: a build must not pass; written
+            before there was an ``outcome``.
+        message: why it did not hold; ``None`` where it did.
+        outcome: ``held``, ``failed``, ``undecided`` (the numbers show neither), or ``unmeasured``
+            (there are no numbers).
     """
 
     text: str

@@ -9,6 +9,7 @@ from v2drop_cli.records.changes import (
     FAILED,
     HELD,
     UNDECIDED,
+    UNMEASURED,
     ArmChanges,
     Change,
     Changes,
@@ -23,7 +24,7 @@ from v2drop_cli.report.wording import Tone, percent, plural
 from v2drop_cli.units import NOT_AVAILABLE, format_ratio, format_value
 
 _LABELS = {row.name: row.label for row in METRICS if row.compared}
-_GATE_TONES: dict[str, Tone] = {HELD: "plain", FAILED: "bad", UNDECIDED: "warn"}
+_GATE_TONES: dict[str, Tone] = {HELD: "plain", FAILED: "bad", UNDECIDED: "warn", UNMEASURED: "bad"}
 
 
 def build_changes_view(found: Changes, *, quiet: bool = False) -> View:

@@ -1,0 +1,72 @@
+"""Which arm a name means, and which arms of two reports are one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.report import factory
+from v2drop_cli.bench.arms import Arm
+from v2drop_cli.errors import UnknownNameError, UsageError
+from v2drop_cli.judge.naming import arm_called, check_names, matched, same_arm
+from v2drop_cli.schedule import Schedule
+
+DENSE = factory.dense()
+OWN = factory.dropped()
+HALF = factory.dropped("v2drop 1:0.5", schedule="1:0.5")
+BUDGET = factory.dropped("random budget 33%", schedule="2:18t")
+TUNED = factory.dropped(
+    "fastv:layer=3 1:0.5", method="fastv", schedule="1:0.5", parameters={"layer": 3}
+)
+ARMS = (DENSE, OWN, HALF, BUDGET, TUNED)
+
+
+@pytest.mark.parametrize(
+    ("name", "arm"),
+    [
+        ("dense", DENSE),
+        ("v2drop", OWN),  # a label goes before all arms of the method
+        ("v2drop 1:0.5", HALF),
+        (f"v2drop {OWN.schedule}", OWN),
+        ("random", BUDGET),
+        ("random budget 33%", BUDGET),
+        ("random 2:18t", BUDGET),
+        ("fastv", TUNED),
+        ("fastv:layer=3", TUNED),
+        ("fastv 1:0.5", TUNED),
+        ("1:0.5", None),
+        ("none", None),
+    ],
+)
+def test_a_name_is_a_label_or_as_much_as_tells_an_arm_apart(name, arm):
+    assert arm_called(name, ARMS) is arm
+
+
+def test_a_name_that_could_be_several_is_refused_with_their_labels():
+    with pytest.raises(UsageError, match=r"'v2drop' could be any of v2drop 1:0.5, v2drop 2:0"):
+        arm_called("v2drop", (DENSE, HALF, factory.dropped("v2drop 2:0", schedule="2:0")))
+
+
+def test_names_are_checked_before_anything_is_measured():
+    arms = (Arm("dense"), Arm("v2drop 1:0.5", "v2drop", Schedule.parse("1:0.5")))
+    check_names(("dense", "v2drop", "v2drop 1:0.5"), arms)
+    with pytest.raises(UnknownNameError, match="unknown arm 'v2dorp'"):
+        check_names(("v2drop", "v2dorp"), arms)
+
+
+def test_the_same_arm_is_method_parameters_and_schedule():
+    assert same_arm(OWN, replace(OWN, label="x"))
+    assert not same_arm(OWN, replace(OWN, method="random"))
+    assert not same_arm(OWN, replace(OWN, schedule="1:0.5"))
+    assert not same_arm(TUNED, replace(TUNED, parameters={"layer": 2}))
+    assert same_arm(TUNED, replace(TUNED, parameters={}))  # older: nothing is known of them
+
+
+def test_arms_are_matched_once_each_in_the_order_of_a():
+    assert matched(ARMS, ARMS[::-1]) == [(arm, arm) for arm in ARMS]
+    twin = replace(HALF, label="v2drop budget 50%")
+    assert matched((twin, HALF), (HALF, twin)) == [(twin, twin), (HALF, HALF)]
+    assert matched((HALF, twin), (twin,)) == [(twin, twin)]
+    assert matched((HALF,), (twin,)) == [(HALF, twin)]
+    assert matched((HALF,), (OWN,)) == []
