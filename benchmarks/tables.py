@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.mutation.table import table as mutation
 from benchmarks.result import read, where
 from v2drop_cli.judge.arm_verdicts import ratio_verdict
 from v2drop_cli.records import Ratio
@@ -21,6 +22,7 @@ from v2drop_cli.units import format_bytes, format_seconds
 DOCS = Path(__file__).parents[1] / "docs"
 MEASURING = DOCS / "measuring.md"
 BENCHMARKS = DOCS / "benchmarks.md"
+TESTING = DOCS / "testing.md"
 # The verdicts that a profile can come to about a time.
 _STUDIED = (WITHIN_NOISE, UNCLEAR, SLOWER, FASTER)
 Table = Callable[[], Iterator[str]]
@@ -269,6 +271,7 @@ PARTS: tuple[tuple[Path, str, Table], ...] = (
     (BENCHMARKS, "gpu-oracle", gpu_oracle),
     (BENCHMARKS, "gpu-memory", gpu_memory),
     (BENCHMARKS, "optimum", optimum),
+    (TESTING, "mutation", mutation),
 )
 
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from v2drop_cli.errors import ScheduleError, UnknownNameError
 from v2drop_cli.schedule import (
     PRESETS,
+    REFERENCE_DEPTH,
+    REFERENCE_LAYERS,
     Drop,
     DropPlan,
     Schedule,
@@ -25,7 +27,7 @@ shares = st.floats(0, 1, allow_nan=False).map(lambda x: round(x, 4))
 keeps = st.one_of(
     shares.map(lambda s: {"keep": s}), st.integers(0, 9999).map(lambda n: {"count": n})
 )
-schedules = st.dictionaries(st.integers(1, 60), keeps, min_size=1, max_size=6).map(
+schedules = st.dictionaries(st.integers(0, 60), keeps, min_size=1, max_size=6).map(
     lambda entries: Schedule(tuple(Drop(layer, **entries[layer]) for layer in sorted(entries)))
 )
 
@@ -91,6 +93,14 @@ def test_lists_of_different_lengths():
         Schedule.from_lists([1, 2], ["0.5"])
 
 
+def test_as_many_drops_as_one_likes():
+    many = range(1, 301)
+    assert len(Schedule.from_lists(many, ["50%"] * 300).drops) == 300
+    for budget in (50, 90):
+        found = solve_budget(budget, n_vision=100, n_layers=400, layers=many)
+        assert found.resolve(100, 400).layer_average == pytest.approx(budget, abs=0.5)
+
+
 def test_a_drop_takes_one_of_share_and_count():
     with pytest.raises(ScheduleError, match="a share or a count"):
         Drop(3)
@@ -104,6 +114,14 @@ def test_a_count_is_an_integer_of_0_or_more():
         Drop(3, count=1.5)
     with pytest.raises(ScheduleError, match="cannot keep -1 tokens"):
         Drop(3, count=-1)
+
+
+@pytest.mark.parametrize("share", [-0.5, 1.5, math.nan])
+def test_a_share_outside_0_to_1_is_refused_wherever_it_comes_from(share):
+    with pytest.raises(ScheduleError, match="outside 0 to 1"):
+        Drop(3, share)
+    with pytest.raises(ScheduleError, match="outside 0 to 1"):
+        parse_share(str(share))
 
 
 def test_all_digits_of_a_share_are_written():
@@ -150,7 +168,6 @@ def test_parse_share():
 def test_counts_never_grow_and_change_only_at_drops(schedule, n_vision):
     plan = schedule.resolve(n_vision, n_layers=61)
     assert len(plan.counts) == 61
-    assert plan.counts[0] == n_vision
     alive = n_vision
     at = {drop.layer: drop for drop in schedule.drops}
     for layer, count in enumerate(plan.counts):
@@ -169,7 +186,15 @@ def test_plan_stages_and_average():
     assert plan.stages == (576, 288, 86, 0)
     assert plan.layer_average == pytest.approx((576 * 3 + 288 * 14 + 86 * 5) / 32)
     assert DropPlan((7, 7)).stages == (7,)
-    assert DropPlan((4, 4, 5, 2, 2)).stages == (4, 5, 2)
+    assert DropPlan((9, 4, 4, 5, 2, 2)).stages == (9, 4, 5, 2)
+    entry = Schedule.parse("0:0.5,17:0.3").resolve(576, 32)
+    assert entry.counts == (288,) * 17 + (86,) * 15
+
+
+def test_what_happened_is_a_plan_too():
+    assert DropPlan.realised(9, 4, {}).counts == (9, 9, 9, 9)
+    assert DropPlan.realised(9, 4, {0: 5, 2: 3}).counts == (5, 5, 3, 3)
+    assert DropPlan.realised(9, 3, {1: 0, 2: 4}).counts == (9, 0, 4)
 
 
 @pytest.mark.parametrize(
@@ -194,13 +219,17 @@ def test_check_names_the_range():
         Schedule.parse("12:0.5").resolve(10, n_layers=12)
     with pytest.raises(ScheduleError, match="before layer 3"):
         Schedule.parse("2:0.5").resolve(10, n_layers=12, first_droppable=3)
+    with pytest.raises(ScheduleError, match=r"\(asked: 0\): it needs all") as caught:
+        Schedule.parse("0:0.5").check(n_layers=12, first_droppable=3, why="it needs all")
+    assert "3 to 11" in caught.value.hint
 
 
 def test_the_first_and_the_last_layer_that_may_drop():
     assert Schedule.parse("0:0.5,1:0").resolve(10, n_layers=2).counts == (5, 0)
+    Schedule.parse("0:0.5").check(n_layers=2)
     kept = Schedule.parse("3:0.5,11:0").resolve(10, n_layers=12, first_droppable=3).counts
     assert kept == (10,) * 3 + (5,) * 8 + (0,)
-    for text in ("12:0.5", "2:0.5"):
+    for text in ("12:0.5", "13:0.5", "2:0.5", "1:0.5"):
         with pytest.raises(ScheduleError) as caught:
             Schedule.parse(text).check(n_layers=12, first_droppable=3)
         assert "layers 3 to 11" in caught.value.hint
@@ -211,11 +240,17 @@ def test_the_first_and_the_last_layer_that_may_drop():
 # Presets at other depths ---------------------------------------------------------------------
 
 
-@given(st.integers(2, 120), st.integers(1, 5))
+@given(st.integers(2, 120), st.integers(0, 5))
 def test_scaled_layers_are_valid_and_increasing(n_layers, first):
     layers = scale_layers((3, 17, 22), n_layers, first)
     assert layers == sorted(set(layers))
-    assert all(first <= layer < n_layers for layer in layers)
+    assert all(max(1, first) <= layer < n_layers for layer in layers)
+
+
+def test_layer_0_is_the_input_at_every_depth_and_no_other_layer_becomes_it():
+    assert scale_layers((0, 17), 12) == [0, 6]
+    assert scale_layers((0, 1), 4) == [0, 1]
+    assert scale_layers((3,), 2) == [1]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +272,12 @@ def test_scaled_layers(layers, options, scaled):
     assert scale_layers(layers, **options) == scaled
 
 
+def test_the_papers_depths():
+    assert (REFERENCE_LAYERS, REFERENCE_DEPTH) == ((3, 17, 22), 32)
+
+
 def test_a_familys_own_preset_is_for_its_own_depth():
+    assert str(preset("entry", {"entry": "0:0.5"}, n_layers=32)) == "0:0.5"
     own = {"own": "2:0.5,10:4t"}
     assert str(preset("own", own, n_layers=20, written_for=20)) == "2:0.5,10:4t"
     assert str(preset("own", own, n_layers=40, written_for=20)) == "4:0.5,20:4t"
@@ -258,7 +298,7 @@ def test_presets_scale_by_depth():
 @given(
     st.integers(20, 6000),
     st.integers(12, 80),
-    st.lists(st.integers(1, 11), min_size=1, max_size=4, unique=True).map(sorted),
+    st.lists(st.integers(0, 11), min_size=1, max_size=4, unique=True).map(sorted),
     st.floats(0, 1),
 )
 def test_the_solver_meets_any_reachable_budget_within_half_a_token(
@@ -286,11 +326,13 @@ def test_the_solver_drops_all_at_last_like_the_paper():
     ("budget", "layers", "expected"),
     [
         (192, (3, 17, 22), "3:270t,17:127t,22:0t"),  # 576·3 + 270·14 + 127·5 = 32 · 191.97
+        (396, (3, 17, 22), "3:576t,17:576t,22:0t"),  # the most with nothing kept at last
         (450, (3, 17, 22), "3:494t,17:423t,22:364t"),
         (500, (3, 17, 22), "3:528t,17:486t,22:445t"),
         (576, (3, 17, 22), "3:576t,17:576t,22:576t"),
         (100, (3, 17), "3:90t,17:14t"),  # two drops: the last one keeps some
         (54, (3, 17, 22), "3:0t,17:0t,22:0t"),
+        (53.5, (3,), "3:0t"),
         (53.5, (3, 17, 22), "3:0t,17:0t,22:0t"),  # half a token less than can be met
     ],
 )
@@ -301,6 +343,8 @@ def test_solved_budgets(budget, layers, expected):
 
 def test_a_budget_of_nothing_where_the_first_layers_share_rounds_to_it():
     assert str(solve_budget(0, n_vision=1, n_layers=32, layers=(1,))) == "1:0t"
+    with pytest.raises(ScheduleError, match="means nothing"):
+        solve_budget(-0.3, n_vision=1, n_layers=32, layers=(1,))
 
 
 @pytest.mark.parametrize(
@@ -311,6 +355,7 @@ def test_a_budget_of_nothing_where_the_first_layers_share_rounds_to_it():
         # where no drop keeps more than the one before it.
         (3.7, 5, 8, (1, 2, 3, 5), "1:4t,2:4t,3:4t,5:3t"),
         (23.8, 25, 8, (1, 2, 3, 6), "1:25t,2:25t,3:23t,6:23t"),
+        (5.9, 6, 12, (5, 6, 8, 10), "5:6t,6:6t,8:6t,10:5t"),
     ],
 )
 def test_single_tokens_are_settled_where_they_count(budget, n_vision, n_layers, layers, expected):
@@ -334,4 +379,5 @@ def test_impossible_budgets_say_the_range(budget):
         solve_budget(budget, n_vision=576, n_layers=32, layers=(3, 17, 22))
     assert caught.value.hint
     if budget in (53, 53.4, 577):
+        assert "first drop at layer 3 of 32" in caught.value.message
         assert "54 to 576" in caught.value.message

@@ -17,6 +17,7 @@ from v2drop_cli.tensors import (
     scatter_rows,
     top_k,
     true_columns,
+    true_positions,
 )
 
 rows_strategy = st.integers(1, 12).flatmap(
@@ -146,3 +147,8 @@ def test_one_row_is_put_back_where_it_was(valid):
     columns = replace(pack([torch.tensor([1, 3])]), valid=valid)
     full = scatter_rows(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), columns, 4)
     assert full.tolist() == [[[0, 0], [1, 2], [0, 0], [3, 4]]]
+
+
+def test_where_each_row_of_a_mask_is_true():
+    mask = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0]], dtype=torch.bool)
+    assert [row.tolist() for row in true_positions(mask)] == [[0, 2], [], [1]]

@@ -158,3 +158,13 @@ def scatter_rows(short: Tensor, columns: Columns, full_width: int) -> Tensor:
         return full.index_copy_(1, index[0], short)[:, :full_width]
     full.scatter_(1, index.unsqueeze(-1).expand_as(short), short)
     return full[:, :full_width]
+
+
+def true_positions(mask: Tensor) -> tuple[Tensor, ...]:
+    """Per row of ``mask [B, L]``, the ascending positions of what is true.
+
+    >>> [row.tolist() for row in true_positions(torch.tensor([[True, False, True], [False] * 3]))]
+    [[0, 2], []]
+    """
+    rows: tuple[Tensor, ...] = torch.split(mask.nonzero()[:, 1], mask.sum(dim=1).tolist())
+    return rows

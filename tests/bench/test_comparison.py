@@ -58,6 +58,14 @@ def test_every_ratio_is_reference_over_arm():
     assert found.first_divergence == 1
 
 
+def test_only_the_same_tokens_are_the_same_answer():
+    assert not compare(DENSE, FASTER).answers_identical
+    assert not compare(FASTER, DENSE).answers_identical
+    longer = replace(DENSE, answer=Answer("", (*DENSE.answer.token_ids, 9)))
+    assert not compare(DENSE, longer).answers_identical
+    assert not compare(longer, DENSE).answers_identical
+
+
 def test_without_intervals_the_medians_are_the_same():
     found = compare(DENSE, FASTER, intervals=False)
     assert found.prefill_speedup == Ratio(2.0, None)
@@ -148,6 +156,12 @@ def test_only_random_selection_at_the_same_schedule_is_the_bar():
     ]  # fmt: skip
 
 
+def test_every_other_method_is_held_against_random_whatever_its_name():
+    bar = arm("random", took(3.0))
+    found = costs(arm("attention", took(4.0)), bar, arm("zebra", took(5.0)))
+    assert [item.arm for item in found] == ["attention", "zebra"]
+
+
 def test_an_arm_that_was_not_timed_is_passed_over_and_the_others_are_not():
     bar, ours = arm("random", took(4.0)), arm("v2drop", took(5.0))
     assert [item.arm for item in costs(arm("uniform", None), bar, ours)] == ["v2drop"]
@@ -174,6 +188,8 @@ def test_an_arm_that_was_not_timed_is_passed_over_and_the_others_are_not():
         ((1, 2, 3, 4), (9, 2, 3, 4), 0.75, 0),
         ((1, 2, 3, 4), (1, 2, 3, 9), 0.75, 3),
         ((1, 2, 3), (2, 3, 1), 0.0, 0),
+        ((5, 9), (5, 6), 0.5, 1),
+        (tuple(range(70000, 70003)), tuple(map(int, ["70000", "70001", "70002"])), 1.0, None),
     ],
 )
 def test_where_answers_part(expected, tokens, share, first):

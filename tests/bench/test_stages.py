@@ -13,7 +13,7 @@ from tests.measure.conftest import FakeCuda
 from v2drop_cli import load
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.passes import Passes, Subject
-from v2drop_cli.bench.stages import time_stages
+from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.measure.clock import CudaClock
 from v2drop_cli.measure.nvml import Nvml
@@ -60,6 +60,13 @@ def test_parts_are_within_their_stage(passes):
     assert passes.time(ARMS[0], CpuClock(), 3).drop_s is None
 
 
+def test_a_drop_at_layer_0_is_part_of_the_prefill(passes):
+    from v2drop_cli.measure.clock import CpuClock
+
+    times = passes.time(Arm("entry", "uniform", Schedule.parse("0:0.5")), CpuClock(), 3)
+    assert 0 < times.drop_s < times.prefill_s
+
+
 def test_a_family_that_does_not_say_where_its_tower_is(loaded):
     from v2drop_cli.measure.clock import CpuClock
 
@@ -82,3 +89,12 @@ def test_marks_come_in_pairs_and_only_where_something_is_dropped(loaded):
     with dropping(loaded.model, "1:0.5", mark=told.append), torch.no_grad():
         loaded.model(**text)
     assert told == []
+
+
+@pytest.mark.parametrize(
+    ("tower_s", "projector_s", "expected"),
+    [(0.5, 0.25, 0.25), (0.5, 0.6, 0.0), (None, 0.25, None), (0.5, None, None)],
+)
+def test_merging_is_the_rest_of_vision_and_never_less_than_nothing(tower_s, projector_s, expected):
+    times = StageTimes(None, 1.0, 2.0, None, 3.0, 3.0, tower_s=tower_s, projector_s=projector_s)
+    assert times.merging_s == expected

@@ -230,7 +230,6 @@ def test_odd_images_work(quick, tmp_path, kind):
         (["--schedule", "1:nan"], ["nan is outside"]),
         (["--schedule", "3:0.5,1:0.5"], ["layer 1 comes after layer 3"]),
         (["--schedule", "3:0.5,3:0.5"], ["layer 3 drops twice"]),
-        (["--schedule", "0:0.5"], ["layer 0"]),
         (["--layers", "1,2", "--ratios", "0.5"], ["2 layers but 1 ratios"]),
         (["--layers", "1,x", "--ratios", "0.5,0.5"], ["'1,x'"]),
         (["--layers", "1"], ["--ratios"]),
@@ -248,6 +247,11 @@ def test_options_that_mean_nothing(v2drop, args, said):
     ("args", "said"),
     [
         (["--schedule", "6:0.5"], ["layer 6 does not exist", "0 to 5"]),
+        (["--schedule", "0:0.5"], ["v2drop cannot drop at layer 0", "random, uniform"]),
+        (
+            ["--schedule", "0:0.5", "--method", "random", "--method", "v2drop-l1"],
+            ["v2drop-l1 cannot drop at layer 0"],
+        ),
         (["--budget", "1"], ["cannot be met", "6 to 36"]),
         (["--budget", "37"], ["cannot be met"]),
         (["--ratios", "0.5,0.5,0.5,0.5"], ["4 ratios"]),

@@ -36,7 +36,11 @@ def test_findings_and_proof_in_one_document(v2drop, configuration):
     assert [(row["case"], row["prompts"], row["ok"]) for row in found["proof"]] == [
         ("qwen2_vl", "image", True),
         ("qwen2_vl", "ragged", True),
+        ("qwen2_vl", "image", True),
+        ("qwen2_vl", "ragged", True),
     ]
+    drops = [row["drops"] for row in found["proof"]]
+    assert drops == ["layers", "layers", "entry", "entry"]
     for row in found["proof"]:
         assert 0 <= row["dropped_error"] <= row["allowed"] == 1e-4 < row["masked_change"]
     assert result.code == (1 if any(row["ok"] is False for row in found["findings"]) else 0)

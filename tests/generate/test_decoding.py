@@ -33,6 +33,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.models.base import Inputs, LoadedModel, VisionTokens
 from v2drop_cli.models.registry import family_for
+from v2drop_cli.prove.cases.case import schedule_text
 from v2drop_cli.schedule import Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
@@ -76,9 +77,28 @@ def replayed(compiled, tensors, applied):
 @pytest.mark.parametrize("dropped", [False, True], ids=["dense", "dropped"])
 @pytest.mark.parametrize(("name", "attn", "shape"), CELLS)
 def test_a_replay_gives_the_tokens_of_eager_decoding(name, attn, shape, dropped):
-    """Also on other pixels than the recorded ones, and on the recorded ones after them."""
     case, loaded = CASES[name], made(name, attn)
-    applied = arm_of(case, loaded.model, dropped)
+    lengths = replays_like_eager(loaded, name, shape, arm_of(case, loaded.model, dropped))
+    assert len(set(lengths)) == (len(case.stages) + 1 if dropped else 1)
+
+
+@pytest.mark.parametrize("shape", ["image", "ragged"])
+@pytest.mark.parametrize("name", [name for name in NAMES if CASES[name].entry])
+def test_a_replay_after_a_drop_at_layer_0_does_too(name, shape):
+    """The fixed cache of layer 0 tells the whole length, and has room for what it holds."""
+    case, loaded = CASES[name], made(name, "sdpa")
+    entry = schedule_text(case.entry)
+    applied = partial(dropping, loaded.model, entry, method="uniform")
+    # What layer 0 says is the whole sequence; each of the two drops leaves a length of its own.
+    assert len(set(replays_like_eager(loaded, name, shape, applied))) == 1 + len(case.entry)
+
+
+def replays_like_eager(loaded, name, shape, applied):
+    """Also on other pixels than the recorded ones, and on the recorded ones after them.
+
+    Returns the lengths of the cache's layers.
+    """
+    case, attn = CASES[name], loaded.attn_implementation
     tensors, _ = case.batch(case.prompts(shape))
     others = {k: -v if k.startswith("pixel") else v for k, v in tensors.items()}
     tape = Tape(uploads=attn == "eager")  # of this only older transformers have need
@@ -97,7 +117,7 @@ def test_a_replay_gives_the_tokens_of_eager_decoding(name, attn, shape, dropped)
         assert all(torch.equal(a.buffers[0], b.keys) for a, b in held)
     assert not torch.equal(seen[0], seen[1])  # else nothing proves that the prompt was read
     assert tape.log == ["rehearse", "capture", *["replay"] * 3]
-    assert len(set(compiled._cache.lengths)) == (len(case.stages) + 1 if dropped else 1)
+    return compiled._cache.lengths
 
 
 @pytest.mark.parametrize(("shape", "masked"), [("image", False), ("ragged", True)])

@@ -15,6 +15,7 @@ from v2drop_cli.instrument.cache import (
     cached_length,
     join_valid,
     refuse_static,
+    sequence_length,
 )
 
 
@@ -37,7 +38,8 @@ def known(length, fixed=0, valid=None):
 def test_the_length_of_each_layer():
     cache = Cache(10, 7)
     assert [cached_length(cache, layer) for layer in (0, 1)] == [10, 7]
-    assert cached_length(None, 1) == 0
+    assert sequence_length(cache) == 10
+    assert (cached_length(None, 1), sequence_length(None)) == (0, 0)
 
 
 # Cropping -------------------------------------------------------------------------------------
@@ -129,6 +131,8 @@ def test_a_layer_that_holds_the_whole_sequence_needs_no_page():
 def test_layers_that_never_drop_hold_the_whole_sequence():
     book = CacheBook()
     book.check(Cache(10, 7, 10), [0, 2])
+    book.check(Cache(*map(int, ["1000", "1000"])), [0, 1])  # equal, and not one object
+    assert book.shortened(Cache(*map(int, ["1000", "1000"])), 1, 1000) is None
     book.check(None, [0])
     book.check(Cache(10, 7, compileable=True), [1])
     for held in (9, 11):

@@ -47,6 +47,25 @@ def test_dropping_equals_the_masked_oracle(name):
         assert (dense[-1] - wanted[-1]).abs().max() > 1e-3  # else the masks prove nothing
 
 
+@pytest.mark.parametrize("name", sorted(PROVEN - OF_FAMILIES))
+def test_a_drop_at_layer_0_equals_the_masked_oracle(name):
+    """The decoder counts the positions of later tokens by itself."""
+    if not exists(name):
+        pytest.skip("this version of transformers does not have it")
+    model = llava_with(name, **full_attention(name))
+    inputs, vision = LLAVA.batch(LLAVA.prompts("image"))
+    with v2drop.dropping(model, "0:0.5", method="uniform") as trace:
+        got, tokens = decode(model, inputs, 3, placed=False)
+    gone = set(vision[0]) - set(trace.events[0].kept[0])
+    padding = torch.nn.functional.pad(inputs["attention_mask"], (0, 4), value=1)
+    with masked(LLAVA.layers(model), padding, {0: [gone]}):
+        wanted, _ = decode(model, inputs, 3, tokens, placed=False)
+    for ours, theirs in zip(got, wanted, strict=True):
+        torch.testing.assert_close(ours[:, -1], theirs[:, -1], **TOLERANCE)
+    dense, _ = decode(model, inputs, 3, tokens, placed=False)
+    assert (dense[-1] - wanted[-1]).abs().max() > 1e-3  # else the masks prove nothing
+
+
 def test_the_list_names_what_the_families_run():
     ran = {case.make("sdpa").config.get_text_config().model_type for case in CASES.values()}
     assert ran <= PROVEN

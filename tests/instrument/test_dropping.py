@@ -497,7 +497,12 @@ def test_embeddings_with_pixels_are_refused():
 
 @pytest.mark.parametrize(
     ("schedule", "said"),
-    [("40:0.5", "does not exist"), ("0:0.5", "layer 0"), ("", "empty"), ("3:nan", "outside")],
+    [
+        ("40:0.5", "does not exist"),
+        ("0:0.5", "v2drop cannot drop at layer 0"),
+        ("", "empty"),
+        ("3:nan", "outside"),
+    ],
 )
 def test_bad_schedules(schedule, said):
     with pytest.raises(ScheduleError, match=said), v2drop.dropping(make_llava(12), schedule):

@@ -20,6 +20,7 @@ from tests.tiny_llava import IMAGE, PATCHES, batch, make_llava, mixed_batch, one
 from v2drop_cli.errors import InstrumentError, ScheduleError
 from v2drop_cli.instrument.entry import held_at_entry
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, Method
+from v2drop_cli.prove.cases.case import FIRST_WORD
 
 ENTRY = "0:0.5,3:0.3"
 GREEDY = {"do_sample": False, "max_new_tokens": 6}
@@ -57,7 +58,9 @@ def asked(model, inputs, method="random"):
 # What is dropped -----------------------------------------------------------------------------
 
 
-@pytest.mark.mode("a drop at layer 0, of the decoder's input", "works", "no PREVIOUS_HIDDEN there")
+@pytest.mark.mode(
+    "a drop at layer 0, of the decoder's input", "works", "by methods that look at no earlier layer"
+)
 @pytest.mark.parametrize("method", ["random", "uniform"])
 @pytest.mark.parametrize("attn", ["eager", "sdpa"])
 @pytest.mark.parametrize("shape", BATCHES)
@@ -162,7 +165,9 @@ def test_later_tokens_are_at_their_own_positions_though_nobody_says_which(attn):
         torch.testing.assert_close(got, wanted, **TOLERANCE)
 
 
-@pytest.mark.mode("a drop at layer 0, of the decoder's input", "works", "no PREVIOUS_HIDDEN there")
+@pytest.mark.mode(
+    "a drop at layer 0, of the decoder's input", "works", "by methods that look at no earlier layer"
+)
 @pytest.mark.parametrize("attn", ["eager", "sdpa"])
 @pytest.mark.parametrize(
     "options",
@@ -257,7 +262,12 @@ def test_turns_through_generate_with_a_reused_cache(name):
     case = CASES[name]
     model = case.make("sdpa")
     inputs, _ = case.batch(case.prompts("image"))
-    options = {**GREEDY, "suppress_tokens": list(range(10)), "return_dict_in_generate": True}
+    options = {
+        **GREEDY,
+        "suppress_tokens": list(range(FIRST_WORD)),  # a placeholder would need pixels
+        "output_logits": True,
+        "return_dict_in_generate": True,
+    }
     with entering(model) as trace:
         first = model.generate(**inputs, **options)
         assert len(trace.events) == 2
@@ -273,6 +283,7 @@ def test_turns_through_generate_with_a_reused_cache(name):
         second = model.generate(**text, **{CACHE: first[CACHE]}, **options)
     assert len(trace.events) == 4
     assert torch.equal(second.sequences, fresh.sequences)
+    torch.testing.assert_close(second.logits, fresh.logits, **TOLERANCE)
 
 
 @pytest.mark.parametrize(("cut", "allowed"), [(5, True), (10, True), (11, False), (30, False)])

@@ -41,6 +41,8 @@ def test_only_a_mask_of_two_dimensions_is_padding():
         (6, rows([1, 2]), None, 3),
         (6, rows([1, 5]), None, 0),
         (6, rows([1, 2], [3]), None, 2),  # as many as the row with the least
+        (6, rows([0], []), None, 5),
+        (6, rows([1, 2], []), padded([1] * 6, [0, 1, 1, 1, 1, 1]), 0),  # whose padding is in it
         (6, rows([1, 2], []), None, 3),  # a row without vision is all text
         (6, rows([1, 2]), padded([1, 1, 1, 1, 1, 1]), 3),
         (6, rows([1, 2]), padded([0, 1, 1, 1, 1, 1]), 3),  # padding before it does no harm

@@ -121,3 +121,15 @@ def test_hooks_are_values():
         hook.module = None
     with pytest.raises(FrozenInstanceError):
         After(Double(), torch.neg).always = True
+
+
+def test_a_compiled_module_runs_its_hooks_and_does_not_trace_them():
+    module, seen = Double(), []
+
+    def look(*_):
+        seen.append(torch.compiler.is_compiling())
+
+    torch.compiler.reset()
+    with hooked(Before(module, look), After(module, look)):
+        assert torch.compile(module, backend="eager")(torch.tensor(1)) == 2
+    assert seen == [False, False]

@@ -46,6 +46,8 @@ def test_layers_say_what_they_call_the_cache_and_what_they_name():
         call(nn.Linear(1, 1))
     with pytest.raises(FrozenInstanceError):
         old.cache_name = ""
+    with pytest.raises(AssertionError, match="cache"):
+        call(Old(), New())  # no decoder has layers of both kinds
 
 
 def test_the_cache_that_a_layer_was_handed():

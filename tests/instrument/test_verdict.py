@@ -55,6 +55,7 @@ def test_merged_states_follow_their_tokens_in_the_models_dtype():
         index(0, 1, dtype=torch.int32),
         torch.tensor([0.0, 1.0]),
         torch.tensor([[0, 1]]),
+        torch.tensor([[0, 1], [2, 3]]),
     ],
 )
 def test_another_number_or_kind_is_refused(kept):
@@ -75,7 +76,7 @@ def test_the_first_and_the_last_token_are_there():
 
 @pytest.mark.parametrize("shape", [(1, 2), (2, 3), (3, 2), (2,)])
 def test_merged_states_of_another_shape_are_refused(shape):
-    with pytest.raises(InstrumentError, match="merged into"):
+    with pytest.raises(InstrumentError, match=r"merged into .*, not \(2, 2\)"):
         verdict(Kept(index(0, 1), torch.zeros(shape)))
 
 
@@ -83,3 +84,79 @@ def test_merged_states_of_another_shape_are_refused(shape):
 def test_what_is_no_verdict_is_refused(other):
     with pytest.raises(InstrumentError, match="not Kept"):
         verdict(other)
+
+
+class Choosing(Saying):
+    """A method that finds its own number."""
+
+    chooses_count = True
+
+
+@pytest.mark.parametrize("kept", [(), (2,), (0, 1, 2, 3)])
+def test_a_method_that_chooses_may_keep_any_number(kept):
+    class Said(Choosing):
+        def select(self, ctx):
+            return Kept(index(*kept))
+
+    ctx = DropContext(layer=1, n_keep=2, positions=torch.arange(4), seed=0, signals=None)
+    assert ask(Said(), ctx, HIDDEN).index.tolist() == list(kept)
+
+
+@pytest.mark.parametrize("kept", [(0, 1, 2, 3, 3), (1, 1)])
+def test_a_method_that_chooses_keeps_no_more_than_there_are(kept):
+    class Said(Choosing):
+        def select(self, ctx):
+            return Kept(index(*kept))
+
+    ctx = DropContext(layer=1, n_keep=2, positions=torch.arange(4), seed=0, signals=None)
+    with pytest.raises(InstrumentError, match=r"at most 4|\(of 4\)"):
+        ask(Said(), ctx, HIDDEN)
+
+
+MERGED = torch.ones(2, 2)
+
+
+def test_sources_follow_their_tokens():
+    """Tokens 3 and 0 stay; 1 goes into 0, the second entry, and 2 into 3, the first."""
+    found = verdict(Kept(index(3, 0), MERGED, index(1, 1, 0, -1)))
+    assert found.sources.tolist() == [0, 0, 1, -1]
+    assert verdict(Kept(index(0, 3), MERGED, index(-1, -1, -1, -1))).sources.tolist() == [-1] * 4
+    assert verdict(Kept(index(0, 3), MERGED)).sources is None
+
+
+@pytest.mark.parametrize(
+    "sources", [index(0, 1), index(0, 0, 1, 1, 1), index(0, 0, 1, 1, dtype=torch.int32)]
+)
+def test_sources_of_another_shape_or_kind_are_refused(sources):
+    with pytest.raises(InstrumentError, match=r"not int64 \(4,\)") as caught:
+        verdict(Kept(index(0, 3), MERGED, sources))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("wrong", [-2, 2])
+def test_sources_that_lead_to_no_survivor_are_refused(wrong):
+    with pytest.raises(InstrumentError, match="does not stay") as caught:
+        verdict(Kept(index(0, 3), MERGED, index(0, 0, 1, wrong)))
+    assert caught.value.hint
+
+
+def test_sources_without_merged_states_are_refused():
+    with pytest.raises(InstrumentError, match="merged nothing") as caught:
+        verdict(Kept(index(0, 3), None, index(0, 0, 1, 1)))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(("kept", "sources"), [((2,), (0, -1, 0, 0)), ((3, 1, 0), (2, 1, 0, 0))])
+def test_sources_for_any_number_of_survivors(kept, sources):
+    order = sorted(range(len(kept)), key=kept.__getitem__)
+    merged = torch.ones(len(kept), 2)
+    found = verdict(Kept(index(*kept), merged, index(*sources)), n_keep=len(kept))
+    assert found.sources.tolist() == [order.index(i) if i >= 0 else -1 for i in sources]
+
+
+def test_values_are_read_only_where_reading_does_not_wait():
+    """Tensors of the device "meta" have no values: reading one is an error."""
+    there = torch.device("meta")
+    kept = Kept(index(0, 3).to(there), MERGED.to(there), index(0, 0, 1, 1).to(there))
+    found = verdict(kept, hidden=HIDDEN.to(there))
+    assert {found.index.device, found.merged.device, found.sources.device} == {there}

@@ -120,6 +120,28 @@ def test_without_an_interval_nothing_is_claimed_and_the_reason_is_told(rounds, r
 
 
 @pytest.mark.parametrize(
+    ("arm", "null", "reasons"),
+    [(4, 50, (FEW_ROUNDS, NO_INTERVAL)), (50, 4, (NO_INTERVAL, FEW_ROUNDS))],
+)
+def test_the_arm_and_the_null_are_asked_for_their_own_rounds(arm, null, reasons):
+    def took(count):
+        return Timing(prefill_s=Stats(0.2, (0.2,) * count))
+
+    before = with_samples(50)
+    arms = (replace(before.arms[0], timing=took(null)), replace(before.arms[1], timing=took(arm)))
+    protocol = replace(before.protocol, null_timing=took(null))
+    found = judged(replace(before, arms=arms, protocol=protocol))
+    assert verdict(found) == (UNCLEAR, reasons[0])
+    assert found.null_comparison.verdict("prefill_speedup").reason == reasons[1]
+
+
+def test_a_time_that_was_not_measured_leaves_the_others_their_verdicts():
+    report = against((0.98, 1.02), prefill_speedup=None)
+    assert verdict(report) is None
+    assert verdict(report, "generate_speedup") == (FASTER, None)
+
+
+@pytest.mark.parametrize(
     ("ratio", "null", "expected"),
     [
         (1.2, 1.0, (LESS, None)),

@@ -105,6 +105,7 @@ def test_what_was_not_measured_in_both_fails(changes):
     ("agreement", "text", "expected"),
     [
         (1.0, "answers:0%", HELD),
+        (1.0, "answers:25%", HELD),
         (0.75, "answers:25%", HELD),
         (0.75, "answers:24%", FAILED),
         (0.75, "answers:0%", FAILED),
@@ -116,6 +117,12 @@ def test_answers_are_gated_by_the_share_of_tokens_that_differ(agreement, text, e
     assert found.outcome == expected
     if expected == FAILED:
         assert f"{1 - agreement:.3g} of the tokens" in found.message
+
+
+def test_tokens_are_counted_too():
+    change = Change("vision_tokens", "tokens", 100, 105, 1.05, None, None, "more")
+    assert judged("vision_tokens:4%", arm(change)).outcome == FAILED
+    assert judged("vision_tokens:6%", arm(change)).outcome == HELD
 
 
 BAD, GOOD = time((1.3, 1.4)), time((1.0, 1.01))

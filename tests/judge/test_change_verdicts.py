@@ -144,6 +144,12 @@ def test_a_count_that_one_report_lacks():
         assert change(none, none, metric) is None
 
 
+def test_an_average_of_less_than_a_token_is_a_number_like_others():
+    half, quarter = (counted("layer_average_vision_tokens", n) for n in (0.5, 0.25))
+    assert change(half, quarter, "layer_average_vision_tokens").ratio == 0.5
+    assert change(quarter, half, "layer_average_vision_tokens").ratio == 2.0
+
+
 @pytest.mark.parametrize(("a", "b"), [(-1, 5), (5, -1), (5e-324, 1e308)])
 def test_what_is_no_ratio(a, b):
     """Only a tampered report has these."""

@@ -42,6 +42,7 @@ OTHER = {
     "model": ("alias", None, None),
     "repeats": (99, None, None),
     "warmup": (9, None, None),
+    "spans": ((), None, None),
 }
 
 
@@ -80,6 +81,7 @@ def test_the_number_of_a_gpu_does_not_matter_and_its_kind_does():
         (GPU, "cuda:0", {"gpu_uuid": "MIG-1"}, []),
         (GPU, "cuda:0", {"gpu_uuid": None}, [("GPU UUID", False)]),
         (GPU, "cuda:0", {"device": None}, [("GPU", False)]),
+        (GPU, "cuda:0", {"device": "GPU-GPU X"}, [("GPU", True)]),
         (GPU, "cuda:0", {"cpu": "CPU Y"}, [("cpu", False)]),
         (GPU, "cuda:0", {"torch": "2.10"}, [("torch", False)]),
         (GPU, "cuda:0", {"torch": None}, [("torch", False)]),
@@ -108,6 +110,11 @@ def test_the_refused_come_first():
     assert names(a, b) == [
         ("prompt", True), ("GPU UUID", True), ("seed", False), ("torch", False),
     ]  # fmt: skip
+
+
+def test_what_has_parts_is_told_in_one_order():
+    a, b = made({**GPU, "libraries": {"b": 1, "a": 2}}), made({**GPU, "libraries": {}})
+    assert found(a, b) == [("libraries", '{"a": 2, "b": 1}', "{}", False)]
 
 
 def test_long_values_are_cut():
@@ -203,6 +210,7 @@ def test_media_are_named_briefly():
          "synthetic 640x480", True),
     ]  # fmt: skip
     assert found(shown(), shown(nothing))[0][1] == "none"
+    assert found(shown(), shown(replace(nothing, frames=2)))[0][2] == "synthetic 640x480 2 frames"
 
 
 # What the reader must know --------------------------------------------------------------------
@@ -238,6 +246,10 @@ def test_a_report_without_a_null_or_that_was_not_finished_is_named():
         replace(partial, protocol=replace(partial.protocol, rounds=2)), profiled()
     )
     assert "2 rounds only" in message
+    [(_, message)] = told(
+        replace(partial, protocol=replace(partial.protocol, rounds=0)), profiled()
+    )
+    assert "0 rounds only" in message
 
 
 def test_what_the_machine_did_meanwhile_is_repeated_and_the_rest_is_not():

@@ -198,7 +198,8 @@ def samples(*values):
 def timed(dense, null):
     """A report with vision times of dense and of its null, whose ratio is stored nowhere."""
     label = json.loads('"dense"')  # as read from a file: another object than the constant
-    arms = (factory.dropped(), factory.dense(label=label, timing=dense))
+    others = (factory.dropped(), factory.dropped("attention"))  # behind it and before it by name
+    arms = (*others, factory.dense(label=label, timing=dense))
     protocol = None if null is None else factory.protocol(null_timing=null)
     return factory.report(arms=arms, protocol=protocol, null_comparison=None)
 

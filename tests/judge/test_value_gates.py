@@ -235,3 +235,27 @@ def test_realised_over_ideal_without_an_interval_is_undecided():
     found = factory.comparison(prefill_speedup=Ratio(2.0, None), ideal_prefill_speedup=2.0)
     report = replace(factory.profiled(), comparisons=(found,))
     assert "5 rounds or more" in undecided("realised_over_ideal<0.5", report=report)
+
+
+def test_a_floor_is_told_only_where_it_decides():
+    [said] = failed("prefill_speedup<1.2", report=noisy(1.10, 1.15, 1.05))
+    assert "95 % interval" in said
+    assert "floor" not in said
+    assert "floor" not in undecided("prefill_speedup<1.12", report=noisy(1.10, 1.15, None))
+
+
+def test_the_ideal_scales_the_floor_of_realised_over_ideal_alone():
+    report = noisy(1.25, 1.30, 1.46, ideal_prefill_speedup=2.0)
+    assert "noise floor 0.685 to 1.460" in undecided("prefill_speedup<1.2", report=report)
+
+
+def test_realised_over_ideal_without_a_null_has_no_floor():
+    report = noisy(1.25, 1.30, None, ideal_prefill_speedup=2.0)
+    assert failed("realised_over_ideal<0.6", report=report) == []
+    assert len(failed("realised_over_ideal<0.7", report=report)) == 1
+
+
+def test_work_is_counted_where_it_is_known():
+    assert failed("prefill_flops>4e12") == []
+    assert "v2drop has 3.7" in failed("prefill_flops<4e12")[0]
+    assert "not measured" in failed("prefill_flops<4e12", report=factory.report())[0]

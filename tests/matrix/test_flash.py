@@ -90,6 +90,30 @@ def test_flash_layers_are_told_of_the_survivors_and_nothing_else(calls, name, sh
         check_sequences(call, batch, columns + step, [n + step for n in alive[layer]], step)
 
 
+@pytest.mark.parametrize("shape", ["image", "ragged"])
+@pytest.mark.parametrize("name", [name for name in FLASH if CASES[name].entry])
+def test_after_a_drop_at_layer_0_no_layer_is_told_of_the_whole_prompt(calls, name, shape):
+    """What later tokens are told is not packed either: their positions go on by one."""
+    case = CASES[name]
+    inputs, vision = case.batch(case.prompts(shape))
+    with v2drop.dropping(model_of(name, NAME), "0:0.5", method="uniform") as trace:
+        got, tokens = decode(model_of(name, NAME), inputs, STEPS)
+    gone = [set(a) - set(k) for a, k in zip(vision, trace.events[0].kept, strict=True)]
+    padding = torch.nn.functional.pad(inputs["attention_mask"], (0, STEPS), value=1)
+    with masked(case.layers(model_of(name, "eager")), padding, {0: gone}):
+        wanted, _ = decode(model_of(name, "eager"), inputs, STEPS, tokens)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a[:, -1], b[:, -1], **TOLERANCE)
+    alive = alive_by_layer(case, inputs, trace.events)
+    config = model_of(name, NAME).config.get_text_config()
+    for number, call in enumerate(calls):
+        step, layer = divmod(number, len(alive))
+        columns = max(alive[layer]) + step
+        check_call(call, config, len(vision), 1 if step else columns, columns)
+        check_sequences(call, len(vision), columns, [n + step for n in alive[layer]], step)
+    assert len(calls) == len(alive) * (1 + STEPS)
+
+
 def check_call(call, config, batch, queries, keys):
     """Shapes of one call, the positions, and what must not be there."""
     heads, grouped = config.num_attention_heads, config.num_key_value_heads

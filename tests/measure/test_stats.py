@@ -18,7 +18,6 @@ from v2drop_cli.measure.stats import (
     paired_difference,
     paired_ratio,
     ratio_of_medians,
-    scaled,
     summarize,
 )
 from v2drop_cli.records import Ratio, Stats
@@ -144,11 +143,6 @@ def test_a_ratio_is_unknown_where_either_series_is():
     with pytest.raises(ValueError, match="1 reference samples, but 2"):
         paired_ratio([1.0], [1.0, 2.0])
     assert paired_ratio([2.0] * 300, [1.0] * 300) == Ratio(2.0, (2.0, 2.0))
-
-
-def test_a_scaled_ratio():
-    assert scaled(Ratio(2.0, (1.0, 3.0)), 0.5) == Ratio(1.0, (0.5, 1.5))
-    assert scaled(Ratio(2.0), 0.5) == Ratio(1.0)
 
 
 # Two sets of samples, nothing paired --------------------------------------------------------

@@ -31,6 +31,7 @@ ARMS = [
     Arm("dense"),
     Arm("v2drop", "v2drop", Schedule.parse("1:0.5,3:0.3,4:0")),
     Arm("random", "random", Schedule.parse("2:7t")),
+    Arm("entry", "uniform", Schedule.parse("0:0.5,3:0.3")),
 ]
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 SHAPE = DecoderShape((100, 100), 50, 1000, 4, 2, 8, 2)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import DynamicCache
 
 import v2drop_cli as v2drop
 from tests.instrument.test_oracle import decode
+from tests.release import CACHE
 from tests.tiny_llava import make_llava, one_prompt
 
 SCHEDULE = "1:0.5"
@@ -79,6 +81,26 @@ def test_a_model_compiled_inside():
         got = torch.compile(model, backend="eager")(**one_prompt()).logits
     assert len(trace.events) == 1
     torch.testing.assert_close(got, wanted[0])
+
+
+@pytest.mark.slow
+def test_a_model_compiled_inside_that_drops_at_layer_0():
+    """The class of layer 0's cache is not the one that tracing met first."""
+    logits = []
+    for compiled in (False, True):
+        model = make_llava(LAYERS)
+        with v2drop.dropping(model, "0:0.5", method="uniform") as trace:
+            run = torch.compile(model, backend="eager") if compiled else model
+            cache, inputs = DynamicCache(config=model.config), one_prompt()
+            with torch.no_grad():
+                out = [run(**inputs, **{CACHE: cache}, use_cache=True).logits]
+                for token in (7, 8):
+                    ids = torch.tensor([[token]])
+                    out.append(run(input_ids=ids, **{CACHE: cache}, use_cache=True).logits)
+        assert len(trace.events) == 1
+        logits.append(out)
+    for got, wanted in zip(*logits, strict=True):
+        torch.testing.assert_close(got, wanted)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import torch
 from v2drop_cli.instrument import context as state
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.methods import base
+from v2drop_cli.methods.uniform import Uniform
 from v2drop_cli.tensors import gather_rope, top_k
 
 
@@ -40,6 +41,23 @@ def first(scores, k):
     """The first tokens, whatever they did."""
     return torch.arange(k)
 
+
+def untold(cache, columns):
+    """Layer 0's cache is not told what it does not hold: later tokens are counted too low."""
+
+
+def from_the_front(self, ctx):
+    """The first tokens, whatever was asked for."""
+    return base.Kept(torch.arange(ctx.n_keep))
+
+
+# Of drops at layer 0, with the batch in which each shows.
+ENTRY_FAULTS = {
+    "position: renumbered": (state, "gather_rope", renumbered, "image"),
+    "position: not told": (state, "leave_out", untold, "image"),
+    "mask: filler seen": (state, "causal_mask", filler_seen, "ragged"),
+    "kept: the first": (Uniform, "select", from_the_front, "ragged"),
+}
 
 FAULTS = {
     "mask: both ways": (state, "causal_mask", both_ways),

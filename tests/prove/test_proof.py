@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from tests.matrix.flash import NAME, recorded
-from tests.prove.faults import FAULTS
+from tests.prove.faults import ENTRY_FAULTS, FAULTS
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.prove import proof as room
 from v2drop_cli.prove.cases import NAMES, VARIANTS, get_case
-from v2drop_cli.prove.proof import Cell, Prover
+from v2drop_cli.prove.plan import BATCHES
+from v2drop_cli.prove.proof import ENTRY, LAYERS, Cell, Prover
 from v2drop_cli.prove.reference import Loss, Reference
 
 CPU = torch.device("cpu")
@@ -26,8 +27,8 @@ def prover():
     return Prover(CPU)
 
 
-def cell(name, dtype="float32", attention="sdpa", prompts="ragged"):
-    return Cell(VARIANTS.get(name, name), name, "cpu", dtype, attention, prompts)
+def cell(name, dtype="float32", attention="sdpa", prompts="ragged", drops=LAYERS):
+    return Cell(VARIANTS.get(name, name), name, "cpu", dtype, attention, prompts, drops=drops)
 
 
 @pytest.mark.slow
@@ -36,8 +37,11 @@ def cell(name, dtype="float32", attention="sdpa", prompts="ragged"):
 def test_it_holds_for_every_family(name, dtype):
     prover = Prover(CPU)
     for attention in ("eager", "sdpa"):
-        for prompts in ("image", "ragged"):
-            found = prover.prove(cell(name, dtype, attention, prompts))
+        for prompts, drops in BATCHES:
+            if drops == ENTRY and get_case(name).entry is None:
+                continue
+            found = prover.prove(cell(name, dtype, attention, prompts, drops))
+            assert found.drops == drops
             assert found.ok is True, found
             assert found.reason is None
             assert found.dropped_error <= found.allowed < found.masked_change
@@ -58,6 +62,16 @@ def test_what_is_wrong_does_not_hold(prover, monkeypatch, name, fault, dtype):
     assert found.ok is False, found
     kept = "kept a token" in found.reason
     assert kept == fault.startswith("kept"), found
+
+
+@pytest.mark.parametrize("fault", ENTRY_FAULTS)
+@pytest.mark.parametrize("name", ["llava", "qwen2_vl", "glm4v_moe"])
+def test_what_is_wrong_at_layer_0_does_not_hold(prover, monkeypatch, name, fault):
+    target, attribute, wrong, prompts = ENTRY_FAULTS[fault]
+    monkeypatch.setattr(target, attribute, wrong)
+    found = prover.prove(cell(name, prompts=prompts, drops=ENTRY))
+    assert found.ok is False, found
+    assert ("evenly" in found.reason) == fault.startswith("kept")
 
 
 def test_a_slight_fault_shows_in_float32_only(prover, monkeypatch):
@@ -84,7 +98,7 @@ def test_in_low_precision_every_token_goes_to_all_experts(monkeypatch):
 
 def test_dropping_nothing_does_not_hold(prover, monkeypatch):
     @contextmanager
-    def idle(model, schedule):
+    def idle(model, schedule, method):
         yield DropTrace()
 
     monkeypatch.setattr(room, "dropping", idle)
@@ -95,7 +109,7 @@ def test_dropping_nothing_does_not_hold(prover, monkeypatch):
 
 def test_a_failure_while_dropping_does_not_hold(prover, monkeypatch):
     @contextmanager
-    def broken(model, schedule):
+    def broken(model, schedule, method):
         raise RuntimeError("\nno such kernel\nand more")
         yield
 
@@ -105,13 +119,13 @@ def test_a_failure_while_dropping_does_not_hold(prover, monkeypatch):
 
 
 def test_logits_that_are_not_finite_do_not_hold(prover, monkeypatch):
-    real = room.decode
+    real = Reference.decode
 
-    def overflowing(model, *args):
-        logits, tokens = real(model, *args)
-        return [logits[0], logits[1] * float("nan"), *logits[2:]], tokens
+    def overflowing(self, model):
+        logits = real(self, model)
+        return [logits[0], logits[1] * float("nan"), *logits[2:]]
 
-    monkeypatch.setattr(room, "decode", overflowing)
+    monkeypatch.setattr(Reference, "decode", overflowing)
     found = prover.prove(cell("llava"))
     assert (found.ok, found.dropped_error) == (False, None)
     assert "finite" in found.reason
@@ -170,6 +184,14 @@ def test_kept_sets_are_judged_against_the_definition(reference):
         ({**right, 2: right[3]}, "layers [2]"),
     ):
         assert said in reference.misjudged(reference.model, kept)
+
+
+def test_entry_drops_are_judged_against_even_spacing(reference):
+    """16 tokens in columns 4 to 19: of 8 stretches the second tokens, of those 8 every second."""
+    right = {0: [[5, 7, 9, 11, 13, 15, 17, 19]], 3: [[7, 11, 15, 19]]}
+    assert reference.uneven(right) is None
+    for wrong in ({}, {0: right[0]}, {**right, 0: [[4, *right[0][0][1:]]]}):
+        assert "other tokens" in reference.uneven(wrong)
 
 
 def test_losses_by_hand():

@@ -87,8 +87,9 @@ def leave_out(cache: Any, columns: int) -> None:
     layer = _told(cache)
     if layer is None:
         layer = _first_layer(cache)
+        kind: Any = type(layer)
         try:
-            layer.__class__ = _telling(type(layer))
+            layer.__class__ = _telling(kind)
         except (AttributeError, TypeError):
             raise InstrumentError(
                 f"layer 0 of a {type(cache).__name__} cannot be told that its prompt was shortened",

@@ -49,6 +49,8 @@ class Asked:
             if why is None and not (is_flash(kernel) and dtype == "float32")
             for prompts, drops in BATCHES
             if drops != ENTRY or _takes_entry(case)
+            # How the model counts positions by itself is the same in every dtype.
+            if (prompts, drops) != ("image", ENTRY) or dtype == dtypes[0]
         ]
         return wanted, left_out
 

@@ -1,9 +1,9 @@
-"""Which small faults do a module's own tests notice? python -m benchmarks.mutation [MODULE …]
+"""Which small faults do a module's own tests notice? python -m benchmarks.mutation.run
 
 cosmic-ray (``pip install -e ".[test,dev]"``) makes the faults: one operator, number, truth value,
 loop, decorator or exception of one module is changed at a time. The module's own test files then
 run against the changed source, and must fail. A fault that no test can tell from the original is
-*equivalent*; ``mutation.toml`` lists each with the reason.
+*equivalent*; ``equivalent.toml`` lists each with the reason.
 
 Every fault is tried in a fork of a process that has imported torch, transformers and pytest
 already: that saves seconds on each of thousands. The changed source is handed to the import
@@ -13,11 +13,10 @@ system and never written to disk, so the working tree stays as it is.
 from __future__ import annotations
 
 import argparse
-import ast
 import gc
 import hashlib
-import importlib.abc
 import importlib.machinery
+import json
 import os
 import random
 import resource
@@ -27,152 +26,26 @@ import sys
 import tempfile
 import time
 import traceback
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mutation_table import FOLDER, TARGETS, Target
+from benchmarks.mutation.faults import SEED, Fault, faults, places
+from benchmarks.mutation.table import TARGETS, Target, file_of
 from benchmarks.result import origin, write
 
-ROOT = Path(__file__).parents[1]
-_SEED = 0
+ROOT = Path(__file__).parents[2]
 # A fault may make a loop endless: a run gets this many times the CPU time of the original.
 _PATIENCE = 5
 _LEAST_CPU_S = 4
 # Fewer than in the one test command: most faults show in the first few.
 _EXAMPLES = 30
-# cosmic-ray puts each of eleven operators in an operator's place; these many say as much.
-_AT_ONE_PLACE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a fault can be made: the operator, how often it was met before, and the node."""
-
-    operator: str
-    occurrence: int
-    node: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One changed module.
-
-    Attributes:
-        operator: the cosmic-ray operator that made the change.
-        where: function or class that it is in; empty at the top of the module.
-        before: the changed lines, as they were.
-        after: the same lines, changed.
-        source: the whole changed module.
-    """
-
-    operator: str
-    where: str
-    before: str
-    after: str
-    source: str
-
-
-# The faults -----------------------------------------------------------------------------------
-
-
-def places(source: str) -> list[Place]:
-    """Every change to make: a few of one family at one place, and none that is never run."""
-    from cosmic_ray.ast import ast_nodes, get_ast
-    from cosmic_ray.plugins import get_operator, operator_names
-
-    nodes = list(ast_nodes(get_ast(source)))
-    silent = list(_silent(source))
-    families: dict[tuple[str, Any], list[Place]] = {}
-    for name in operator_names():
-        kind = get_operator(name)
-        if kind.arguments():  # these need names of variables
-            continue
-        operator = kind()
-        found = [node for node in nodes for _ in operator.mutation_positions(node)]
-        for occurrence, node in enumerate(found):
-            if not any(first <= node.start_pos < last for first, last in silent):
-                # ReplaceBinaryOperator_Add_Sub is of the family ReplaceBinaryOperator.
-                family = (name.split("_")[0], node.start_pos)
-                families.setdefault(family, []).append(Place(name, occurrence, node))
-    draw = random.Random(_SEED)
-    return [
-        place
-        for alike in families.values()
-        for place in draw.sample(alike, min(len(alike), _AT_ONE_PLACE))
-    ]
-
-
-def faults(source: str, chosen: Iterable[Place]) -> Iterator[Fault]:
-    """The changed sources; a change that does not compile is none."""
-    from cosmic_ray.ast.ast_query import ASTQuery
-    from cosmic_ray.mutating import mutate_code
-    from cosmic_ray.plugins import get_operator
-
-    for place in chosen:
-        changed = mutate_code(source, get_operator(place.operator)(), place.occurrence)
-        if changed is None or not _compiles(changed):
-            continue
-        before, after = changed_lines(source, changed)
-        where = ASTQuery(place.node).get_definition_name() or ""
-        yield Fault(place.operator.split("/")[-1], where, before, after, changed)
-
-
-def _compiles(source: str) -> bool:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(source, "changed", "exec")
-    except (SyntaxError, ValueError):
-        return False
-    return True
-
-
-def _silent(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """From where to where only type checkers read: annotations, overloads, their imports."""
-    lines = source.encode().splitlines()
-    for node in ast.walk(ast.parse(source)):
-        for part in _read_by_type_checkers(node):
-            first = part.lineno, len(lines[part.lineno - 1][: part.col_offset].decode())
-            end, column = part.end_lineno or 0, part.end_col_offset or 0
-            yield first, (end, len(lines[end - 1][:column].decode()))
-
-
-def _read_by_type_checkers(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
-    if isinstance(node, ast.FunctionDef):
-        last = node.body[-1]
-        if isinstance(last, ast.Expr) and getattr(last.value, "value", None) is ...:
-            yield from (*node.decorator_list, node)
-        if node.returns:
-            yield node.returns
-    elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
-        yield node.annotation
-    elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-        yield node
-
-
-def changed_lines(before: str, after: str) -> tuple[str, str]:
-    """The lines that differ, each side joined by spaces."""
-    old, new = before.splitlines(), after.splitlines()
-    head = 0
-    while head < min(len(old), len(new)) and old[head] == new[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
-        tail += 1
-    sides = (old[head : len(old) - tail], new[head : len(new) - tail])
-    first, second = (" ".join(" ".join(lines).split()) for lines in sides)
-    return first, second
-
-
-# Trying them ----------------------------------------------------------------------------------
-
-
-class _Changed(importlib.machinery.SourceFileLoader, importlib.abc.MetaPathFinder):
+class _Changed(importlib.machinery.SourceFileLoader):
     """Gives one module another source than its file has."""
 
     def __init__(self, module: str, path: Path, source: str) -> None:
@@ -275,31 +148,39 @@ def prepare() -> None:
     gc.freeze()
 
 
-def measure(target: Target, sample: int | None) -> dict[str, Any]:
-    """Try the faults of one module, or a random ``sample`` of them that is the same every time."""
+def measure(target: Target, sample: int | None, before: dict[str, Any] | None) -> dict[str, Any]:
+    """Try the faults of one module.
+
+    Args:
+        target: the module.
+        sample: how many faults, drawn at random, the same every time; ``None`` for all.
+        before: an earlier result for the same source, of which only those faults are tried that
+            no test noticed: tests were added since.
+    """
     began = time.monotonic()
     source = (ROOT / target.path).read_text(encoding="utf-8")
+    digest = hashlib.sha256(source.encode()).hexdigest()
     known = tried(target, source, 3600)
-    print(f"{target.name}: {known.cpu_s:.1f} s of CPU without a fault", file=sys.stderr)
     if not known.passed:
         raise SystemExit(f"{target.name}: its own tests fail without any fault\n{known.said}")
-    limit = max(_LEAST_CPU_S, _PATIENCE * known.cpu_s)
-    everything = places(source)
-    chosen = everything
+    if before is not None and before["source_sha256"] != digest:
+        raise SystemExit(f"{target.name} has changed since: all of its faults must be tried")
+    chosen = everything = places(source)
     if sample is not None and sample < len(everything):
-        chosen = random.Random(_SEED).sample(everything, sample)
-    survivors, number = [], 0
+        chosen = random.Random(SEED).sample(everything, sample)
+    number, survivors = 0, []
     for number, fault in enumerate(faults(source, chosen), 1):
-        if tried(target, fault.source, limit).passed:
-            survivors.append({k: v for k, v in asdict(fault).items() if k != "source"})
+        if before is not None and _told(fault) not in before["survivors"]:
+            continue
+        if tried(target, fault.source, max(_LEAST_CPU_S, _PATIENCE * known.cpu_s)).passed:
+            survivors.append(_told(fault))
             print(f"  {fault.where}: {fault.before}  →  {fault.after}", flush=True)
         if number % 20 == 0:
-            taken = time.monotonic() - began
-            print(f"{target.name}: {number} of {len(chosen)}, {taken:.0f} s", file=sys.stderr)
+            print(f"{target.name}: {number} of {len(chosen)}", file=sys.stderr)
     return {
         "module": target.module,
         "tests": list(target.tests),
-        "source_sha256": hashlib.sha256(source.encode()).hexdigest(),
+        "source_sha256": digest,
         "faults": len(everything),
         "tried": number,
         "noticed": number - len(survivors),
@@ -308,26 +189,48 @@ def measure(target: Target, sample: int | None) -> dict[str, Any]:
     }
 
 
+def _told(fault: Fault) -> dict[str, str]:
+    """The fault without the whole source."""
+    return {name: value for name, value in asdict(fault).items() if name != "source"}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Try the faults of the modules named, or of all, and write one result file for each."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutation.run", description=__doc__)
     names = [target.module for target in TARGETS]
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(names))
     parser.add_argument("--sample", type=int, help="of each module, that many faults at most")
+    parser.add_argument(
+        "--again", action="store_true", help="only what no test noticed the last time"
+    )
     options = parser.parse_args(arguments)
     unknown = set(options.modules) - set(names)
     if unknown:
         parser.error(f"no such module: {', '.join(sorted(unknown))}")
     os.chdir(ROOT)
-    head = {**origin(), "tool": f"cosmic-ray {version('cosmic-ray')}", "seed": _SEED}
+    head = {**origin(), "tool": f"cosmic-ray {version('cosmic-ray')}", "seed": SEED}
     prepare()
     for target in TARGETS:
         if options.modules and target.module not in options.modules:
             continue
-        sample = options.sample or target.sample
-        found = measure(target, sample)
+        before = None
+        if options.again:
+            before = json.loads(file_of(target).read_text(encoding="utf-8"))
+        found = measure(target, options.sample or target.sample, before)
         print(f"{target.name}: {found['noticed']} of {found['tried']} noticed", flush=True)
-        write(FOLDER / f"{target.module.replace('/', '.')}.json", {**head, **found})
+        first = {} if before is None else {"first": before.get("first", _origin_of(before))}
+        write(file_of(target), {**head, **first, **found})
+
+
+def _origin_of(result: dict[str, Any]) -> dict[str, Any]:
+    """Of the run that tried all: by which command, and when."""
+    environment = result["environment"]
+    return {
+        "command": result["command"],
+        "date": environment["date"],
+        "commit": environment["commit"],
+        "elapsed_s": result["elapsed_s"],
+    }
 
 
 if __name__ == "__main__":

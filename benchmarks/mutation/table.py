@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.result import RESULTS, where
 
 FOLDER = RESULTS / "mutation"
-EQUIVALENT = Path(__file__).parent / "mutation.toml"
+EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,8 @@ TARGETS: tuple[Target, ...] = (
     _own("judge/change_gates"),
     _own("judge/comparable"),
     _own("bench/comparison"),
-    _own("bench/stages", sample=20),
     _own("bench/stopping"),
-    _own("bench/arms"),
+    _own("bench/stages", sample=12),
     _own("instrument/masks"),
     _own("instrument/cache"),
     _own("instrument/forward"),
@@ -71,6 +70,11 @@ TARGETS: tuple[Target, ...] = (
     _own("instrument/trace"),
     _own("instrument/running", sample=30),
 )
+
+
+def file_of(target: Target) -> Path:
+    """Where the result for ``target`` is kept."""
+    return FOLDER / f"{target.module.replace('/', '.')}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,8 @@ def equivalents() -> list[Equivalent]:
 
 def results() -> list[dict[str, Any]]:
     """The result files, in the order of the modules."""
-    paths = [FOLDER / f"{target.module.replace('/', '.')}.json" for target in TARGETS]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+    paths = [path for target in TARGETS if (path := file_of(target)).is_file()]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def unnoticed(result: Mapping[str, Any], listed: Sequence[Equivalent]) -> list[Mapping[str, str]]:
@@ -146,7 +150,17 @@ def table() -> Iterator[str]:
         yield f"| `{result['module']}` | {tests} | {' | '.join(map(str, counts))} |"
     sources: dict[str, list[str]] = {}
     for result in found:
-        sources.setdefault(f"{result['tool']}; {where(result)}", []).append(result["module"])
+        sources.setdefault(f"{result['tool']}; {_run(result)}", []).append(result["module"])
     for source, modules in sources.items():
         yield ""
         yield f"{', '.join(modules)}: {source}"
+
+
+def _run(result: Mapping[str, Any]) -> str:
+    """The run, and before a run of ``--again`` the one that tried all."""
+    first = result.get("first")
+    if first is None:
+        return where(result)
+    return (
+        f"all by `{first['command']}`, {first['date'][:10]}, and what was left by {where(result)}"
+    )

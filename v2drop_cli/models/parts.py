@@ -1,0 +1,25 @@
+"""The parts of a transformers model, by the names that nearly all families give them."""
+
+from __future__ import annotations
+
+from torch.nn import Module
+
+from v2drop_cli.errors import UnsupportedModelError
+
+
+def inner_model(model: Module) -> Module:
+    """The ``XModel`` inside ``XForConditionalGeneration``, or inside a wrapper around it.
+
+    Raises:
+        UnsupportedModelError: there is none.
+    """
+    for module in model.modules():
+        if "language_model" in module._modules:
+            return module
+    raise UnsupportedModelError(f"{type(model).__name__} holds no language_model")
+
+
+def language_model(model: Module) -> Module:
+    """The decoder of ``model``."""
+    decoder: Module = inner_model(model).language_model  # type: ignore[assignment]
+    return decoder
