@@ -179,12 +179,27 @@ def test_the_same_clip_at_other_moments():
     moved = replace(CLIP, frame_times_s=tuple(time + 0.5 for time in CLIP.frame_times_s))
     [difference] = differences(shown(CLIP), shown(moved))
     assert (difference.name, difference.refused) == ("frame times", True)
-    assert difference.a.startswith("[[0.0, 1.0, 2.0")
-    assert difference.b.startswith("[[0.5, 1.5, 2.5")
+    assert (difference.a, difference.b) == (
+        "kitchen.mp4 frame 0 at 0 s",
+        "kitchen.mp4 frame 0 at 0.5 s",
+    )
     other = replace(moved, sha256="b" * 64)
     assert names(shown(CLIP, CLIP), shown(moved, other)) == [("media", True)]
     assert names(shown(CLIP, CLIP), shown(moved, CLIP)) == [("frame times", True)]
     assert names(shown(CLIP), shown(moved, CLIP)) == [("media", True)]
+
+
+def test_the_first_frame_of_another_moment_is_named():
+    moments = CLIP.frame_times_s
+    later = replace(CLIP, frame_times_s=(*moments[:-1], moments[-1] + 0.25))
+    unknown = replace(CLIP, frame_times_s=None)
+    assert found(shown(CLIP, CLIP), shown(CLIP, later)) == [
+        ("frame times", "kitchen.mp4 frame 7 at 7 s", "kitchen.mp4 frame 7 at 7.25 s", True),
+    ]  # fmt: skip
+    assert found(shown(CLIP), shown(unknown)) == [
+        ("frame times", "kitchen.mp4 frame 0 at 0 s",
+         "kitchen.mp4 frame 0 at an unknown time", True),
+    ]  # fmt: skip
 
 
 def test_media_are_named_briefly():

@@ -9,6 +9,7 @@ nor as ignored warns, so that a field added to the records later is not overlook
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
@@ -116,7 +117,7 @@ def _of_media(a: Sequence[MediaRecord], b: Sequence[MediaRecord]) -> Iterator[Di
     pairs = tuple(zip(a, b, strict=False))
     if len(a) != len(b) or any(_facts(one, other) != _facts(other, one) for one, other in pairs):
         if len(a) == len(b) and all(_but_times(*pair) for pair in pairs):
-            yield Difference("frame times", _times(a), _times(b), True)
+            yield Difference("frame times", _moments(a, b), _moments(b, a), True)
         else:
             yield Difference("media", _named(a), _named(b), True)
     elif any((one.sha256 is None) != (other.sha256 is None) for one, other in pairs):
@@ -153,8 +154,19 @@ def _named(media: Sequence[MediaRecord]) -> str | None:
     return _text(", ".join(said) or "none")
 
 
-def _times(media: Sequence[MediaRecord]) -> str | None:
-    return _text([record.frame_times_s for record in media])
+def _moments(media: Sequence[MediaRecord], others: Sequence[MediaRecord]) -> str:
+    """Which frame of which file is the first of another moment, and when it is here."""
+    for record, other in zip(media, others, strict=True):
+        ours, theirs = (one.frame_times_s or () for one in (record, other))
+        for number, (moment, its) in enumerate(itertools.zip_longest(ours, theirs)):
+            if moment != its:
+                name = (_name(record) or "synthetic")[-_NAME_MOST:]
+                return f"{name} frame {number} {_at(moment)}"
+    return "unknown"
+
+
+def _at(moment: float | None) -> str:
+    return "at an unknown time" if moment is None else f"at {moment:.6g} s"
 
 
 def _digests(media: Sequence[MediaRecord]) -> str | None:
