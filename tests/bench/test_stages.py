@@ -13,7 +13,7 @@ from tests.measure.conftest import FakeCuda
 from v2drop_cli import load
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.passes import Passes, Subject
-from v2drop_cli.bench.stages import time_stages
+from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.measure.clock import CudaClock
 from v2drop_cli.measure.nvml import Nvml
@@ -89,3 +89,28 @@ def test_marks_come_in_pairs_and_only_where_something_is_dropped(loaded):
     with dropping(loaded.model, "1:0.5", mark=told.append), torch.no_grad():
         loaded.model(**text)
     assert told == []
+
+
+def times(**known):
+    parts = {"preprocess_s": 1.0, "vision_s": 2.0, "prefill_s": 4.0, "media_s": 8.0}
+    rest = {"decode_s_per_token": None, "generate_s": 16.0, "wall_s": 32.0}
+    return StageTimes(**{**parts, **rest, **known})
+
+
+def test_stages_that_contain_others_add_up():
+    assert times().time_to_first_token_s == 1 + 2 + 4
+    assert times().end_to_end_s == 8 + 1 + 32
+    assert times(media_s=None).end_to_end_s is None
+    assert times(preprocess_s=None).end_to_end_s is None
+    assert times(preprocess_s=None).time_to_first_token_s is None
+    assert times(media_s=None).time_to_first_token_s == 7
+
+
+def test_a_later_token_takes_its_share_of_what_comes_after_the_first(loaded):
+    from v2drop_cli.measure.clock import CpuClock
+
+    inputs = Subject(loaded, [load_image(CAT)], "what?").prepare()
+    found = time_stages(loaded, inputs, CpuClock(), 3)
+    after = found.generate_s - found.vision_s - found.prefill_s
+    assert found.decode_s_per_token == pytest.approx(after / 2)
+    assert time_stages(loaded, inputs, CpuClock(), 1).decode_s_per_token is None
