@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,8 @@ def test_stages_that_contain_others_add_up():
     assert times(preprocess_s=None).end_to_end_s is None
     assert times(preprocess_s=None).time_to_first_token_s is None
     assert times(media_s=None).time_to_first_token_s == 7
+    with pytest.raises(FrozenInstanceError):
+        times().wall_s = 0.0
 
 
 def test_a_later_token_takes_its_share_of_what_comes_after_the_first(loaded):
