@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
@@ -96,5 +96,32 @@ def test_marks_come_in_pairs_and_only_where_something_is_dropped(loaded):
     [(0.5, 0.25, 0.25), (0.5, 0.6, 0.0), (None, 0.25, None), (0.5, None, None)],
 )
 def test_merging_is_the_rest_of_vision_and_never_less_than_nothing(tower_s, projector_s, expected):
-    times = StageTimes(None, 1.0, 2.0, None, 3.0, 3.0, tower_s=tower_s, projector_s=projector_s)
-    assert times.merging_s == expected
+    found = StageTimes(None, 1.0, 2.0, None, 3.0, 3.0, tower_s=tower_s, projector_s=projector_s)
+    assert found.merging_s == expected
+
+
+def times(**known):
+    parts = {"preprocess_s": 1.0, "vision_s": 2.0, "prefill_s": 4.0, "media_s": 8.0}
+    rest = {"decode_s_per_token": None, "generate_s": 16.0, "wall_s": 32.0}
+    return StageTimes(**{**parts, **rest, **known})
+
+
+def test_stages_that_contain_others_add_up():
+    assert times().time_to_first_token_s == 1 + 2 + 4
+    assert times().end_to_end_s == 8 + 1 + 32
+    assert times(media_s=None).end_to_end_s is None
+    assert times(preprocess_s=None).end_to_end_s is None
+    assert times(preprocess_s=None).time_to_first_token_s is None
+    assert times(media_s=None).time_to_first_token_s == 7
+    with pytest.raises(FrozenInstanceError):
+        times().wall_s = 0.0
+
+
+def test_a_later_token_takes_its_share_of_what_comes_after_the_first(loaded):
+    from v2drop_cli.measure.clock import CpuClock
+
+    inputs = Subject(loaded, [load_image(CAT)], "what?").prepare()
+    found = time_stages(loaded, inputs, CpuClock(), 3)
+    after = found.generate_s - found.vision_s - found.prefill_s
+    assert found.decode_s_per_token == pytest.approx(after / 2)
+    assert time_stages(loaded, inputs, CpuClock(), 1).decode_s_per_token is None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
-from v2drop_cli.bench.stopping import FixedRounds, Rounds, StopRule
+from v2drop_cli.bench.stopping import FixedRounds, Rounds, StopRule, half_width
+from v2drop_cli.records import Ratio
 
 
 @pytest.mark.parametrize(
@@ -61,3 +64,48 @@ def test_a_fixed_number_of_rounds_is_just_that():
 )
 def test_what_is_left_is_time_or_the_rounds_promised(repeats, taken, round_s, elapsed, left):
     assert StopRule(repeats, 0.01, 60.0).left_s(taken, round_s, elapsed) == left
+
+
+def test_the_widest_half_width_is_a_share_of_its_own_ratio():
+    wide, narrow = Ratio(2.0, (1.5, 2.0)), Ratio(1.0, (0.9375, 1.0))
+    assert half_width([wide]) == 0.125
+    assert half_width([narrow, wide]) == half_width([wide, narrow]) == 0.125
+    assert half_width([narrow]) == 0.03125
+
+
+def test_precision_is_unknown_where_one_interval_is():
+    assert half_width([]) is None
+    assert half_width([None]) is None
+    assert half_width([Ratio(2.0, (1.5, 2.5)), None]) is None
+    assert half_width([Ratio(2.0), Ratio(2.0, (1.5, 2.5))]) is None
+
+
+def test_rounds_that_were_spoiled_were_taken_too():
+    assert (Rounds(3).taken, Rounds(3, 2).taken) == (3, 5)
+    assert FixedRounds(3).reason(Rounds(1, 2), None, 0.0) == "rounds"
+    assert FixedRounds(3).reason(Rounds(4), None, 0.0) == "rounds"
+    assert FixedRounds(3).precision is None
+
+
+def test_the_stop_rule_without_a_word():
+    rule = StopRule()
+    assert (rule.repeats, rule.precision, rule.max_time_s) == (None, 0.01, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("taken", "elapsed", "left"), [(0, 59.5, 0.5), (0, 60.0, None), (1, 60.5, None)]
+)
+def test_time_left_before_anybody_knows_how_long_a_round_takes(taken, elapsed, left):
+    assert StopRule(2, 0.01, 60.0).left_s(taken, None, elapsed) == left
+
+
+def test_more_rounds_than_were_owed_are_enough():
+    assert StopRule(3, 0.01, 60.0).reason(Rounds(5), 0.001, 1.0) == "precision"
+    assert StopRule(3, 0.01, 60.0).reason(Rounds(5), None, 60.0) == "time"
+    assert FixedRounds(3).left_s(5.0, 2.0, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("values", [Rounds(1), FixedRounds(1), StopRule()])
+def test_rules_and_rounds_are_values(values):
+    with pytest.raises(FrozenInstanceError):
+        setattr(values, "valid" if isinstance(values, Rounds) else "precision", 1)
