@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from tests.checkpoints import save_checkpoint
 from tests.commands.test_compare import made
 from tests.printed import PAGES, ROOT, Command, commands, kinds, python
+from v2drop_cli.bench.watch import Phase
 from v2drop_cli.cli import app
 from v2drop_cli.models.names import ALIASES
 
@@ -202,7 +203,7 @@ def test_without_the_hub_a_printed_command_is_one_honest_line(desk, monkeypatch)
     monkeypatch.setenv("HF_HUB_CACHE", str(desk / "nothing"))
     result = CliRunner().invoke(app, list(command[1:]))
     assert (result.exit_code, result.stdout) == (1, "")
-    error, hint = [line for line in result.stderr.splitlines() if not line.startswith("loading")]
+    error, hint = [line for line in result.stderr.splitlines() if not line.startswith(tuple(Phase))]
     assert error.startswith("error: ")
     assert hint.startswith("hint: ")
 

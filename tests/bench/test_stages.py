@@ -116,3 +116,12 @@ def test_a_later_token_takes_its_share_of_what_comes_after_the_first(loaded):
     after = found.generate_s - found.vision_s - found.prefill_s
     assert found.decode_s_per_token == pytest.approx(after / 2)
     assert time_stages(loaded, inputs, CpuClock(), 1).decode_s_per_token is None
+
+
+@pytest.mark.parametrize(
+    ("tower_s", "projector_s", "expected"),
+    [(0.5, 0.25, 0.25), (0.5, 0.6, 0.0), (None, 0.25, None), (0.5, None, None)],
+)
+def test_merging_is_the_rest_of_vision_and_never_less_than_nothing(tower_s, projector_s, expected):
+    times = StageTimes(None, 1.0, 2.0, None, 3.0, 3.0, tower_s=tower_s, projector_s=projector_s)
+    assert times.merging_s == expected

@@ -129,6 +129,20 @@ def test_the_document_goes_to_files_too(v2drop, files, tmp_path):
     assert "- **gate failed** prefill:5%" in text
 
 
+def test_quiet_says_what_changed_and_no_more(v2drop, files, tmp_path):
+    page = tmp_path / "out.md"
+    pair = files(a=made(), b=made(1.1))
+    loud, quiet = v2drop("compare", *pair), v2drop("compare", *pair, "--quiet", "--export-md", page)
+    assert quiet.code == 0
+    assert quiet.out.startswith("B is slower than A in ")
+    assert quiet.out.splitlines()[0] in loud.out
+    assert len(quiet.out.splitlines()) < len(loud.out.splitlines()) / 2
+    assert " same" not in quiet.out
+    assert page.read_text().startswith("# v2drop\n\n**B is slower than A in ")
+    both = [v2drop("compare", *pair, "--json", *more).out for more in ((), ("--quiet",))]
+    assert both[0] == both[1]
+
+
 def test_incomparable_reports_are_refused_unless_asked_for_anyway(v2drop, files):
     other = made(request=factory.request(dtype="float32", prompt="a\x1b[31mb"))
     paths = files(a=made(), b=other)

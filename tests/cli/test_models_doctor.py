@@ -87,6 +87,18 @@ def test_one_model_as_text(v2drop):
     assert REFUSED["gemma3"] in v2drop("models", "gemma3").out
 
 
+def test_models_and_doctor_as_markdown(v2drop, tmp_path):
+    page = tmp_path / "page.md"
+    told = v2drop("models", "--export-md", page)
+    assert (told.code, told.err) == (0, f"Wrote {page}\n")
+    text = page.read_text()
+    assert all(f"\n| {alias} |" in text for alias in ALIASES)
+    assert "\n## Methods\n\n| method | paper |\n| --- | --- |\n" in text
+    assert v2drop("doctor", "--json", "--export-md", page).code == 0
+    assert "\n|  | check | says |" in page.read_text()
+    v2drop("models", "--export-md", tmp_path).refused(2, "directory")
+
+
 def test_models_refused(v2drop):
     result = v2drop("models", "--refused")
     assert all(name in result.out for name in REFUSED)

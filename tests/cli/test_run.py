@@ -11,6 +11,8 @@ from tests.cli.conftest import QUICK, SAMPLES
 from v2drop_cli.bench.passes import Passes
 from v2drop_cli.records import SCHEMA
 from v2drop_cli.records.reading import read_report
+from v2drop_cli.report.bench_view import build_view
+from v2drop_cli.report.markdown import to_markdown
 
 CAT, SCENE, CLIP = SAMPLES / "cat.jpg", SAMPLES / "scene.png", SAMPLES / "clip.mp4"
 ARM_KEYS = {
@@ -102,12 +104,27 @@ def test_more_frames_than_there_are_takes_each_once_and_says_so(quick):
     assert "video_fewer_frames" in [warning["code"] for warning in report["warnings"]]
 
 
-def test_output_file_holds_the_same_document(quick, tmp_path):
-    path = tmp_path / "report.json"
-    result = quick("--image", CAT, "--json", "--output", path)
-    assert result.err.splitlines()[-1] == f"Wrote {path}"
+def test_output_files_hold_the_same_report(quick, tmp_path):
+    path, page = tmp_path / "report.json", tmp_path / "report.md"
+    result = quick("--image", CAT, "--json", "--output", path, "--export-md", page)
+    assert result.err.splitlines()[-2:] == [f"Wrote {path}", f"Wrote {page}"]
     assert json.loads(result.out) == json.loads(path.read_text())
-    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+    assert {p.name for p in tmp_path.iterdir()} == {"report.json", "report.md"}
+    text = page.read_text()
+    assert "\n## Against dense\n" in text
+    assert to_markdown(build_view(read_report(path))) == text
+
+
+def test_the_first_screen_says_the_finding(quick, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    screen = quick("--image", CAT).out.splitlines()[:24]
+    start = screen.index("Against dense")
+    sentence = " ".join(screen[screen.index("") + 1 : start])
+    assert "v2drop" in sentence
+    assert "dense" in sentence
+    assert "answer" in sentence
+    assert "KV cache" in sentence
+    assert [screen[at].split()[0] for at in (start + 2, start + 3)] == ["dense", "v2drop"]
 
 
 def test_report_on_a_pipe_is_plain(quick):
@@ -117,7 +134,7 @@ def test_report_on_a_pipe_is_plain(quick):
     phases = [line.split(" ")[0] for line in result.err.splitlines()]
     assert phases == ["starting", "loading", "answers:", "memory:", "rounds:", "intervals"]
     assert "\x1b" not in result.out
-    for said in ("cat.jpg", "dense", "v2drop", "36 → 18 → 5 → 0", "KV cache", "1 repeat"):
+    for said in ("cat.jpg", "dense", "v2drop", "36 → 18 → 5 → 0", "KV cache", "1 round"):
         assert said in result.out
 
 

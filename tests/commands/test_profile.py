@@ -19,9 +19,11 @@ from v2drop_cli.bench.stopping import StopRule
 from v2drop_cli.bench.watch import Phase, Watch
 from v2drop_cli.commands import profile as module
 from v2drop_cli.commands.profile import ProfileOptions, invalid, profile
+from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.measure import machine, stats
 from v2drop_cli.media import load_image
 from v2drop_cli.records import MachineState
+from v2drop_cli.records.verdicts import FASTER, MORE, WITHIN_NOISE
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
 PREFILL = {None: 4.0, "v2drop": 2.0, "random": 1.5}
@@ -67,6 +69,10 @@ def test_a_profile_is_exact(loaded, told):
     assert (overhead.arm, overhead.random_arm) == ("v2drop", "random")
     assert (overhead.prefill_s, overhead.ci95) == (0.5, (0.5, 0.5))
     assert overhead.share_of_dense_prefill == 0.125
+    said = [c.verdict("prefill_speedup").verdict for c in report.comparisons]
+    assert said == [FASTER, FASTER]
+    assert overhead.verdict.verdict == MORE
+    assert report.null_comparison.verdict("prefill_speedup").verdict == WITHIN_NOISE
     timing = report.arms[1].timing
     assert timing.end_to_end_s.samples == tuple(m + 0.5 + 3.0 for m in timing.media_s.samples)
     # The files are read once a round, for all arms.
@@ -191,6 +197,8 @@ def test_intervals_on_the_way_take_a_tenth_of_the_time(loaded, monkeypatch, told
     def keep(report):
         found = report.comparisons[0].prefill_speedup
         assert found.median == 2.0
+        assert report == judged(report)  # drafts carry verdicts too
+        assert report.comparisons[0].verdicts
         if report.protocol.rounds < 5:  # too few for one
             now[0] += 0.5 if report.protocol.rounds == 1 else 0.0
         elif found.ci95 is not None:

@@ -27,6 +27,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.records import Answer, ArmResult, Memory, Stats, Timing
 from v2drop_cli.records.reading import read_report
+from v2drop_cli.records.verdicts import FEW_ROUNDS, UNCLEAR
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.schedule import Schedule
 
@@ -106,6 +107,20 @@ def test_a_run_reports_rounds_and_is_exact_under_a_fake_clock(loaded, monkeypatc
         assert (arm.timing.drop_s is None) == (arm.method is None)
     assert report.arms[1].timing.drop_s.samples == (4.0,) * 3
     assert report.comparisons[0].prefill_speedup.median == 1 / 9
+    for handed_out in (*drafts, report):
+        said = handed_out.comparisons[0].verdict("prefill_speedup")
+        assert (said.verdict, said.reason) == (UNCLEAR, FEW_ROUNDS)
+
+
+def test_a_run_has_the_whole_from_the_files_on(loaded):
+    report = answer.run(loaded, [load_image(CAT)], options(repeats=2, warmup=0))
+    [times] = [s for s in build_view(report).sections if s.title.startswith("Time")]
+    rows = {row.label: [cell.text for cell in row.cells] for row in times.rows}
+    assert "n/a" not in rows["end to end"]
+    for arm in report.arms:
+        media, whole = arm.timing.media_s.samples, arm.timing.end_to_end_s.samples
+        assert len(media) == len(whole) == 2
+        assert all(one < total for one, total in zip(media, whole, strict=True))
 
 
 def test_an_interrupted_run_is_partial_and_keeps_the_complete_rounds(loaded, monkeypatch):

@@ -17,7 +17,7 @@ from v2drop_cli.generate.greedy import drop_idle_mask
 from v2drop_cli.instrument import verdict
 from v2drop_cli.instrument.context import DropState
 from v2drop_cli.instrument.layer_call import LayerCall
-from v2drop_cli.instrument.probe import RowSignals
+from v2drop_cli.instrument.signals import Reader, RowSignals
 from v2drop_cli.methods.base import DropContext
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.prove.cases.case import schedule_text
@@ -55,6 +55,11 @@ class Allocations(TorchDispatchMode):
         return [size for size in self.made.values() if size >= least]
 
 
+def reader():
+    """A reader of its own for each context, for methods that look at hidden states alone."""
+    return Reader(CALL, frozenset(), None, None, ())
+
+
 def hidden(seed, dtype):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(1, COLUMNS, SIZE, generator=generator).to(dtype)
@@ -81,7 +86,7 @@ def test_baselines_make_none(name):
 
 
 def test_a_drop_makes_the_shortened_states_and_one_temporary():
-    state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), CALL, 0)
+    state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), reader(), 0)
     state.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
     before, now = hidden(1, torch.float32), hidden(2, torch.float32)
     assert state.enter_layer(1, before, {}) is None
@@ -108,7 +113,7 @@ class Operations(TorchDispatchMode):
 @pytest.mark.parametrize("padded", [False, True])
 def test_layers_between_drops_launch_nothing(padded):
     """On a GPU a few small kernels in each of thirty layers would add up."""
-    state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), CALL, 0)
+    state = DropState(Schedule.parse("2:0.25"), get_method("v2drop"), reader(), 0)
     mask = torch.ones(1, COLUMNS, dtype=torch.long)
     mask[:, :5] = 0
     state.begin((torch.arange(20, 20 + VISION),), mask if padded else None, COLUMNS)
@@ -124,7 +129,7 @@ def test_layers_between_drops_launch_nothing(padded):
 
 
 def test_states_are_held_only_at_the_layer_before_a_drop():
-    state = DropState(Schedule.parse("2:0.5,4:0.5"), get_method("v2drop"), CALL, 0)
+    state = DropState(Schedule.parse("2:0.5,4:0.5"), get_method("v2drop"), reader(), 0)
     state.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
     rope = (torch.zeros(1, COLUMNS, 8), torch.zeros(1, COLUMNS, 8))
     states, held = hidden(1, torch.float32), []
@@ -133,7 +138,7 @@ def test_states_are_held_only_at_the_layer_before_a_drop():
         states = states if changed is None else changed[0]
         held.append(state.forward.previous is not None)
     assert held == [True, False, True, False, False]
-    random = DropState(Schedule.parse("2:0.5"), get_method("random"), CALL, 0)
+    random = DropState(Schedule.parse("2:0.5"), get_method("random"), reader(), 0)
     random.begin((torch.arange(20, 20 + VISION),), None, COLUMNS)
     random.enter_layer(1, states, {})
     assert random.forward.previous is None

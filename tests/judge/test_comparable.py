@@ -42,6 +42,7 @@ OTHER = {
     "model": ("alias", None, None),
     "repeats": (99, None, None),
     "warmup": (9, None, None),
+    "spans": ((), None, None),
 }
 
 

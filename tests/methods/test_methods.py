@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import v2drop_cli.methods
 from v2drop_cli.errors import InstrumentError, UnknownNameError
-from v2drop_cli.instrument.probe import RowSignals
+from v2drop_cli.instrument.signals import RowSignals
 from v2drop_cli.methods.base import DropContext, Method
 from v2drop_cli.methods.registry import METHODS, get_method
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -106,3 +108,13 @@ def test_two_packages_with_one_name_are_refused(package):
     package(["nearest = others:Nearest"], name="other-methods", module="others")
     with pytest.raises(PlugInError, match="other-methods and toy-methods"):
         get_method("nearest")
+
+
+def test_the_method_of_the_page_works_as_printed(package):
+    page = (Path(__file__).parents[2] / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
+    [source] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    package(["longest = toy_methods:Longest"], source)
+    model, inputs = make_llava(12), one_prompt()
+    with v2drop.dropping(model, "3:0.5", method="longest:order=1") as trace, torch.no_grad():
+        model(**inputs)
+    assert [event.after for event in trace.events] == [(18,)]

@@ -119,13 +119,13 @@ def test_a_failure_while_dropping_does_not_hold(prover, monkeypatch):
 
 
 def test_logits_that_are_not_finite_do_not_hold(prover, monkeypatch):
-    real = room.decode
+    real = Reference.decode
 
-    def overflowing(model, *args):
-        logits, tokens = real(model, *args)
-        return [logits[0], logits[1] * float("nan"), *logits[2:]], tokens
+    def overflowing(self, model):
+        logits = real(self, model)
+        return [logits[0], logits[1] * float("nan"), *logits[2:]]
 
-    monkeypatch.setattr(room, "decode", overflowing)
+    monkeypatch.setattr(Reference, "decode", overflowing)
     found = prover.prove(cell("llava"))
     assert (found.ok, found.dropped_error) == (False, None)
     assert "finite" in found.reason

@@ -219,6 +219,7 @@ def profiled() -> Report:
         "transfer_s": stats(0.00012),
         "tower_s": stats(0.0171),
         "projector_s": stats(0.0011),
+        "merging_s": stats(0.0005),
     }
     arms = (dense(), dropped(), dropped("random", "Two people are walking."))
     drop_s = (None, stats(0.0021), stats(0.0007))

@@ -69,7 +69,7 @@ def test_keys_are_the_contract(tmp_path):
         *("model", "resolved_id", "revision", "weights", "media", "prompt", "attn_implementation"),
         *("dtype", "device", "seed", "max_new_tokens", "repeats", "warmup", "timed_new_tokens"),
         "batch_size",
-        "decode",
+        *("decode", "spans"),
     }
     arm = document["arms"][1]
     assert set(arm) == {
@@ -83,6 +83,7 @@ def test_keys_are_the_contract(tmp_path):
         *("preprocess_s", "vision_s", "prefill_s", "time_to_first_token_s"),
         *("decode_s_per_token", "generate_s", "wall_s", "media_s", "end_to_end_s"),
         *("processor_s", "transfer_s", "tower_s", "projector_s", "drop_s", "host_wait_s"),
+        "merging_s",
     }
     assert set(arm["timing"]["prefill_s"]) == STATS
     assert set(arm["memory"]) == {

@@ -18,6 +18,7 @@ import transformers
 
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.chosen import chosen_caveat, chosen_plan
+from v2drop_cli.bench.places import spans
 from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.generate.decoding import Compiled, Eager, Generation, check_decoding, new_graph
 from v2drop_cli.generate.greedy import drop_idle_mask
@@ -300,6 +301,7 @@ class Passes:
             "device": str(loaded.device),
             "batch_size": self.subject.batch_size,
             "decode": self.subject.decode,
+            "spans": spans(self.inputs.vision, len(self.subject.records)),
         }
 
 

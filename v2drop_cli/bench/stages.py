@@ -58,6 +58,14 @@ class StageTimes:
     host_wait_s: float | None = None
 
     @property
+    def merging_s(self) -> float | None:
+        """The rest of ``vision_s``: embedding the text and putting the vision tokens into it."""
+        if self.tower_s is None or self.projector_s is None:
+            return None
+        # A GPU's events are half a microsecond apart at best, so the difference may dip below 0.
+        return max(0.0, self.vision_s - self.tower_s - self.projector_s)
+
+    @property
     def end_to_end_s(self) -> float | None:
         """From the files to the last token, on the host's clock."""
         if self.media_s is None or self.preprocess_s is None:

@@ -97,6 +97,14 @@ class CacheBook:
             return None
         raise _from_elsewhere()
 
+    def valid(self, cache: Any, layer: int) -> tuple[bool, Tensor | None]:
+        """Whether ``layer`` ever came out shortened, and which of its columns then are none.
+
+        ``[B, length]`` bool, ``None`` when no column is padding or filler.
+        """
+        known = None if cache is None else self._pages.get(cache, {}).get(layer)
+        return known is not None, None if known is None else known.valid
+
     def check(self, cache: Any, layers: Iterable[int]) -> None:
         """Refuse a cache whose ``layers``, which never drop here, were shortened elsewhere."""
         if cache is None or getattr(cache, "is_compileable", False):

@@ -13,7 +13,7 @@ One forward of the model, worked through: a prompt of 10 columns, vision tokens 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,6 @@ from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.cache import (
-    CacheBook,
     CachedColumns,
     cached_length,
     join_valid,
@@ -32,12 +31,12 @@ from v2drop_cli.instrument.cache import (
 from v2drop_cli.instrument.chunks import PictureWatch
 from v2drop_cli.instrument.entry import leave_out
 from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
-from v2drop_cli.instrument.layer_call import LayerCall, rotary_tables
+from v2drop_cli.instrument.layer_call import rotary_tables
 from v2drop_cli.instrument.masks import causal_mask
-from v2drop_cli.instrument.probe import RowSignals
+from v2drop_cli.instrument.signals import FROM_THE_CALL, Here, Reader, RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace, Merge
 from v2drop_cli.instrument.verdict import ask
-from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method
+from v2drop_cli.methods.base import EMBEDDINGS, PREVIOUS_HIDDEN, DropContext, Kept, Method
 from v2drop_cli.schedule import Drop, Schedule
 from v2drop_cli.tensors import gather_rope, gather_rows, pack, scatter_rows, true_columns
 
@@ -69,7 +68,7 @@ class DropState:
         self,
         schedule: Schedule,
         method: Method,
-        call: LayerCall,
+        reader: Reader,
         seed: int,
         mark: Callable[[str], None] | None = None,
     ) -> None:
@@ -78,13 +77,24 @@ class DropState:
         # The layer before the first drop is compared with; those before it are not hooked.
         self.first_hooked = max(0, schedule.drops[0].layer - 1)
         self.method = method
-        self.call = call
+        self.reader = reader
+        self.call = reader.call
         self.seed = seed
         self.trace = DropTrace()
-        self.book = CacheBook()
+        self.book = reader.book
         self.forward: Forward | None = None
         self.encoded = False  # whether pixels were encoded that no call of the model had so far
         self.pictures = PictureWatch()
+
+    def look(self, arguments: Mapping[str, Any]) -> None:
+        """Keep the arguments of the running call of the model, if the method reads any."""
+        if self.forward is not None and self.method.needs & FROM_THE_CALL:
+            self.forward.arguments = arguments
+
+    def look_at_input(self, arguments: Mapping[str, Any]) -> None:
+        """The same for what the decoder is given."""
+        if self.forward is not None and EMBEDDINGS in self.method.needs:
+            self.forward.embeddings = arguments.get("inputs_embeds")
 
     # One forward -----------------------------------------------------------------------------
 
@@ -129,7 +139,7 @@ class DropState:
             return self._arguments(forward, layer, hidden, kwargs)
         self.call.check(kwargs)
         self.mark(DROP_BEGINS)
-        hidden = self._drop(forward, self.drops[layer], hidden, self.call.cache(kwargs))
+        hidden = self._drop(forward, self.drops[layer], hidden, kwargs)
         changed = self._arguments(forward, layer, hidden, kwargs)
         if layer == 0 and forward.columns is not None:
             leave_out(self.call.cache(kwargs), forward.width - forward.columns.width)
@@ -153,13 +163,14 @@ class DropState:
             )
         return hidden, self._kwargs_for(forward, layer, hidden, kwargs, known)
 
-    def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, cache: Any) -> Tensor:
+    def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, kwargs: dict[str, Any]) -> Tensor:
         before = [len(row) for row in forward.alive]
         counts = [drop.kept(n) for n in before]
         if counts == before and not self.method.chooses_count:
             return hidden
+        cache = self.call.cache(kwargs)
         refuse_static(cache)
-        found = self._select(forward, drop.layer, hidden, counts)
+        found = self._select(forward, drop.layer, hidden, counts, kwargs)
         if found.hidden is None and [len(row) for row in found.alive] == before:
             return hidden
         past = _columns_before(cache, drop.layer, forward.width)
@@ -171,12 +182,20 @@ class DropState:
         forward.ready.clear()
         return hidden
 
-    def _select(self, forward: Forward, layer: int, hidden: Tensor, counts: list[int]) -> Selection:
+    def _select(
+        self,
+        forward: Forward,
+        layer: int,
+        hidden: Tensor,
+        counts: list[int],
+        kwargs: dict[str, Any],
+    ) -> Selection:
         """Ask the method, row by row."""
-        found = Selection()
+        found, cache = Selection(), self.call.cache(kwargs)
         for b, k in enumerate(counts):
             vision = forward.alive[b]
-            keep = self._keep_index(forward, layer, hidden, b, k)
+            here = Here(self.reader, forward, b, layer, kwargs, cache)
+            keep = self._keep_index(here, hidden[b], k)
             if keep.merged is not None:
                 found.hidden = hidden.clone() if found.hidden is None else found.hidden
                 found.hidden[b, vision[keep.index]] = keep.merged
@@ -191,17 +210,18 @@ class DropState:
             found.alive.append((stays.cumsum(0) - 1)[vision[keep.index]])
         return found
 
-    def _keep_index(self, forward: Forward, layer: int, hidden: Tensor, b: int, k: int) -> Kept:
-        vision = forward.alive[b]
+    def _keep_index(self, here: Here, hidden: Tensor, k: int) -> Kept:
+        """Which of one row's alive vision tokens stay; ``hidden [W, D]`` are its columns."""
+        forward, vision = here.forward, here.forward.alive[here.row]
         if not len(vision) or not self.method.chooses_count:
             if k == len(vision):
                 return Kept(torch.arange(k, device=vision.device))
             if k == 0:
                 return Kept(vision.new_zeros(0))
-        previous = None if forward.previous is None else forward.previous[b]
-        signals = RowSignals(hidden[b], previous, vision)
-        ctx = DropContext(layer, k, self._original(forward, b, vision), self.seed, signals)
-        return ask(self.method, ctx, hidden[b])
+        previous = None if forward.previous is None else forward.previous[here.row]
+        signals = RowSignals(hidden, previous, vision, here)
+        ctx = DropContext(here.layer, k, here.original(vision), self.seed, signals)
+        return ask(self.method, ctx, hidden)
 
     def _lengths(self, forward: Forward) -> tuple[int, ...]:
         return forward.lengths if forward.columns is None else forward.columns.lengths

@@ -31,8 +31,10 @@ from v2drop_cli.instrument.refusals import (
     refuse_router_logits,
 )
 from v2drop_cli.instrument.running import Running
+from v2drop_cli.instrument.signals import Reader
+from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace
-from v2drop_cli.methods.base import Method
+from v2drop_cli.methods.base import TOWER, Method
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.arguments import CACHE, cache_of
@@ -108,12 +110,21 @@ def dropping(
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
     family.check(parsed, target.config, n_layers)
     refuse_entry(parsed, chosen)
-    call = LayerCall.of(target.config, target.layers)
-    state = DropState(parsed, chosen, call, seed, mark)
-    with hooked(*_hooks(state, target)):
+    reader = _reader(chosen, target, model.model if isinstance(model, LoadedModel) else model)
+    state = DropState(parsed, chosen, reader, seed, mark)
+    watched = [] if reader.tower is None else reader.tower.hooks()
+    with hooked(*_hooks(state, target), *watched):
         yield state.trace
     if state.encoded:
         warnings.warn(UNSEEN, stacklevel=3)
+
+
+def _reader(method: Method, target: Target, model: nn.Module) -> Reader:
+    """What signals are read with; the vision tower is watched for a method that needs it."""
+    call, tower = LayerCall.of(target.config, target.layers), None
+    if TOWER in method.needs:
+        tower = TowerWatch.of(target.family, target.config, model, method.tower_layers)
+    return Reader(call, method.needs, target.family, target.config, target.layers, tower)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +247,7 @@ def _forward_call(
         vision = true_positions(droppable(mask, as_padding(attention_mask)))
     blocks = target.family.blocks(target.config, given)
     state.begin(vision, attention_mask, ids.shape[1], blocks)
+    state.look(given)
     return None
 
 
@@ -248,6 +260,7 @@ def _decoder_call(
         tokens = kwargs.get("input_ids", args[0] if args else None) if tokens is None else tokens
         if tokens is not None:
             state.begin((), kwargs.get("attention_mask"), tokens.shape[1])
+    state.look_at_input(kwargs)
     return None
 
 

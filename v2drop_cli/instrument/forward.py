@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ class Forward:
         columns: the columns still alive, or ``None`` while nothing was dropped.
         alive: per row, where the alive vision tokens are among the alive columns.
         previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
+        embeddings: ``[B, Q, D]`` what the decoder was given, if the method needs it.
+        arguments: of the model's call, if the method needs them; else empty.
         ready: per cached length, the kwargs of this stage's layers, made once.
     """
 
@@ -37,6 +40,8 @@ class Forward:
     columns: Columns | None = None
     alive: list[Tensor] = field(default_factory=list)
     previous: Tensor | None = None
+    embeddings: Tensor | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     ready: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
     def move(self, device: torch.device) -> None:

@@ -32,7 +32,8 @@ _REFUSED_REQUEST = {
     "decode": "decode",
 }
 # The alias says less than the resolved id; how often something was measured is not what.
-_IGNORED_REQUEST = {"model", "repeats", "warmup"}
+# Spans are what the model made of the media, and their sizes are the arms' counts of tokens.
+_IGNORED_REQUEST = {"model", "repeats", "warmup", "spans"}
 _REFUSED_ON_CPU = {"cpu": "CPU", "torch_threads": "torch threads"}
 _REFUSED_ON_GPU = {"device": "GPU", "gpu_uuid": "GPU UUID"}
 _IGNORED_ENVIRONMENT = {"date", "sm_clock_mhz", "temperature_c"}

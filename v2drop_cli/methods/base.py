@@ -12,12 +12,21 @@ from typing import ClassVar, Protocol
 from torch import Tensor
 
 from v2drop_cli.methods.shape import Shape
+from v2drop_cli.records import Grid
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k
 
-# The signals a method can ask for; the instrument records nothing that no method needs.
+# The signals a method can ask for; the instrument records nothing that no method needs. Each is
+# the name of what gives it in `Signals`.
 HIDDEN = "hidden"
 PREVIOUS_HIDDEN = "previous_hidden"
+EMBEDDINGS = "embeddings"
+TEXT = "text"
+QUESTION = "input_ids"
+GRIDS = "grids"
+KEYS = "keys"
+ATTENTION = "attention"
+TOWER = "tower"
 
 
 class Signals(Protocol):
@@ -35,6 +44,50 @@ class Signals(Protocol):
         ``measure`` is given all W columns of the row, ``[W, D]`` twice, and returns ``[W]``:
         picking the tokens' rows first would copy both. It must change neither.
         """
+
+    def embeddings(self) -> Tensor:
+        """``[Q, D]`` what the decoder was given, of all columns of this forward."""
+
+    def text(self) -> Tensor:
+        """``[m]`` long: positions of this forward's text, ascending."""
+
+    def text_after(self) -> Tensor:
+        """``[m]`` long: positions of the text after the last picture. Waits for the device."""
+
+    def input_ids(self) -> Tensor:
+        """``[Q]`` long: the ids of this forward; :meth:`text` says which are no vision tokens."""
+
+    def grids(self) -> tuple[Grid, ...] | None:
+        """How this row's vision tokens lie over the pixels; ``None`` where that is not known."""
+
+    def order(self) -> Tensor:
+        """``[n]`` long: which of this row's vision tokens the alive ones are, for the grids."""
+
+    def keys(self, layer: int) -> Tensor:
+        """``[G, n, d]`` keys of the alive tokens at the drop layer or the one before, rotated."""
+
+    def attention(self, rows: Tensor, layer: int) -> Tensor:
+        """``[H, r, n]``: how much ``rows`` attend to the alive tokens, in float32.
+
+        At the drop layer, or at the one before (that takes :data:`PREVIOUS_HIDDEN` as well). Only
+        these rows are computed; the layer itself runs with its own kernel.
+        """
+
+    def tower(self, layer: int) -> TowerSignals:
+        """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device."""
+
+
+class TowerSignals(Protocol):
+    """What one block of the vision tower knows of the alive tokens' patches."""
+
+    def hidden(self) -> Tensor:
+        """``[n, D]`` hidden states entering the block."""
+
+    def keys(self) -> Tensor:
+        """``[H, n, d]`` its keys."""
+
+    def class_attention(self) -> Tensor:
+        """``[H, n]`` how much the class token of each token's picture attends to its patch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +147,8 @@ class Method:
         name: as in ``--method``.
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
+        tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
+            negative ones counted from the end.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
@@ -103,6 +158,7 @@ class Method:
     name: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
+    tower_layers: ClassVar[tuple[int, ...]] = ()
     chooses_count: ClassVar[bool] = False
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:

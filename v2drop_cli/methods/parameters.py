@@ -61,7 +61,10 @@ def build(kind: type[Method], values: Mapping[str, str]) -> Method:
     for key in values:
         if key not in known:
             if not known:
-                raise UsageError(f"the method {kind.name} takes no parameters (given: {key})")
+                raise UsageError(
+                    f"the method {kind.name} takes no parameters (given: {key})",
+                    hint=f"write --method {kind.name}",
+                )
             raise unknown_name(f"parameter of {kind.name}", key, known)
     return kind(**{key: _read(kind, key, text, types[key]) for key, text in values.items()})
 

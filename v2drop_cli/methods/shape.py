@@ -47,7 +47,7 @@ class Shape:
     """
 
     n_layers: int
-    first_droppable: int = 1
+    first_droppable: int = 0
     n_vision: int | None = None
     presets: Mapping[str, str] = field(default_factory=lambda: dict(PRESETS))
     preset_layers: int = REFERENCE_DEPTH

@@ -17,7 +17,8 @@ from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.models.answers import Generated, Prompts, decoded
 from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.models.parts import inner_model, language_model
-from v2drop_cli.records import Caveat
+from v2drop_cli.models.projections import Projections, Tower
+from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
 from v2drop_cli.tensors import true_positions
 
@@ -26,21 +27,6 @@ if TYPE_CHECKING:
 
 # A transformers model or one of its parts; transformers has no useful static types.
 Module = torch.nn.Module
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """How one span of vision tokens lies over the pixels.
-
-    Attributes:
-        t, h, w: frames, rows and columns of tokens, in raster order.
-        box: (left, top, right, bottom) of the processed picture covered, as shares of its sides.
-    """
-
-    t: int
-    h: int
-    w: int
-    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +166,9 @@ class Family:
             as ``cache``, whatever this transformers calls it.
         vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
             apart; for timing only.
+        projections: how the decoder's layers make queries and keys.
+        tower: what is in the vision tower, and which patch a vision token stands for; ``None``
+            where nobody has shown it.
         projector: model → the module between tower and decoder, or ``None`` likewise.
         presets: named schedules, scaled by depth for models of other depths.
         preset_layers: decoder layers that the presets are written for.
@@ -204,6 +193,8 @@ class Family:
     refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
     vision_tower: Callable[[Module], Module | None] = lambda model: None
+    projections: Projections = field(default_factory=Projections)
+    tower: Tower | None = None
     projector: Callable[[Module], Module | None] = lambda model: None
     presets: Mapping[str, str] = field(default_factory=lambda: dict(PRESETS))
     preset_layers: int = REFERENCE_DEPTH

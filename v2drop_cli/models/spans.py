@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import Grid, Grids
+from v2drop_cli.models.base import Grids
+from v2drop_cli.records import Grid
 
 # A learned separator that stands for no pixels: a box without area, at the picture's far corner.
 NEWLINE = Grid(1, 1, 1, (1.0, 1.0, 1.0, 1.0))

@@ -18,6 +18,7 @@ from v2drop_cli.records.arm import (
     Timing,
 )
 from v2drop_cli.records.caveats import Caveat, CaveatKind
+from v2drop_cli.records.grid import Grid, Span
 from v2drop_cli.records.report import (
     COMPILED,
     EAGER,
@@ -47,6 +48,7 @@ __all__ = [
     "CaveatKind",
     "Comparison",
     "Drop",
+    "Grid",
     "Limit",
     "MachineState",
     "MediaRecord",
@@ -56,6 +58,7 @@ __all__ = [
     "Ratio",
     "Report",
     "Request",
+    "Span",
     "Stats",
     "Timing",
     "Verdict",

@@ -92,6 +92,7 @@ class Timing:
         tower_s: of ``vision_s``, the vision tower's part, where the family says where it is.
         projector_s: of ``vision_s``, the projector's part, likewise.
         drop_s: of ``prefill_s``, scoring and gathering; ``None`` for dense.
+        merging_s: of ``vision_s``, the rest: embedding the text, putting the vision tokens in.
         host_wait_s: of ``wall_s``, from the last launch until the GPU was done; ``None`` on a
             CPU, where work is done when the call returns.
     """
@@ -111,6 +112,7 @@ class Timing:
     projector_s: Stats | None = None
     drop_s: Stats | None = None
     host_wait_s: Stats | None = field(default=None, metadata=ADDED)
+    merging_s: Stats | None = field(default=None, metadata=ADDED)
 
     @property
     def launch_bound(self) -> bool | None:

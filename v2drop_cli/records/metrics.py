@@ -133,9 +133,16 @@ _TIMES = (
     ),
     _time(name="processor", label="processor", field="processor_s", part_of="preprocess"),
     _time(name="transfer", label="transfer", field="transfer_s", part_of="preprocess"),
-    _time(name="vision", label="vision", field="vision_s", compared=True),
+    _time(
+        name="vision",
+        label="vision",
+        field="vision_s",
+        compared=True,
+        adds_up=("tower", "projector", "merging"),
+    ),
     _time(name="tower", label="tower", field="tower_s", part_of="vision"),
     _time(name="projector", label="projector", field="projector_s", part_of="vision"),
+    _time(name="merging", label="merging", field="merging_s", part_of="vision"),
     _time(
         name="prefill",
         label="prefill",

@@ -13,6 +13,7 @@ from typing import Any
 
 from v2drop_cli.records.arm import ADDED, ArmResult, Comparison, Overhead, Timing
 from v2drop_cli.records.caveats import Caveat
+from v2drop_cli.records.grid import Span
 
 SCHEMA = "v2drop.report/1"
 # How timed generations decode.
@@ -95,7 +96,12 @@ class MediaRecord:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for, resolved; ``repeats`` is ``None`` where no number was."""
+    """What was asked for, resolved; ``repeats`` is ``None`` where no number was.
+
+    Attributes:
+        spans: where the vision tokens of one row are, in the prompt and over the pixels: a kept
+            position of a drop is drawn with these. ``None`` where the family does not know.
+    """
 
     model: str
     resolved_id: str
@@ -113,6 +119,7 @@ class Request:
     timed_new_tokens: int
     batch_size: int = 1
     decode: str = field(default=EAGER, metadata=ADDED)
+    spans: tuple[Span, ...] | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)

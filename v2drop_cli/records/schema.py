@@ -90,6 +90,10 @@ def _sense(document: Mapping[str, Any]) -> Iterator[str]:
             if comparison[role] not in labels:
                 yield f"comparisons[{number}].{role} is {shown(comparison[role])}, which is no arm"
         yield from _ratios(comparison, f"comparisons[{number}]")
+    for number, span in enumerate(document["request"].get("spans") or ()):
+        grid, tokens = span["grid"], sum(count for _, count in span["runs"])
+        if grid["t"] * grid["h"] * grid["w"] != tokens:
+            yield f"request.spans[{number}] has {tokens} tokens, which is not its grid's size"
     if isinstance(document.get("protocol"), dict):
         yield from _timing(document["protocol"]["null_timing"], "protocol.null_timing")
     for number, arm in enumerate(document["arms"]):

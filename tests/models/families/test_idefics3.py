@@ -8,9 +8,9 @@ import torch
 from tests.families import CASES
 from tests.models.test_families import Recorder, shown
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
-from v2drop_cli.models.base import Grid
 from v2drop_cli.models.registry import get_family
 from v2drop_cli.prove.cases.case import TEXT
+from v2drop_cli.records import Grid
 
 WHOLE = Grid(1, 2, 2)
 

@@ -15,9 +15,10 @@ from tests.tiny_llava import IMAGE, make_llava, mixed_batch
 from v2drop_cli.errors import UnsupportedModelError
 from v2drop_cli.media import load_image, load_video
 from v2drop_cli.models import families
-from v2drop_cli.models.base import Family, Grid
+from v2drop_cli.models.base import Family
 from v2drop_cli.models.families.llava import LLAVA, tile_frames
 from v2drop_cli.models.registry import FAMILIES, family_for, get_family
+from v2drop_cli.records import Grid
 
 SAMPLES = Path(__file__).parents[3] / "sample_media"
 

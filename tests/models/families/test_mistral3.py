@@ -8,11 +8,11 @@ from transformers import Ministral3Config
 
 from tests.families import CASES
 from v2drop_cli.errors import ModelError, UnsupportedModelError
-from v2drop_cli.models.base import Grid
 from v2drop_cli.models.dummy import dummy_processor
 from v2drop_cli.models.names import Source
 from v2drop_cli.models.registry import family_for, get_family
 from v2drop_cli.prove.cases.case import TEXT
+from v2drop_cli.records import Grid
 
 NAMES = ["mistral3", "pixtral"]
 

@@ -50,7 +50,12 @@ class DroppingOptions:
     )
     method: tuple[str, ...] = option(
         (),
-        Looks("--method", "Method; repeat to compare [default: v2drop].", DROPPING, "NAME"),
+        Looks(
+            "--method",
+            "Method, NAME or NAME:KEY=VALUE,…; repeat to compare [default: v2drop].",
+            DROPPING,
+            "NAME",
+        ),
     )
 
     def arms(self, seed: int) -> ArmOptions:

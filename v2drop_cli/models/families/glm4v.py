@@ -20,7 +20,6 @@ from v2drop_cli.models import chat
 from v2drop_cli.models.base import (
     IMAGE,
     Family,
-    Grid,
     Grids,
     Placeholder,
     Synthetic,
@@ -38,6 +37,7 @@ from v2drop_cli.models.synthetic.patches import (
     synthetic_patches,
     tokens_of,
 )
+from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media

@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from v2drop_cli.errors import UnsupportedModelError
 from v2drop_cli.models.base import (
     IMAGE,
     Family,
-    Grid,
     Grids,
-    Module,
     Placeholder,
     Synthetic,
     SyntheticMedia,
 )
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.synthetic.tiles import noise
+from v2drop_cli.records import Grid
 
 # Tiles of one row are this far apart: the end of one and the marker of the next.
 _BETWEEN = 2

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.models import chat
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.synthetic.tiles import noise
+from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media

@@ -30,6 +30,7 @@ from v2drop_cli.models.chat import ask
 from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.models.parts import inner_model
 from v2drop_cli.models.picture_limits import check_pictures
+from v2drop_cli.models.projections import SQUARE
 from v2drop_cli.models.shapes import check_thin
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise, sized_pictures
@@ -145,6 +146,7 @@ LLAVA = Family(
     refusal=_refusal,
     vision_tower=vision_tower,
     projector=projector,
+    tower=SQUARE,
     preset_source="arXiv 2509.01552 for LLaVA-1.5-7B; other depths scaled",
     synthetic=_synthetic,
 )

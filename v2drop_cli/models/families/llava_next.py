@@ -13,12 +13,13 @@ from typing import Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, Grid, Grids, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.families.llava_onevision import unpadded
 from v2drop_cli.models.spans import walk, with_newlines
 from v2drop_cli.models.synthetic.tiles import placeholders, tiled_images
+from v2drop_cli.records import Grid
 
 
 def anyres_grids(config: Any, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Grid, ...]]:

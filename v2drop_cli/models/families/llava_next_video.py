@@ -11,12 +11,13 @@ from typing import Any
 
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.families.llava_next import anyres_grids
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.tiles import clips, placeholders, tiled_images
+from v2drop_cli.records import Grid
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.spans import NEWLINE, walk, with_newlines
 from v2drop_cli.models.synthetic.tiles import clips, placeholders, tiled_images
+from v2drop_cli.records import Grid
 
 # Shrunk only if it is clearly too large, as in the model.
 _TOLERATED = 1.1

@@ -28,6 +28,7 @@ from v2drop_cli.models.base import (
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.decoders import refuse_decoder, refuse_flash
 from v2drop_cli.models.families.llava import projector, vision_tower
+from v2drop_cli.models.projections import SQUARE
 from v2drop_cli.models.spans import square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise
 
@@ -85,6 +86,7 @@ PALIGEMMA = Family(
     first_position=1,
     vision_tower=vision_tower,
     projector=projector,
+    tower=SQUARE,
     media=("image", "images"),
     synthetic=_synthetic,
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from v2drop_cli.models import chat
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.shapes import check_ratio
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.patches import (
@@ -24,6 +24,7 @@ from v2drop_cli.models.synthetic.patches import (
     synthetic_patches,
     tokens_of,
 )
+from v2drop_cli.records import Grid
 from v2drop_cli.schedule import PRESETS, preset
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models import chat
-from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grid, Grids, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.families.qwen2_vl import grids_of
 from v2drop_cli.models.shapes import check_ratio
 from v2drop_cli.models.spans import walk
@@ -32,6 +32,7 @@ from v2drop_cli.models.synthetic.patches import (
     synthetic_patches,
     tokens_of,
 )
+from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media

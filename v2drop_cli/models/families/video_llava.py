@@ -19,7 +19,6 @@ from v2drop_cli.models.base import (
     IMAGE,
     VIDEO,
     Family,
-    Grid,
     Grids,
     Placeholder,
     Synthetic,
@@ -30,6 +29,7 @@ from v2drop_cli.models.shapes import check_rows
 from v2drop_cli.models.spans import NEWLINE as CLASS  # no pixels of its own either
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.tiles import clips, noise, placeholders
+from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media

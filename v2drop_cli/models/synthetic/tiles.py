@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import Grid, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import Synthetic, SyntheticMedia
+from v2drop_cli.records import Grid
 
 
 def noise(*shape: int) -> Tensor:

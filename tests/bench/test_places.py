@@ -1,0 +1,67 @@
+"""Where the vision tokens of a report are: a picture of kept tokens is drawn from these."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.families import CASES
+from tests.report import factory
+from v2drop_cli.bench.places import spans
+from v2drop_cli.errors import UsageError
+from v2drop_cli.models.base import VisionTokens
+from v2drop_cli.records import Grid, Span
+from v2drop_cli.records.reading import read_report, validate
+
+LEFT, RIGHT = Grid(1, 1, 2, (0, 0, 0.5, 1)), Grid(1, 2, 2, (0.5, 0, 1, 1))
+
+
+def tokens(positions, *grids):
+    return VisionTokens((torch.tensor(positions, dtype=torch.long),), (grids,))
+
+
+def test_positions_of_each_grid_in_runs_by_hand():
+    found = spans(tokens([3, 4, 6, 7, 9, 10], LEFT, RIGHT), 1)
+    assert found == (Span(0, LEFT, ((3, 2),)), Span(0, RIGHT, ((6, 2), (9, 2))))
+
+
+@pytest.mark.parametrize(("n_media", "wanted"), [(1, [0, 0]), (2, [0, 1]), (3, [None, None])])
+def test_the_media_are_named_where_they_cannot_be_mistaken(n_media, wanted):
+    found = spans(tokens([3, 4, 6, 7, 9, 10], LEFT, RIGHT), n_media)
+    assert [span.media for span in found] == wanted
+
+
+def test_grids_that_do_not_add_up_are_not_known_and_no_picture_is_no_span():
+    assert spans(tokens([3, 4, 5], LEFT), 1) is None
+    assert spans(tokens([]), 0) == ()
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_every_family_places_every_token_once(name):
+    from v2drop_cli.models.registry import family_for
+
+    case = CASES[name]
+    model = case.make("sdpa")
+    inputs, vision = case.batch(case.prompts("ragged")[:1])
+    found = spans(family_for(model.config).vision_tokens(model.config, inputs), 1)
+    runs = [run for span in found for run in span.runs]
+    assert [first + i for first, count in runs for i in range(count)] == vision[0]
+
+
+def test_a_report_holds_them_is_read_back_and_checked(tmp_path):
+    report = factory.report()
+    span = Span(0, RIGHT, ((6, 2), (9, 2)))
+    report = replace(report, request=replace(report.request, spans=(span,)))
+    path = tmp_path / "report.json"
+    path.write_text(report.dumps(), encoding="utf-8")
+    assert read_report(path).request.spans == (span,)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document["request"]["spans"][0]["grid"]["box"] == [0.5, 0, 1, 1]
+    del document["request"]["spans"][0]["runs"][0]
+    with pytest.raises(UsageError, match="spans"):
+        validate(document)
+    del document["request"]["spans"]
+    validate(document)

@@ -1,0 +1,108 @@
+"""Single rows of a layer's attention, made again from its input; the kernels are left alone.
+
+The cost of one row of one layer: the keys of all its columns, one query, one row of products. Of
+earlier turns the keys are in the cache already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from v2drop_cli.errors import InstrumentError
+from v2drop_cli.instrument.forward import Forward
+from v2drop_cli.instrument.layer_call import rotary_tables
+from v2drop_cli.models.projections import Projections, Rope
+
+
+@dataclass(frozen=True, slots=True)
+class Attended:
+    """What one layer's attention is made from, in one batch row.
+
+    Attributes:
+        module: the layer.
+        states: ``[W, D]`` its input.
+        rope: ``[W, d]`` twice, the rotary tables of its columns.
+        past: ``[G, P, d]`` keys of earlier turns, rotated; ``None`` without any.
+        valid: ``[P + W]`` bool, ``None`` where no column is padding or filler.
+        blocks: ``[W]`` long, columns that attend to each other in both directions share a number;
+            ``-1`` and ``None`` are causal.
+    """
+
+    module: Any
+    states: Tensor
+    rope: Rope
+    past: Tensor | None
+    valid: Tensor | None
+    blocks: Tensor | None
+
+    def keys(self, how: Projections) -> Tensor:
+        """``[G, W, d]`` keys of all columns, rotated."""
+        attention = how.attention(self.module)
+        made = how.keys(attention, how.norm(self.module)(self.states))
+        return how.rotate(attention, made, self.rope)
+
+    def rows(self, how: Projections, columns: Tensor) -> Tensor:
+        """``[H, r, W]``: how much the rows ``columns`` attend to each column of this forward."""
+        attention = how.attention(self.module)
+        asked = how.queries(attention, how.norm(self.module)(self.states[columns]))
+        cos, sin = (table.index_select(-2, columns) for table in self.rope)
+        asked = how.rotate(attention, asked, (cos, sin))
+        keys = self.keys(how)
+        if self.past is not None:
+            keys = torch.cat([self.past.to(keys), keys], dim=1)
+        allowed = self._allowed(columns, keys.shape[1])
+        return softmax_rows(asked, keys, how.scaling(attention), allowed)[..., -len(self.states) :]
+
+    def _allowed(self, columns: Tensor, total: int) -> Tensor:
+        """``[r, P + W]`` bool: what each row may attend to."""
+        past = total - len(self.states)
+        every = torch.arange(total, device=columns.device)
+        allowed = every <= columns[:, None] + past
+        if self.blocks is not None:
+            own = self.blocks[columns, None]
+            allowed[:, past:] |= (own == self.blocks) & (own >= 0)
+        return allowed if self.valid is None else allowed & self.valid.to(allowed.device)
+
+
+def softmax_rows(asked: Tensor, keys: Tensor, scaling: float, allowed: Tensor | None) -> Tensor:
+    """``[H, r, m]`` attention of queries ``[H, r, d]`` to keys ``[G, m, d]``, in float32."""
+    heads, rows, size = asked.shape
+    grouped = asked.float().view(len(keys), heads // len(keys), rows, size)
+    products = (grouped @ keys.float()[:, None].transpose(-1, -2)) * scaling
+    if allowed is not None:
+        products = products.masked_fill(~allowed, float("-inf"))
+    attended: Tensor = products.softmax(dim=-1).flatten(0, 1)
+    return attended
+
+
+def row_of_rope(forward: Forward, b: int, kwargs: Mapping[str, Any], device: torch.device) -> Rope:
+    """The rotary tables of the alive columns of row ``b``, ``[W, d]`` each, on ``device``."""
+    tables = []
+    for table in rotary_tables(kwargs):
+        rows = table.shape[-3]
+        row = table.select(-3, b if rows > 1 else 0).to(device)
+        index = None if forward.columns is None else forward.columns.index[b].to(device)
+        tables.append(row if index is None else row.index_select(-2, index))
+    return tables[0], tables[1]
+
+
+def past_keys(cache: Any, layer: int, b: int, past: int) -> Tensor | None:
+    """Keys of earlier turns that ``cache`` holds for row ``b`` of ``layer``: ``[G, past, d]``.
+
+    Raises:
+        InstrumentError: this kind of cache does not show its keys.
+    """
+    if not past:
+        return None
+    keys = getattr(cache.layers[layer], "keys", None)
+    if not isinstance(keys, Tensor) or keys.dim() != 4 or keys.shape[2] < past:
+        raise InstrumentError(
+            f"the attention of earlier turns cannot be read from a {type(cache).__name__}",
+            hint="use the default dynamic cache, or a method that needs no attention",
+        )
+    return keys[b, :, :past]

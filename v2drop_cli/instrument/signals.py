@@ -1,0 +1,267 @@
+"""Lazy signals: what a method may look at, gathered only when it looks.
+
+Nothing here runs for a method that needs hidden states alone, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from v2drop_cli.errors import InstrumentError, UnsupportedModelError
+from v2drop_cli.instrument.attention import Attended, past_keys, row_of_rope
+from v2drop_cli.instrument.cache import CacheBook, cached_length, join_valid
+from v2drop_cli.instrument.forward import Forward
+from v2drop_cli.instrument.layer_call import LayerCall
+from v2drop_cli.instrument.tower import TowerRow, TowerWatch
+from v2drop_cli.methods.base import (
+    ATTENTION,
+    EMBEDDINGS,
+    GRIDS,
+    KEYS,
+    PREVIOUS_HIDDEN,
+    QUESTION,
+    TEXT,
+    TOWER,
+)
+from v2drop_cli.models.base import Family
+from v2drop_cli.records import Grid
+from v2drop_cli.tensors import true_columns
+
+# Signals that read the arguments of the model's call.
+FROM_THE_CALL = frozenset({QUESTION, GRIDS, TOWER})
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What stays the same for a whole context.
+
+    Attributes:
+        call: how the decoder calls its layers.
+        needs: the signals that the method may ask for.
+        family: how to talk to the model.
+        config: the whole model's.
+        layers: the decoder's blocks.
+        tower: what the vision tower showed, for methods that need it.
+        book: what is known of caches.
+    """
+
+    call: LayerCall
+    needs: frozenset[str]
+    family: Family
+    config: Any
+    layers: Sequence[Any]
+    tower: TowerWatch | None = None
+    book: CacheBook = field(default_factory=CacheBook)
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """One batch row at one drop.
+
+    Attributes:
+        reader: what it is read with.
+        forward: the running forward.
+        row: number of the batch row.
+        layer: the drop layer.
+        kwargs: what the decoder hands the layer.
+        cache: the KV cache among them.
+    """
+
+    reader: Reader
+    forward: Forward
+    row: int
+    layer: int
+    kwargs: Mapping[str, Any]
+    cache: Any
+
+    def original(self, columns: Tensor) -> Tensor:
+        """Alive columns of this row as columns of this forward's input."""
+        found = self.forward.columns
+        return columns if found is None else found.index[self.row][columns]
+
+    def alive(self, positions: Tensor) -> Tensor:
+        """The other way round: where ``positions``, which were never dropped, are now."""
+        found = self.forward.columns
+        if found is None:
+            return positions
+        return torch.searchsorted(found.index[self.row, : found.lengths[self.row]], positions)
+
+    def text(self) -> Tensor:
+        """Positions of all that is no droppable vision token and no padding, ascending."""
+        forward = self.forward
+        vision = forward.vision[self.row]
+        shape, device = (forward.width,), vision.device
+        text = torch.ones(shape, dtype=torch.bool, device=device)
+        if forward.padding is not None:
+            text = forward.padding[self.row, -forward.width :].to(device).clone()
+        text.index_fill_(0, vision, False)
+        return true_columns(text, forward.lengths[self.row] - len(vision))
+
+    def attended(self, layer: int, states: Tensor) -> Attended:
+        """What the attention of ``layer`` is made from, whose input is ``states [W, D]``.
+
+        On a model spread over devices all of it follows the layer's weights; those that are
+        fetched for each call come to the input.
+        """
+        forward, b, module = self.forward, self.row, self.reader.layers[layer]
+        weights = {weight.device for weight in module.parameters()} - {torch.device("meta")}
+        states = states.to(next(iter(weights), states.device))
+        past = cached_length(self.cache, layer)
+        past -= len(states) if layer < self.layer and self.cache is not None else 0
+        blocks = forward.alive_blocks()
+        return Attended(
+            module=module,
+            states=states,
+            rope=row_of_rope(forward, b, self.kwargs, states.device),
+            past=past_keys(self.cache, layer, b, past),
+            valid=self._valid(layer, past, states),
+            blocks=None if blocks is None else blocks[b].to(states.device),
+        )
+
+    def _valid(self, layer: int, past: int, states: Tensor) -> Tensor | None:
+        """``[past + W]`` bool: no padding and no filler, in the cache and here."""
+        forward, b = self.forward, slice(self.row, self.row + 1)
+        short, known = self.reader.book.valid(self.cache, layer)
+        if short:
+            before = None if known is None else known[b, :past]
+        else:
+            before = None if forward.padding is None else forward.padding[b, :past]
+        if forward.columns is not None:
+            new = None if forward.columns.valid is None else forward.columns.valid[b]
+        else:
+            new = None if forward.padding is None else forward.padding[b, -forward.width :]
+        before, new = (x if x is None else x.to(states.device) for x in (before, new))
+        joined = join_valid(before, past, new, states[None])
+        return None if joined is None else joined[0]
+
+
+@dataclass(frozen=True, slots=True)
+class RowSignals:
+    """Signals of one batch row's alive vision tokens; :class:`~v2drop_cli.methods.base.Signals`.
+
+    Attributes:
+        entering: ``[W, D]`` this row's hidden states entering the drop layer.
+        entered_before: ``[W, D]`` the ones that entered the layer before, or ``None`` if no
+            method asked for them.
+        vision: ``[n]`` long, columns of the alive vision tokens.
+        here: where this is, for all signals but hidden states.
+    """
+
+    entering: Tensor
+    entered_before: Tensor | None
+    vision: Tensor
+    here: Here | None = None
+
+    def hidden(self) -> Tensor:
+        """``[n, D]`` hidden states entering the drop layer."""
+        return self.entering[self.vision]
+
+    def previous_hidden(self) -> Tensor:
+        """``[n, D]`` hidden states that entered the layer before."""
+        # On a model spread over devices, the layer before may have run elsewhere.
+        before = self._before()
+        return before[self.vision.to(before.device)].to(self.entering.device)
+
+    def measured(self, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """``[n]``: ``measure(hidden, previous_hidden)`` of all columns, then the tokens' own."""
+        return measure(self.entering, self._before().to(self.entering.device))[self.vision]
+
+    def embeddings(self) -> Tensor:
+        """``[Q, D]`` what the decoder was given, of all columns of this forward."""
+        here = self._here(EMBEDDINGS)
+        found = here.forward.embeddings
+        if found is None:
+            raise InstrumentError("this model hands its decoder no inputs_embeds by keyword")
+        return found[here.row]
+
+    def text(self) -> Tensor:
+        """``[m]`` long: positions of this forward's text, ascending."""
+        return self._here(TEXT).text()
+
+    def text_after(self) -> Tensor:
+        """``[m]`` long: positions of the text after the last picture. Waits for the device."""
+        here = self._here(TEXT)
+        text = here.text()
+        last = here.forward.vision[here.row][-1]
+        return text[text > last]
+
+    def input_ids(self) -> Tensor:
+        """``[Q]`` long: the ids of this forward; ``text`` says which are no vision tokens."""
+        here = self._here(QUESTION)
+        ids: Tensor = here.forward.arguments["input_ids"][here.row]
+        return ids
+
+    def grids(self) -> tuple[Grid, ...] | None:
+        """How this row's vision tokens lie over the pixels; ``None`` where that is not known."""
+        here = self._here(GRIDS)
+        family, arguments = here.reader.family, here.forward.arguments
+        if any(arguments.get(name) is None for name in family.grid_tensors):
+            return None
+        return family.vision_tokens(here.reader.config, arguments).grids[here.row]
+
+    def order(self) -> Tensor:
+        """``[n]`` long: which of this row's vision tokens the alive ones are, for the grids."""
+        here = self._here(GRIDS)
+        return torch.searchsorted(here.forward.vision[here.row], here.original(self.vision))
+
+    def keys(self, layer: int) -> Tensor:
+        """``[G, n, d]`` keys of the alive tokens in the drop layer or the one before, rotated."""
+        here, states = self._at(KEYS, layer)
+        found = here.attended(layer, states).keys(here.reader.family.projections)
+        return found.to(self.entering.device)[:, self.vision]
+
+    def attention(self, rows: Tensor, layer: int) -> Tensor:
+        """``[H, r, n]``: how much ``rows`` attend to the alive tokens, in float32.
+
+        Args:
+            rows: ``[r]`` long, positions of text, as in :meth:`text`.
+            layer: the drop layer, or the one before.
+        """
+        here, states = self._at(ATTENTION, layer)
+        attended = here.attended(layer, states)
+        columns = here.alive(rows).to(attended.states.device)
+        found = attended.rows(here.reader.family.projections, columns)
+        return found.to(self.entering.device)[..., self.vision]
+
+    def tower(self, layer: int) -> TowerRow:
+        """What the block ``layer`` of the vision tower knows of the alive tokens' patches."""
+        here = self._here(TOWER)
+        watch, config = here.reader.tower, here.reader.config
+        mask = here.reader.family.vision_mask(config, here.forward.arguments)
+        assert watch is not None
+        assert mask is not None
+        # Pictures are numbered through all rows of the batch.
+        skipped = mask[: here.row].sum()
+        own = mask[here.row].nonzero()[:, 0]
+        places = torch.searchsorted(own, here.original(self.vision).to(own.device))
+        return watch.row(layer, skipped + places)
+
+    def _at(self, need: str, layer: int) -> tuple[Here, Tensor]:
+        """The input of ``layer``, if that is at hand."""
+        here = self._here(need)
+        why = here.reader.family.projections.refusal(here.reader.config)
+        if why is not None:
+            raise UnsupportedModelError(f"no {need} of {here.reader.family.name}: {why}")
+        if layer == here.layer:
+            return here, self.entering
+        if layer == here.layer - 1:
+            return here, self._before()
+        raise InstrumentError(
+            f"a drop at layer {here.layer} has no {need} of layer {layer}",
+            hint=f"ask for layer {here.layer}, or for the one before it",
+        )
+
+    def _here(self, need: str) -> Here:
+        if self.here is None or need not in self.here.reader.needs:
+            raise InstrumentError(f"{need} was not prepared: add it to Method.needs")
+        return self.here
+
+    def _before(self) -> Tensor:
+        if self.entered_before is None:
+            raise InstrumentError(f"{PREVIOUS_HIDDEN} was not recorded: add it to Method.needs")
+        return self.entered_before

@@ -1,0 +1,148 @@
+"""How a layer makes queries and keys, so that single rows of its attention can be made again.
+
+Fast attention kernels keep no attention weights. A method that needs a row or two of them gets
+those from the layer's own input, norm and projections, and all other rows stay with the kernel.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# A layer or a part of one; transformers has no useful static types.
+Module = Any
+Rope = tuple[Tensor, Tensor]
+
+KNOWN = frozenset({
+    "arcee", "bitnet", "cohere", "dots1", "ernie4_5", "ernie4_5_moe", "gemma", "glm", "glm4",
+    "glm4_moe", "glm4v_moe_text", "glm4v_text", "granite", "granitemoe", "granitemoeshared",
+    "helium", "hy_v3", "hyperclovax", "internlm3", "iquestcoder", "jais2", "llama", "mellum",
+    "mistral", "mixtral", "nanochat", "nemotron", "phimoe", "qwen2", "qwen2_5_vl_text",
+    "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_vl_moe_text", "qwen3_vl_text",
+    "seed_oss", "smollm3", "solar_open", "starcoder2",
+})  # fmt: skip
+"""``model_type`` of the decoders whose rows are made again by the defaults below: a test holds
+each against what its eager attention returns."""
+
+
+def unknown_decoder(config: Any) -> str | None:
+    """Why rows of this decoder's attention cannot be made again, or ``None``."""
+    name = config.get_text_config().model_type
+    if name in KNOWN:
+        return None
+    return f"nobody has shown how the attention of a {name} decoder is made again, row by row"
+
+
+def _headed(attention: Module, states: Tensor, part: str) -> Tensor:
+    """``[heads, m, d]`` of the normed states ``[m, D]``, by the projection ``q`` or ``k``."""
+    made = getattr(attention, f"{part}_proj")(states).unflatten(-1, (-1, attention.head_dim))
+    norm = getattr(attention, f"{part}_norm", None)
+    if norm is not None:  # over each head, as in Qwen3
+        made = norm(made[None])[0]
+    headed: Tensor = made.transpose(0, 1)
+    return headed
+
+
+def queries(attention: Module, states: Tensor) -> Tensor:
+    """``[H, m, d]`` queries of normed states ``[m, D]``, not yet rotated."""
+    return _headed(attention, states, "q")
+
+
+def keys(attention: Module, states: Tensor) -> Tensor:
+    """``[G, m, d]`` keys of normed states ``[m, D]``, not yet rotated."""
+    return _headed(attention, states, "k")
+
+
+def rotate(attention: Module, states: Tensor, rope: Rope) -> Tensor:
+    """Queries or keys ``[heads, m, d]`` turned by the model's own function, to ``rope`` ``[m, d]``.
+
+    It turns queries and keys together; one head stands for the half that nobody asked for.
+    """
+    if not getattr(attention, "use_rope", True):  # some layers of SmolLM3
+        return states
+    apply = sys.modules[type(attention).__module__].apply_rotary_pos_emb
+    cos, sin = (table[None] for table in rope)
+    turned: Tensor = apply(states[None], states[None, :1], cos, sin)[0][0]
+    return turned
+
+
+@dataclass(frozen=True, slots=True)
+class Projections:
+    """Small functions of one layer. The defaults serve decoders that are built like Llama's.
+
+    Attributes:
+        norm: layer → what its input goes through before the attention.
+        attention: layer → the module with the projections.
+        queries: (attention, normed states ``[m, D]``) → ``[H, m, d]``.
+        keys: (attention, normed states ``[m, D]``) → ``[G, m, d]``; H is a multiple of G.
+        rotate: (attention, queries or keys, tables) → the same at their positions.
+        scaling: attention → factor of the products of queries and keys.
+        refusal: config → why none of this holds for its decoder, or ``None``.
+    """
+
+    norm: Callable[[Module], Module] = lambda layer: layer.input_layernorm
+    attention: Callable[[Module], Module] = lambda layer: layer.self_attn
+    queries: Callable[[Module, Tensor], Tensor] = queries
+    keys: Callable[[Module, Tensor], Tensor] = keys
+    rotate: Callable[[Module, Tensor, Rope], Tensor] = rotate
+    scaling: Callable[[Module], float] = lambda attention: attention.scaling
+    refusal: Callable[[Any], str | None] = unknown_decoder
+
+
+# CLIP's and SigLIP's blocks: another name for the norm and the factor, and nothing is rotated.
+SQUARE_TOWER = Projections(
+    norm=lambda layer: layer.layer_norm1,
+    rotate=lambda attention, states, rope: states,
+    scaling=lambda attention: attention.scale,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """What a family's vision tower shows, and which of its patches a vision token stands for.
+
+    Attributes:
+        layers: tower → its blocks, in order; each is given ``[pictures, patches, D]``.
+        patches: (config, patches of a picture) → ``[k]`` long, for each vision token of a picture
+            the patch that it was made of.
+        class_token: config → the class token's place among the patches, ``None`` without one.
+        refusal: config → why this tower cannot be looked into, or ``None``.
+        projections: how its blocks make queries and keys.
+    """
+
+    layers: Callable[[Module], Any]
+    patches: Callable[[Any, int], Tensor]
+    class_token: Callable[[Any], int | None]
+    refusal: Callable[[Any], str | None] = lambda config: None
+    projections: Projections = SQUARE_TOWER
+
+
+def _square_refusal(config: Any) -> str | None:
+    name = config.vision_config.model_type
+    if name not in ("clip_vision_model", "siglip_vision_model"):
+        return f"nobody has shown which patches of a {name} its vision tokens stand for"
+    return None
+
+
+def _square_patches(config: Any, count: int) -> Tensor:
+    first = 1 if getattr(config, "vision_feature_select_strategy", "full") == "default" else 0
+    return torch.arange(first, count)
+
+
+def _square_layers(tower: Module) -> Any:
+    inner: Any = getattr(tower, "vision_model", tower)  # older releases wrap it
+    return inner.encoder.layers
+
+
+# One token a patch, in raster order; CLIP puts a class token before them, which most leave out.
+SQUARE = Tower(
+    layers=_square_layers,
+    patches=_square_patches,
+    class_token=lambda config: 0 if config.vision_config.model_type.startswith("clip") else None,
+    refusal=_square_refusal,
+)
