@@ -28,6 +28,9 @@ ARMS = (DENSE, OWN, HALF, BUDGET, TUNED)
         ("dense", DENSE),
         ("v2drop", OWN),  # a label goes before all arms of the method
         ("v2drop 1:0.5", HALF),
+        ("v2drop 1:50%", HALF),  # as typed, and as labels were before
+        ("v2drop 0.5", HALF),
+        ("v2drop paper-192", OWN),
         (f"v2drop {OWN.schedule}", OWN),
         ("random", BUDGET),
         ("random budget 33%", BUDGET),

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from v2drop_cli.errors import UsageError, unknown_name
+from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
 from v2drop_cli.records import ArmResult
+from v2drop_cli.schedule import DEFAULT_PRESET, Schedule
 
 
 class Named(Protocol):
@@ -42,7 +43,7 @@ def arm_called(name: str, arms: Sequence[T]) -> T | None:
     """
     for found in (
         [arm for arm in arms if arm.label == name],
-        [arm for arm in arms if name in _with_schedule(arm)],
+        [arm for arm in arms if _canonical(name) in (arm.label, *_with_schedule(arm))],
         [arm for arm in arms if name in _methods(arm)],
     ):
         if len(found) > 1:
@@ -99,5 +100,21 @@ def _methods(arm: Named) -> set[str]:
     return {name, arm.method, text} if text.split(":")[0] == name else {name, arm.method}
 
 
+def _canonical(name: str) -> str:
+    """The name with its schedule as reports write it: ``v2drop 1:50%`` is ``v2drop 1:0.5``."""
+    method, _, schedule = name.partition(" ")
+    if schedule == DEFAULT_PRESET:  # labels named it once
+        return method
+    try:
+        return f"{method} {Schedule.parse(schedule)}"
+    except ScheduleError:
+        return name
+
+
 def _with_schedule(arm: Named) -> set[str]:
-    return set() if arm.schedule is None else {f"{text} {arm.schedule}" for text in _methods(arm)}
+    """Method and schedule, and the shares alone, as labels were for ``--ratios`` once."""
+    if arm.schedule is None:
+        return set()
+    drops = str(arm.schedule).split(",")
+    shares = ",".join(drop.partition(":")[2] for drop in drops)
+    return {f"{text} {said}" for text in _methods(arm) for said in (arm.schedule, shares)}
