@@ -148,7 +148,7 @@ def _met(ratio: dict[str, Any] | None, least: float | None, most: float | None) 
 
 # The exit code of a measurement that is not to be used.
 _INVALID = 4
-NOT_ON_A_GPU = "Not measured yet: no GPU was available."
+NOT_ON_A_GPU = "Not measured on a GPU yet."
 
 
 def gpu_models() -> Iterator[str]:

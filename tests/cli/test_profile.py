@@ -30,7 +30,7 @@ def brief(v2drop, checkpoint):
     return call
 
 
-def test_what_the_done_when_asks_for(brief):
+def test_a_clip_at_two_ratios(brief):
     result = brief("--video", CLIP, "--frames", 4, "--ratios", "0.5,0.25")
     assert result.code == 0, result.err
     # No terminal: a line when a phase begins.

@@ -114,7 +114,7 @@ def time_stages(
                 clock.mark("first token")
         clock.mark("end")
         marks = clock.finish()
-    between = partial(marks.between)
+    between = marks.between
     decode_s = between("first token", "end")
     return StageTimes(
         preprocess_s=transfer_s,

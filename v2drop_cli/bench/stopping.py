@@ -105,8 +105,8 @@ class StopRule:
 def half_width(ratios: Sequence[Ratio | None]) -> float | None:
     """The widest half-width of the ratios' intervals, as a share; ``None`` if one is unknown.
 
-    >>> half_width([Ratio(2.0, (1.9, 2.1)), Ratio(1.0, (0.99, 1.01))])
-    0.05
+    >>> half_width([Ratio(2.0, (1.75, 2.25)), Ratio(1.0, (0.99, 1.01))])
+    0.125
     """
     shares = [
         None if r is None or r.ci95 is None else (r.ci95[1] - r.ci95[0]) / 2 / r.median

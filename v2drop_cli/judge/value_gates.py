@@ -6,7 +6,8 @@
 
 A ratio is a measurement, so its gate fails only when the whole 95 % interval meets the
 condition, and holds only when none of it does: a build must neither fail nor pass for noise. In
-between it is undecided, as it is where the limit lies in the noise floor: see ``judge``. A gate on
+between it is undecided, as it is where the limit lies in the noise floor: see ``judge/ruler.py``. A
+gate on
 what was not measured is unmeasured, and never passes. Measured values never equal a number, so
 ``==`` and ``!=`` are for exact ones.
 """

@@ -103,7 +103,9 @@ def _several(report: Report, found: Sequence[Comparison]) -> Iterator[str]:
     slower = [item for item in found if _verdict(item) == SLOWER]
     dummy = report.request.weights == DUMMY
     reference = clean(found[0].reference)
-    said = f"{len(faster) or 'none'} of {count} arms {'is' if len(faster) < 2 else 'are'} faster"
+    verb = "is" if len(faster) < 2 else "are"
+    shown = " shown to be" if any(map(_unclear, found)) and not faster else ""
+    said = f"{len(faster) or 'none'} of {count} arms {verb}{shown} faster"
     yield f"{said} than {reference}" + (f", {len(slower)} slower" if slower else "")
     right = faster if dummy else [item for item in faster if item.answers_identical]
     if right:
@@ -125,6 +127,15 @@ def _verdict(found: Comparison) -> str | None:
     by_name = {claim.name: claim.verdict.verdict for claim in claims(found) if claim.verdict}
     known = [by_name.get(name) for name in ("generate", "prefill")]
     return next((verdict for verdict in known if verdict in _CLAIMED), None)
+
+
+def _unclear(found: Comparison) -> bool:
+    """Whether the numbers show neither that it is faster nor that it is not."""
+    verdicts = {claim.name: claim.verdict.verdict for claim in claims(found) if claim.verdict}
+    return _verdict(found) is None and UNCLEAR in (
+        verdicts.get("generate"),
+        verdicts.get("prefill"),
+    )
 
 
 def _gain(found: Comparison) -> tuple[float, float]:

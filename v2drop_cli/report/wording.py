@@ -219,7 +219,7 @@ def _all_stats(report: Report) -> list[Stats]:
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 repeat``, ``5 repeats``."""
+    """``1 round``, ``5 rounds``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
