@@ -100,13 +100,6 @@ class DropPlan:
         """Mean over decoder layers of the vision tokens processed: the paper's budget measure."""
         return sum(self.counts) / len(self.counts)
 
-    @property
-    def stages(self) -> tuple[int, ...]:
-        """The counts where they change: ``(576, 288, 86, 0)``."""
-        changes = [self.counts[0]]
-        changes.extend(b for a, b in pairwise(self.counts) if a != b)
-        return tuple(changes)
-
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -280,9 +273,9 @@ def preset(
 def solve_budget(budget: float, *, n_vision: int, n_layers: int, layers: Sequence[int]) -> Schedule:
     """A schedule whose layer average is ``budget`` tokens, to within half a token.
 
-    The shape follows the paper: every stage keeps the same share of what is alive, and the
-    last of three or more stages drops the rest, as long as the budget allows it; a budget
-    above that keeps some at the last stage too. Counts are absolute (``3:283t``), because a
+    The shape follows the paper: every drop keeps the same share of what is alive, and the
+    last of three or more drops takes the rest, as long as the budget allows it; a budget
+    above that keeps some at the last one too. Counts are absolute (``3:283t``), because a
     budget is a count.
 
     Args:
@@ -332,8 +325,8 @@ def solve_budget(budget: float, *, n_vision: int, n_layers: int, layers: Sequenc
 
 def _settle(counts: list[int], spans: Sequence[int], wanted: float, n_vision: int) -> None:
     """Move single tokens, in place, until rounding no longer costs half a token of average."""
-    for stage, span in sorted(enumerate(spans), key=lambda item: -item[1]):
+    for place, span in sorted(enumerate(spans), key=lambda item: -item[1]):
         error = wanted - sum(c * s for c, s in zip(counts, spans, strict=False))
-        above = counts[stage - 1] if stage else n_vision
-        below = counts[stage + 1] if stage + 1 < len(counts) else 0
-        counts[stage] = min(above, max(below, counts[stage] + round(error / span)))
+        above = counts[place - 1] if place else n_vision
+        below = counts[place + 1] if place + 1 < len(counts) else 0
+        counts[place] = min(above, max(below, counts[place] + round(error / span)))

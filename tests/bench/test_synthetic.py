@@ -44,7 +44,7 @@ def test_every_family_answers_a_synthetic_prompt(name, frames):
     result = passes.answer(arm, 3)
     assert result.vision_tokens == 2 * sum(piece.vision)
     assert (result.answer.text, len(result.answer.token_ids)) == ("", 3)
-    assert len(result.drops) == len(case.stages)
+    assert len(result.drops) == len(case.drops)
     times = passes.time(arm, CpuClock(), 2)
     assert times.prefill_s > 0
     assert times.transfer_s > 0

@@ -79,7 +79,7 @@ def replayed(compiled, tensors, applied):
 def test_a_replay_gives_the_tokens_of_eager_decoding(name, attn, shape, dropped):
     case, loaded = CASES[name], made(name, attn)
     lengths = replays_like_eager(loaded, name, shape, arm_of(case, loaded.model, dropped))
-    assert len(set(lengths)) == (len(case.stages) + 1 if dropped else 1)
+    assert len(set(lengths)) == (len(case.drops) + 1 if dropped else 1)
 
 
 @pytest.mark.parametrize("shape", ["image", "ragged"])

@@ -219,7 +219,7 @@ def test_nothing_is_read_back_between_the_first_layer_and_the_last(monkeypatch, 
         assert reads == (["aten.index.Tensor"] * 3 if name.startswith("qwen3_vl") else [])
         with v2drop.dropping(model, case.schedule) as trace:
             assert reads_between_first_and_last(layers, lambda: model(**inputs)) == dense
-        assert len(trace.events) == len(case.stages)
+        assert len(trace.events) == len(case.drops)
         if case.entry:
             with v2drop.dropping(model, schedule_text(case.entry), method="uniform") as trace:
                 assert reads_between_first_and_last(layers, lambda: model(**inputs)) == dense

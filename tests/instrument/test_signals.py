@@ -98,12 +98,12 @@ def test_rows_are_right_in_every_family_or_refused_by_name(name):
     case = CASES[name]
     model = case.make("eager")
     inputs, vision = case.batch(case.prompts("ragged"))
-    schedule = f"{case.stages[0][0]}:0.5"
+    schedule = f"{case.drops[0][0]}:0.5"
     if model.config.get_text_config().model_type not in KNOWN:
         with pytest.raises(UnsupportedModelError, match="attention"):
             looked(model, inputs, text_rows, schedule)
         return
-    first = case.stages[0][0]
+    first = case.drops[0][0]
     seen = looked(model, inputs, text_rows, schedule)
     wanted = dense_attention(model, inputs)
     rows = [b for b, row in enumerate(vision) if row]
@@ -258,7 +258,7 @@ def test_grids_add_up_to_the_tokens_or_are_not_known(name):
     case = CASES[name]
     inputs, vision = case.batch(case.prompts("ragged"))
     seen = looked(
-        case.make("sdpa"), inputs, lambda ctx: ctx.signals.grids(), f"{case.stages[0][0]}:0.5"
+        case.make("sdpa"), inputs, lambda ctx: ctx.signals.grids(), f"{case.drops[0][0]}:0.5"
     )
     for row, (_, grids) in zip([row for row in vision if row], seen, strict=True):
         assert grids is None or sum(g.t * g.h * g.w for g in grids) == len(row)
@@ -447,7 +447,7 @@ def test_a_tower_without_a_class_token_shows_its_patches_and_refuses_its_attenti
             row.class_attention()
         return row.hidden()
 
-    seen = looked(model, inputs, look, f"{case.stages[0][0]}:0.5", method=LooksUp)
+    seen = looked(model, inputs, look, f"{case.drops[0][0]}:0.5", method=LooksUp)
     states = tower.hidden_states[len(tower.hidden_states) - 2].flatten(0, 1)
     before = 0
     for row, (ctx, got) in zip([row for row in vision if row], seen, strict=True):

@@ -180,10 +180,10 @@ def test_a_second_turn_with_an_image_on_the_shortened_cache(calls, name):
         model = model_of(name, attn)
         with v2drop.dropping(model, case.schedule) as trace:
             logits.append(two_turns(model, first, second))
-        assert len(trace.events) == 2 * len(case.stages)
+        assert len(trace.events) == 2 * len(case.drops)
     torch.testing.assert_close(*logits, **TOLERANCE)
     alive = [alive_by_layer(case, turn, events) for turn, events in (
-        (first, trace.events[: len(case.stages)]), (second, trace.events[len(case.stages) :])
+        (first, trace.events[: len(case.drops)]), (second, trace.events[len(case.drops) :])
     )]  # fmt: skip
     for layer, call in enumerate(calls[len(alive[0]) :]):
         old, new = alive[0][layer][0], alive[1][layer][0]

@@ -57,7 +57,7 @@ def test_random_equals_the_masked_oracle(name, attn, shape):
     with v2drop.dropping(model, case.schedule, method="random", seed=3) as trace, torch.no_grad():
         model(**inputs)
     dropped, alive = {}, vision
-    for event, (layer, keep) in zip(trace.events, case.stages, strict=True):
+    for event, (layer, keep) in zip(trace.events, case.drops, strict=True):
         stays = [list(row) for row in event.kept]
         count = [min(len(t), keep) if isinstance(keep, int) else int(len(t) * keep) for t in alive]
         assert (event.layer, [len(row) for row in stays]) == (layer, count)
@@ -93,7 +93,7 @@ def test_keeping_everything_is_bit_identical_and_hooks_go(name, attn):
     inputs, _ = case.batch(case.prompts("ragged"))
     plain, tokens = decode(model, inputs, 2)
     before = hook_tables(model)
-    with v2drop.dropping(model, ",".join(f"{layer}:1" for layer, _ in case.stages)) as trace:
+    with v2drop.dropping(model, ",".join(f"{layer}:1" for layer, _ in case.drops)) as trace:
         assert hook_tables(model) != before
         hooked, _ = decode(model, inputs, 2, tokens)
     assert hook_tables(model) == before
@@ -137,7 +137,7 @@ def test_re_prefill_gives_the_log_probabilities_of_generate(name, shape):
             output_logits=True,
             return_dict_in_generate=True,
         )
-        assert len(trace.events) == len(case.stages)
+        assert len(trace.events) == len(case.drops)
         longer = dict(inputs, input_ids=out.sequences[:, :-1])
         for key in ("attention_mask", "mm_token_type_ids", "token_type_ids"):
             if key in inputs:

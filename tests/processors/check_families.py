@@ -146,7 +146,7 @@ def test_the_command_runs(checkpoint, name, kind):
     assert result.exit_code == 0, result.stderr
     dense, dropped = json.loads(result.stdout)["arms"]
     assert dense["vision_tokens"] == dropped["vision_tokens"] > 4
-    assert [d["layer"] for d in dropped["drops"]] == [layer for layer, _ in CASES[name].stages]
+    assert [d["layer"] for d in dropped["drops"]] == [layer for layer, _ in CASES[name].drops]
 
 
 # Their limits are the processor's, not the configuration's: see `check_patches.py`.

@@ -269,14 +269,14 @@ class DropState:
         # All layers between two drops share one mask; a cache object tells them apart by length.
         key = (past, None if known is None else id(known.valid))
         if key not in forward.ready:
-            forward.ready[key] = self._stage(forward, hidden, kwargs, past, past_valid)
-        stage = forward.ready[key]
+            forward.ready[key] = self._shared(forward, hidden, kwargs, past, past_valid)
+        shared = forward.ready[key]
         length = past + hidden.shape[1]
-        fixed = stage["fixed"] if known is None or forward.columns else known.fixed
-        self.book.remember(cache, layer, CachedColumns(length, stage["valid"], fixed))
-        return {**kwargs, **stage["kwargs"]}
+        fixed = shared["fixed"] if known is None or forward.columns else known.fixed
+        self.book.remember(cache, layer, CachedColumns(length, shared["valid"], fixed))
+        return {**kwargs, **shared["kwargs"]}
 
-    def _stage(
+    def _shared(
         self,
         forward: Forward,
         hidden: Tensor,
@@ -304,7 +304,7 @@ class DropState:
         changed["attention_mask"] = causal_mask(
             self.call.config, hidden, past=past, valid=valid, blocks=blocks
         )
-        # Made here, once a stage: a few launches in each of its layers would add up on a GPU.
+        # Made here, once after each drop: launches in each of its layers would add up on a GPU.
         fixed = None if columns is None else past + hidden.shape[1] - text_after(forward)
         return {"kwargs": changed, "valid": valid, "fixed": fixed}
 

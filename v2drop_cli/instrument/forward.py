@@ -28,7 +28,7 @@ class Forward:
         previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
         embeddings: ``[B, Q, D]`` what the decoder was given, if the method needs it.
         arguments: of the model's call, if the method needs them; else empty.
-        ready: per cached length, the kwargs of this stage's layers, made once.
+        ready: per cached length, the kwargs of the layers up to the next drop, made once.
     """
 
     vision: tuple[Tensor, ...] = ()

@@ -12,7 +12,7 @@ from v2drop_cli.methods.base import DropContext, Method
 
 @dataclass(frozen=True)
 class Random(Method):
-    """A seeded random subset at each stage, the same on every device."""
+    """A seeded random subset at each drop, the same on every device."""
 
     name = "random"
     paper = "baseline (e.g. UniPruneBench)"

@@ -103,7 +103,7 @@ def l2(now: Sequence[float], before: Sequence[float]) -> float:
 
 
 def count(alive: int, keep: float | int) -> int:
-    """How many of ``alive`` tokens a stage keeps: a share is cut off, a count is a bound."""
+    """How many of ``alive`` tokens a drop keeps: a share is cut off, a count is a bound."""
     return min(alive, keep) if isinstance(keep, int) else int(alive * keep)
 
 
@@ -115,11 +115,11 @@ def evenly(alive: Sequence[int], keep: int) -> list[int]:
 def define(
     case: Any, model: Any, inputs: Mapping[str, Tensor], vision: Sequence[Sequence[int]]
 ) -> tuple[dict[int, list[set[int]]], dict[int, list[list[int]]]]:
-    """Stage by stage, in plain Python, what V2Drop drops and keeps."""
+    """Drop by drop, in plain Python, what V2Drop drops and keeps."""
     dropped: dict[int, list[set[int]]] = {}
     kept: dict[int, list[list[int]]] = {}
     alive: Sequence[Sequence[int]] = vision
-    for layer, keep in case.stages:
+    for layer, keep in case.drops:
         found = scores(states(case.layers(model), model, inputs, dropped), layer, alive)
         ranked = [sorted(row, key=lambda i, row=row: (-row[i], i)) for row in found]  # type: ignore[misc]
         cuts = [count(len(row), keep) for row in ranked]

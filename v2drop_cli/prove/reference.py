@@ -90,16 +90,16 @@ class Reference:
     def misjudged(self, twin: Any, kept: Kept) -> str | None:
         """Why ``kept`` is not what the definition keeps, or ``None`` if it is.
 
-        Every stage is judged by scores in float32, computed in plain Python with the tokens masked
-        that the stages before dropped. A number format may order tokens differently if their
+        Every drop is judged by scores in float32, computed in plain Python with the tokens masked
+        that the drops before it removed. A number format may order tokens differently if their
         scores are closer than the scores of ``twin``, the same model in that format, are wrong.
         """
         alive: Sequence[Sequence[int]] = self.vision
         gone: dict[int, list[set[int]]] = {}
         everything = self.gone(kept)
-        if unknown := set(kept) - {layer for layer, _ in self.case.stages}:
+        if unknown := set(kept) - {layer for layer, _ in self.case.drops}:
             return f"dropped at layers {sorted(unknown)}, which the schedule does not name"
-        for layer, keep in self.case.stages:
+        for layer, keep in self.case.drops:
             exact, slack = self._scores(twin, gone, layer, alive)
             stays = kept.get(layer, alive)
             for tokens, row, score in zip(alive, stays, exact, strict=True):

@@ -71,12 +71,12 @@ def join(pieces: Sequence[Piece]) -> dict[str, torch.Tensor]:
 Tensors = dict[str, torch.Tensor]
 Rows = Sequence[Sequence[Piece]]  # what is shown, row by row
 Maker = Callable[[int], Piece]
-Stages = tuple[tuple[int, float | int], ...]  # per drop, its layer and the share or count kept
+Drops = tuple[tuple[int, float | int], ...]  # per drop, its layer and the share or count kept
 
 
-def schedule_text(stages: Stages) -> str:
-    """``stages`` as ``dropping`` takes them."""
-    return ",".join(f"{a}:{k}t" if isinstance(k, int) else f"{a}:{k}" for a, k in stages)
+def schedule_text(drops: Drops) -> str:
+    """``drops`` as ``dropping`` takes them."""
+    return ",".join(f"{a}:{k}t" if isinstance(k, int) else f"{a}:{k}" for a, k in drops)
 
 
 def _all_pieces(rows: Rows) -> Tensors:
@@ -104,7 +104,7 @@ class Case:
         join: pieces of each prompt of a batch → the model's tensors.
         types: whether the model takes `mm_token_type_ids`.
         prefix: whether it takes `token_type_ids`, 0 for what attends both ways: the prompt.
-        stages: (layer, share or count) of each drop.
+        drops: (layer, share or count) of each drop.
         entry: the same for a schedule that begins with the decoder's input, at layer 0; ``None``
             where the family cannot drop there.
         smooth: text values under which a small change of the numbers is a small change of the
@@ -125,8 +125,8 @@ class Case:
     types: bool = False
     prefix: bool = False
     variant_of: str = ""
-    stages: Stages = ((1, 0.5), (3, 0.5), (5, 1))
-    entry: Stages | None = ((0, 0.5), (3, 0.5))
+    drops: Drops = ((1, 0.5), (3, 0.5), (5, 1))
+    entry: Drops | None = ((0, 0.5), (3, 0.5))
     smooth: Mapping[str, Any] = field(default_factory=dict)
     layers: Callable[[Any], Any] = _language_layers
 
@@ -142,8 +142,8 @@ class Case:
 
     @property
     def schedule(self) -> str:
-        """The stages as ``dropping`` takes them."""
-        return schedule_text(self.stages)
+        """The drops as ``dropping`` takes them."""
+        return schedule_text(self.drops)
 
     @property
     def shapes(self) -> dict[str, list[tuple[int, str]]]:

@@ -56,6 +56,6 @@ CASE = dataclasses.replace(
     model=Qwen3VLForConditionalGeneration,
     config=config,
     video=video,
-    stages=((3, 0.5), (4, 0.5), (5, 1)),  # after DeepStack's three layers
+    drops=((3, 0.5), (4, 0.5), (5, 1)),  # after DeepStack's three layers
     entry=None,
 )
