@@ -305,6 +305,59 @@ def test_crops_into_the_trailing_text_are_followed_and_deeper_ones_refused(cut, 
     torch.testing.assert_close(got, fresh[:, -2:], **TOLERANCE)
 
 
+@pytest.mark.parametrize("schedule", ["0:0.2", "0:0.2,2:0.5"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_crop_that_would_empty_the_shortened_cache_is_refused_and_takes_nothing(schedule, inside):
+    """55 columns, of which layer 0 holds 26: a crop to the text before the picture leaves none."""
+    model, first = make_llava(4), batch([row(14, 1, 3, 0)])
+    cache = DynamicCache(config=model.config)
+
+    def crops():
+        for amount in (-26, -30, -40, -54, 1, 15, 29):  # positive: the length to be left, in 5.17
+            with pytest.raises(InstrumentError, match="cropped into a prompt"):
+                cache.crop(amount)
+        assert (cache.get_seq_length(), held_at_entry(cache)) == (55, 26)
+        assert cache.get_seq_length(1) == 26
+
+    with entering(model, schedule), torch.no_grad():
+        model(**first, **{CACHE: cache}, use_cache=True)
+        if inside:
+            crops()
+            got = second_turn(model, cache, first, [7])
+            fresh = DynamicCache(config=model.config)
+            model(**first, **{CACHE: fresh}, use_cache=True)
+            assert torch.equal(got, second_turn(model, fresh, first, [7]))
+    if not inside:
+        crops()
+
+
+@pytest.mark.parametrize("amount", [-55, -60])
+def test_a_crop_of_the_whole_sequence_starts_over(amount):
+    model, first = make_llava(4), batch([row(14, 1, 3, 0)])
+    cache, text = DynamicCache(config=model.config), torch.tensor([[1, 7, 8, 9]])
+    with entering(model, "0:0.2"), torch.no_grad():
+        model(**first, **{CACHE: cache}, use_cache=True)
+        cache.crop(amount)
+        assert cache.get_seq_length() == 0
+        got = model(input_ids=text, **{CACHE: cache}, use_cache=True).logits
+        assert cache.get_seq_length() == 4
+    torch.testing.assert_close(got, model(input_ids=text).logits, **TOLERANCE)
+
+
+def test_the_cache_s_own_crop_takes_trailing_text_off_every_layer():
+    model, first = make_llava(4), batch([row(14, 1, 3, 0)])
+    cache = DynamicCache(config=model.config)
+    with entering(model, "0:0.2,2:0.5"), torch.no_grad():
+        model(**first, **{CACHE: cache}, use_cache=True)
+        cache.crop(-3)
+        assert [cache.get_seq_length(layer) for layer in range(4)] == [52, 23, 19, 19]
+        kept = {"input_ids": torch.zeros(1, 52)}
+        got = second_turn(model, cache, kept, [7, 8])
+        again = torch.cat([first["input_ids"][:, :52], torch.tensor([[7, 8]])], 1)
+        fresh = model(input_ids=again, pixel_values=first["pixel_values"]).logits
+    torch.testing.assert_close(got, fresh[:, -2:], **TOLERANCE)
+
+
 @pytest.mark.parametrize("how", ["reset", "crop"])
 def test_an_emptied_cache_starts_over(how):
     """With text, which drops nothing: what was missing before must not be counted again."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
-from v2drop_cli.instrument.entry import held_at_entry
+from v2drop_cli.instrument.entry import cropped_into_a_prompt, held_at_entry
 
 
 def cached_length(cache: Any, layer: int) -> int:
@@ -55,10 +55,7 @@ class CachedColumns:
             InstrumentError: the crop reaches into a prompt whose tokens were dropped.
         """
         if length < self.length and length < int(self.fixed):
-            raise InstrumentError(
-                "the KV cache was cropped into a prompt whose vision tokens were dropped",
-                hint="crop no further than the text after the last image, or prefill again",
-            )
+            raise cropped_into_a_prompt()
         return None if self.valid is None else self.valid[:, :length]
 
 

@@ -49,12 +49,38 @@ def _telling(layer_class: Any) -> Any:
             super().reset()
             self.missing = self.missing if self.held_columns() else 0
 
+        def crop(self, tokens_to_remove: int) -> None:
+            """Take columns off the end; the cache crops layer 0 first, and by it all others.
+
+            Args:
+                tokens_to_remove: how many, as a negative number; in transformers 5.17 also the
+                    length of the sequence that is to be left, as a positive one.
+
+            Raises:
+                InstrumentError: every held column would go, but not the whole sequence. An empty
+                    layer would read as a new cache, and the text before the picture be forgotten.
+            """
+            whole, size = self.get_seq_length(), tokens_to_remove
+            removed = whole - size if size > 0 else -size
+            if self.held_columns() <= removed < whole:
+                raise cropped_into_a_prompt()
+            super().crop(size)
+            self.missing = self.missing if self.held_columns() else 0
+
         def __reduce__(self) -> Any:
             """Copies and pickles know the class by the one that it was made from."""
             return _restored, (layer_class, self.__dict__)
 
     Telling.__name__ = layer_class.__name__
     return Telling
+
+
+def cropped_into_a_prompt() -> InstrumentError:
+    """What is said of a crop that takes columns of a prompt whose tokens were dropped."""
+    return InstrumentError(
+        "the KV cache was cropped into a prompt whose vision tokens were dropped",
+        hint="crop no further than the text after the last image, or prefill again",
+    )
 
 
 def _restored(layer_class: Any, values: dict[str, Any]) -> Any:
