@@ -235,11 +235,9 @@ class RowSignals:
         mask = here.reader.family.vision_mask(config, here.forward.arguments)
         assert watch is not None
         assert mask is not None
-        # Pictures are numbered through all rows of the batch.
-        skipped = mask[: here.row].sum()
         own = mask[here.row].nonzero()[:, 0]
-        places = torch.searchsorted(own, here.original(self.vision).to(own.device))
-        return watch.row(layer, skipped + places)
+        order = torch.searchsorted(own, here.original(self.vision).to(own.device))
+        return watch.row(layer, mask, here.row, order, here.forward.arguments)
 
     def _at(self, need: str, layer: int) -> tuple[Here, Tensor]:
         """The input of ``layer``, if that is at hand."""
