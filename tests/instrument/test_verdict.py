@@ -86,6 +86,55 @@ def test_what_is_no_verdict_is_refused(other):
         verdict(other)
 
 
+@pytest.mark.parametrize(
+    ("part", "kept"),
+    [
+        ("index", Kept([0, 1])),
+        ("index", Kept(None)),
+        ("merged", Kept(index(0, 1), [[1.0, 2.0], [3.0, 4.0]])),
+        ("sources", Kept(index(0, 1), torch.ones(2, 2), [0, 1, -1, -1])),
+    ],
+)
+def test_what_is_no_tensor_is_refused_by_its_name(part, kept):
+    with pytest.raises(InstrumentError, match=rf"Kept\.{part} as (list|NoneType)") as caught:
+        verdict(kept)
+    assert caught.value.hint
+
+
+def scored(scores, hidden=HIDDEN):
+    class Scores(Saying):
+        def score(self, ctx):
+            return scores
+
+    ctx = DropContext(layer=1, n_keep=2, positions=torch.arange(4), seed=0, signals=None)
+    return ask(Scores(), ctx, hidden)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [[1.0, 2.0, 3.0, 4.0], None, torch.ones(3), torch.arange(5.0).flip(0), torch.ones(1, 4)],
+)
+def test_scores_of_another_shape_are_refused_also_where_the_best_would_be_there(scores):
+    with pytest.raises(InstrumentError, match=r"score returned .* for 4 tokens") as caught:
+        scored(scores)
+    assert caught.value.hint
+
+
+def test_nan_is_no_score_and_infinity_is_one():
+    """A sort puts NaN first: such a token would be kept as the best."""
+    low, nan = -torch.inf, torch.nan
+    with pytest.raises(InstrumentError, match="NaN for 2 of 4 tokens") as caught:
+        scored(torch.tensor([1.0, nan, 2.0, nan]))
+    assert caught.value.hint
+    assert scored(torch.tensor([low, 1.0, low, torch.inf])).index.tolist() == [1, 3]
+
+
+def test_scores_are_read_only_where_reading_does_not_wait():
+    there = torch.device("meta")
+    found = scored(torch.ones(4, device=there), HIDDEN.to(there))
+    assert found.index.device == there
+
+
 class Choosing(Saying):
     """A method that finds its own number."""
 

@@ -30,6 +30,7 @@ def ask(method: Method, ctx: DropContext, hidden: Tensor) -> Kept:
     name = type(method).__name__
     if not isinstance(kept, Kept):
         raise InstrumentError(f"{name}.select returned {type(kept).__name__}, not Kept")
+    _refuse_other_than_tensors(kept, name)
     index = kept.index
     right_size = index.dim() == 1 and (len(index) <= n if chooses else len(index) == ctx.n_keep)
     if not right_size or index.dtype != torch.int64:
@@ -52,6 +53,16 @@ def ask(method: Method, ctx: DropContext, hidden: Tensor) -> Kept:
         )
     merged = kept.merged.to(hidden)[order]
     return Kept(index, merged, _reordered(kept.sources, order, n, name))
+
+
+def _refuse_other_than_tensors(kept: Kept, name: str) -> None:
+    for part, optional in (("index", False), ("merged", True), ("sources", True)):
+        value = getattr(kept, part)
+        if not (isinstance(value, Tensor) or (optional and value is None)):
+            raise InstrumentError(
+                f"{name} returned Kept.{part} as {type(value).__name__}, not as a tensor",
+                hint="torch.tensor(…) makes one of a list of numbers, torch.stack(…) of tensors",
+            )
 
 
 def _reordered(sources: Tensor | None, order: Tensor, n: int, name: str) -> Tensor | None:

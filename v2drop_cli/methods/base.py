@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
+from v2drop_cli.errors import InstrumentError
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.records import Grid
 from v2drop_cli.schedule import Schedule
@@ -178,5 +179,22 @@ class Method:
         raise NotImplementedError(f"{type(self).__name__} defines neither score nor select")
 
     def select(self, ctx: DropContext) -> Kept:
-        """The ``n_keep`` best by score, in sequence order; ties go to the earlier token."""
-        return Kept(top_k(self.score(ctx), ctx.n_keep))
+        """The ``n_keep`` best by score, in sequence order; ties go to the earlier token.
+
+        Raises:
+            InstrumentError: the scores are not one number for each token. Numbers are read only
+                where reading does not wait for a device: on a GPU, NaN goes unseen.
+        """
+        scores, n, name = self.score(ctx), len(ctx.positions), type(self).__name__
+        if not isinstance(scores, Tensor) or scores.shape != (n,):
+            found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise InstrumentError(
+                f"{name}.score returned {found} for {n} tokens",
+                hint=f"return a tensor of shape ({n},): one number a token, higher stays",
+            )
+        if scores.device.type == "cpu" and bool(scores.isnan().any()):
+            raise InstrumentError(
+                f"{name}.score is NaN for {int(scores.isnan().sum())} of {n} tokens",
+                hint="NaN is no rank; if the hidden states hold it, try another dtype",
+            )
+        return Kept(top_k(scores, ctx.n_keep))
