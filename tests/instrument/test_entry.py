@@ -408,6 +408,19 @@ def test_such_a_cache_in_another_context_is_refused(schedule):
         second_turn(model, cache, inputs, [7])
 
 
+@pytest.mark.parametrize("schedule", ["0:0.5", ENTRY])
+def test_a_cache_rebuilt_from_such_a_ones_tensors_is_refused_by_the_attention_mask(schedule):
+    model, inputs = make_llava(6), one_prompt()
+    cache, twin = DynamicCache(config=model.config), DynamicCache()
+    with entering(model, schedule), torch.no_grad():
+        model(**inputs, **{CACHE: cache}, use_cache=True)
+        for number, layer in enumerate(cache.layers):
+            twin.update(layer.keys.clone(), layer.values.clone(), number)
+        with pytest.raises(InstrumentError, match="outside"):
+            second_turn(model, twin, inputs, [7])
+        second_turn(model, cache, inputs, [7])
+
+
 # Refused -------------------------------------------------------------------------------------
 
 

@@ -116,6 +116,24 @@ class CacheBook:
             self._pages.setdefault(cache, {})[layer] = columns
 
 
+def refuse_rebuilt(cache: Any, padding: Tensor | None, width: int) -> None:
+    """Refuse a cache shorter than the attention mask says, as one rebuilt from its tensors is.
+
+    After a drop at layer 0 all layers may be equally short. The cache that was told so makes up
+    for that; a new one that was given the same keys and values cannot.
+
+    Args:
+        cache: the cache, or ``None``.
+        padding: ``[B, columns]``, the 2-D attention mask; without one nothing can be told.
+        width: columns of this forward.
+    """
+    if cache is None or padding is None or getattr(cache, "is_compileable", False):
+        return
+    before = sequence_length(cache)
+    if before and padding.shape[1] > before + width:
+        raise _from_elsewhere()
+
+
 def refuse_static(cache: Any) -> None:
     """Raise :class:`InstrumentError` for a cache whose layers cannot differ in length."""
     if getattr(cache, "is_compileable", False):

@@ -18,6 +18,7 @@ from v2drop_cli.errors import (
     UnsupportedModelError,
     UsageError,
 )
+from v2drop_cli.instrument.cache import refuse_rebuilt
 from v2drop_cli.instrument.context import DropState
 from v2drop_cli.instrument.entry import refuse_entry, start_over
 from v2drop_cli.instrument.forward import as_padding
@@ -239,6 +240,7 @@ def _forward_call(
     state.book.check(cache, range(state.first_hooked))
     if 0 in state.drops:
         start_over(cache)
+        refuse_rebuilt(cache, as_padding(attention_mask), ids.shape[1])
     vision: tuple[Tensor, ...] = ()
     if mask is not None:
         state.encoded = False
