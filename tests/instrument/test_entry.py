@@ -378,18 +378,26 @@ def test_an_emptied_cache_starts_over(how):
     torch.testing.assert_close(got, model(input_ids=text).logits, **TOLERANCE)
 
 
-def test_after_the_context_the_cache_still_tells_where_the_next_token_is():
-    """One row without padding needs no masks: it goes on as if the context were open."""
-    model, inputs = make_llava(6), one_prompt()
+@pytest.mark.parametrize("rows", [1, 2])
+def test_after_the_context_the_cache_still_tells_where_the_next_token_is(rows):
+    """Rows without padding or filler need no masks: they go on as if the context were open."""
+    model, inputs = make_llava(6), batch([row(3, 1, 5, seed) for seed in range(rows)])
     n, logits = inputs["input_ids"].shape[1], []
+    ids, mask = torch.tensor([[7]] * rows), torch.ones(rows, n + 1, dtype=torch.long)
+
+    def next_token(cache):
+        given = {"input_ids": ids, "attention_mask": mask, CACHE: cache}
+        with torch.no_grad():
+            return model(**given, use_cache=True).logits
+
     for inside in (True, False):
         cache = DynamicCache(config=model.config)
         with entering(model), torch.no_grad():
             model(**inputs, **{CACHE: cache}, use_cache=True)
             if inside:
-                logits.append(second_turn(model, cache, inputs, [7]))
+                logits.append(next_token(cache))
         if not inside:
-            logits.append(second_turn(model, cache, inputs, [7]))
+            logits.append(next_token(cache))
         assert cache.get_seq_length() == n + 1
     torch.testing.assert_close(*logits, **TOLERANCE)
 

@@ -11,7 +11,10 @@ it does not hold. It keeps its keys and values, and all it can do otherwise:
     prompt     10 columns, layer 0 keeps 7    holds 7     get_seq_length() is 7 + 3
     next token  1 column                      holds 8     get_seq_length() is 8 + 3, its position 10
 
-The cache says so by itself, not this context: what comes after the context counts from it too.
+The cache says so by itself, not this context, so the length is right after the context too. That
+gives the next token its position, and no more: masks of each layer's own length are made by an
+open context only. Without one, rows that need no mask go on: without padding or filler, one token
+at a time, under sdpa. All else is an error of transformers, or wrong where rows have filler.
 """
 
 from __future__ import annotations
