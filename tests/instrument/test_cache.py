@@ -31,8 +31,8 @@ class Cache:
         return self.lengths[layer]
 
 
-def known(length, fixed=0, valid=None):
-    return CachedColumns(length, valid, torch.tensor(fixed))
+def known(length, fixed=0, valid=None, sequence=10):
+    return CachedColumns(length, valid, torch.tensor(fixed), sequence)
 
 
 def test_the_length_of_each_layer():
@@ -78,7 +78,7 @@ def test_a_layer_that_was_shortened_is_known_as_long_as_its_cache_lives():
     book, cache, page = CacheBook(), Cache(10, 7), known(7)
     book.remember(cache, 1, page)
     assert book.shortened(cache, 1, 10) is page
-    later = known(8)
+    later = known(8, sequence=11)
     book.remember(cache, 1, later)
     assert book.shortened(cache, 1, 10) is later
     assert book.shortened(None, 1, 10) is None
@@ -96,17 +96,28 @@ def test_layers_are_known_each_by_itself():
 
 
 @pytest.mark.parametrize(
-    ("held", "fits"), [(7, True), (6, True), (1, True), (8, False), (10, False)]
+    ("held", "whole", "fits"),
+    [
+        (7, 10, True),
+        (6, 9, True),
+        (1, 4, True),
+        (7, 9, False),
+        (6, 10, False),
+        (7, 11, False),
+        (8, 11, False),
+        (8, 10, False),
+        (10, 10, False),
+    ],
 )
-def test_a_known_layer_may_have_been_cropped_and_not_filled(held, fits):
-    book, cache = CacheBook(), Cache(10, held)
+def test_a_known_layer_may_have_been_cropped_like_the_others_and_not_filled(held, whole, fits):
+    book, cache = CacheBook(), Cache(whole, held)
     page = known(7)
     book.remember(cache, 1, page)
     if fits:
-        assert book.shortened(cache, 1, 10) is page
+        assert book.shortened(cache, 1, whole) is page
         return
     with pytest.raises(InstrumentError, match="outside this dropping"):
-        book.shortened(cache, 1, 10)
+        book.shortened(cache, 1, whole)
 
 
 def test_an_emptied_cache_starts_over():

@@ -429,6 +429,42 @@ def test_a_cache_rebuilt_from_such_a_ones_tensors_is_refused_by_the_attention_ma
         second_turn(model, cache, inputs, [7])
 
 
+@pytest.mark.parametrize("schedule", ["0:0.5,3:0.3", "2:0.5"])
+@pytest.mark.parametrize("length", [43, 45])
+def test_a_crop_to_a_length_that_leaves_short_layers_as_they_are_is_refused(schedule, length):
+    """transformers 5.17 cuts all layers to one length, of which the short ones hold less."""
+    model, inputs = make_llava(6), one_prompt()
+    cache = DynamicCache(config=model.config)
+    n = inputs["input_ids"].shape[1]
+    with entering(model, schedule), torch.no_grad():
+        model(**inputs, **{CACHE: cache}, use_cache=True)
+        for number, layer in enumerate(cache.layers):
+            cut = max(0, cache.get_seq_length(number) - length) if number else n - length
+            left = layer.keys.shape[-2] - cut
+            layer.keys, layer.values = layer.keys[:, :, :left], layer.values[:, :, :left]
+        with pytest.raises(InstrumentError, match=r"outside|cropped"):
+            second_turn(model, cache, {"input_ids": torch.zeros(1, length)}, [7])
+
+
+@pytest.mark.parametrize("schedule", ["0:0.5,3:0.3", "2:0.5"])
+def test_a_forward_that_failed_half_way_leaves_a_cache_that_is_refused(schedule):
+    model, inputs = make_llava(6), one_prompt()
+    cache = DynamicCache(config=model.config)
+
+    def fails(*args):
+        raise RuntimeError("full")
+
+    with entering(model, schedule), torch.no_grad():
+        model(**inputs, **{CACHE: cache}, use_cache=True)
+        layer = model.model.language_model.layers[4]
+        handle = layer.self_attn.register_forward_pre_hook(fails)
+        with pytest.raises(RuntimeError, match="full"):
+            second_turn(model, cache, inputs, [7, 8])
+        handle.remove()
+        with pytest.raises(InstrumentError, match="outside"):
+            second_turn(model, cache, inputs, [7, 8])
+
+
 # Refused -------------------------------------------------------------------------------------
 
 

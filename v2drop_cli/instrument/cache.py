@@ -42,11 +42,22 @@ class CachedColumns:
         fixed: how many columns at the start belong to a prompt with dropped tokens. Cropping
             takes as many columns from every layer, which is only right after these. A 0-d
             tensor, read on the host only if something was cropped.
+        sequence: columns of the whole sequence, dropped ones counted.
     """
 
     length: int
     valid: Tensor | None
     fixed: Tensor
+    sequence: int
+
+    def holds(self, length: int, sequence: int) -> bool:
+        """Whether a layer of ``length`` columns is this one, as it was or cropped.
+
+        A crop takes as many columns off every layer as off the sequence. A forward that failed
+        half way has filled some layers only; and ``crop`` to a length that is to be left, as in
+        transformers 5.17, cuts no layer that is shorter than that already.
+        """
+        return length <= self.length and self.length - length == self.sequence - sequence
 
     def cut(self, length: int) -> Tensor | None:
         """Validity of the first ``length`` columns: rolled-back generation crops the tail.
@@ -88,7 +99,7 @@ class CacheBook:
         known = self._pages.get(cache, {}).get(layer)
         length = cached_length(cache, layer)
         if known is not None and length:  # an emptied cache starts over
-            if length <= known.length:
+            if known.holds(length, before):
                 return known
         elif length == before or getattr(cache, "is_compileable", False):
             return None

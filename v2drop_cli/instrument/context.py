@@ -273,7 +273,8 @@ class DropState:
         shared = forward.ready[key]
         length = past + hidden.shape[1]
         fixed = shared["fixed"] if known is None or forward.columns else known.fixed
-        self.book.remember(cache, layer, CachedColumns(length, shared["valid"], fixed))
+        sequence = _columns_before(cache, layer, forward.width) + forward.width
+        self.book.remember(cache, layer, CachedColumns(length, shared["valid"], fixed, sequence))
         return {**kwargs, **shared["kwargs"]}
 
     def _shared(
