@@ -192,9 +192,13 @@ class Method:
                 f"{name}.score returned {found} for {n} tokens",
                 hint=f"return a tensor of shape ({n},): one number a token, higher stays",
             )
-        if scores.device.type == "cpu" and bool(scores.isnan().any()):
+        if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
             raise InstrumentError(
-                f"{name}.score is NaN for {int(scores.isnan().sum())} of {n} tokens",
+                f"{name}.score is NaN for {wrong} of {n} tokens",
                 hint="NaN is no rank; if the hidden states hold it, try another dtype",
             )
         return Kept(top_k(scores, ctx.n_keep))
+
+
+def _nan_among(scores: Tensor) -> int:
+    return int(scores.isnan().sum())
