@@ -124,6 +124,11 @@ def test_of_several_arms_nothing_is_said_that_is_not_shown():
     assert sentence(arm("a", **few), arm("b")).startswith("1 of 2 arms is faster than dense; ")
 
 
+def test_several_arms_that_were_not_timed():
+    untimed = [arm(name, prefill=None, decode=None, generate=None) for name in "ab"]
+    assert sentence(*untimed) == "the 2 arms were not timed against dense."
+
+
 def test_a_peak_within_noise_is_not_spoken_of():
     found = arm()
     noisy = Verdict("peak_memory_ratio", WITHIN_NOISE, NOISE_FLOOR)

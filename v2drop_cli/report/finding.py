@@ -100,6 +100,9 @@ def _memory(found: Comparison) -> str:
 
 def _several(report: Report, found: Sequence[Comparison]) -> Iterator[str]:
     count = len(found)
+    if not any(item.verdicts for item in found):
+        yield f"the {count} arms were not timed against {clean(found[0].reference)}"
+        return
     faster = [item for item in found if _verdict(item) == FASTER]
     slower = [item for item in found if _verdict(item) == SLOWER]
     dummy = report.request.weights == DUMMY
