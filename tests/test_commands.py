@@ -61,6 +61,9 @@ TRAIN = "--steps 1 --folder build/tiny --assets build/tiny-model"
 INSTALLS = Rule(why="the network; its options are read by pip's own parser")
 RULES = {
     "v2drop run": Rule(TINY),
+    "v2drop run --image cat.jpg --method longest:order=1": Rule(
+        elsewhere=("tests/methods/test_plug_ins.py", "longest:order=1")
+    ),
     "v2drop profile": Rule(f"{TINY} --max-time 0 --new-tokens 2"),
     # Its gates are about the embedded model.
     "v2drop profile --image sample_media/scene.png --device cpu": Rule(ONCE),
@@ -87,6 +90,12 @@ RULES = {
     ),
     "python -m benchmarks.aa_study": Rule("--profiles 1 --max-time 0 --output build/aa_study.json"),
     "python -m benchmarks.gpu": Rule(codes=(2,), said="--dry-run needs none"),
+    "python -m benchmarks.mutation.run": Rule(
+        elsewhere=("tests/benchmarks/test_mutation.py", "benchmarks.mutation")
+    ),
+    "python -m benchmarks.mutation": Rule(
+        why="the name that it had when the first results were made"
+    ),
     "python -m benchmarks.optimum": Rule(codes=(2,), said="needs optimum-benchmark"),
     "python -m tests.library": Rule(),
     "python -m tests.support": Rule(elsewhere=("tests/test_support.py", '"tests.support"')),
@@ -119,7 +128,7 @@ def arguments(command: Command, model: object = "") -> list[str]:
     """What is run, without the program's name."""
     rule = rule_for(command)
     assert rule is not None, f"{shlex.join(command)}: no rule"
-    if command in (("v2drop", "run"), ("v2drop", "profile")):
+    if command in (("v2drop", "run"), ("v2drop", "profile"), ("v2drop", "compare")):
         return [*command[1:], "--help"]  # a name in the text
     return [*command[1:], *(word.format(model=model) for word in rule.added.split())]
 
@@ -181,7 +190,10 @@ def desk(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", OURS, ids=shlex.join)
+HERE = [command for command in OURS if (rule := rule_for(command)) is None or not rule.elsewhere]
+
+
+@pytest.mark.parametrize("command", HERE, ids=shlex.join)
 def test_v2drop(command, desk, monkeypatch):
     monkeypatch.chdir(desk)
     result = CliRunner().invoke(app, arguments(command, desk / "model"))
@@ -321,9 +333,9 @@ def test_pip_takes_its_options():
         constraints, editables, names = json.loads(line)
         assert all((ROOT / name).is_file() for name in constraints or ())
         for name in (*editables, *names):
-            path, extra = re.fullmatch(r"([^\[]*)(?:\[(\w+)\])?", name).groups()
+            path, extras = re.fullmatch(r"([^\[]*)(?:\[([\w,]+)\])?", name).groups()
             assert path == "." or "==" in path or f'"{path}>=' in project
-            assert extra is None or f"\n{extra} = [" in project
+            assert all(f"\n{extra} = [" in project for extra in (extras or "").split(",") if extra)
 
 
 # Python --------------------------------------------------------------------------------------
@@ -343,4 +355,5 @@ def test_python(code, desk, monkeypatch):
     if "dropping(" in code:
         assert names["output"].shape[1] > 1
         assert names["trace"].events
-    assert "dropping(" in code or "profile(" in code
+    # A method alone is run by tests/methods/test_plug_ins.py.
+    assert any(word in code for word in ("dropping(", "profile(", "(Method)"))

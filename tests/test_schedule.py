@@ -378,3 +378,11 @@ def test_impossible_budgets_say_the_range(budget):
     if budget in (53, 53.4, 577):
         assert "first drop at layer 3 of 32" in caught.value.message
         assert "54 to 576" in caught.value.message
+
+
+@pytest.mark.parametrize("tenths", range(1001))
+def test_a_percentage_is_the_share_that_it_says(tenths):
+    """2.8 / 100 in binary is less than 0.028: one token of a thousand fewer, and another arm."""
+    share = f"{tenths // 1000}.{tenths % 1000:03d}"
+    percent = f"{tenths // 10}.{tenths % 10}%"
+    assert Schedule.parse(f"2:{percent}") == Schedule.parse(f"2:{share}")

@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 
 from v2drop_cli.errors import ScheduleError, unknown_name
@@ -198,7 +199,8 @@ def parse_share(text: str) -> float:
         value = float(text[:-1] if percent else text)
     except ValueError:
         raise ScheduleError(f"{text!r} is no keep ratio", hint=GRAMMAR_HINT) from None
-    value = value / 100 if percent else value
+    if percent:  # in decimals: 2.8 / 100 is a little less than 0.028, and would keep one fewer
+        value = float(Decimal(text[:-1]) / 100)
     if not (0.0 <= value <= 1.0):
         raise ScheduleError(
             f"keep ratio {text} is outside 0 to 1",

@@ -50,7 +50,7 @@ def test_doctor_with_all_of_them_at_once(nowhere):
     env = hostile(nowhere, **more)
     done = start("-m", "v2drop_cli", "doctor", "--json", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = {row["name"]: row for row in json.loads(done.stdout)}
+    found = {row["name"]: row for row in json.loads(done.stdout)["findings"]}
     assert found["Hub"]["ok"] is True
     assert "offline" in found["Hub"]["detail"]
     assert not any(name.startswith("cuda:") for name in found)

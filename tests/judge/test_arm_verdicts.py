@@ -162,6 +162,27 @@ def test_a_peak_is_one_reading_held_against_the_nulls(ratio, null, expected):
 
 
 @pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        (0.96, (WITHIN_NOISE, NOISE_FLOOR)),
+        (1.04, (WITHIN_NOISE, NOISE_FLOOR)),
+        (0.94, (MORE, None)),
+        (1.06, (LESS, None)),
+        (1.001, (SAME, None)),
+    ],
+)
+def test_a_process_that_moves_by_a_few_per_cent_shows_nothing(ratio, expected):
+    """Its resident set is read once for the arm and once for the null; an allocator counts."""
+    memory = replace(factory.dropped().memory, peak_allocated_bytes=None)
+    report = factory.profiled()
+    arms = tuple(replace(arm, memory=memory) for arm in report.arms)
+    null = replace(factory.null_comparison(), peak_memory_ratio=1.0)
+    found = (factory.comparison(peak_memory_ratio=ratio),)
+    report = replace(report, arms=arms, comparisons=found, null_comparison=null)
+    assert verdict(judged(report), "peak_memory_ratio") == expected
+
+
+@pytest.mark.parametrize(
     ("ratio", "expected"), [(1.0, (SAME, None)), (1.001, (LESS, None)), (0.999, (MORE, None))]
 )
 def test_a_cache_is_counted_so_any_difference_is_one(ratio, expected):

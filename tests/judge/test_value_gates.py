@@ -7,6 +7,7 @@ import pytest
 from tests.commands.test_compare import made
 from tests.report import factory
 from v2drop_cli.errors import UsageError
+from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.judge.value_gates import judged_gates, parse_gates
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, UNMEASURED
@@ -275,4 +276,15 @@ def test_realised_over_ideal_without_a_null_has_no_floor():
 def test_work_is_counted_where_it_is_known():
     assert failed("prefill_flops>4e12") == []
     assert "v2drop has 3.7" in failed("prefill_flops<4e12")[0]
-    assert "not measured" in failed("prefill_flops<4e12", report=factory.report())[0]
+    assert "not measured" in unmeasured("prefill_flops<4e12", report=factory.report())
+
+
+@pytest.mark.parametrize(
+    "gate", ["prefill_speedup<1.2", "prefill_speedup<2.5", "realised_over_ideal<0.1"]
+)
+def test_a_gate_on_what_the_report_does_not_claim_is_undecided(gate):
+    """Dense against itself is 1.05 of itself: a build neither passes nor fails by such rounds."""
+    null = replace(factory.null_comparison(), prefill_speedup=Ratio(1.05, (1.04, 1.06)))
+    report = judged(replace(factory.profiled(), null_comparison=null))
+    assert "dense against itself differs" in undecided(gate, report=report)
+    assert failed("decode_speedup<0.5", report=report) == []

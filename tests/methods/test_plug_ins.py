@@ -12,6 +12,7 @@ import torch
 
 import v2drop_cli as v2drop
 from tests.tiny_llava import make_llava, one_prompt
+from v2drop_cli.commands.models import catalogue, entry
 from v2drop_cli.errors import PlugInError, UnknownNameError
 from v2drop_cli.methods.registry import METHODS, check_method, get_method, known_methods
 
@@ -118,3 +119,12 @@ def test_the_method_of_the_page_works_as_printed(package):
     with v2drop.dropping(model, "3:0.5", method="longest:order=1") as trace, torch.no_grad():
         model(**inputs)
     assert [event.after for event in trace.events] == [(18,)]
+
+
+def test_models_lists_them_and_a_broken_one_hinders_nobody(package):
+    package(["nearest = toy_methods:Nearest", "broken = others:Nothing"])
+    Path(sys.path[0], "others.py").write_text(BROKEN, encoding="utf-8")
+    rows = {row["method"]: row["paper"] for row in catalogue()["methods"]}
+    assert list(rows) == [*METHODS, "broken", "nearest"]
+    assert (rows["nearest"], rows["broken"]) == ("a test", None)
+    assert [row["method"] for row in entry("nearest")["methods"]] == ["nearest"]

@@ -72,6 +72,23 @@ def test_no_change_is_not_the_same_as_none_that_can_be_told():
     assert said(("a", {"prefill": None})) == "nothing to compare."
 
 
+def test_nothing_timed_is_not_no_change():
+    whole = found(("a", {"prefill": None}))
+    untimed = replace(whole.arms[0].changes[0], ratio=None, b=None)
+    counted = replace(untimed, metric="kv_cache", unit="bytes", b=1.0, ratio=1.0, verdict=SAME)
+    arm = replace(whole.arms[0], changes=(untimed, counted))
+    cell = build_changes_view(replace(whole, arms=(arm,))).finding
+    assert cell.text.replace(GLUE, " ").startswith("nothing was timed in both A and B")
+
+
+def test_that_only_dense_can_be_compared_comes_first():
+    whole = replace(found(("dense", {"prefill": FASTER})), only_in_a=("v2drop",), only_in_b=("x",))
+    cell = build_changes_view(whole).finding
+    assert cell.text.replace(GLUE, " ") == (
+        "only dense is in both, no arm that drops; B is faster than A in prefill (dense 1.250x)."
+    )
+
+
 def test_gates_that_did_not_hold_are_counted():
     arm = ("a", {"prefill": SAME})
     assert said(arm, gates=(FAILED, FAILED, UNDECIDED)).endswith(

@@ -12,6 +12,7 @@ from v2drop_cli.records import Ratio
 from v2drop_cli.records.verdicts import (
     FASTER,
     FEW_ROUNDS,
+    NOISE_FLOOR,
     NULL_OFF,
     REACHES_ONE,
     SLOWER,
@@ -113,6 +114,26 @@ def test_of_several_arms_the_fastest_with_the_right_answer_is_named():
     assert sentence(noisy, slow) == (
         "none of 2 arms is faster than dense, 1 slower; 2 of 2 answers are the same."
     )
+
+
+def test_of_several_arms_nothing_is_said_that_is_not_shown():
+    few = {"prefill": FEW, "decode": FEW, "generate": FEW}
+    assert sentence(arm("a", **few), arm("b", **few)).startswith(
+        "none of 2 arms is shown to be faster than dense; "
+    )
+    assert sentence(arm("a", **few), arm("b")).startswith("1 of 2 arms is faster than dense; ")
+
+
+def test_several_arms_that_were_not_timed():
+    untimed = [arm(name, prefill=None, decode=None, generate=None) for name in "ab"]
+    assert sentence(*untimed) == "the 2 arms were not timed against dense."
+
+
+def test_a_peak_within_noise_is_not_spoken_of():
+    found = arm()
+    noisy = Verdict("peak_memory_ratio", WITHIN_NOISE, NOISE_FLOOR)
+    said = sentence(replace(found, verdicts=(*found.verdicts, noisy)))
+    assert said.endswith("; KV cache 39.2 % of dense.")
 
 
 def test_a_slower_whole_is_slower_whatever_its_prefill():

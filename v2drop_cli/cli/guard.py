@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
-from v2drop_cli.cli.interrupts import remembered
+from v2drop_cli.cli.interrupts import came, remembered
 from v2drop_cli.errors import DeviceMemoryError, V2DropError
 
 if TYPE_CHECKING:
@@ -44,14 +44,19 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise _interrupted() from None
         except Exception as error:
             if kwargs.get("debug"):
                 raise
-            raise typer.Exit(_tell(error)) from None
+            # An import that is interrupted may say that there is no such package.
+            raise (_interrupted() if came() else typer.Exit(_tell(error))) from None
 
     return wrapper
+
+
+def _interrupted() -> typer.Exit:
+    typer.echo("interrupted", err=True)
+    return typer.Exit(INTERRUPTED)
 
 
 def leave_if_partial(report: Report) -> None:

@@ -37,6 +37,11 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def came() -> bool:
+    """Whether an interrupt came since the command began: what failed then failed for it."""
+    return bool(_came)
+
+
 def _remember(number: int, frame: FrameType | None) -> None:
     _came.append(number)
     raise KeyboardInterrupt

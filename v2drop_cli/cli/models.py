@@ -89,13 +89,13 @@ def _words(key: str) -> str:
 def _show_overview(console: Console) -> None:
     """One screen: what ``--model`` takes, and where to read on."""
     from v2drop_cli.commands.models import overview
-    from v2drop_cli.methods.registry import METHODS
+    from v2drop_cli.methods.registry import known_methods
     from v2drop_cli.report.listing import render_note, render_table
     from v2drop_cli.schedule import PRESETS
 
     rows = overview()
     render_table("Families, and the aliases of their models", list(rows[0]), rows, console)
-    render_note(f"methods: {', '.join(METHODS)}", console)
+    render_note(f"methods: {', '.join(known_methods())}", console)
     render_note(f"presets: {', '.join(PRESETS)}", console)
     render_note("v2drop models NAME says all of one, --refused what is not served", console)
 

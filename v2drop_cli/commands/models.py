@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from v2drop_cli.errors import unknown_name
-from v2drop_cli.methods.registry import METHODS, get_method
+from v2drop_cli.errors import PlugInError, unknown_name
+from v2drop_cli.methods.registry import get_method, known_methods
 from v2drop_cli.models.names import ALIASES
 from v2drop_cli.models.refused import CONFIGURATIONS, REFUSED
 from v2drop_cli.models.registry import FAMILIES, get_family
@@ -42,7 +42,7 @@ def catalogue() -> Catalogue:
             }
             for family in families
         ],
-        "methods": [{"method": name, "paper": get_method(name).paper} for name in METHODS],
+        "methods": [{"method": name, "paper": _paper(name)} for name in known_methods()],
         "presets": _presets(families),
         **refusals(),
     }
@@ -96,9 +96,17 @@ def entry(name: str) -> Catalogue:
     configurations = [row for row in found["refused_configurations"] if row["family"] == family]
     found["refused_configurations"] = configurations
     if not any(found.values()):
-        known = dict.fromkeys((*ALIASES, *FAMILIES, *kinds, *METHODS, *REFUSED))
+        known = dict.fromkeys((*ALIASES, *FAMILIES, *kinds, *known_methods(), *REFUSED))
         raise unknown_name("model", name, known, listed_by="v2drop models [--refused]")
     return found
+
+
+def _paper(method: str) -> str | None:
+    """Where it is defined; ``None`` for a plug-in that is broken, which hinders nobody else."""
+    try:
+        return get_method(method).paper
+    except PlugInError:
+        return None
 
 
 def _presets(families: Sequence[Family]) -> Rows:

@@ -26,6 +26,7 @@ from v2drop_cli.methods.parameters import split
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
 from v2drop_cli.records.changes import UNDECIDED, UNMEASURED, GateResult
 from v2drop_cli.records.metrics import METRICS, PAIRS, Kind
+from v2drop_cli.records.verdicts import NULL_OFF
 
 HINT = "write METRIC<NUMBER, for example prefill_speedup<1.2 or random:token_agreement<0.5"
 
@@ -97,6 +98,8 @@ class Gate(Condition):
         if found.ci95 is None:
             takes = f"{FEWEST_FOR_INTERVAL} rounds or more"
             return UNDECIDED, f"{arm.label}: {self.metric} has no interval, which takes {takes}"
+        if comparison is not None and self._is_off(comparison):
+            return UNDECIDED, f"{arm.label}: dense against itself differs in {self.metric}"
         floor = self._floor(comparison, noise)
         compare = _OPERATORS[self.sign]
         outcome = gate_outcome(
@@ -115,6 +118,15 @@ class Gate(Condition):
         if self.metric in _PAIRS:
             return _PAIRS[self.metric].of(comparison)
         return _RATIOS[self.metric].ratio(comparison)
+
+    def _is_off(self, comparison: Comparison) -> bool:
+        """Whether the null of this metric leaves 1, so that the report claims nothing of it."""
+        pair = _PAIRS.get(self.metric)
+        quantity = pair.floor if pair is not None else None
+        names = (
+            {self.metric} if pair is None else {r.against for r in METRICS if r.name == quantity}
+        )
+        return any(v.metric in names and v.reason == NULL_OFF for v in comparison.verdicts)
 
     def _floor(
         self, comparison: Comparison | None, noise: Mapping[str, Interval]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Value = bool | int | float | str
 
-HINT = "write NAME or NAME:KEY=VALUE,KEY=VALUE, for example fastv:layer=2"
+HINT = "write NAME or NAME:KEY=VALUE,KEY=VALUE"
 _BOOLEANS = {"true": True, "false": False}
 _KINDS: dict[Any, str] = {
     bool: "true or false",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from v2drop_cli.records import DENSE
 from v2drop_cli.records.changes import DIFFERS, FAILED, UNDECIDED, Change, Changes
 from v2drop_cli.records.verdicts import FASTER, LESS, MORE, SLOWER, UNCLEAR
 from v2drop_cli.report.text import clean, glued
@@ -29,6 +30,8 @@ def finding(found: Changes, labels: dict[str, str]) -> Said:
     everything = [_Found(arm.label, change) for arm in found.arms for change in arm.changes]
     parts = [*_claims(everything, labels), *_answers(found)]
     said = f"B {', '.join(parts)}" if parts else _nothing(found, everything)
+    if all(arm.label == DENSE for arm in found.arms) and (found.only_in_a or found.only_in_b):
+        said = f"only {DENSE} is in both, no arm that drops; {said}"
     return "; ".join((said, *_gates(found))) + ".", _tone(found, everything)
 
 
@@ -71,6 +74,8 @@ def _answers(found: Changes) -> Iterator[str]:
 
 
 def _nothing(found: Changes, everything: Sequence[_Found]) -> str:
+    if not any(one.change.unit == "s" and one.change.ratio is not None for one in everything):
+        return "nothing was timed in both A and B, so that no change of speed can be told"
     unclear = sum(one.change.verdict == UNCLEAR for one in everything)
     if unclear:
         return (

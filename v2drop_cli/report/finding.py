@@ -82,12 +82,13 @@ def _ratio(claim: Claim) -> str:
 
 
 def _memory(found: Comparison) -> str:
-    """``KV cache 39.2 % and peak memory 96.4 % of dense``; nothing where neither is known."""
+    """``KV cache 39.2 % and peak memory 96.4 % of dense``; nothing of what is not shown."""
+    noisy = {item.metric for item in found.verdicts if item.verdict == WITHIN_NOISE}
     parts = [
         f"{name} {glued(share(ratio))}"
         for name, ratio in (
             ("KV cache", found.kv_cache_ratio),
-            ("peak memory", found.peak_memory_ratio),
+            ("peak memory", None if "peak_memory_ratio" in noisy else found.peak_memory_ratio),
         )
         if ratio
     ]
@@ -99,6 +100,9 @@ def _memory(found: Comparison) -> str:
 
 def _several(report: Report, found: Sequence[Comparison]) -> Iterator[str]:
     count = len(found)
+    if not any(item.verdicts for item in found):
+        yield f"the {count} arms were not timed against {clean(found[0].reference)}"
+        return
     faster = [item for item in found if _verdict(item) == FASTER]
     slower = [item for item in found if _verdict(item) == SLOWER]
     dummy = report.request.weights == DUMMY
