@@ -139,6 +139,9 @@ def table() -> Iterator[str]:
     """One row for each module, and what was run where."""
     listed = equivalents()
     found = results()
+    if not found:
+        yield "Not measured yet."
+        return
     yield "| module | its own tests | faults | tried | equivalent | noticed | share |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
     for result in found:
