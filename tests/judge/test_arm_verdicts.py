@@ -9,7 +9,7 @@ import pytest
 
 from tests.report import factory
 from v2drop_cli.judge.arm_verdicts import judged
-from v2drop_cli.records import Overhead, Ratio, Stats, Timing, Verdict
+from v2drop_cli.records import Memory, Overhead, Ratio, Stats, Timing, Verdict
 from v2drop_cli.records.reading import read_report
 from v2drop_cli.records.verdicts import (
     FASTER,
@@ -173,7 +173,7 @@ def test_a_peak_is_one_reading_held_against_the_nulls(ratio, null, expected):
 )
 def test_a_process_that_moves_by_a_few_per_cent_shows_nothing(ratio, expected):
     """Its resident set is read once for the arm and once for the null; an allocator counts."""
-    memory = replace(factory.dropped().memory, peak_allocated_bytes=None)
+    memory = Memory(rss_peak_bytes=500_000_000)
     report = factory.profiled()
     arms = tuple(replace(arm, memory=memory) for arm in report.arms)
     null = replace(factory.null_comparison(), peak_memory_ratio=1.0)

@@ -166,3 +166,16 @@ def test_the_ruler_reads_the_floors_of_both_reports():
         assert (ruler.margin, ruler.noise["prefill"]) == (0.1, (0.5, 2.0))
     with pytest.raises(FrozenInstanceError):
         ruler.margin = 0.2
+
+
+def of_a_process(peak):
+    """A report whose peaks were read off the process, with no null to tell how coarse that is."""
+    memory = Memory(rss_peak_bytes=peak)
+    arms = tuple(replace(arm, memory=memory) for arm in factory.report().arms)
+    return factory.report(arms=arms, null_comparison=None)
+
+
+@pytest.mark.parametrize(("peak", "verdict"), [(1030, "unclear"), (1060, "more"), (930, "less")])
+def test_the_peak_of_a_process_is_coarse_in_two_reports_too(peak, verdict):
+    a, b = of_a_process(1000), of_a_process(peak)
+    assert change(a.arms[1], b.arms[1], "peak_memory", Ruler.of(a, b, 0.02)).verdict == verdict

@@ -52,9 +52,6 @@ from v2drop_cli.records.verdicts import (
 SCORING = "prefill_s"
 """The field that the verdict of an overhead is about."""
 
-RSS_MARGIN = 0.05
-"""Peaks of a process that differ by less are not told apart."""
-
 # What a verdict is about: everything that is held against the reference but its work, which is
 # what the ideal is made of, and no finding.
 _COMPARED = tuple(row for row in METRICS if row.against and row.unit != "flop")
@@ -135,8 +132,7 @@ class _Judge:
             if ratio is None:
                 continue
             if not isinstance(ratio, Ratio):
-                exact = row.kind is Kind.COUNTED
-                said = _count(ratio) if exact else _reading(ratio, null, _coarseness(arm))
+                said = _count(ratio) if row.kind is Kind.COUNTED else _reading(ratio, null)
             elif ratio.ci95 is None:
                 said = UNCLEAR, _no_interval(arm, row)
             else:
@@ -178,20 +174,10 @@ def ratio_verdict(ratio: Ratio, null: Interval | None) -> tuple[str, str | None]
     return WITHIN_NOISE, REACHES_ONE if flat else NOISE_FLOOR
 
 
-def _coarseness(arm: ArmResult | None) -> float:
-    """By what share two readings of the peak may differ and mean nothing.
-
-    An allocator counts its bytes. The resident set of a process moves by a few per cent with
-    nothing changed, and the null is one reading too, so that it cannot tell by how much.
-    """
-    counted = arm is not None and arm.memory.peak_allocated_bytes is not None
-    return NEGLIGIBLE if counted else RSS_MARGIN
-
-
-def _reading(ratio: float, null: Interval | None, margin: float) -> tuple[str, str | None]:
+def _reading(ratio: float, null: Interval | None) -> tuple[str, str | None]:
     """Verdict and reason on one reading each, held against that of the null."""
     both = ratio, ratio
-    where = side(both, margin, symmetric([null]) if null else None)
+    where = side(both, NEGLIGIBLE, symmetric([null]) if null else None)
     if where:
         return (LESS if where > 0 else MORE), None
     return (SAME, None) if inside(both, NEGLIGIBLE) else (WITHIN_NOISE, NOISE_FLOOR)

@@ -23,6 +23,7 @@ from dataclasses import replace
 
 from v2drop_cli.measure.stats import paired_ratio
 from v2drop_cli.records import DENSE, Ratio, Report
+from v2drop_cli.records.arm import PROCESS_RSS
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, UNMEASURED, GateResult
 from v2drop_cli.records.metrics import METRICS, Kind, Metric
 
@@ -30,6 +31,10 @@ Interval = tuple[float, float]
 
 # Half a percent is never claimed: what prints as 1.00 with two decimals, from 0.995 on, is 1.
 NEGLIGIBLE = 1 / 0.995 - 1
+
+# The resident set of a process moves by a few per cent with nothing changed: 0.5 to 1 % was seen
+# here, and the null is a single reading too, so that it cannot tell by how much.
+RSS_FLOOR = 0.05
 
 # A floor further away than this says as much: that nothing can be told.
 _MOST = math.log(1e6)
@@ -167,7 +172,19 @@ def null_interval(report: Report, row: Metric) -> Interval | None:
         found = _paired(report, row)
     if isinstance(found, Ratio):
         return _positive(found.ci95)
-    return None if found is None else _positive((found, found))
+    read = None if found is None else _positive((found, found))
+    return _widened(read) if _is_coarse(report, row) else read
+
+
+def _is_coarse(report: Report, row: Metric) -> bool:
+    """Whether ``row`` is read off the whole process; an allocator counts its bytes."""
+    return row.kind is Kind.READ and any(row.source(arm) == PROCESS_RSS for arm in report.arms)
+
+
+def _widened(read: Interval | None) -> Interval:
+    """The null's reading as the floor of a coarse one, which two readings alone would not show."""
+    low, high = read or (1.0, 1.0)
+    return min(low, 1 / (1 + RSS_FLOOR)), max(high, 1 + RSS_FLOOR)
 
 
 def _paired(report: Report, row: Metric) -> Ratio | None:

@@ -12,6 +12,7 @@ from typing import Any
 from v2drop_cli.records.verdicts import Verdict
 
 DENSE = "dense"
+PROCESS_RSS = "process RSS"
 # Fields added after schema 1 shipped; older files may lack them.
 ADDED = {"added": True}
 # Of the time for one token: a GPU that is done this soon after the last launch was waiting.
@@ -146,7 +147,7 @@ class Memory:
         """Which peak :attr:`peak_bytes` is, in words."""
         if self.peak_allocated_bytes is not None:
             return "GPU allocator"
-        return "process RSS" if self.rss_peak_bytes is not None else "not measured"
+        return PROCESS_RSS if self.rss_peak_bytes is not None else "not measured"
 
 
 @dataclass(frozen=True, slots=True)
