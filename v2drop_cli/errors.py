@@ -148,3 +148,9 @@ def unknown_name(
     listing = f"{listed_by} lists all" if listed_by else f"known: {', '.join(names)}"
     hint = f"did you mean {' or '.join(near)}? {listing}" if near else listing
     return UnknownNameError(f"unknown {kind} {name!r}", hint=hint)
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, without the number and the path that an ``OSError`` puts around it."""
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    return text or type(error).__name__

@@ -110,7 +110,8 @@ def test_an_alias_that_works_tells_of_it_too(run, shadow, tmp_path):
 )
 def test_doctor_says_what_is_wrong_with_a_checkpoint(v2drop, copy, name, text):
     def found():
-        return {row["name"]: row for row in json.loads(v2drop("doctor", "--json", "--model", copy).out)["findings"]}  # fmt: skip # noqa: E501
+        document = json.loads(v2drop("doctor", "--json", "--model", copy).out)
+        return {row["name"]: row for row in document["findings"]}
 
     assert found()["model files"]["ok"] is True
     (copy / name).write_text(text)

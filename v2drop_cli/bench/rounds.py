@@ -31,7 +31,7 @@ from v2drop_cli.units import Seconds
 LOOK_EVERY = 10
 """After each look at the precision, a tenth more rounds before the next."""
 REST = 9
-"""Times as long as a report with intervals took: reports until then go without them."""
+"""Pause between two drafts with intervals, as a multiple of what one takes; a tenth of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Bench:
             for arm in self._each_arm(Phase.ANSWERS)
         ]
         self._untimed = [
-            self._remembered(arm, answer)
+            self._with_untimed(arm, answer)
             for arm, answer in zip(self._each_arm(Phase.MEMORY), answers, strict=True)
         ]
         # Loads scipy now: an interrupt in the middle of that import would spoil the report.
@@ -140,8 +140,8 @@ class Bench:
             self.watch.on_progress(Progress(phase, number, len(self.arms)))
             yield arm
 
-    def _remembered(self, arm: Arm, answer: ArmResult) -> ArmResult:
-        """The arm's answer, and what else is measured of it in no round."""
+    def _with_untimed(self, arm: Arm, answer: ArmResult) -> ArmResult:
+        """The answer with what is measured once: memory, and if thorough the limit and energy."""
         tokens = self.work.timed_tokens
         result = replace(answer, memory=self.passes.memory(arm, tokens))
         if not self.work.thorough:

@@ -24,7 +24,8 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
-from v2drop_cli.records import DENSE, EAGER, INTERRUPTED, RUNNING, Protocol, Report, Request
+from v2drop_cli.records import DENSE, EAGER, Protocol, Report, Request
+from v2drop_cli.records.report import UNFINISHED
 
 RANDOM = "random"
 MOST_INVALID = 0.2
@@ -125,7 +126,7 @@ def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: b
             machine=tuple(machine.states) if machine else (),
             idle_power_w=bench.idle_power_w,
             stopped_by=stopped_by,
-            partial=stopped_by in (RUNNING, INTERRUPTED),
+            partial=stopped_by in UNFINISHED,
             precision=options.stop.precision,
             reached_precision=half_width(
                 [found.prefill_speedup for found in (null_comparison, *comparisons)]

@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 from typing import Any, NoReturn
 
-from v2drop_cli.errors import UsageError
+from v2drop_cli.errors import UsageError, reason_of
 from v2drop_cli.records import schema
 from v2drop_cli.records.report import SCHEMA, Report
 
@@ -60,10 +60,10 @@ def load_report(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UsageError(f"there is no report {shown}", hint=_HINT) from error
     except OSError as error:
-        message = f"cannot read {shown}: {_reason(error)}"
+        message = f"cannot read {shown}: {reason_of(error)}"
         raise UsageError(message, hint=_HINT) from error
     except (ValueError, RecursionError) as error:
-        message = f"{shown} is not JSON: {_reason(error)}"
+        message = f"{shown} is not JSON: {reason_of(error)}"
         raise UsageError(message, hint=_HINT) from error
     try:
         validate(document)
@@ -94,8 +94,3 @@ def validate(document: object) -> None:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number in JSON")
-
-
-def _reason(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) else str(error)
-    return text or type(error).__name__

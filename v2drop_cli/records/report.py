@@ -19,7 +19,7 @@ SCHEMA = "v2drop.report/1"
 # How timed generations decode.
 EAGER, COMPILED = "eager", "compiled"
 # Why a report is partial: still being measured (a draft), or interrupted.
-RUNNING, INTERRUPTED = "running", "interrupted"
+RUNNING, INTERRUPTED = UNFINISHED = ("running", "interrupted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Report:
     @property
     def partial(self) -> bool:
         """Whether rounds that were asked for are missing."""
-        return self.ended_by in (RUNNING, INTERRUPTED)
+        return self.ended_by in UNFINISHED
 
     @property
     def rounds(self) -> int:

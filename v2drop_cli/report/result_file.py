@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from v2drop_cli.errors import OutputPathError, V2DropError
+from v2drop_cli.errors import OutputPathError, V2DropError, reason_of
 from v2drop_cli.report.text import clean
 
 
@@ -80,7 +80,7 @@ class ResultFile:
             write_atomically(self.path, text)
         except OSError as error:
             raise V2DropError(
-                f"could not write {str(self.path)!r}: {_reason(error)}",
+                f"could not write {str(self.path)!r}: {reason_of(error)}",
                 hint="the file still holds the last complete result, if there was one",
             ) from error
 
@@ -106,7 +106,7 @@ def _check_target(path: Path) -> None:
             draft.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         hint = "choose a file in a directory you may write to"
-        raise OutputPathError(f"cannot write {shown}: {_reason(error)}", hint=hint) from error
+        raise OutputPathError(f"cannot write {shown}: {reason_of(error)}", hint=hint) from error
 
 
 def _refuse_parent(shown: str, parent: Path) -> NoReturn:
@@ -115,8 +115,3 @@ def _refuse_parent(shown: str, parent: Path) -> NoReturn:
         raise OutputPathError(f"{shown}: {str(parent)!r} is a file, not a directory", hint=hint)
     hint = f"create it first: mkdir -p {clean(shlex.quote(str(parent)))}"
     raise OutputPathError(f"{shown}: there is no directory {str(parent)!r}", hint=hint)
-
-
-def _reason(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) else str(error)
-    return text or type(error).__name__
