@@ -124,7 +124,7 @@ def _reader(method: Method, target: Target, model: nn.Module) -> Reader:
     """What signals are read with; the vision tower is watched for a method that needs it."""
     call, tower = LayerCall.of(target.config, target.layers), None
     if TOWER in method.needs:
-        tower = TowerWatch.of(target.family, target.config, model, method.tower_layers)
+        tower = TowerWatch.of(target.family, target.config, model, method)
     return Reader(call, method.needs, target.family, target.config, target.layers, tower)
 
 
