@@ -149,7 +149,7 @@ def test_a_method_that_needs_a_class_token_is_refused_before_anything_runs():
 
     model = CASES["paligemma"].make("sdpa")
     with (
-        pytest.raises(UnsupportedModelError, match="siglip.* no class token") as caught,
+        pytest.raises(UnsupportedModelError, match=r"siglip.* no class token") as caught,
         v2drop.dropping(model, "0:0.5", method=Needs(shown)),
     ):
         pass
@@ -171,7 +171,7 @@ def test_the_projector_has_no_keys():
 def test_tokens_of_tiles_are_told_apart_and_separators_are_nobody_s():
     case = CASES["llava_next"]
     model = case.make("eager")
-    inputs, vision = case.batch(case.prompts("images"))
+    inputs, _ = case.batch(case.prompts("images"))
     with torch.no_grad():
         features = model.model.get_image_features(
             inputs["pixel_values"], inputs["image_sizes"], output_attentions=True, return_dict=True
@@ -194,10 +194,10 @@ def test_tokens_of_tiles_are_told_apart_and_separators_are_nobody_s():
     assert not attention[:, newline].any()
 
 
-@pytest.mark.parametrize("grids", [[[16, 32], [32, 16]], [[32, 16], [16, 32]]])
+@pytest.mark.parametrize("grids", [[[16, 48], [48, 16]], [[48, 16], [16, 48]]])
 def test_where_counts_do_not_tell_the_tiling_the_features_do(grids):
-    """A square picture on a wide canvas, or on a tall one: 4 x 4 tokens, and 3 crops, of both."""
-    case = replace(CASES["llava_next"], image=lambda seed: tiled((16, 16), 3, 16 + 20, seed))
+    """12 rows of 2 tokens in three tiles, or 4 rows of 8: with newlines both are 36, of 4 crops."""
+    case = replace(CASES["llava_next"], image=lambda seed: tiled((48, 8), 4, 16 + 36, seed))
     model = configured(case, image_grid_pinpoints=grids)
     check(looked(case, model, "images", num_beams=2))
 

@@ -121,7 +121,8 @@ class TowerRow:
         order = torch.argsort(crop, stable=True)
         counts = torch.zeros(total + 1, dtype=torch.int64, device=crop.device)
         counts.scatter_add_(0, crop + 1, torch.ones_like(crop))
-        return list(order.split(counts.tolist()))[1:]
+        own: tuple[Tensor, ...] = torch.split(order, counts.tolist())
+        return list(own)[1:]
 
     def hidden(self) -> Tensor:
         """``[n, D]`` what entered at the tokens' patches; zero for a separator."""
