@@ -135,6 +135,8 @@ class Passes:
         self._most_new_tokens = max(self._most_new_tokens, max_new_tokens)
         tokens, events = self._generate(arm, max_new_tokens)
         method = None if arm.method is None else get_method(arm.method)
+        if method is not None:
+            self._talk.extend(method.caveats())
         if method is not None and method.chooses_count:
             self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
             self._talk.append(chosen_caveat(method.name))

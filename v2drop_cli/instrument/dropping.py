@@ -112,6 +112,7 @@ def dropping(
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
     family.check(parsed, target.config, n_layers)
     refuse_entry(parsed, chosen)
+    chosen = _attached(chosen, model)
     whole = model.model if isinstance(model, LoadedModel) else model
     reader = _reader(chosen, parsed, target, whole)
     state = DropState(parsed, chosen, reader, seed, mark)
@@ -120,6 +121,20 @@ def dropping(
         yield state.trace
     if state.encoded:
         warnings.warn(UNSEEN, stacklevel=3)
+
+
+def _attached(method: Method, model: nn.Module | LoadedModel) -> Method:
+    """``method`` with what the decoder of ``model`` lacks."""
+    if isinstance(model, LoadedModel):
+        found: Any = method.attach(model.model, model.processor)
+    else:
+        found = method.attach(model, None)
+    if not isinstance(found, Method):
+        raise InstrumentError(
+            f"{type(method).__name__}.attach returned {type(found).__name__}, not a method",
+            hint="attach returns the method that is to be asked: itself, or another one",
+        )
+    return found
 
 
 def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module) -> Reader:

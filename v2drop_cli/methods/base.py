@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k
 
@@ -236,6 +236,25 @@ class Method:
             ScheduleError: no drops of this method meet the budget.
         """
         return shape.preset() if budget is None else shape.solved(budget)
+
+    def attach(self, model: Any, processor: Any) -> Method:
+        """The method with what a decoder lacks, such as another model: by default itself.
+
+        Called once when a context opens, outside of all that is timed. What it returns is asked in
+        this context; its ``needs`` may be others.
+
+        Args:
+            model: the transformers model in which tokens will be dropped.
+            processor: the model's, or ``None`` where ``dropping`` was given a bare model.
+
+        Raises:
+            UsageError: it needs a processor, and there is none.
+        """
+        return self
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What the reader of this method's numbers must know, where that is not published."""
+        return ()
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""

@@ -33,6 +33,11 @@ class CaveatKind(enum.Enum):
         "{method} chooses how many vision tokens stay: its counts and FLOPs are those of this "
         "prompt, and finding them may make the host wait for the device at each drop",
     )
+    QUESTION_BY_DECODER = (
+        "question_by_decoder",
+        "{method} reads the question by the decoder's own embeddings, which is our substitute: "
+        "the published method takes CLIP's text tower, {method}:text=DIRECTORY",
+    )
     NULL_OFF = (
         "null_off",
         "dense against itself differs ({ratios}): nothing is claimed there; measure again",
