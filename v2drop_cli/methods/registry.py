@@ -22,6 +22,10 @@ METHODS: dict[str, str] = {
     "v2drop-cosine": "v2drop_cli.methods.v2drop:V2DropCosine",
     "random": "v2drop_cli.methods.random:Random",
     "uniform": "v2drop_cli.methods.uniform:Uniform",
+    "fastv": "v2drop_cli.methods.fastv:FastV",
+    "pyramiddrop": "v2drop_cli.methods.pyramiddrop:PyramidDrop",
+    "vtw": "v2drop_cli.methods.vtw:VTW",
+    "dart": "v2drop_cli.methods.dart:Dart",
 }
 
 
