@@ -27,6 +27,10 @@ METHODS: dict[str, str] = {
     "qapruner": "v2drop_cli.methods.qapruner:QAPruner",
     "evs": "v2drop_cli.methods.evs:EVS",
     "deviation": "v2drop_cli.methods.deviation:Deviation",
+    "fastv": "v2drop_cli.methods.fastv:FastV",
+    "pyramiddrop": "v2drop_cli.methods.pyramiddrop:PyramidDrop",
+    "vtw": "v2drop_cli.methods.vtw:VTW",
+    "dart": "v2drop_cli.methods.dart:Dart",
 }
 
 
