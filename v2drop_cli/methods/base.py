@@ -95,6 +95,12 @@ class Signals(Protocol):
         these rows are computed; the layer itself runs with its own kernel.
         """
 
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` gave the first time in this forward that the row was asked for ``name``.
+
+        For what is found once and used at several drops, while methods themselves keep nothing.
+        """
+
     def tower(self, layer: TowerLayer) -> TowerSignals:
         """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device.
 

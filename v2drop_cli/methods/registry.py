@@ -31,6 +31,7 @@ METHODS: dict[str, str] = {
     "pyramiddrop": "v2drop_cli.methods.pyramiddrop:PyramidDrop",
     "vtw": "v2drop_cli.methods.vtw:VTW",
     "dart": "v2drop_cli.methods.dart:Dart",
+    "sparsevlm": "v2drop_cli.methods.sparsevlm:SparseVLM",
 }
 
 
