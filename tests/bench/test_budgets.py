@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,15 @@ from tests.methods.toys import Entry, Extra, Longer, Once, registered
 from tests.tiny_llava import PATCHES
 from v2drop_cli import load
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
-from v2drop_cli.bench.budgets import TRIES, nearest
+from v2drop_cli.bench.budgets import TRIES, meet_budget, nearest
 from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.watch import Watch
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
+from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.registry import get_method
+from v2drop_cli.schedule import Drop, Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
 
@@ -30,9 +33,30 @@ def loaded(tmp_path_factory):
 
 @pytest.fixture
 def passes(loaded, monkeypatch):
-    registered(monkeypatch, Entry, Extra, Longer, Once)
+    registered(monkeypatch, Entry, Extra, Half, Late, Longer, Once)
     with Nvml(loaded.device) as nvml:
         yield Passes(Subject(loaded, [load_image(CAT)], "what?"), nvml)
+
+
+@dataclass(frozen=True)
+class Half(Method):
+    """Drops all in the middle, whatever the budget."""
+
+    name = "half"
+    paper = "a test"
+
+    def schedule(self, budget, shape):
+        return Schedule((Drop(shape.n_layers // 2, count=0),))
+
+
+@dataclass(frozen=True)
+class Late(Once):
+    """Drops in the second half of the decoder."""
+
+    name = "late"
+
+    def schedule(self, budget, shape):
+        return shape.solved(budget or shape.n_vision, (6, 9))
 
 
 def lined_up(passes, methods, **schedules):
@@ -88,11 +112,19 @@ def test_layers_that_the_user_named_stay_when_it_is_tried(passes):
 
 
 def test_what_cannot_come_near_says_so_with_what_it_comes_to(passes):
-    """Once drops at layer 2 or not at all; longer keeps the longest token."""
-    [_, arm] = lined_up(passes, ("longer",), budgets=("35.9",), layers="11")
-    [missed] = said(passes, "budget_missed") or [None]
-    off = abs(average(passes, arm) - 35.9)
-    assert (missed is not None) == (off > 0.5)
+    lined_up(passes, ("once",), budgets=("12", "30"))
+    assert not said(passes, "budget_missed")
+    [_, arm] = lined_up(passes, ("half",), budgets=("12",))
+    [missed] = said(passes, "budget_missed")
+    assert missed.startswith(f"{arm.label}: the layer average is 18, for a budget of 12")
+
+
+def test_thresholds_that_reach_no_budget_end_the_search(passes):
+    """All tokens are there until layer 6 of 12, so no threshold comes below half of them."""
+    [_, arm] = lined_up(passes, ("longer",), budgets=("18",), layers="6")
+    assert average(passes, arm) == pytest.approx(18, abs=0.5)
+    lower = replace(arm, budget=replace(arm.budget, tokens=6.0))
+    assert average(passes, meet_budget(lower, passes)) == pytest.approx(18, abs=0.5)
 
 
 def test_a_method_with_counts_is_not_tried(passes, monkeypatch):
@@ -104,10 +136,12 @@ def test_a_method_with_counts_is_not_tried(passes, monkeypatch):
 
 
 def test_drops_that_moved_are_a_caveat(passes):
-    lined_up(passes, ("v2drop",), budgets=("3",))
+    lined_up(passes, ("late",), budgets=("24", "18"))
     assert not said(passes, "budget_moved")
-    lined_up(passes, ("once",), budgets=("12",))
-    assert not said(passes, "budget_moved")
+    lined_up(passes, ("late",), budgets=("12",))
+    [moved] = said(passes, "budget_moved")
+    assert "layers 6, 9 cannot" in moved
+    assert "moved to 3, 4, in proportion" in moved
 
 
 # The search ----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from v2drop_cli.bench.watch import Phase, Watch
 from v2drop_cli.errors import ScheduleError, UnsupportedModelError
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
+from v2drop_cli.methods.base import Positions
 from v2drop_cli.methods.registry import METHODS, known_methods
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
@@ -103,7 +104,7 @@ class Moved(Once):
     """A method whose authors renumber, on a model that cannot."""
 
     name = "moved"
-    positions: str = "renumbered"
+    positions: Positions = field(default="renumbered", kw_only=True)
 
     def score(self, ctx):
         if self.positions == "renumbered":

@@ -29,6 +29,7 @@ def test_registry_and_folder_agree():
     files = {p.stem for p in folder.glob("*.py")} - {
         "__init__",
         "base",
+        "composed",
         "parameters",
         "plug_ins",
         "registry",

@@ -15,7 +15,7 @@ from v2drop_cli.errors import (
     UsageError,
     V2DropError,
 )
-from v2drop_cli.methods.base import Method
+from v2drop_cli.methods.base import ORIGINAL, Method
 from v2drop_cli.methods.registry import ALL, get_method, known_methods
 from v2drop_cli.records import Caveat, CaveatKind
 
@@ -78,11 +78,11 @@ def _tried(name: str, options: ArmOptions, passes: Passes) -> tuple[list[Arm], l
     try:
         return _prefilled(method, options, passes), []
     except (UsageError, ModelError, InstrumentError) as error:
-        if method.positions == "original":
+        if method.positions == ORIGINAL:
             raise
         # The other way for models whose positions cannot be renumbered. Whatever else is wrong
         # is wrong again.
-        original = replace(method, positions="original")
+        original = replace(method, positions=ORIGINAL)
         try:
             arms = _prefilled(original, options, passes)
         except V2DropError:

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 
 from v2drop_cli.errors import ScheduleError, UsageError
-from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method
+from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method, Positions
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.schedule import REFERENCE_DEPTH, Drop, Schedule
 
@@ -73,6 +73,10 @@ class Composed(Method):
     def at(self, layer: int) -> Method:
         """The first before the decoder, the second inside."""
         return self.second if layer else self.first
+
+    def positions_at(self, layer: int) -> Positions:
+        """Those of the one that chooses there."""
+        return self.at(layer).positions_at(layer)
 
     def scaled(self, factor: float) -> Self:
         """Both with their thresholds times ``factor``."""
