@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import Tensor
 
@@ -203,7 +203,9 @@ class Method:
 
         To four digits, so that what a report holds can be typed.
         """
-        values = {name: float(f"{factor * getattr(self, name):.4g}") for name in self.thresholds}
+        values: dict[str, Any] = {
+            name: float(f"{factor * getattr(self, name):.4g}") for name in self.thresholds
+        }
         return replace(self, **values)
 
     def check(self, schedule: Schedule) -> None:
