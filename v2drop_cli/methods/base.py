@@ -6,12 +6,12 @@ A new method is one file in this folder and one line in :mod:`v2drop_cli.methods
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import Tensor
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, ScheduleError
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import Schedule
@@ -215,6 +215,8 @@ class Method:
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
             depends on values, finding it (``nonzero``) makes the host wait for the device.
+        thresholds: names of the parameters that a method with ``chooses_count`` chooses by: the
+            higher, the fewer tokens stay. A budget is met by scaling them all by one factor.
         positions: whether survivors keep their positions or are numbered anew. The instrument
             sees to it; every method has this parameter, by default what its authors do.
     """
@@ -224,8 +226,43 @@ class Method:
     needs: ClassVar[frozenset[str]] = frozenset()
     tower_layers: ClassVar[tuple[TowerLayer, ...]] = ()
     chooses_count: ClassVar[bool] = False
+    thresholds: ClassVar[tuple[str, ...]] = ()
 
     positions: Positions = field(default=ORIGINAL, kw_only=True)
+
+    @property
+    def parts(self) -> tuple[Method, ...]:
+        """The methods that this one is composed of: itself, unless it is composed."""
+        return (self,)
+
+    def at(self, layer: int) -> Method:
+        """The one of :attr:`parts` that chooses at ``layer``."""
+        return self
+
+    def scaled(self, factor: float) -> Self:
+        """The same method with all of its :attr:`thresholds` times ``factor``.
+
+        To four digits, so that what a report holds can be typed.
+        """
+        values: dict[str, Any] = {
+            name: float(f"{factor * getattr(self, name):.4g}") for name in self.thresholds
+        }
+        return replace(self, **values)
+
+    def check(self, schedule: Schedule) -> None:
+        """Refuse a schedule that this method cannot follow.
+
+        Raises:
+            ScheduleError: it drops at layer 0, and the method compares with the layer before.
+        """
+        if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in self.at(0).needs:
+            name = getattr(self, "name", type(self).__name__)
+            raise ScheduleError(
+                f"{name} cannot drop at layer 0: it compares with the layer before, and there is "
+                "none",
+                hint="start at layer 1, or use a method that needs no earlier layer: random, "
+                "uniform",
+            )
 
     def positions_at(self, layer: int) -> Positions:
         """:attr:`positions` for survivors of the drop at ``layer``."""
