@@ -70,7 +70,9 @@ def test_twelve_arms_take_twelve_lines_of_eighty_columns():
 
 
 @pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("name", ["plain", "profiled", "four_arms", "twelve_arms", "dummy"])
+@pytest.mark.parametrize(
+    "name", ["plain", "profiled", "four_arms", "twelve_arms", "rivals", "dummy"]
+)
 def test_the_first_screen_has_the_finding_and_the_first_arms(name, width):
     """A terminal of 24 lines: the sentence whole, and the table begun."""
     report = factory.REPORTS[name]()
