@@ -28,7 +28,7 @@ def entering(loaded, inputs, schedule):
         for at, layer in enumerate(layers):
             handles.append(
                 layer.register_forward_pre_hook(
-                    lambda m, args, at=at: seen.setdefault(at, args[0][0].tolist())
+                    lambda m, args, at=at: seen.update({at: args[0][0].tolist()})
                 )
             )
         with torch.no_grad():

@@ -150,7 +150,7 @@ def test_the_lead_of_a_report_is_what_the_judge_made_of_it():
     text, _ = finding(judged(factory.twelve_arms()))
     assert "the fastest with the same answer is v2drop 3:0.8,8:0.8,12:0.8," in text
     text, _ = finding(judged(factory.rivals()))
-    assert "the fastest with the same answer are v2drop budget 192 and fastv budget 192" in text
+    assert "the fastest with the same answer are v2drop budget 192, fastv budget 192 and " in text
     assert "within noise; " in text
 
 

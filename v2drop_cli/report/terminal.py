@@ -85,7 +85,7 @@ def _details(view: View, page: _Page) -> list[Text]:
     groups = in_rows(view, page.width)
     if groups is not None:
         pairs = zip(view.sections, groups, strict=True)
-        return [line for section, own in pairs for line in _in_rows(view, section, own)]
+        return [line for pair in pairs for line in _in_rows(view, *pair, page)]
     return [Text(), *_stacked(view, page)]
 
 
@@ -106,18 +106,18 @@ def _side_by_side(view: View, widths: list[int], page: _Page) -> list[Text]:
         across = INDENT + sum(widths) + GAP * (len(widths) - 1)
         lines.append(Text(page.line * across, _LABEL))
     for section in view.sections:
-        lines += _title(section, spaced=True)
+        lines += _title(section, page, spaced=True)
         for row in section.rows:
             cells = map(_styled, row.cells)
             lines += layout.grid([(row.label, _LABEL), *cells], widths, INDENT)
     return lines
 
 
-def _in_rows(view: View, section: Section, groups: Sequence[Group]) -> list[Text]:
+def _in_rows(view: View, section: Section, groups: Sequence[Group], page: _Page) -> list[Text]:
     """One section: a line per arm under the names of its quantities, group by group."""
     lines: list[Text] = []
     for number, group in enumerate(groups):
-        lines += _title(section, spaced=True) if not number and section.title else [Text()]
+        lines += [Text()] if number or not section.title else _title(section, page, spaced=True)
         rows = [section.rows[at] for at in group.rows]
         heads: list[Styled] = [("", ""), *((row.label, _LABEL) for row in rows)]
         lines += layout.grid(heads, group.widths, INDENT)
@@ -139,18 +139,18 @@ def _stacked(view: View, page: _Page) -> list[Text]:
         lines += page.block_head(name.replace("\n", ""))
         for section in view.sections:
             said = [row for row in section.rows if not row.cells[number].filler]
-            lines += _title(section, spaced=False) if said else []
+            lines += _title(section, page, spaced=False) if said else []
             for row in said:
                 cells = ((row.label, _LABEL), _styled(row.cells[number]))
                 lines += layout.labelled(cells, label_width, page.width, INDENT)
     return lines
 
 
-def _title(section: Section, *, spaced: bool) -> list[Text]:
+def _title(section: Section, page: _Page, *, spaced: bool) -> list[Text]:
     if not section.title:
         return []
-    title = Text(section.title, _HEADING)
-    return [Text(), title] if spaced else [title]
+    title = [Text(line, _HEADING) for line in layout.wrap(section.title, page.width)]
+    return [Text(), *title] if spaced else title
 
 
 def _styled(cell: Cell) -> Styled:
