@@ -41,6 +41,7 @@ from v2drop_cli.models.releases import untested
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import media_of, synthetic_inputs
 from v2drop_cli.records import (
+    AS_IT_IS,
     COMPILED,
     EAGER,
     Answer,
@@ -316,6 +317,7 @@ class Passes:
             "device": str(loaded.device),
             "batch_size": self.subject.batch_size,
             "decode": self.subject.decode,
+            "fake_quant": loaded.fake_quant or AS_IT_IS,
             "spans": spans(self.inputs.vision, len(self.subject.records)),
         }
 

@@ -27,6 +27,11 @@ class CaveatKind(enum.Enum):
         "synthetic_input",
         "synthetic input: random tokens and pixels; no media decode, processor or tokenizer ran",
     )
+    FAKE_QUANT = (
+        "fake_quant",
+        "{bits} is simulated: answers are as quantised, times and memory are not those of kernels "
+        "for so few bits",
+    )
     DEVICE_CPU = "device_cpu", "measured on the CPU: wall clock; GPU figures n/a"
     COUNTS_BY_METHOD = (
         "counts_by_method",
