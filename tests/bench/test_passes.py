@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import transformers
 
 from tests.checkpoints import save_checkpoint
 from tests.methods.toys import Longer, registered
@@ -410,7 +409,7 @@ def test_dummy_weights_and_what_is_made_up_are_said(loaded):
 
 
 def test_a_transformers_that_nobody_tried_is_said(passes, monkeypatch):
-    monkeypatch.setattr(transformers, "__version__", "9.9.0")
+    monkeypatch.setattr(module, "transformers", SimpleNamespace(__version__="9.9.0"))
     assert codes(passes) == ["transformers_untested", CPU]
 
 

@@ -321,7 +321,12 @@ def test_a_round_lasts_as_long_as_the_median_round_with_its_pauses(on):
 
     bench_of(world, on_round=rest).measure(stop, report)
     begun = [step.left_s for step in world.progress if step.phase is Phase.ROUNDS]
-    assert [round_s for taken, round_s, _ in begun if taken == int(taken)] == [None, 7.75, 22.25, 8.75]
+    assert [round_s for taken, round_s, _ in begun if taken == int(taken)] == [
+        None,
+        7.75,
+        22.25,
+        8.75,
+    ]
 
 
 def test_everyone_is_asked_for_a_lost_interrupt_between_trials(on):

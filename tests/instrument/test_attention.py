@@ -10,10 +10,8 @@ import pytest
 import torch
 
 from v2drop_cli.errors import InstrumentError
-from v2drop_cli.instrument.attention import Attended, past_keys, row_of_rope, softmax_rows
-from v2drop_cli.instrument.forward import Forward
+from v2drop_cli.instrument.attention import Attended, past_keys, softmax_rows
 from v2drop_cli.models.projections import Projections
-from v2drop_cli.tensors import pack
 
 HEADS, GROUPS, SIZE, WIDTH, PAST = 4, 2, 3, 5, 3
 CLOSE = {"atol": 1e-6, "rtol": 1e-5}
@@ -24,7 +22,7 @@ def drawn(*shape, seed=0):
 
 
 class Layer:
-    """A layer whose norm and projections are matrices; a rotation is `x * cos + x reversed * sin`."""
+    """A layer of matrices; a rotation is `x * cos + x reversed * sin`."""
 
     scaling = 0.7
 
@@ -136,29 +134,6 @@ def test_it_is_a_value():
         attended().past = None
 
 
-# Rotary tables -------------------------------------------------------------------------------
-
-ALIVE = pack([torch.tensor([0, 2, 3]), torch.tensor([1, 4])])  # the second row has filler
-
-
-def tables(*shape):
-    return {"position_embeddings": (drawn(*shape, WIDTH, SIZE), drawn(*shape, WIDTH, SIZE, seed=1))}
-
-
-@pytest.mark.parametrize("shape", [(1,), (2,), (3, 2)])
-@pytest.mark.parametrize("row", [0, 1])
-def test_tables_are_the_rows_own_and_of_what_is_alive(shape, row):
-    """A table may be of all rows, of one for all, and of three axes before that."""
-    kwargs, forward = tables(*shape), Forward()
-    own = row if shape[-1] > 1 else 0
-    whole = [table[..., own, :, :] for table in kwargs["position_embeddings"]]
-    for got, wanted in zip(row_of_rope(forward, row, kwargs, torch.device("cpu")), whole, strict=True):
-        assert torch.equal(got, wanted)
-    forward.columns = ALIVE
-    for got, wanted in zip(row_of_rope(forward, row, kwargs, torch.device("cpu")), whole, strict=True):
-        assert torch.equal(got, wanted[..., ALIVE.index[row], :])
-
-
 # Earlier turns -------------------------------------------------------------------------------
 
 
@@ -174,7 +149,9 @@ def test_keys_of_earlier_turns_are_a_row_of_the_cache():
     assert past_keys(None, 1, 0, 0) is None
 
 
-@pytest.mark.parametrize("held", [None, [1.0], drawn(2, 6, 3), drawn(1, 2, 3, 3), drawn(1, 1, 2, 5, 3)])
+@pytest.mark.parametrize(
+    "held", [None, [1.0], drawn(2, 6, 3), drawn(1, 2, 3, 3), drawn(1, 1, 2, 5, 3)]
+)
 def test_a_cache_that_does_not_show_its_keys_is_refused(held):
     with pytest.raises(InstrumentError, match="cannot be read from a SimpleNamespace") as caught:
         past_keys(cache_of(held), 0, 0, 4)
