@@ -24,6 +24,7 @@ from v2drop_cli.instrument.entry import refuse_entry, start_over
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
+from v2drop_cli.instrument.numbering import Numbering, renumbers
 from v2drop_cli.instrument.refusals import (
     refuse_compiled,
     refuse_packed,
@@ -111,7 +112,8 @@ def dropping(
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
     family.check(parsed, target.config, n_layers)
     refuse_entry(parsed, chosen)
-    reader = _reader(chosen, target, model.model if isinstance(model, LoadedModel) else model)
+    whole = model.model if isinstance(model, LoadedModel) else model
+    reader = _reader(chosen, parsed, target, whole)
     state = DropState(parsed, chosen, reader, seed, mark)
     watched = [] if reader.tower is None else reader.tower.hooks()
     with hooked(*_hooks(state, target), *watched):
@@ -120,12 +122,23 @@ def dropping(
         warnings.warn(UNSEEN, stacklevel=3)
 
 
-def _reader(method: Method, target: Target, model: nn.Module) -> Reader:
-    """What signals are read with; the vision tower is watched for a method that needs it."""
-    call, tower = LayerCall.of(target.config, target.layers), None
+def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module) -> Reader:
+    """What signals are read with; only what the method needs is looked for."""
+    tower, numbering = None, None
     if TOWER in method.needs:
         tower = TowerWatch.of(target.family, target.config, model, method.tower_layers)
-    return Reader(call, method.needs, target.family, target.config, target.layers, tower)
+    if renumbers(method, schedule):
+        numbering = Numbering.of(method, target.config, target.decoder)
+    return Reader(
+        call=LayerCall.of(target.config, target.layers),
+        needs=method.needs,
+        family=target.family,
+        config=target.config,
+        layers=target.layers,
+        tower=tower,
+        numbering=numbering,
+        final_norm=getattr(target.decoder, "norm", None),
+    )
 
 
 @dataclass(frozen=True, slots=True)

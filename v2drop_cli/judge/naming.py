@@ -12,6 +12,8 @@ from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
 from v2drop_cli.records import ArmResult
 from v2drop_cli.schedule import DEFAULT_PRESET, Schedule
 
+POSITIONS = "positions"  # the one parameter that every method has
+
 
 class Named(Protocol):
     """An arm before it is measured, or what was measured of it."""
@@ -69,10 +71,18 @@ def check_names(names: Sequence[str], arms: Sequence[Named]) -> None:
 def same_arm(a: ArmResult, b: ArmResult) -> bool:
     """Whether two reports measured the same: method, parameters and schedule, whatever the label.
 
-    Reports from before methods had parameters know of none: they match whatever these are.
+    Reports from before methods had parameters know of none: they match whatever these are. Only
+    what all methods have is known of old ones too: their survivors kept their positions.
     """
-    parameters = not a.parameters or not b.parameters or a.parameters == b.parameters
-    return (a.method, a.schedule) == (b.method, b.schedule) and parameters
+    ours, theirs = _parameters(a), _parameters(b)
+    if ours.pop(POSITIONS) != theirs.pop(POSITIONS):
+        return False
+    known = not ours or not theirs or ours == theirs
+    return (a.method, a.schedule) == (b.method, b.schedule) and known
+
+
+def _parameters(arm: ArmResult) -> dict[str, object]:
+    return {POSITIONS: "original", **arm.parameters}
 
 
 def matched(a: Sequence[ArmResult], b: Sequence[ArmResult]) -> list[tuple[ArmResult, ArmResult]]:

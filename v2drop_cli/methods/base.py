@@ -6,8 +6,8 @@ A new method is one file in this folder and one line in :mod:`v2drop_cli.methods
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from v2drop_cli.tensors import top_k
 # The signals a method can ask for; the instrument records nothing that no method needs. Each is
 # the name of what gives it in `Signals`.
 HIDDEN = "hidden"
+NORMED = "normed"
 PREVIOUS_HIDDEN = "previous_hidden"
 EMBEDDINGS = "embeddings"
 TEXT = "text"
@@ -29,12 +30,24 @@ KEYS = "keys"
 ATTENTION = "attention"
 TOWER = "tower"
 
+# Where survivors are to the layers after a drop: at the positions that they had in the prompt, or
+# numbered anew, as if the dropped tokens had never been there.
+Positions = Literal["original", "renumbered"]
+ORIGINAL: Positions = "original"
+RENUMBERED: Positions = "renumbered"
+
 
 class Signals(Protocol):
     """What the instrument can say of one row's alive vision tokens. Gathered when asked."""
 
-    def hidden(self) -> Tensor:
-        """``[n, D]`` hidden states entering the drop layer, in the model's dtype."""
+    def hidden(self, rows: Tensor | None = None) -> Tensor:
+        """``[n, D]`` hidden states entering the drop layer, in the model's dtype.
+
+        Of the alive vision tokens; or of the text at positions ``rows``, as :meth:`text` gives.
+        """
+
+    def normed(self, rows: Tensor | None = None) -> Tensor:
+        """``[n, D]`` the same states after the decoder's last norm, the one before the head."""
 
     def previous_hidden(self) -> Tensor:
         """``[n, D]`` hidden states that entered the layer before."""
@@ -64,8 +77,11 @@ class Signals(Protocol):
     def order(self) -> Tensor:
         """``[n]`` long: which of this row's vision tokens the alive ones are, for the grids."""
 
-    def keys(self, layer: int) -> Tensor:
-        """``[G, n, d]`` keys of the alive tokens at the drop layer or the one before, rotated."""
+    def keys(self, layer: int, rows: Tensor | None = None) -> Tensor:
+        """``[G, n, d]`` keys at the drop layer or the one before, rotated.
+
+        Of the alive vision tokens; or of the text at positions ``rows``.
+        """
 
     def attention(self, rows: Tensor, layer: int) -> Tensor:
         """``[H, r, n]``: how much ``rows`` attend to the alive tokens, in float32.
@@ -99,7 +115,8 @@ class DropContext:
         layer: the drop layer, from 0.
         n_keep: how many vision tokens stay, 0 < n_keep < n; to a method that chooses its counts
             (:attr:`Method.chooses_count`) what the schedule says, 0 to n, is only told.
-        positions: ``[n]`` long, prompt positions of the alive vision tokens, ascending.
+        positions: ``[n]`` long, prompt positions of the alive vision tokens; ascending, unless an
+            earlier drop put them in another order (:attr:`Kept.in_order`).
         seed: for methods that draw at random; equal for all rows, so that a row's result
             does not depend on its neighbours.
         signals: hidden states and the like, each gathered on first use.
@@ -123,6 +140,8 @@ class Kept:
         sources: ``[n]`` long, of what the merged states are made: for each alive token the entry
             of ``index`` that it was merged into, ``-1`` for none. ``None`` where that cannot be
             said so, for example when every token goes into every other.
+        in_order: survivors go on in the order of ``index``, for methods that move tokens: merged
+            ones to the end, say. Otherwise in the order that they had.
 
     Of 5 tokens, 1 and 4 stay, and 4 takes in 2 and 3:
 
@@ -132,6 +151,7 @@ class Kept:
     index: Tensor
     merged: Tensor | None = None
     sources: Tensor | None = None
+    in_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +174,8 @@ class Method:
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
             depends on values, finding it (``nonzero``) makes the host wait for the device.
+        positions: whether survivors keep their positions or are numbered anew. The instrument
+            sees to it; every method has this parameter, by default what its authors do.
     """
 
     name: ClassVar[str]
@@ -161,6 +183,12 @@ class Method:
     needs: ClassVar[frozenset[str]] = frozenset()
     tower_layers: ClassVar[tuple[int, ...]] = ()
     chooses_count: ClassVar[bool] = False
+
+    positions: Positions = field(default=ORIGINAL, kw_only=True)
+
+    def positions_at(self, layer: int) -> Positions:
+        """:attr:`positions` for survivors of the drop at ``layer``."""
+        return self.positions
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """The method's own drops, where the user names none: by default V2Drop's.
