@@ -22,6 +22,11 @@ METHODS: dict[str, str] = {
     "v2drop-cosine": "v2drop_cli.methods.v2drop:V2DropCosine",
     "random": "v2drop_cli.methods.random:Random",
     "uniform": "v2drop_cli.methods.uniform:Uniform",
+    "visionzip": "v2drop_cli.methods.visionzip:VisionZip",
+    "holov": "v2drop_cli.methods.holov:HoloV",
+    "scope": "v2drop_cli.methods.scope:Scope",
+    "vispruner": "v2drop_cli.methods.vispruner:VisPruner",
+    "hired": "v2drop_cli.methods.hired:HiRED",
 }
 
 
