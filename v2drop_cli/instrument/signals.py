@@ -268,6 +268,15 @@ class RowSignals:
         found = attended.rows(here.reader.family.projections, columns)
         return found.to(self.entering.device)[..., self.vision]
 
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` gave the first time in this forward that the row was asked for ``name``."""
+        if self.here is None:
+            return make()
+        notes, key = self.here.forward.notes, (self.here.row, name)
+        if key not in notes:
+            notes[key] = make()
+        return notes[key].to(self.entering.device)
+
     def tower(self, layer: TowerLayer) -> TowerRow:
         """What ``layer`` of the vision tower knows of the alive tokens' patches."""
         here = self._here(TOWER)

@@ -6,14 +6,14 @@ A new method is one file in this folder and one line in :mod:`v2drop_cli.methods
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import Tensor
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, ScheduleError
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k
 
@@ -93,6 +93,12 @@ class Signals(Protocol):
 
         At the drop layer, or at the one before (that takes :data:`PREVIOUS_HIDDEN` as well). Only
         these rows are computed; the layer itself runs with its own kernel.
+        """
+
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` gave the first time in this forward that the row was asked for ``name``.
+
+        For what is found once and used at several drops, while methods themselves keep nothing.
         """
 
     def tower(self, layer: TowerLayer) -> TowerSignals:
@@ -209,6 +215,8 @@ class Method:
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
             depends on values, finding it (``nonzero``) makes the host wait for the device.
+        thresholds: names of the parameters that a method with ``chooses_count`` chooses by: the
+            higher, the fewer tokens stay. A budget is met by scaling them all by one factor.
         positions: whether survivors keep their positions or are numbered anew. The instrument
             sees to it; every method has this parameter, by default what its authors do.
     """
@@ -218,8 +226,43 @@ class Method:
     needs: ClassVar[frozenset[str]] = frozenset()
     tower_layers: ClassVar[tuple[TowerLayer, ...]] = ()
     chooses_count: ClassVar[bool] = False
+    thresholds: ClassVar[tuple[str, ...]] = ()
 
     positions: Positions = field(default=ORIGINAL, kw_only=True)
+
+    @property
+    def parts(self) -> tuple[Method, ...]:
+        """The methods that this one is composed of: itself, unless it is composed."""
+        return (self,)
+
+    def at(self, layer: int) -> Method:
+        """The one of :attr:`parts` that chooses at ``layer``."""
+        return self
+
+    def scaled(self, factor: float) -> Self:
+        """The same method with all of its :attr:`thresholds` times ``factor``.
+
+        To four digits, so that what a report holds can be typed.
+        """
+        values: dict[str, Any] = {
+            name: float(f"{factor * getattr(self, name):.4g}") for name in self.thresholds
+        }
+        return replace(self, **values)
+
+    def check(self, schedule: Schedule) -> None:
+        """Refuse a schedule that this method cannot follow.
+
+        Raises:
+            ScheduleError: it drops at layer 0, and the method compares with the layer before.
+        """
+        if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in self.at(0).needs:
+            name = getattr(self, "name", type(self).__name__)
+            raise ScheduleError(
+                f"{name} cannot drop at layer 0: it compares with the layer before, and there is "
+                "none",
+                hint="start at layer 1, or use a method that needs no earlier layer: random, "
+                "uniform",
+            )
 
     def positions_at(self, layer: int) -> Positions:
         """:attr:`positions` for survivors of the drop at ``layer``."""
@@ -236,6 +279,25 @@ class Method:
             ScheduleError: no drops of this method meet the budget.
         """
         return shape.preset() if budget is None else shape.solved(budget)
+
+    def attach(self, model: Any, processor: Any) -> Method:
+        """The method with what a decoder lacks, such as another model: by default itself.
+
+        Called once when a context opens, outside of all that is timed. What it returns is asked in
+        this context; its ``needs`` may be others.
+
+        Args:
+            model: the transformers model in which tokens will be dropped.
+            processor: the model's, or ``None`` where ``dropping`` was given a bare model.
+
+        Raises:
+            UsageError: it needs a processor, and there is none.
+        """
+        return self
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What the reader of this method's numbers must know, where that is not published."""
+        return ()
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""
