@@ -13,7 +13,7 @@ import torch
 
 import v2drop_cli as v2drop
 from tests.tiny_llava import PATCHES, make_llava
-from v2drop_cli.methods.base import EMBEDDINGS, HIDDEN, TOWER, DropContext
+from v2drop_cli.methods.base import EMBEDDINGS, HIDDEN, TEXT, TOWER, DropContext, Method
 from v2drop_cli.methods.registry import get_method
 
 
@@ -27,6 +27,7 @@ class Picture:
         features: ``[m, D]`` what the projector is given.
         projected: ``[m, D]`` what it makes of that.
         cls: ``[D]`` what the projector would be given of the class token.
+        output: ``[D]`` the class token as the tower returns it.
     """
 
     attention: dict[int, np.ndarray]
@@ -34,6 +35,7 @@ class Picture:
     features: np.ndarray
     projected: np.ndarray
     cls: np.ndarray
+    output: np.ndarray
 
 
 # Recorded ------------------------------------------------------------------------------------
@@ -52,11 +54,12 @@ def recorded(model: Any, pixels: torch.Tensor) -> list[Picture]:
     heads = block.self_attn.num_heads
     return [
         Picture(
-            attention={i: out.attentions[i][p, :, 0, 1:].numpy() for i in (0, -2, -1)},
+            attention={i: out.attentions[i][p, :, 0, 1:].numpy() for i in (0, 1, -2)},
             keys=keys[p, 1:].unflatten(-1, (heads, -1)).transpose(0, 1).numpy(),
             features=out.hidden_states[-2][p, 1:].numpy(),
             projected=projected[p, 1:].numpy(),
             cls=out.hidden_states[-2][p, 0].numpy(),
+            output=out.last_hidden_state[p, 0].numpy(),
         )
         for p in range(len(pixels))
     ]
@@ -106,11 +109,12 @@ def made_up(sizes: list[int], seed: int = 0, heads: int = 3, width: int = 8) -> 
 
     return [
         Picture(
-            attention={0: attention(m), -2: attention(m), -1: attention(m)},
+            attention={block: attention(m) for block in (-2, *range(8))},
             keys=states(heads, m, 4),
             features=states(m, width),
             projected=states(m, width),
             cls=states(width),
+            output=states(width),
         )
         for m in sizes
     ]
@@ -127,6 +131,7 @@ class Row:
             not given.
         patch: its patch.
         patches: patches of a whole crop.
+        question: ``[t, D]`` embeddings of the text after it.
         needs: what the method may ask for.
     """
 
@@ -135,6 +140,7 @@ class Row:
     crop: list[int] = field(default_factory=list)
     patch: list[int] = field(default_factory=list)
     patches: int = 0
+    question: np.ndarray | None = None
     needs: frozenset[str] = frozenset()
     layers: tuple[Any, ...] = ()
 
@@ -159,9 +165,13 @@ class Row:
         return torch.from_numpy(np.stack(found))
 
     # Signals
-    def hidden(self) -> torch.Tensor:
+    def hidden(self, rows: torch.Tensor | None = None) -> torch.Tensor:
         assert HIDDEN in self.needs
-        return self.tokens("projected")
+        return self.tokens("projected") if rows is None else torch.from_numpy(self.question)[rows]
+
+    def text_after(self) -> torch.Tensor:
+        assert TEXT in self.needs
+        return torch.arange(len(self.question))
 
     def embeddings(self) -> torch.Tensor:
         assert EMBEDDINGS in self.needs
@@ -202,8 +212,8 @@ class Shown:
         return self.row.tokens("features")
 
     def class_hidden(self):
-        assert self.layer == "projector"
-        return torch.from_numpy(np.stack([p.cls for p in self.row.pictures]))
+        name = {"projector": "cls", "output": "output"}[self.layer]
+        return torch.from_numpy(np.stack([getattr(p, name) for p in self.row.pictures]))
 
     def keys(self):
         assert self.layer == -2
@@ -216,9 +226,9 @@ class Shown:
         return features * 2 + 1
 
 
-def selected(text: str, row: Row, k: int) -> Any:
-    """The method's verdict on a made-up row, and the row's places in ascending order."""
-    method = get_method(text)
+def selected(method: str | Method, row: Row, k: int) -> Any:
+    """The method's verdict on a made-up row."""
+    method = get_method(method) if isinstance(method, str) else method
     row.needs, row.layers = method.needs, method.tower_layers
     positions = torch.arange(len(row.crop)) + 3
     return method.select(DropContext(0, k, positions, 0, row))

@@ -37,6 +37,7 @@ METHODS: dict[str, str] = {
     "scope": "v2drop_cli.methods.scope:Scope",
     "vispruner": "v2drop_cli.methods.vispruner:VisPruner",
     "hired": "v2drop_cli.methods.hired:HiRED",
+    "hero": "v2drop_cli.methods.hero:Hero",
 }
 
 
