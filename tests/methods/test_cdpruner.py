@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,18 @@ from transformers import CLIPConfig, CLIPModel
 import v2drop_cli as v2drop
 from tests.methods.entering import Entering, drawn, rows_of, unit
 from tests.tiny_llava import make_llava, mixed_batch, one_prompt
+from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.errors import ModelError, UnsupportedModelError, UsageError
+from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.methods.cdpruner import CDPruner
 from v2drop_cli.methods.clip_files import clip_parts
 from v2drop_cli.methods.relevance import ByClip, without_answer_format
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.registry import family_for
+from v2drop_cli.schedule import Schedule
+
+SCENE = Path(__file__).parents[2] / "sample_media" / "scene.png"
 
 
 def greedy(kernel, k):
@@ -260,3 +267,11 @@ def test_a_method_without_text_needs_nothing_attached():
     assert method.attach(loaded().model, None) is method
     assert [caveat.code for caveat in method.caveats()] == ["question_by_decoder"]
     assert CDPruner(text="clip").caveats() == ()
+
+
+def test_a_report_says_how_the_question_was_read():
+    target = v2drop.load("tiny", device="cpu")
+    passes = Passes(Subject(target, [v2drop.load_image(SCENE)], "red?"), Nvml(target.device))
+    for method, said in (("random", False), ("cdpruner", True)):
+        passes.answer(Arm(method, method, Schedule.parse("0:40t")), 1)
+        assert ("question_by_decoder" in {caveat.code for caveat in passes.caveats()}) == said

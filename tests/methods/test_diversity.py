@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from tests.instrument.test_footprint import Reads
 from tests.methods.entering import drawn
 from v2drop_cli.methods.diversity import cosines, farthest_first, most_volume
 
@@ -55,3 +56,12 @@ def test_cosines_are_float32_and_exactly_1_with_itself():
     assert cosines(states).dtype == torch.float32
     assert cosines(states).tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert cosines(drawn(40, 7)).diagonal().tolist() == [1.0] * 40
+
+
+def test_no_step_waits_for_the_device():
+    """A greedy set has as many steps as tokens that stay: a wait in each would cost most of all."""
+    alike = cosines(drawn(30, 8))
+    with Reads() as reads:
+        most_volume(alike, 20)
+        farthest_first(1 - alike, 20)
+    assert reads.found == []
