@@ -19,6 +19,7 @@ from v2drop_cli.errors import ModelError, UnsupportedModelError, UsageError
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.methods.cdpruner import CDPruner
 from v2drop_cli.methods.clip_files import clip_parts
+from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.relevance import ByClip, without_answer_format
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.registry import family_for
@@ -205,6 +206,7 @@ def test_long_questions_are_cut_into_segments_of_the_text_tower(checkpoint, leng
 def test_how_to_answer_is_no_part_of_the_question():
     asked = "Is it red?\nAnswer the question using a single word or phrase."
     assert without_answer_format(asked) == "Is it red?"
+    assert without_answer_format(asked.lower()) == "is it red?"
     assert without_answer_format("Answer me.") == "Answer me."
 
 
@@ -242,6 +244,13 @@ def test_another_tower_is_refused_by_name(checkpoint, tmp_path):
         ByClip.of(other, loaded().model, Processor())
 
 
+def test_what_is_nowhere_is_refused_before_a_model_is_loaded(tmp_path):
+    for name in ("cdpruner", "qapruner"):
+        with pytest.raises(UsageError, match="no such directory") as caught:
+            get_method(f"{name}:text={tmp_path / 'gone'}")
+        assert caught.value.hint
+
+
 def test_what_is_no_whole_clip_is_one_line(checkpoint, tmp_path):
     with pytest.raises(ModelError, match="cannot load the CLIP") as caught:
         clip_parts(str(tmp_path))
@@ -266,7 +275,7 @@ def test_a_method_without_text_needs_nothing_attached():
     method = CDPruner()
     assert method.attach(loaded().model, None) is method
     assert [caveat.code for caveat in method.caveats()] == ["question_by_decoder"]
-    assert CDPruner(text="clip").caveats() == ()
+    assert CDPruner(text="org/clip").caveats() == ()
 
 
 def test_a_report_says_how_the_question_was_read():

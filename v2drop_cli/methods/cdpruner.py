@@ -18,6 +18,7 @@ from v2drop_cli.methods.base import (
     Method,
     Positions,
 )
+from v2drop_cli.methods.clip_files import check_clip_name
 from v2drop_cli.methods.diversity import cosines, most_volume
 from v2drop_cli.methods.relevance import ByClip, by_decoder
 from v2drop_cli.methods.shape import Shape
@@ -58,6 +59,11 @@ class CDPruner(Method):
     needs = frozenset({HIDDEN, TEXT})
     positions: Positions = field(default="renumbered", kw_only=True)
     text: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a checkpoint that is not there before a model is loaded."""
+        if self.text:
+            check_clip_name(self.text)
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """One drop, of the decoder's own input: the budget is its count."""
