@@ -194,6 +194,29 @@ def test_with_clip_patches_meet_the_question_in_its_space(checkpoint):
     assert places != by_hand(states[vision], by_decoder(states[vision], states[after]), 11)
 
 
+def test_before_another_method_it_still_asks_clip(checkpoint):
+    target, inputs = loaded(Processor()), one_prompt()
+    kept_by = {}
+    for method in (f"cdpruner:text={checkpoint}", f"cdpruner:text={checkpoint}+random"):
+        schedule = "0:11t,2:5t" if "+" in method else "0:11t"
+        with v2drop.dropping(target, schedule, method=method) as trace, torch.no_grad():
+            target.model(**inputs)
+        kept_by[method] = trace.events[0].kept
+    first, second = kept_by.values()
+    assert first == second
+    assert [caveat.code for caveat in get_method("qapruner+random").caveats()] == [
+        "question_by_decoder"
+    ]
+
+
+def test_what_is_attached_is_called_and_numbered_as_the_method(checkpoint):
+    for text in ("cdpruner:positions=original", "qapruner:alpha=0.2"):
+        given = get_method(f"{text}{',' if '=' in text else ':'}text={checkpoint}")
+        found = given.attach(loaded().model, Processor())
+        assert (found.name, found.positions) == (given.name, given.positions)
+        assert found.attach(None, None) is found
+
+
 @pytest.mark.parametrize("length", [1, 6, 7, 20])
 def test_long_questions_are_cut_into_segments_of_the_text_tower(checkpoint, length):
     question = " ".join((WORDS * 4)[:length])

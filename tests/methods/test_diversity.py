@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from tests.instrument.test_footprint import Reads
-from tests.methods.entering import drawn
+from tests.methods.entering import Entering, drawn
+from v2drop_cli.errors import InstrumentError
 from v2drop_cli.methods.diversity import cosines, farthest_first, most_volume
+from v2drop_cli.methods.registry import get_method
 
 
 def determinant(kernel, chosen):
@@ -65,3 +68,11 @@ def test_no_step_waits_for_the_device():
         most_volume(alike, 20)
         farthest_first(1 - alike, 20)
     assert reads.found == []
+
+
+@pytest.mark.parametrize("name", ["divprune", "cdpruner", "qapruner", "deviation"])
+def test_states_that_are_no_numbers_are_said_to_be_none(name):
+    states = drawn(8)
+    states[3, 2] = torch.nan
+    with pytest.raises(InstrumentError, match="NaN"):
+        get_method(name).select(Entering(states, drawn(2)).context(3))

@@ -17,6 +17,7 @@ from v2drop_cli.methods.base import (
     Kept,
     Method,
     Positions,
+    refuse_nan,
 )
 from v2drop_cli.methods.clip_files import check_clip_name
 from v2drop_cli.methods.diversity import cosines, most_volume
@@ -88,6 +89,7 @@ class CDPruner(Method):
     def chosen(self, ctx: DropContext, relevance: Tensor) -> Kept:
         """The set of ``n_keep`` tokens, given the raw relevance ``[n]`` of each."""
         weights = self.weights(ctx, relevance)
+        refuse_nan(self, weights)
         kernel = weights[:, None] * cosines(ctx.signals.hidden()) * weights
         return Kept(most_volume(kernel, ctx.n_keep).sort().values)
 
