@@ -320,12 +320,22 @@ class Method:
                 f"{name}.score returned {found} for {n} tokens",
                 hint=f"return a tensor of shape ({n},): one number a token, higher stays",
             )
-        if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
-            raise InstrumentError(
-                f"{name}.score is NaN for {wrong} of {n} tokens",
-                hint="NaN is no rank; if the hidden states hold it, try another dtype",
-            )
+        refuse_nan(self, scores)
         return Kept(top_k(scores, ctx.n_keep))
+
+
+def refuse_nan(method: Method, scores: Tensor) -> None:
+    """Raise for scores that are no numbers, where reading them does not wait for a device.
+
+    Args:
+        method: whose they are.
+        scores: ``[n]``, one a token.
+    """
+    if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
+        raise InstrumentError(
+            f"{type(method).__name__}.score is NaN for {wrong} of {len(scores)} tokens",
+            hint="NaN is no rank; if the hidden states hold it, try another dtype",
+        )
 
 
 def _nan_among(scores: Tensor) -> int:
