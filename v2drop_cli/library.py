@@ -38,6 +38,7 @@ class Settings(TypedDict, total=False):
         warmup: rounds that are not counted.
         batch_size: how many times the prompt is in a batch.
         decode: ``"eager"`` or ``"compiled"``.
+        explain: also tell how tokens moved before each drop of ``v2drop``.
     """
 
     schedule: str | Schedule | Sequence[str | Schedule]
@@ -53,6 +54,7 @@ class Settings(TypedDict, total=False):
     warmup: int
     batch_size: int
     decode: str
+    explain: bool
 
 
 def profile(

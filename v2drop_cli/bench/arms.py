@@ -157,7 +157,7 @@ class Arm:
 
         if self.method is None or self.schedule is None:
             return nullcontext(DropTrace())
-        return dropping(loaded.model, self.schedule, method=self.method, seed=self.seed, mark=mark)
+        return dropping(loaded, self.schedule, method=self.method, seed=self.seed, mark=mark)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from v2drop_cli.models.releases import untested
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import media_of, synthetic_inputs
 from v2drop_cli.records import (
+    AS_IT_IS,
     COMPILED,
     EAGER,
     Answer,
@@ -149,6 +150,8 @@ class Passes:
         self._most_new_tokens = max(self._most_new_tokens, max_new_tokens)
         tokens, events = self._generate(arm, max_new_tokens)
         method = None if arm.method is None else get_method(arm.method)
+        if method is not None:
+            self._talk.extend(method.caveats())
         if method is not None and method.chooses_count:
             self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
             self._talk.append(chosen_caveat(method.name))
@@ -314,6 +317,7 @@ class Passes:
             "device": str(loaded.device),
             "batch_size": self.subject.batch_size,
             "decode": self.subject.decode,
+            "fake_quant": loaded.fake_quant or AS_IT_IS,
             "spans": spans(self.inputs.vision, len(self.subject.records)),
         }
 

@@ -69,6 +69,7 @@ def profile(
                 batch_size=measuring.batch_size,
                 synthetic=load.synthetic,
                 decode=measuring.decode,
+                explain=measuring.explain,
                 labels=tuple(gate.arm for gate in gates if gate.arm is not None),
             )
             tell(Progress(Phase.LOADING, what=model.model))

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from v2drop_cli.bench.arms import Arm, ArmOptions
-from v2drop_cli.bench.comparison import compare, scoring_overheads
+from v2drop_cli.bench.comparison import compare, random_comparisons, scoring_overheads
+from v2drop_cli.bench.explain import check_explained
 from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.rounds import Bench, Work
@@ -25,10 +26,9 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
-from v2drop_cli.records import DENSE, EAGER, Protocol, Report, Request
+from v2drop_cli.records import DENSE, EAGER, RANDOM, Protocol, Report, Request
 from v2drop_cli.records.report import UNFINISHED
 
-RANDOM = "random"
 MOST_INVALID = 0.2
 """With a larger share of invalid rounds the whole measurement is invalid."""
 
@@ -49,6 +49,12 @@ class ProfileOptions:
     synthetic: SyntheticInput | None = None
     decode: str = EAGER
     labels: tuple[str, ...] = ()
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured, before a model is loaded."""
+        if self.explain:
+            check_explained(self.arms.methods)
 
     @property
     def most_new_tokens(self) -> int:
@@ -69,6 +75,7 @@ class ProfileOptions:
             max(self.warmup, least),
             self.arms.seed,
             thorough=True,
+            explain=self.explain,
         )
 
 
@@ -139,6 +146,7 @@ def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: b
             scoring_overheads=scoring_overheads(dense, others, RANDOM, intervals=intervals),
         ),
         stopped_by=stopped_by,
+        random_comparisons=random_comparisons(others, intervals=intervals),
     )
     return judged(report)
 

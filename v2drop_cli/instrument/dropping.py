@@ -113,6 +113,7 @@ def dropping(
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
     family.check(parsed, target.config, n_layers)
     chosen.check(parsed)
+    chosen = _attached(chosen, model)
     whole = model.model if isinstance(model, LoadedModel) else model
     reader = _reader(chosen, parsed, target, whole)
     state = DropState(parsed, chosen, reader, seed, mark)
@@ -123,11 +124,25 @@ def dropping(
         warnings.warn(UNSEEN, stacklevel=3)
 
 
+def _attached(method: Method, model: nn.Module | LoadedModel) -> Method:
+    """``method`` with what the decoder of ``model`` lacks."""
+    if isinstance(model, LoadedModel):
+        found: Any = method.attach(model.model, model.processor)
+    else:
+        found = method.attach(model, None)
+    if not isinstance(found, Method):
+        raise InstrumentError(
+            f"{type(method).__name__}.attach returned {type(found).__name__}, not a method",
+            hint="attach returns the method that is to be asked: itself, or another one",
+        )
+    return found
+
+
 def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module) -> Reader:
     """What signals are read with; only what the method needs is looked for."""
     tower, numbering = None, None
     if TOWER in method.needs:
-        tower = TowerWatch.of(target.family, target.config, model, method.tower_layers)
+        tower = TowerWatch.of(target.family, target.config, model, method)
     if renumbers(method, schedule):
         numbering = Numbering.of(method, target.config, target.decoder)
     return Reader(

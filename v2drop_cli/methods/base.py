@@ -13,7 +13,7 @@ from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, ScheduleError
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k
 
@@ -29,6 +29,11 @@ GRIDS = "grids"
 KEYS = "keys"
 ATTENTION = "attention"
 TOWER = "tower"
+# Beside TOWER: the tower must have a class token, or the model is refused before anything runs.
+CLASS_TOKEN = "class_token"
+
+# Where tower signals are read: a block by number, or what the projector is given.
+TowerLayer = int | Literal["projector"]
 
 # Where survivors are to the layers after a drop: at the positions that they had in the prompt, or
 # numbered anew, as if the dropped tokens had never been there.
@@ -90,21 +95,57 @@ class Signals(Protocol):
         these rows are computed; the layer itself runs with its own kernel.
         """
 
-    def tower(self, layer: int) -> TowerSignals:
-        """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device."""
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` gave the first time in this forward that the row was asked for ``name``.
+
+        For what is found once and used at several drops, while methods themselves keep nothing.
+        """
+
+    def tower(self, layer: TowerLayer) -> TowerSignals:
+        """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device.
+
+        ``tower("projector")`` shows what the projector is given, and has no keys or attention.
+        """
 
 
 class TowerSignals(Protocol):
-    """What one block of the vision tower knows of the alive tokens' patches."""
+    """What one block of the vision tower knows of the alive tokens' patches.
+
+    Where an image is cut into tiles, some tokens are separators, which stand for no patch: their
+    states and attention are zero, their keys mean nothing.
+    """
+
+    @property
+    def crops(self) -> tuple[int, ...]:
+        """Pictures that each of the row's images was encoded as: 1, or a thumbnail and tiles."""
+
+    @property
+    def patches(self) -> int:
+        """Patches that one such picture hands on, square in raster order."""
+
+    def crop(self) -> Tensor:
+        """``[n]`` long: the picture of each token, counted through the row; -1 for a separator."""
+
+    def patch(self) -> Tensor:
+        """``[n]`` long: its patch, 0 to ``patches - 1``; 0 for a separator."""
+
+    def by_crop(self) -> list[Tensor]:
+        """Per picture of the row, ``[n_c]`` long: which tokens are its own. Separators are not."""
 
     def hidden(self) -> Tensor:
         """``[n, D]`` hidden states entering the block."""
+
+    def class_hidden(self) -> Tensor:
+        """``[pictures, D]`` those of the class token of each picture of the row."""
 
     def keys(self) -> Tensor:
         """``[H, n, d]`` its keys."""
 
     def class_attention(self) -> Tensor:
         """``[H, n]`` how much the class token of each token's picture attends to its patch."""
+
+    def project(self, features: Tensor) -> Tensor:
+        """``[k, D]`` what the model's own projector makes of any ``[k, D of the tower]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +210,7 @@ class Method:
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
         tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
-            negative ones counted from the end.
+            negative ones counted from the end; ``"projector"`` for what the projector is given.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
@@ -183,7 +224,7 @@ class Method:
     name: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
-    tower_layers: ClassVar[tuple[int, ...]] = ()
+    tower_layers: ClassVar[tuple[TowerLayer, ...]] = ()
     chooses_count: ClassVar[bool] = False
     thresholds: ClassVar[tuple[str, ...]] = ()
 
@@ -238,6 +279,25 @@ class Method:
             ScheduleError: no drops of this method meet the budget.
         """
         return shape.preset() if budget is None else shape.solved(budget)
+
+    def attach(self, model: Any, processor: Any) -> Method:
+        """The method with what a decoder lacks, such as another model: by default itself.
+
+        Called once when a context opens, outside of all that is timed. What it returns is asked in
+        this context; its ``needs`` may be others.
+
+        Args:
+            model: the transformers model in which tokens will be dropped.
+            processor: the model's, or ``None`` where ``dropping`` was given a bare model.
+
+        Raises:
+            UsageError: it needs a processor, and there is none.
+        """
+        return self
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What the reader of this method's numbers must know, where that is not published."""
+        return ()
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""

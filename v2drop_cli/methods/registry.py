@@ -22,6 +22,16 @@ METHODS: dict[str, str] = {
     "v2drop-cosine": "v2drop_cli.methods.v2drop:V2DropCosine",
     "random": "v2drop_cli.methods.random:Random",
     "uniform": "v2drop_cli.methods.uniform:Uniform",
+    "divprune": "v2drop_cli.methods.divprune:DivPrune",
+    "cdpruner": "v2drop_cli.methods.cdpruner:CDPruner",
+    "qapruner": "v2drop_cli.methods.qapruner:QAPruner",
+    "evs": "v2drop_cli.methods.evs:EVS",
+    "deviation": "v2drop_cli.methods.deviation:Deviation",
+    "fastv": "v2drop_cli.methods.fastv:FastV",
+    "pyramiddrop": "v2drop_cli.methods.pyramiddrop:PyramidDrop",
+    "vtw": "v2drop_cli.methods.vtw:VTW",
+    "dart": "v2drop_cli.methods.dart:Dart",
+    "sparsevlm": "v2drop_cli.methods.sparsevlm:SparseVLM",
 }
 
 

@@ -27,11 +27,21 @@ class CaveatKind(enum.Enum):
         "synthetic_input",
         "synthetic input: random tokens and pixels; no media decode, processor or tokenizer ran",
     )
+    FAKE_QUANT = (
+        "fake_quant",
+        "{bits} is simulated: answers are as quantised, times and memory are not those of kernels "
+        "for so few bits",
+    )
     DEVICE_CPU = "device_cpu", "measured on the CPU: wall clock; GPU figures n/a"
     COUNTS_BY_METHOD = (
         "counts_by_method",
         "{method} chooses how many vision tokens stay: its counts and FLOPs are those of this "
         "prompt, and finding them may make the host wait for the device at each drop",
+    )
+    QUESTION_BY_DECODER = (
+        "question_by_decoder",
+        "{method} reads the question by the decoder's own embeddings, which is our substitute: "
+        "the published method takes CLIP's text tower, {method}:text=DIRECTORY",
     )
     METHOD_LEFT_OUT = "method_left_out", "{method} is left out: {reason}"
     POSITIONS_KEPT = (
