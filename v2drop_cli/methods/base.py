@@ -72,7 +72,7 @@ class Signals(Protocol):
         """``[m]`` long: positions of this forward's text, ascending."""
 
     def text_after(self) -> Tensor:
-        """``[m]`` long: positions of the text after the last picture. Waits for the device."""
+        """``[m]`` long: positions of the text after the last picture."""
 
     def input_ids(self) -> Tensor:
         """``[Q]`` long: the ids of this forward; :meth:`text` says which are no vision tokens."""
