@@ -17,7 +17,7 @@ from v2drop_cli.report.markdown import to_markdown
 CAT, SCENE, CLIP = SAMPLES / "cat.jpg", SAMPLES / "scene.png", SAMPLES / "clip.mp4"
 ARM_KEYS = {
     "label", "method", "schedule", "answer", "vision_tokens", "layer_average_vision_tokens",
-    "drops", "timing", "memory", "energy_j", "limit", "capture_s", "parameters",
+    "drops", "timing", "memory", "energy_j", "limit", "capture_s", "parameters", "movements",
 }  # fmt: skip
 TIMING_KEYS = {"preprocess_s", "vision_s", "prefill_s", "decode_s_per_token", "generate_s"}
 
