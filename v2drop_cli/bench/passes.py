@@ -130,12 +130,28 @@ class Passes:
         """Vision tokens of one row of the batch."""
         return self.inputs.vision.counts[0] if self.inputs.vision.counts else 0
 
+    def note(self, *caveats: Caveat) -> None:
+        """Add to what the reader must know: see :meth:`caveats`."""
+        self._talk.extend(caveats)
+
+    def prefill(self, arm: Arm) -> None:
+        """One prefill, untimed, so that whatever refuses the arm does so now.
+
+        Raises:
+            V2DropError: the method refuses the model or the prompt.
+        """
+        _, events = self._generate(arm, 1)
+        if arm.method is not None and get_method(arm.method).chooses_count:
+            self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
+
     def answer(self, arm: Arm, max_new_tokens: int) -> ArmResult:
         """Generate until the model stops, noting what is dropped; nothing is timed."""
         loaded = self.loaded
         self._most_new_tokens = max(self._most_new_tokens, max_new_tokens)
         tokens, events = self._generate(arm, max_new_tokens)
         method = None if arm.method is None else get_method(arm.method)
+        if method is not None:
+            self._talk.extend(method.caveats())
         if method is not None and method.chooses_count:
             self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
             self._talk.append(chosen_caveat(method.name))
@@ -177,8 +193,7 @@ class Passes:
             return DropPlan((self.vision_tokens,) * self.loaded.n_layers)
         if get_method(arm.method).chooses_count:
             if arm not in self._chosen:
-                _, events = self._generate(arm, 1)
-                self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
+                self.prefill(arm)
             return self._chosen[arm]
         return arm.schedule.resolve(
             self.vision_tokens, self.loaded.n_layers, self.loaded.first_droppable

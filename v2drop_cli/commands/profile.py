@@ -15,6 +15,7 @@ from functools import partial
 from v2drop_cli.bench.arms import Arm, ArmOptions
 from v2drop_cli.bench.comparison import compare, random_comparisons, scoring_overheads
 from v2drop_cli.bench.explain import check_explained
+from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.rounds import Bench, Work
 from v2drop_cli.bench.stopping import StopRule, half_width
@@ -107,10 +108,11 @@ def profile(
         methods = options.arms.methods
         if options.with_random and RANDOM not in methods:
             methods = (*methods, RANDOM)
-        arms = replace(options.arms, methods=methods).resolve(loaded, passes.vision_tokens)
+        watch = watch or Watch()
+        arms = line_up(replace(options.arms, methods=methods), passes, watch)
         check_names(options.labels, arms)
         with_null = [arms[0], Arm(DENSE), *arms[1:]]
-        bench = Bench(passes, with_null, options.work, watch or Watch())
+        bench = Bench(passes, with_null, options.work, watch)
         return bench.measure(options.stop, partial(_report, bench, options))
 
 

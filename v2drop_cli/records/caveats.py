@@ -38,6 +38,31 @@ class CaveatKind(enum.Enum):
         "{method} chooses how many vision tokens stay: its counts and FLOPs are those of this "
         "prompt, and finding them may make the host wait for the device at each drop",
     )
+    QUESTION_BY_DECODER = (
+        "question_by_decoder",
+        "{method} reads the question by the decoder's own embeddings, which is our substitute: "
+        "the published method takes CLIP's text tower, {method}:text=DIRECTORY",
+    )
+    METHOD_LEFT_OUT = "method_left_out", "{method} is left out: {reason}"
+    POSITIONS_KEPT = (
+        "positions_kept",
+        "{method} runs with positions=original, not renumbered as its authors do: {reason}",
+    )
+    BUDGET_MOVED = (
+        "budget_moved",
+        "{arm}: drops at layers {own} cannot come to {budget} tokens, and moved to {layers}, in "
+        "proportion (our setting)",
+    )
+    BUDGET_TRIED = (
+        "budget_tried",
+        "{arm}: {by} was found by prefills of this prompt; the layer average is {average} for a "
+        "budget of {budget}",
+    )
+    BUDGET_MISSED = (
+        "budget_missed",
+        "{arm}: the layer average is {average}, for a budget of {budget}: the method comes no "
+        "nearer, so it is not compared at equal cost",
+    )
     NULL_OFF = (
         "null_off",
         "dense against itself differs ({ratios}): nothing is claimed there; measure again",
