@@ -67,6 +67,8 @@ TARGETS: tuple[Target, ...] = (
     _own("bench/comparison"),
     _own("bench/stopping"),
     _own("bench/stages", sample=12),
+    _own("instrument/context"),
+    _own("instrument/attention"),
     _own("instrument/chunks"),
     _own("instrument/refusals"),
     _own("instrument/masks"),
