@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from transformers import DynamicCache, LlamaConfig
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.context import DROP_BEGINS, DROP_ENDS, DropState
 from v2drop_cli.instrument.layer_call import LayerCall
+from v2drop_cli.instrument.numbering import Numbering
 from v2drop_cli.instrument.signals import Reader
 from v2drop_cli.methods.base import (
     EMBEDDINGS,
@@ -435,6 +436,27 @@ def test_nobody_has_to_be_told_of_drops():
     layers.state.begin(positions(range(2, 8)), None, 10)
     layers.run(states(1, 10))
     assert len(layers.state.trace.events) == 1
+
+
+# New numbers ---------------------------------------------------------------------------------
+
+
+def test_survivors_numbered_anew_and_what_follows_them():
+    """Each layer counts what it holds: 7 columns from layer 3 on, 5 from layer 5 on."""
+    layers = Layers("3:0.5,5:1t", Chosen(example_of(), positions="renumbered"))
+    numbering = Numbering(lambda hidden, at: (at[..., None].float(), at[..., None] + 0.5))
+    layers.state.reader = replace(layers.state.reader, numbering=numbering)
+    for width, first in ((10, 0), (1, 10), (2, 11)):
+        vision = positions(range(2, 8)) if first == 0 else ()
+        layers.state.begin(vision, torch.ones(1, first + width), width)
+        at = torch.arange(first, first + width)[None]
+        layers.run(states(1, width, first), position_ids=at)
+        for layer, gone in [(2, 0), (3, 3), (4, 3), (5, 5), (6, 5)]:
+            given = layers.calls[layer][1]
+            cos = given["position_embeddings"][0][0, :, 0].tolist()
+            held = width - (gone if first == 0 else 0)
+            begin = 0 if layer == 2 or first == 0 else first - gone
+            assert cos == list(range(begin, begin + held)), (first, layer)
 
 
 # A drop at layer 0 ---------------------------------------------------------------------------
