@@ -138,10 +138,8 @@ class Branching:
         logits = functional.linear(text[:, aimed], self._language.embed_tokens.weight)
         missed = logits.argmax(-1) != packed.targets[0, aimed]
         numbers = packed.numbers[0, aimed]
-        return [
-            [not bool(row[numbers == number].any()) for number in range(1, len(packed.types[0]) + 1)]
-            for row in missed
-        ]
+        asked_of = range(1, len(packed.types[0]) + 1)
+        return [[not bool(row[numbers == n].any()) for n in asked_of] for row in missed]
 
     def _through(self, layer: int, branch: Branch, asked: Asked) -> Tensor:
         """``[A, W, D]`` what leaves a layer."""

@@ -1,8 +1,8 @@
-"""Which vision tokens should stay in the embedded model: ``python -m benchmarks.tiny.variant_study``.
+"""Which vision tokens should stay in ``tiny``: ``python -m benchmarks.tiny.variant_study``.
 
 Draws scenes and clips from a seed of its own, asks several questions about each, and answers them
 dense and by every variant at every schedule: see :mod:`benchmarks.tiny.branching`. Questions about
-one scene are no independent trials. So intervals come from drawing *scenes* again (bootstrap, 95 %),
+one scene are no independent trials. So 95 % intervals come from drawing *scenes* again (bootstrap),
 and the difference to random selection is paired: both answer the same questions.
 """
 
@@ -88,7 +88,7 @@ STUDIES: dict[str, tuple[Setting, ...]] = {
 
 @dataclass(frozen=True)
 class Hits:
-    """One scene's questions: their types, and which were right, dense and by setting and variant."""
+    """One scene's questions: types, and which were right, dense and by setting and variant."""
 
     types: list[str]
     dense: list[bool]
@@ -98,7 +98,7 @@ class Hits:
 def asked_of(
     subject: S, tasks: Sequence[tuple[Task[S], int]], rng: random.Random
 ) -> list[Question]:
-    """Ask each task twice; what does not fit the subject, or gives one answer twice, is left out."""
+    """Ask each task twice; what does not fit the subject, or repeats an answer, is left out."""
     found: dict[tuple[str, str], Question] = {}
     for ask, _ in tasks:
         for _ in range(_ASKED):

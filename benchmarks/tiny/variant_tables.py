@@ -99,7 +99,8 @@ def textured(model: str) -> Iterator[str]:
         return
     found = study["media"]["image"]
     for group, title in _GROUPS.items():
-        yield f"**{title.capitalize()}** ({_first(found)['groups'][group]['asked']} of {found['subjects']} drawn)"
+        asked = _first(found)["groups"][group]["asked"]
+        yield f"**{title.capitalize()}** ({asked} of {found['subjects']} drawn)"
         yield ""
         yield from _settings(found["settings"], group)
         yield ""

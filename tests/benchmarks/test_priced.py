@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from transformers import LlamaConfig, LlamaModel
+from transformers import LlamaConfig, LlamaModel, LlavaForConditionalGeneration
 
 from benchmarks.tiny.export import ASSETS
 from benchmarks.tiny.loop import Stage
@@ -21,19 +21,18 @@ def test_moves_are_what_the_layers_add_to_the_vision_tokens():
     )
     language = LlamaModel(config).eval()
     states = torch.randn(2, 9, 16)
+    entering = language(inputs_embeds=states, output_hidden_states=True).hidden_states
+    hooks = [dict(layer._forward_hooks) for layer in language.layers]
     with moves(language, slice(2, 7)) as found:
-        seen = language(inputs_embeds=states, output_hidden_states=True, use_cache=False)
+        language(inputs_embeds=states, use_cache=False)
     assert len(found) == 3
-    entering = seen.hidden_states  # the last one has been normed: it is not what a layer gave
-    for layer in range(2):
+    for layer in range(2):  # of the last layer, transformers tells what was normed after it
         moved = entering[layer + 1][:, 2:7] - entering[layer][:, 2:7]
         torch.testing.assert_close(found[layer], moved.pow(2).sum(-1).sqrt().mean())
-    assert not any(layer._forward_hooks for layer in language.layers)
+    assert [dict(layer._forward_hooks) for layer in language.layers] == hooks
 
 
 def test_only_the_layers_of_the_language_half_learn():
-    from transformers import LlavaForConditionalGeneration
-
     llava = LlavaForConditionalGeneration.from_pretrained(ASSETS, dtype=torch.float32)
     only_layers_learn(llava)
     learning = {name for name, weights in llava.named_parameters() if weights.requires_grad}

@@ -1,4 +1,4 @@
-"""``v2drop-centred`` against its definition in NumPy, and in a model whose rows differ in length."""
+"""``v2drop-centred`` against its definition in NumPy, rows of different lengths included."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def test_each_row_of_a_ragged_batch_has_its_own_mean(side):
         pairs = zip(alive, stays, strict=True)
         dropped[layer] = [set(tokens) - set(left) for tokens, left in pairs]
         kept[layer] = alive = stays
-    with v2drop.dropping(model, "3:0.5,17:0.5,22:0.2", method="v2drop-centred") as trace:
-        with torch.no_grad():
-            model(**inputs)
+    schedule = "3:0.5,17:0.5,22:0.2"
+    with v2drop.dropping(model, schedule, method="v2drop-centred") as trace, torch.no_grad():
+        model(**inputs)
     for event in trace.events:
         assert [list(row) for row in event.kept] == kept[event.layer]
