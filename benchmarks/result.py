@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,10 +27,11 @@ def origin(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def command() -> str:
-    """What was typed, as ``python -m``; no folder of this machine in it."""
+    """What was typed, as ``python -m``; without ``--output``, a folder of this machine."""
     spec = sys.modules["__main__"].__spec__
     name = spec.name if spec is not None else Path(sys.argv[0]).name
-    return " ".join(["python -m", name, *sys.argv[1:]])
+    typed = re.sub(r" --output[ =]\S+", "", " ".join(["", *sys.argv[1:]]))
+    return f"python -m {name}{typed}"
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

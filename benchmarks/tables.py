@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.mutation.table import table as mutation
 from benchmarks.result import read, where
 from benchmarks.tiny import variant_tables
-from v2drop_cli.judge.arm_verdicts import ratio_verdict
+from v2drop_cli.judge.ruler import ratio_verdict
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
 from v2drop_cli.units import format_bytes, format_seconds
@@ -94,32 +94,47 @@ def coverage() -> Iterator[str]:
 
 
 def overhead() -> Iterator[str]:
-    """What the tool costs and realises, against the goals."""
-    study = read("overhead.json")
+    """What the tool costs and realises, against the goals, and what it did before a redesign."""
+    study, before = read("overhead.json"), read("overhead-before-rooms.json")
     if study is None:
         yield "Not measured yet: `python -m benchmarks.overhead` takes about twenty minutes."
         return
+    earlier = {} if before is None else {row[0]: row[1] for row in _overhead_rows(before)}
+    yield "| figure | median, 95 % interval | before the redesign | goal | whole interval within |"
+    yield "| --- | ---: | ---: | --- | --- |"
+    for name, figure, least, most, ratio in _overhead_rows(study):
+        met = f"{_goal(least, most)} | {_met(ratio, least, most)}"
+        yield f"| {name} | {figure} | {earlier.get(name, 'n/a')} | {met} |"
+    yield ""
+    yield _overhead_source(study)
+    if before is not None:
+        yield ""
+        yield f"Before the redesign: {_overhead_source(before)}"
+
+
+OverheadRow = tuple[str, str, float | None, float | None, dict[str, Any] | None]
+
+
+def _overhead_rows(study: dict[str, Any]) -> Iterator[OverheadRow]:
+    """Name, figure, the goal's two ends, and what is held against it."""
     found, bare = study["dropping"], study["harness"]
     scoring = found["scoring_gathering_share_of_dense"]
     price, realised = found["v2drop_less_random_share_of_dense"], found["realised_over_ideal"]
     loop, around = bare["machinery_over_bare"], bare.get("share_around_forward")
-    rows = [
-        ("scoring and gathering, share of dense prefill", _share(scoring), 0.0, 0.005, scoring),
-        ("v2drop less random, share of dense prefill", _share(price), None, None, price),
-        ("prefill speed-up, measured", _interval(found["prefill_speedup"]), None, None, None),
-        ("prefill speed-up, ideal", f"{found['ideal_prefill_speedup']:.2f}", None, None, None),
-        ("realised over ideal", _interval(realised), 0.9, None, realised),
-        ("`profile`'s dense answer over a bare loop", _interval(loop, 3), 0.99, 1.01, loop),
-    ]
+    yield "scoring and gathering, share of dense prefill", _share(scoring), 0.0, 0.005, scoring
+    yield "v2drop less random, share of dense prefill", _share(price), None, None, price
+    yield "prefill speed-up, measured", _interval(found["prefill_speedup"]), None, None, None
+    yield "prefill speed-up, ideal", f"{found['ideal_prefill_speedup']:.2f}", None, None, None
+    yield "realised over ideal", _interval(realised), 0.9, None, realised
+    yield "`profile`'s dense answer over a bare loop", _interval(loop, 3), 0.99, 1.01, loop
     if around is not None:
         name = "of `profile`'s dense answer, time around the forward"
-        rows.append((name, _share(around), 0.0, 0.01, around))
-    yield "| figure | median, 95 % interval | goal | whole interval within |"
-    yield "| --- | ---: | --- | --- |"
-    for name, figure, least, most, ratio in rows:
-        yield f"| {name} | {figure} | {_goal(least, most)} | {_met(ratio, least, most)} |"
-    yield ""
-    yield (
+        yield name, _share(around), 0.0, 0.01, around
+
+
+def _overhead_source(study: dict[str, Any]) -> str:
+    found, bare = study["dropping"], study["harness"]
+    return (
         f"{found['vision_tokens']} vision tokens of {found['prompt_tokens']}, schedule "
         f"`{found['schedule']}` (layer average {found['layer_average_vision_tokens']:.0f}), "
         f"{study['decoder_parameters'] / 1e9:.2f}B parameters, {study['dtype']}, "

@@ -39,6 +39,23 @@ def test_tokens_come_in_ascending_order(kept):
     assert found.merged is None
 
 
+@pytest.mark.parametrize("kept", [(0, 3), (3, 0), (2, 1)])
+def test_a_method_may_move_tokens(kept):
+    merged = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    sources = index(-1, 0, 1, -1)
+    found = verdict(Kept(index(*kept), merged, sources, in_order=True))
+    assert found.in_order
+    assert found.index.tolist() == list(kept)
+    assert found.merged.tolist() == merged.tolist()
+    assert found.sources.tolist() == sources.tolist()
+    assert verdict(Kept(index(*kept), in_order=True)).index.tolist() == list(kept)
+
+
+def test_a_moved_token_comes_once():
+    with pytest.raises(InstrumentError, match="twice"):
+        verdict(Kept(index(2, 2), in_order=True))
+
+
 def test_merged_states_follow_their_tokens_in_the_models_dtype():
     merged = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     found = verdict(Kept(index(3, 0), merged))

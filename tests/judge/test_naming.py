@@ -64,6 +64,9 @@ def test_the_same_arm_is_method_parameters_and_schedule():
     assert not same_arm(OWN, replace(OWN, schedule="1:0.5"))
     assert not same_arm(TUNED, replace(TUNED, parameters={"layer": 2}))
     assert same_arm(TUNED, replace(TUNED, parameters={}))  # older: nothing is known of them
+    # Those of every method that there was then kept their positions.
+    assert same_arm(OWN, replace(OWN, parameters={"positions": "original"}))
+    assert not same_arm(OWN, replace(OWN, parameters={"positions": "renumbered"}))
 
 
 def test_arms_are_matched_once_each_in_the_order_of_a():

@@ -25,7 +25,9 @@ def first(monkeypatch):
 def test_every_kind_of_parameter_is_read_as_its_field_says():
     found = get_method("first: start=3, share=0.25 ,loud=true,words=a:b,side=right")
     assert found == First(3, 0.25, True, "a:b", "right")
-    assert [type(value) for value in parameters_of(found).values()] == [int, float, bool, str, str]
+    values = parameters_of(found)
+    assert [*values] == ["start", "share", "loud", "words", "side", "positions"]
+    assert [*map(type, values.values())] == [int, float, bool, str, str, str]
     assert get_method("first") == First()
     assert get_method("first:words=") == First()
 
@@ -55,9 +57,16 @@ def test_a_near_miss_is_told_the_name(text, near):
     assert f"did you mean {near}?" in caught.value.hint
 
 
-def test_a_method_without_parameters_says_so():
-    with pytest.raises(UsageError, match="v2drop takes no parameters"):
+def test_a_parameter_that_the_method_lacks():
+    with pytest.raises(UnknownNameError, match="parameter of v2drop"):
         check_method("v2drop:order=1")
+
+
+def test_every_method_says_where_its_survivors_are():
+    assert get_method("v2drop") == get_method("v2drop:positions=original")
+    assert get_method("v2drop:positions=renumbered").positions == "renumbered"
+    with pytest.raises(UnknownNameError, match="positions of v2drop"):
+        check_method("v2drop:positions=new")
 
 
 def test_a_field_that_text_cannot_give_is_refused():

@@ -6,7 +6,6 @@ earlier turns the keys are in the cache already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,6 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
-from v2drop_cli.instrument.forward import Forward
-from v2drop_cli.instrument.layer_call import rotary_tables
 from v2drop_cli.models.projections import Projections, Rope
 
 
@@ -78,17 +75,6 @@ def softmax_rows(asked: Tensor, keys: Tensor, scaling: float, allowed: Tensor | 
         products = products.masked_fill(~allowed, float("-inf"))
     attended: Tensor = products.softmax(dim=-1).flatten(0, 1)
     return attended
-
-
-def row_of_rope(forward: Forward, b: int, kwargs: Mapping[str, Any], device: torch.device) -> Rope:
-    """The rotary tables of the alive columns of row ``b``, ``[W, d]`` each, on ``device``."""
-    tables = []
-    for table in rotary_tables(kwargs):
-        rows = table.shape[-3]
-        row = table.select(-3, b if rows > 1 else 0).to(device)
-        index = None if forward.columns is None else forward.columns.index[b].to(device)
-        tables.append(row if index is None else row.index_select(-2, index))
-    return tables[0], tables[1]
 
 
 def past_keys(cache: Any, layer: int, b: int, past: int) -> Tensor | None:

@@ -43,12 +43,15 @@ class CachedColumns:
             takes as many columns from every layer, which is only right after these. A 0-d
             tensor, read on the host only if something was cropped.
         sequence: columns of the whole sequence, dropped ones counted.
+        shift: ``[B]`` long, how far below its position in the sequence the next token is, where
+            survivors were numbered anew; else ``None``.
     """
 
     length: int
     valid: Tensor | None
     fixed: Tensor
     sequence: int
+    shift: Tensor | None = None
 
     def holds(self, length: int, sequence: int) -> bool:
         """Whether a layer of ``length`` columns is this one, as it was or cropped.
@@ -105,13 +108,9 @@ class CacheBook:
             return None
         raise _from_elsewhere()
 
-    def valid(self, cache: Any, layer: int) -> tuple[bool, Tensor | None]:
-        """Whether ``layer`` ever came out shortened, and which of its columns then are none.
-
-        ``[B, length]`` bool, ``None`` when no column is padding or filler.
-        """
-        known = None if cache is None else self._pages.get(cache, {}).get(layer)
-        return known is not None, None if known is None else known.valid
+    def known(self, cache: Any, layer: int) -> CachedColumns | None:
+        """What was last noted for ``layer``, or ``None`` if it never came out shortened."""
+        return None if cache is None else self._pages.get(cache, {}).get(layer)
 
     def check(self, cache: Any, layers: Iterable[int]) -> None:
         """Refuse a cache whose ``layers``, which never drop here, were shortened elsewhere."""

@@ -14,7 +14,6 @@ One forward of the model, worked through: a prompt of 10 columns, vision tokens 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,34 +30,31 @@ from v2drop_cli.instrument.cache import (
 from v2drop_cli.instrument.chunks import PictureWatch
 from v2drop_cli.instrument.entry import leave_out
 from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
-from v2drop_cli.instrument.layer_call import rotary_tables
 from v2drop_cli.instrument.masks import causal_mask
+from v2drop_cli.instrument.numbering import (
+    alive_rope,
+    carried,
+    numbered_anew,
+    positions_of,
+    shift_after,
+)
+from v2drop_cli.instrument.selection import Selection
 from v2drop_cli.instrument.signals import FROM_THE_CALL, Here, Reader, RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace, Merge
 from v2drop_cli.instrument.verdict import ask
-from v2drop_cli.methods.base import EMBEDDINGS, PREVIOUS_HIDDEN, DropContext, Kept, Method
+from v2drop_cli.methods.base import (
+    EMBEDDINGS,
+    PREVIOUS_HIDDEN,
+    RENUMBERED,
+    DropContext,
+    Kept,
+    Method,
+)
 from v2drop_cli.schedule import Drop, Schedule
-from v2drop_cli.tensors import gather_rope, gather_rows, pack, scatter_rows, true_columns
+from v2drop_cli.tensors import gather_rows, pack, scatter_rows
 
 # What a clock is told around the work that dropping adds: scoring, gathering, putting back.
 DROP_BEGINS, DROP_ENDS = "drop begins", "drop ends"
-
-
-@dataclass(slots=True)
-class Selection:
-    """What a method chose at one drop, for all rows.
-
-    Attributes:
-        rows: per row, the columns that stay.
-        alive: per row, where the kept vision tokens are among them.
-        sources: per row, :attr:`Kept.sources`.
-        hidden: the hidden states with merged tokens written in, ``None`` if none were.
-    """
-
-    rows: list[Tensor] = field(default_factory=list)
-    alive: list[Tensor] = field(default_factory=list)
-    sources: list[Tensor | None] = field(default_factory=list)
-    hidden: Tensor | None = None
 
 
 class DropState:
@@ -154,6 +150,7 @@ class DropState:
         if PREVIOUS_HIDDEN in self.method.needs:
             forward.previous = hidden if layer + 1 in self.drops else None
         known = self.book.shortened(cache, layer, _columns_before(cache, layer, forward.width))
+        forward.shift = None if known is None else known.shift
         if forward.columns is None and known is None:
             return None
         if forward.foreign_mask:
@@ -179,6 +176,9 @@ class DropState:
         hidden = gather_rows(hidden if found.hidden is None else found.hidden, packed.index)
         forward.columns = compose(forward.columns, packed)
         forward.alive = found.alive
+        forward.numbers = carried(forward.numbers, packed.index)
+        if self.method.positions_at(drop.layer) == RENUMBERED:
+            forward.numbers = numbered_anew(forward, positions_of(kwargs))
         forward.ready.clear()
         return hidden
 
@@ -196,18 +196,9 @@ class DropState:
             vision = forward.alive[b]
             here = Here(self.reader, forward, b, layer, kwargs, cache)
             keep = self._keep_index(here, hidden[b], k)
-            if keep.merged is not None:
-                found.hidden = hidden.clone() if found.hidden is None else found.hidden
-                found.hidden[b, vision[keep.index]] = keep.merged
-            found.sources.append(keep.sources)
             stays = self._present(forward, hidden.shape[1], b)
-            # Not by assignment: that makes a tensor of the bool, and uploading it waits for a GPU.
-            stays.index_fill_(0, vision, False)
-            stays.index_fill_(0, vision[keep.index], True)
-            gone = len(vision) - len(keep.index)
-            found.rows.append(true_columns(stays, self._lengths(forward)[b] - gone))
-            # A kept token's new column is the number of staying columns before it.
-            found.alive.append((stays.cumsum(0) - 1)[vision[keep.index]])
+            n_stay = self._lengths(forward)[b] - len(vision) + len(keep.index)
+            found.add(keep, hidden, vision, stays, n_stay)
         return found
 
     def _keep_index(self, here: Here, hidden: Tensor, k: int) -> Kept:
@@ -267,14 +258,15 @@ class DropState:
         past = cached_length(cache, layer)
         past_valid = known.cut(past) if known is not None else self._past_padding(forward, past)
         # All layers between two drops share one mask; a cache object tells them apart by length.
-        key = (past, None if known is None else id(known.valid))
+        key = (past, None if known is None else (id(known.valid), id(known.shift)))
         if key not in forward.ready:
             forward.ready[key] = self._shared(forward, hidden, kwargs, past, past_valid)
         shared = forward.ready[key]
         length = past + hidden.shape[1]
         fixed = shared["fixed"] if known is None or forward.columns else known.fixed
         sequence = _columns_before(cache, layer, forward.width) + forward.width
-        self.book.remember(cache, layer, CachedColumns(length, shared["valid"], fixed, sequence))
+        columns = CachedColumns(length, shared["valid"], fixed, sequence, shared["shift"])
+        self.book.remember(cache, layer, columns)
         return {**kwargs, **shared["kwargs"]}
 
     def _shared(
@@ -287,9 +279,11 @@ class DropState:
     ) -> dict[str, Any]:
         columns = forward.columns
         changed: dict[str, Any] = {}
+        if columns is not None or forward.shift is not None:
+            changed["position_embeddings"] = alive_rope(
+                self.reader.numbering, forward, hidden, kwargs, forward.shift
+            )
         if columns is not None:
-            rope = rotary_tables(kwargs)
-            changed["position_embeddings"] = gather_rope(rope, columns.index.to(rope[0].device))
             # A row of gapped positions would read as packed sequences to flash kernels.
             changed["position_ids"] = None
             new_valid = columns.valid
@@ -307,7 +301,8 @@ class DropState:
         )
         # Made here, once after each drop: launches in each of its layers would add up on a GPU.
         fixed = None if columns is None else past + hidden.shape[1] - text_after(forward)
-        return {"kwargs": changed, "valid": valid, "fixed": fixed}
+        shift = shift_after(forward, kwargs, forward.shift)
+        return {"kwargs": changed, "valid": valid, "fixed": fixed, "shift": shift}
 
     def _past_padding(self, forward: Forward, past: int) -> Tensor | None:
         """Padding of the cached columns, for a layer that still holds all of them."""

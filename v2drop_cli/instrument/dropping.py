@@ -20,10 +20,11 @@ from v2drop_cli.errors import (
 )
 from v2drop_cli.instrument.cache import refuse_rebuilt
 from v2drop_cli.instrument.context import DropState
-from v2drop_cli.instrument.entry import refuse_entry, start_over
+from v2drop_cli.instrument.entry import start_over
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
+from v2drop_cli.instrument.numbering import Numbering, renumbers
 from v2drop_cli.instrument.refusals import (
     refuse_compiled,
     refuse_packed,
@@ -82,7 +83,8 @@ def dropping(
             a :class:`Schedule`; without one, the method's own. A drop at layer 0 shortens the
             decoder's own input.
         method: a name (``v2drop``, ``random``, ``uniform`` …), one with parameters
-            (``"name:key=value,key=value"``), or a :class:`Method`.
+            (``"name:key=value,key=value"``), two in a row (``"random+v2drop"``), or a
+            :class:`Method`.
         seed: for methods that draw at random.
         mark: called with ``"drop begins"`` and ``"drop ends"`` around the work that dropping
             adds to a prefill, for a clock; must not wait for the device.
@@ -110,8 +112,10 @@ def dropping(
     shape = Shape.of(family, n_layers, first)
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
     family.check(parsed, target.config, n_layers)
-    refuse_entry(parsed, chosen)
-    reader = _reader(chosen, target, model.model if isinstance(model, LoadedModel) else model)
+    chosen.check(parsed)
+    chosen = _attached(chosen, model)
+    whole = model.model if isinstance(model, LoadedModel) else model
+    reader = _reader(chosen, parsed, target, whole)
     state = DropState(parsed, chosen, reader, seed, mark)
     watched = [] if reader.tower is None else reader.tower.hooks()
     with hooked(*_hooks(state, target), *watched):
@@ -120,12 +124,37 @@ def dropping(
         warnings.warn(UNSEEN, stacklevel=3)
 
 
-def _reader(method: Method, target: Target, model: nn.Module) -> Reader:
-    """What signals are read with; the vision tower is watched for a method that needs it."""
-    call, tower = LayerCall.of(target.config, target.layers), None
+def _attached(method: Method, model: nn.Module | LoadedModel) -> Method:
+    """``method`` with what the decoder of ``model`` lacks."""
+    if isinstance(model, LoadedModel):
+        found: Any = method.attach(model.model, model.processor)
+    else:
+        found = method.attach(model, None)
+    if not isinstance(found, Method):
+        raise InstrumentError(
+            f"{type(method).__name__}.attach returned {type(found).__name__}, not a method",
+            hint="attach returns the method that is to be asked: itself, or another one",
+        )
+    return found
+
+
+def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module) -> Reader:
+    """What signals are read with; only what the method needs is looked for."""
+    tower, numbering = None, None
     if TOWER in method.needs:
-        tower = TowerWatch.of(target.family, target.config, model, method.tower_layers)
-    return Reader(call, method.needs, target.family, target.config, target.layers, tower)
+        tower = TowerWatch.of(target.family, target.config, model, method)
+    if renumbers(method, schedule):
+        numbering = Numbering.of(method, target.config, target.decoder)
+    return Reader(
+        call=LayerCall.of(target.config, target.layers),
+        needs=method.needs,
+        family=target.family,
+        config=target.config,
+        layers=target.layers,
+        tower=tower,
+        numbering=numbering,
+        final_norm=getattr(target.decoder, "norm", None),
+    )
 
 
 @dataclass(frozen=True, slots=True)

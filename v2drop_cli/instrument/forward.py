@@ -25,9 +25,12 @@ class Forward:
         lengths: per row, how many of them are no padding; on the host, known if there is vision.
         columns: the columns still alive, or ``None`` while nothing was dropped.
         alive: per row, where the alive vision tokens are among the alive columns.
+        numbers: ``[B, W]`` long, positions of the alive columns that a drop numbered anew.
+        shift: ``[B]`` long, how far earlier turns moved the running layer's columns down.
         previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
         embeddings: ``[B, Q, D]`` what the decoder was given, if the method needs it.
         arguments: of the model's call, if the method needs them; else empty.
+        notes: by row and name, what a method found once for all drops of this forward.
         ready: per cached length, the kwargs of the layers up to the next drop, made once.
     """
 
@@ -39,9 +42,12 @@ class Forward:
     blocks: Tensor | None = None
     columns: Columns | None = None
     alive: list[Tensor] = field(default_factory=list)
+    numbers: Tensor | None = None
+    shift: Tensor | None = None
     previous: Tensor | None = None
     embeddings: Tensor | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    notes: dict[tuple[int, str], Tensor] = field(default_factory=dict)
     ready: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
     def move(self, device: torch.device) -> None:
@@ -50,6 +56,7 @@ class Forward:
             self.vision = tuple(row.to(device) for row in self.vision)
             self.alive = [row.to(device) for row in self.alive]
             self.columns = None if self.columns is None else self.columns.to(device)
+            self.numbers = None if self.numbers is None else self.numbers.to(device)
             self.ready.clear()
         if self.padding is not None:
             self.padding = self.padding.to(device)

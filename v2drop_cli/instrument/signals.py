@@ -13,22 +13,28 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.attention import Attended, past_keys, row_of_rope
+from v2drop_cli.instrument.attention import Attended, past_keys
 from v2drop_cli.instrument.cache import CacheBook, cached_length, join_valid
 from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.instrument.layer_call import LayerCall
-from v2drop_cli.instrument.tower import TowerRow, TowerWatch
+from v2drop_cli.instrument.numbering import Numbering, alive_rope
+from v2drop_cli.instrument.tower import TowerWatch
+from v2drop_cli.instrument.tower_row import TowerRow
 from v2drop_cli.methods.base import (
     ATTENTION,
     EMBEDDINGS,
     GRIDS,
+    HIDDEN,
     KEYS,
+    NORMED,
     PREVIOUS_HIDDEN,
     QUESTION,
     TEXT,
     TOWER,
+    TowerLayer,
 )
 from v2drop_cli.models.base import Family
+from v2drop_cli.models.projections import Rope
 from v2drop_cli.records import Grid
 from v2drop_cli.tensors import true_columns
 
@@ -48,6 +54,8 @@ class Reader:
         layers: the decoder's blocks.
         tower: what the vision tower showed, for methods that need it.
         book: what is known of caches.
+        numbering: for a method that numbers survivors anew.
+        final_norm: the decoder's norm before the head, ``None`` where nobody knows it.
     """
 
     call: LayerCall
@@ -57,6 +65,8 @@ class Reader:
     layers: Sequence[Any]
     tower: TowerWatch | None = None
     book: CacheBook = field(default_factory=CacheBook)
+    numbering: Numbering | None = None
+    final_norm: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,10 @@ class Here:
         found = self.forward.columns
         if found is None:
             return positions
-        return torch.searchsorted(found.index[self.row, : found.lengths[self.row]], positions)
+        columns = found.index[self.row, : found.lengths[self.row]]
+        places = columns.new_zeros(self.forward.width)
+        places[columns] = torch.arange(len(columns), device=columns.device)
+        return places[positions]
 
     def text(self) -> Tensor:
         """Positions of all that is no droppable vision token and no padding, ascending."""
@@ -117,18 +130,28 @@ class Here:
         return Attended(
             module=module,
             states=states,
-            rope=row_of_rope(forward, b, self.kwargs, states.device),
+            rope=self._rope(layer, states),
             past=past_keys(self.cache, layer, b, past),
             valid=self._valid(layer, past, states),
             blocks=None if blocks is None else blocks[b].to(states.device),
         )
 
+    def _rope(self, layer: int, states: Tensor) -> Rope:
+        """``[W, d]`` twice: the rotary tables that ``layer`` has for the row's alive columns."""
+        shift = self.forward.shift
+        if layer == self.layer:  # not entered yet, so what is known of it is of earlier turns
+            known = self.reader.book.known(self.cache, layer)
+            shift = None if known is None else known.shift
+        rope = alive_rope(self.reader.numbering, self.forward, states, self.kwargs, shift)
+        cos, sin = (_row_of(table, self.row).to(states.device) for table in rope)
+        return cos, sin
+
     def _valid(self, layer: int, past: int, states: Tensor) -> Tensor | None:
         """``[past + W]`` bool: no padding and no filler, in the cache and here."""
         forward, b = self.forward, slice(self.row, self.row + 1)
-        short, known = self.reader.book.valid(self.cache, layer)
-        if short:
-            before = None if known is None else known[b, :past]
+        known = self.reader.book.known(self.cache, layer)
+        if known is not None:
+            before = None if known.valid is None else known.valid[b, :past]
         else:
             before = None if forward.padding is None else forward.padding[b, :past]
         if forward.columns is not None:
@@ -157,9 +180,23 @@ class RowSignals:
     vision: Tensor
     here: Here | None = None
 
-    def hidden(self) -> Tensor:
-        """``[n, D]`` hidden states entering the drop layer."""
-        return self.entering[self.vision]
+    def hidden(self, rows: Tensor | None = None) -> Tensor:
+        """``[n, D]`` hidden states entering the drop layer.
+
+        Of the alive vision tokens; or of the text at positions ``rows``, as :meth:`text` gives.
+        """
+        return self.entering[self._columns(rows, HIDDEN)]
+
+    def normed(self, rows: Tensor | None = None) -> Tensor:
+        """``[n, D]`` the same states after the decoder's last norm."""
+        reader = self._here(NORMED).reader
+        if reader.final_norm is None:
+            raise UnsupportedModelError(
+                f"nobody has shown which norm of {reader.family.name} is the last one",
+                hint="take a method that needs no normed states",
+            )
+        normed: Tensor = reader.final_norm(self.hidden(rows))
+        return normed.to(self.entering.device)
 
     def previous_hidden(self) -> Tensor:
         """``[n, D]`` hidden states that entered the layer before."""
@@ -209,11 +246,14 @@ class RowSignals:
         here = self._here(GRIDS)
         return torch.searchsorted(here.forward.vision[here.row], here.original(self.vision))
 
-    def keys(self, layer: int) -> Tensor:
-        """``[G, n, d]`` keys of the alive tokens in the drop layer or the one before, rotated."""
+    def keys(self, layer: int, rows: Tensor | None = None) -> Tensor:
+        """``[G, n, d]`` keys in the drop layer or the one before, rotated.
+
+        Of the alive vision tokens; or of the text at positions ``rows``.
+        """
         here, states = self._at(KEYS, layer)
         found = here.attended(layer, states).keys(here.reader.family.projections)
-        return found.to(self.entering.device)[:, self.vision]
+        return found.to(self.entering.device)[:, self._columns(rows, KEYS)]
 
     def attention(self, rows: Tensor, layer: int) -> Tensor:
         """``[H, r, n]``: how much ``rows`` attend to the alive tokens, in float32.
@@ -228,8 +268,17 @@ class RowSignals:
         found = attended.rows(here.reader.family.projections, columns)
         return found.to(self.entering.device)[..., self.vision]
 
-    def tower(self, layer: int) -> TowerRow:
-        """What the block ``layer`` of the vision tower knows of the alive tokens' patches."""
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` gave the first time in this forward that the row was asked for ``name``."""
+        if self.here is None:
+            return make()
+        notes, key = self.here.forward.notes, (self.here.row, name)
+        if key not in notes:
+            notes[key] = make()
+        return notes[key].to(self.entering.device)
+
+    def tower(self, layer: TowerLayer) -> TowerRow:
+        """What ``layer`` of the vision tower knows of the alive tokens' patches."""
         here = self._here(TOWER)
         watch, config = here.reader.tower, here.reader.config
         mask = here.reader.family.vision_mask(config, here.forward.arguments)
@@ -254,6 +303,10 @@ class RowSignals:
             hint=f"ask for layer {here.layer}, or for the one before it",
         )
 
+    def _columns(self, rows: Tensor | None, need: str) -> Tensor:
+        """Alive columns of the alive vision tokens, or of the text at positions ``rows``."""
+        return self.vision if rows is None else self._here(need).alive(rows)
+
     def _here(self, need: str) -> Here:
         if self.here is None or need not in self.here.reader.needs:
             raise InstrumentError(f"{need} was not prepared: add it to Method.needs")
@@ -263,3 +316,8 @@ class RowSignals:
         if self.entered_before is None:
             raise InstrumentError(f"{PREVIOUS_HIDDEN} was not recorded: add it to Method.needs")
         return self.entered_before
+
+
+def _row_of(table: Tensor, row: int) -> Tensor:
+    """One row of a rotary table ``[…, B or 1, W, d]``."""
+    return table.select(-3, row if table.shape[-3] > 1 else 0)

@@ -12,7 +12,9 @@ _MERGED = "Kept.sources is int64 [n]: the entry of Kept.index that each token go
 
 
 def ask(method: Method, ctx: DropContext, hidden: Tensor) -> Kept:
-    """The method's verdict for one row, in ascending order, merged states in the model's dtype.
+    """The method's verdict for one row, merged states in the model's dtype.
+
+    In ascending order, unless the method moves tokens (:attr:`Kept.in_order`).
 
     Nothing here waits for the device: shapes and dtypes are known on the host. Indices are
     read, for range and repetition, only where reading is free.
@@ -40,19 +42,23 @@ def ask(method: Method, ctx: DropContext, hidden: Tensor) -> Kept:
             hint="Kept.index is int64 of shape [n_keep]; a score is one number per token; a method "
             "that finds its own number says so with chooses_count",
         )
-    index, order = index.to(hidden.device).sort()
-    if index.device.type == "cpu" and not _different(index, n):
+    index = index.to(hidden.device)
+    ascending, order = index.sort()
+    if kept.in_order:
+        order = torch.arange(len(index), device=index.device)
+    if index.device.type == "cpu" and not _different(ascending, n):
         raise InstrumentError(f"{name} kept tokens twice, or ones that are not there (of {n})")
     if kept.merged is None:
         if kept.sources is not None:
             raise InstrumentError(f"{name} names sources, but merged nothing", hint=_MERGED)
-        return Kept(index)
+        return Kept(index[order], in_order=kept.in_order)
     if kept.merged.shape != (len(index), hidden.shape[1]):
         raise InstrumentError(
             f"{name} merged into {tuple(kept.merged.shape)}, not {(len(index), hidden.shape[1])}"
         )
     merged = kept.merged.to(hidden)[order]
-    return Kept(index, merged, _reordered(kept.sources, order, n, name))
+    sources = _reordered(kept.sources, order, n, name)
+    return Kept(index[order], merged, sources, kept.in_order)
 
 
 def _refuse_other_than_tensors(kept: Kept, name: str) -> None:
@@ -66,7 +72,7 @@ def _refuse_other_than_tensors(kept: Kept, name: str) -> None:
 
 
 def _reordered(sources: Tensor | None, order: Tensor, n: int, name: str) -> Tensor | None:
-    """``sources`` as entries of the sorted index, of which ``order`` was the place before."""
+    """``sources`` as entries of the index in its new order; ``order`` was their place before."""
     if sources is None:
         return None
     if sources.shape != (n,) or sources.dtype != torch.int64:

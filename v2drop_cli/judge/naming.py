@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
+from v2drop_cli.methods.registry import name_of
 from v2drop_cli.records import ArmResult
 from v2drop_cli.schedule import DEFAULT_PRESET, Schedule
+
+POSITIONS = "positions"  # the one parameter that every method has
 
 
 class Named(Protocol):
@@ -69,10 +72,18 @@ def check_names(names: Sequence[str], arms: Sequence[Named]) -> None:
 def same_arm(a: ArmResult, b: ArmResult) -> bool:
     """Whether two reports measured the same: method, parameters and schedule, whatever the label.
 
-    Reports from before methods had parameters know of none: they match whatever these are.
+    Reports from before methods had parameters know of none: they match whatever these are. Only
+    what all methods have is known of old ones too: their survivors kept their positions.
     """
-    parameters = not a.parameters or not b.parameters or a.parameters == b.parameters
-    return (a.method, a.schedule) == (b.method, b.schedule) and parameters
+    ours, theirs = _parameters(a), _parameters(b)
+    if ours.pop(POSITIONS) != theirs.pop(POSITIONS):
+        return False
+    known = not ours or not theirs or ours == theirs
+    return (a.method, a.schedule) == (b.method, b.schedule) and known
+
+
+def _parameters(arm: ArmResult) -> dict[str, object]:
+    return {POSITIONS: "original", **arm.parameters}
 
 
 def matched(a: Sequence[ArmResult], b: Sequence[ArmResult]) -> list[tuple[ArmResult, ArmResult]]:
@@ -95,9 +106,9 @@ def _methods(arm: Named) -> set[str]:
     """The method's name, and its text with parameters, which a label begins with."""
     if arm.method is None:
         return set()
-    name = arm.method.split(":")[0]
+    name = name_of(arm.method)
     text = arm.label.split(" ")[0]
-    return {name, arm.method, text} if text.split(":")[0] == name else {name, arm.method}
+    return {name, arm.method, text} if name_of(text) == name else {name, arm.method}
 
 
 def _canonical(name: str) -> str:

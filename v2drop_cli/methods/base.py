@@ -6,20 +6,21 @@ A new method is one file in this folder and one line in :mod:`v2drop_cli.methods
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import Tensor
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, ScheduleError
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k
 
 # The signals a method can ask for; the instrument records nothing that no method needs. Each is
 # the name of what gives it in `Signals`.
 HIDDEN = "hidden"
+NORMED = "normed"
 PREVIOUS_HIDDEN = "previous_hidden"
 EMBEDDINGS = "embeddings"
 TEXT = "text"
@@ -28,13 +29,30 @@ GRIDS = "grids"
 KEYS = "keys"
 ATTENTION = "attention"
 TOWER = "tower"
+# Beside TOWER: the tower must have a class token, or the model is refused before anything runs.
+CLASS_TOKEN = "class_token"
+
+# Where tower signals are read: a block by number, or what the projector is given.
+TowerLayer = int | Literal["projector"]
+
+# Where survivors are to the layers after a drop: at the positions that they had in the prompt, or
+# numbered anew, as if the dropped tokens had never been there.
+Positions = Literal["original", "renumbered"]
+ORIGINAL: Positions = "original"
+RENUMBERED: Positions = "renumbered"
 
 
 class Signals(Protocol):
     """What the instrument can say of one row's alive vision tokens. Gathered when asked."""
 
-    def hidden(self) -> Tensor:
-        """``[n, D]`` hidden states entering the drop layer, in the model's dtype."""
+    def hidden(self, rows: Tensor | None = None) -> Tensor:
+        """``[n, D]`` hidden states entering the drop layer, in the model's dtype.
+
+        Of the alive vision tokens; or of the text at positions ``rows``, as :meth:`text` gives.
+        """
+
+    def normed(self, rows: Tensor | None = None) -> Tensor:
+        """``[n, D]`` the same states after the decoder's last norm, the one before the head."""
 
     def previous_hidden(self) -> Tensor:
         """``[n, D]`` hidden states that entered the layer before."""
@@ -64,8 +82,11 @@ class Signals(Protocol):
     def order(self) -> Tensor:
         """``[n]`` long: which of this row's vision tokens the alive ones are, for the grids."""
 
-    def keys(self, layer: int) -> Tensor:
-        """``[G, n, d]`` keys of the alive tokens at the drop layer or the one before, rotated."""
+    def keys(self, layer: int, rows: Tensor | None = None) -> Tensor:
+        """``[G, n, d]`` keys at the drop layer or the one before, rotated.
+
+        Of the alive vision tokens; or of the text at positions ``rows``.
+        """
 
     def attention(self, rows: Tensor, layer: int) -> Tensor:
         """``[H, r, n]``: how much ``rows`` attend to the alive tokens, in float32.
@@ -74,21 +95,57 @@ class Signals(Protocol):
         these rows are computed; the layer itself runs with its own kernel.
         """
 
-    def tower(self, layer: int) -> TowerSignals:
-        """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device."""
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` gave the first time in this forward that the row was asked for ``name``.
+
+        For what is found once and used at several drops, while methods themselves keep nothing.
+        """
+
+    def tower(self, layer: TowerLayer) -> TowerSignals:
+        """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device.
+
+        ``tower("projector")`` shows what the projector is given, and has no keys or attention.
+        """
 
 
 class TowerSignals(Protocol):
-    """What one block of the vision tower knows of the alive tokens' patches."""
+    """What one block of the vision tower knows of the alive tokens' patches.
+
+    Where an image is cut into tiles, some tokens are separators, which stand for no patch: their
+    states and attention are zero, their keys mean nothing.
+    """
+
+    @property
+    def crops(self) -> tuple[int, ...]:
+        """Pictures that each of the row's images was encoded as: 1, or a thumbnail and tiles."""
+
+    @property
+    def patches(self) -> int:
+        """Patches that one such picture hands on, square in raster order."""
+
+    def crop(self) -> Tensor:
+        """``[n]`` long: the picture of each token, counted through the row; -1 for a separator."""
+
+    def patch(self) -> Tensor:
+        """``[n]`` long: its patch, 0 to ``patches - 1``; 0 for a separator."""
+
+    def by_crop(self) -> list[Tensor]:
+        """Per picture of the row, ``[n_c]`` long: which tokens are its own. Separators are not."""
 
     def hidden(self) -> Tensor:
         """``[n, D]`` hidden states entering the block."""
+
+    def class_hidden(self) -> Tensor:
+        """``[pictures, D]`` those of the class token of each picture of the row."""
 
     def keys(self) -> Tensor:
         """``[H, n, d]`` its keys."""
 
     def class_attention(self) -> Tensor:
         """``[H, n]`` how much the class token of each token's picture attends to its patch."""
+
+    def project(self, features: Tensor) -> Tensor:
+        """``[k, D]`` what the model's own projector makes of any ``[k, D of the tower]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +156,8 @@ class DropContext:
         layer: the drop layer, from 0.
         n_keep: how many vision tokens stay, 0 < n_keep < n; to a method that chooses its counts
             (:attr:`Method.chooses_count`) what the schedule says, 0 to n, is only told.
-        positions: ``[n]`` long, prompt positions of the alive vision tokens, ascending.
+        positions: ``[n]`` long, prompt positions of the alive vision tokens; ascending, unless an
+            earlier drop put them in another order (:attr:`Kept.in_order`).
         seed: for methods that draw at random; equal for all rows, so that a row's result
             does not depend on its neighbours.
         signals: hidden states and the like, each gathered on first use.
@@ -123,6 +181,8 @@ class Kept:
         sources: ``[n]`` long, of what the merged states are made: for each alive token the entry
             of ``index`` that it was merged into, ``-1`` for none. ``None`` where that cannot be
             said so, for example when every token goes into every other.
+        in_order: survivors go on in the order of ``index``, for methods that move tokens: merged
+            ones to the end, say. Otherwise in the order that they had.
 
     Of 5 tokens, 1 and 4 stay, and 4 takes in 2 and 3:
 
@@ -132,6 +192,7 @@ class Kept:
     index: Tensor
     merged: Tensor | None = None
     sources: Tensor | None = None
+    in_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,18 +210,63 @@ class Method:
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
         tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
-            negative ones counted from the end.
+            negative ones counted from the end; ``"projector"`` for what the projector is given.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
             depends on values, finding it (``nonzero``) makes the host wait for the device.
+        thresholds: names of the parameters that a method with ``chooses_count`` chooses by: the
+            higher, the fewer tokens stay. A budget is met by scaling them all by one factor.
+        positions: whether survivors keep their positions or are numbered anew. The instrument
+            sees to it; every method has this parameter, by default what its authors do.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
-    tower_layers: ClassVar[tuple[int, ...]] = ()
+    tower_layers: ClassVar[tuple[TowerLayer, ...]] = ()
     chooses_count: ClassVar[bool] = False
+    thresholds: ClassVar[tuple[str, ...]] = ()
+
+    positions: Positions = field(default=ORIGINAL, kw_only=True)
+
+    @property
+    def parts(self) -> tuple[Method, ...]:
+        """The methods that this one is composed of: itself, unless it is composed."""
+        return (self,)
+
+    def at(self, layer: int) -> Method:
+        """The one of :attr:`parts` that chooses at ``layer``."""
+        return self
+
+    def scaled(self, factor: float) -> Self:
+        """The same method with all of its :attr:`thresholds` times ``factor``.
+
+        To four digits, so that what a report holds can be typed.
+        """
+        values: dict[str, Any] = {
+            name: float(f"{factor * getattr(self, name):.4g}") for name in self.thresholds
+        }
+        return replace(self, **values)
+
+    def check(self, schedule: Schedule) -> None:
+        """Refuse a schedule that this method cannot follow.
+
+        Raises:
+            ScheduleError: it drops at layer 0, and the method compares with the layer before.
+        """
+        if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in self.at(0).needs:
+            name = getattr(self, "name", type(self).__name__)
+            raise ScheduleError(
+                f"{name} cannot drop at layer 0: it compares with the layer before, and there is "
+                "none",
+                hint="start at layer 1, or use a method that needs no earlier layer: random, "
+                "uniform",
+            )
+
+    def positions_at(self, layer: int) -> Positions:
+        """:attr:`positions` for survivors of the drop at ``layer``."""
+        return self.positions
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """The method's own drops, where the user names none: by default V2Drop's.
@@ -173,6 +279,25 @@ class Method:
             ScheduleError: no drops of this method meet the budget.
         """
         return shape.preset() if budget is None else shape.solved(budget)
+
+    def attach(self, model: Any, processor: Any) -> Method:
+        """The method with what a decoder lacks, such as another model: by default itself.
+
+        Called once when a context opens, outside of all that is timed. What it returns is asked in
+        this context; its ``needs`` may be others.
+
+        Args:
+            model: the transformers model in which tokens will be dropped.
+            processor: the model's, or ``None`` where ``dropping`` was given a bare model.
+
+        Raises:
+            UsageError: it needs a processor, and there is none.
+        """
+        return self
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What the reader of this method's numbers must know, where that is not published."""
+        return ()
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""
