@@ -153,7 +153,9 @@ def price(mixture: Tensor) -> Tensor:
     >>> price(torch.eye(3)).item()
     1.0
     """
-    entropy: Tensor = torch.special.entr(mixture).sum(dim=1).mean()
+    # Bounded, because the slope of the entropy at a share that rounded to 0 is infinite.
+    logs = mixture.clamp_min(torch.finfo(mixture.dtype).tiny).log()
+    entropy: Tensor = -(mixture * logs).sum(dim=1).mean()
     return entropy + mixture.sum(dim=0).amax()
 
 
