@@ -181,6 +181,15 @@ def test_an_answer_finds_the_chosen_counts_too_and_the_reader_is_told(passes, mo
     assert codes(passes).count("counts_by_method") == 1
 
 
+def test_a_prefill_finds_the_chosen_counts_and_those_only(passes, monkeypatch):
+    registered(monkeypatch, Longer)
+    for arm in (DENSE, DROPPED, CHOOSING):
+        passes.prefill(arm)
+    assert set(passes._chosen) == {CHOOSING}
+    monkeypatch.setattr(passes, "_generate", None)
+    assert passes.plan(CHOOSING).counts == (36,) * 6
+
+
 @pytest.mark.parametrize("rows", [1, 2])
 def test_the_least_work_is_of_text_and_vision_in_every_layer(loaded, monkeypatch, rows):
     passes, told = passes_of(loaded, rows), []
@@ -391,6 +400,17 @@ def test_whoever_knows_something_is_heard_once_and_in_order(loaded):
     assert codes(passes) == ["image", "twice", "model", "prompt", CPU, "meter"]
 
 
+def test_a_method_and_whoever_lines_arms_up_may_add_a_word(passes, monkeypatch):
+    class Warns(Longer):
+        def caveats(self):
+            return (told("method"),)
+
+    monkeypatch.setattr(module, "get_method", lambda text: Warns())
+    passes.note(told("line-up"), told("more"))
+    passes.answer(DROPPED, 1)
+    assert codes(passes) == ["line-up", "more", "method", "counts_by_method", CPU]
+
+
 def test_a_plain_measurement_on_a_cpu_says_just_that(passes):
     passes.answer(DENSE, 1)
     assert codes(passes) == [CPU]
@@ -442,6 +462,7 @@ def test_what_the_subject_says_of_a_request(loaded):
         "device": "cpu",
         "batch_size": 2,
         "decode": "eager",
+        "fake_quant": "none",
     }
     [span] = spans
     assert (span.media, sum(count for _, count in span.runs)) == (0, PATCHES)
