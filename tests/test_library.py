@@ -12,12 +12,14 @@ import pytest
 
 import v2drop_cli as v2drop
 from tests import library
+from tests.methods.toys import Choosy, registered
 from tests.patience import PATIENCE_S
 from v2drop_cli import errors
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.bench.stopping import StopRule
 from v2drop_cli.commands.profile import ProfileOptions
 from v2drop_cli.library import Settings, _options
+from v2drop_cli.methods.registry import METHODS
 
 SCENE = Path(__file__).parents[1] / "sample_media" / "scene.png"
 FEW = {"repeats": 1, "warmup": 0, "max_time_s": 0.0, "new_tokens": 1, "max_new_tokens": 2}
@@ -133,6 +135,19 @@ def test_profile_with_a_schedule_of_its_own_and_the_models_question(loaded):
     assert report.arms[1].schedule == "1:0.5"
 
 
+def test_all_and_two_in_a_row_are_methods_of_the_library_too(loaded, monkeypatch):
+    for name in [name for name in METHODS if name not in ("uniform", "v2drop")]:
+        monkeypatch.delitem(METHODS, name)
+    registered(monkeypatch, Choosy)
+    asked = {"method": ["all", "uniform+v2drop"], "budget": "20%", "with_random": False}
+    report = v2drop.profile(loaded, v2drop.load_image(SCENE), "why?", **asked, **FEW)
+    labels = [arm.label for arm in report.arms[1:]]
+    assert labels == [f"{name} budget 20%" for name in ("v2drop", "uniform", "uniform+v2drop")]
+    averages = [arm.layer_average_vision_tokens for arm in report.arms[1:]]
+    assert averages == pytest.approx([576 / 5] * 3, abs=0.5)
+    assert [c.code for c in report.warnings if "choosy" in c.message] == ["method_left_out"]
+
+
 def test_profile_takes_all_options_at_once_as_ever(loaded):
     arms = ArmOptions(ScheduleOptions(("1:0.5",)))
     rest = {name: FEW[name] for name in ("warmup", "new_tokens", "max_new_tokens")}
@@ -157,15 +172,16 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_measured(loaded):
 def test_every_setting_reaches_the_options():
     """Each has a value that is not the default, and that is what the options then hold."""
     given = {
-        "schedule": ("1:0.5", "paper-64"), "budget": "33%", "method": ["random", "uniform"],
+        "schedule": ("1:0.5", "paper-64"), "budget": "33%", "method": ["random", "v2drop"],
         "seed": 7, "repeats": 3, "precision": 0.2, "max_time_s": 4.0, "with_random": False,
         "max_new_tokens": 5, "new_tokens": 6, "warmup": 8, "batch_size": 9, "decode": "compiled",
+        "explain": True,
     }  # fmt: skip
     assert given.keys() == Settings.__annotations__.keys()
     options = _options("tiny", "why?", given)
     places = options.arms.schedules
     assert (places.schedules, places.presets, places.budgets) == (("1:0.5",), ("paper-64",), ("33%",))  # fmt: skip # noqa: E501
-    assert (options.arms.methods, options.arms.seed) == (("random", "uniform"), 7)
+    assert (options.arms.methods, options.arms.seed) == (("random", "v2drop"), 7)
     for part in (options, options.stop):
         for field in fields(part):
             if field.name in given:

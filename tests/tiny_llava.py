@@ -12,9 +12,9 @@ PATCHES = 36  # vision tokens per image: 6 x 6
 
 
 def make_llava(
-    n_layers: int = 28, attn: str = "sdpa", seed: int = 0, kv_heads: int = 2
+    n_layers: int = 28, attn: str = "sdpa", seed: int = 0, kv_heads: int = 2, tower: int = 2
 ) -> LlavaForConditionalGeneration:
-    """A LLaVA with `n_layers` decoder layers, float32, eval, random weights."""
+    """A LLaVA with `n_layers` decoder layers, `tower` blocks before it, float32, random weights."""
     torch.manual_seed(seed)
     text = LlamaConfig(
         vocab_size=64,
@@ -32,7 +32,7 @@ def make_llava(
     vision = CLIPVisionConfig(
         hidden_size=16,
         intermediate_size=24,
-        num_hidden_layers=2,
+        num_hidden_layers=tower,
         num_attention_heads=2,
         image_size=24,
         patch_size=4,

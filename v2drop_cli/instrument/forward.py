@@ -32,6 +32,7 @@ class Forward:
         previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
         embeddings: ``[B, Q, D]`` what the decoder was given, if the method needs it.
         arguments: of the model's call, if the method needs them; else empty.
+        notes: by row and name, what a method found once for all drops of this forward.
         ready: per cached length, the kwargs of the layers up to the next drop, made once.
     """
 
@@ -49,6 +50,7 @@ class Forward:
     previous: Tensor | None = None
     embeddings: Tensor | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    notes: dict[tuple[int, str], Tensor] = field(default_factory=dict)
     ready: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
     def move(self, device: torch.device) -> None:

@@ -14,6 +14,7 @@ from transformers.masking_utils import (
     ALL_MASK_ATTENTION_FUNCTIONS,
     blockwise_overlay,
     causal_mask_function,
+    create_bidirectional_mask,
     or_masks,
 )
 
@@ -67,3 +68,14 @@ def causal_mask(
         use_vmap=False,
         device=hidden.device,
     )
+
+
+def padding_mask(config: Any, hidden: Tensor, valid: Tensor) -> Any:
+    """The mask for ``hidden [B, W, D]`` attending to itself both ways, but not to filler.
+
+    Args:
+        config: of the model that it is for, a vision tower, say.
+        hidden: input of the layer.
+        valid: ``[B, W]`` bool, false for filler.
+    """
+    return create_bidirectional_mask(config=config, inputs_embeds=hidden, attention_mask=valid)

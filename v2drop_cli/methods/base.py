@@ -6,14 +6,14 @@ A new method is one file in this folder and one line in :mod:`v2drop_cli.methods
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import Tensor
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, ScheduleError
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k
 
@@ -29,6 +29,12 @@ GRIDS = "grids"
 KEYS = "keys"
 ATTENTION = "attention"
 TOWER = "tower"
+# Beside TOWER: the tower must have a class token, or the model is refused before anything runs.
+CLASS_TOKEN = "class_token"
+
+# Where tower signals are read: a block by number, what the projector is given, or what the tower
+# returns.
+TowerLayer = int | Literal["projector", "output"]
 
 # Where survivors are to the layers after a drop: at the positions that they had in the prompt, or
 # numbered anew, as if the dropped tokens had never been there.
@@ -90,21 +96,58 @@ class Signals(Protocol):
         these rows are computed; the layer itself runs with its own kernel.
         """
 
-    def tower(self, layer: int) -> TowerSignals:
-        """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device."""
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` gave the first time in this forward that the row was asked for ``name``.
+
+        For what is found once and used at several drops, while methods themselves keep nothing.
+        """
+
+    def tower(self, layer: TowerLayer) -> TowerSignals:
+        """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device.
+
+        ``tower("projector")`` shows what the projector is given, ``tower("output")`` what the
+        tower returns; they have no keys and no attention.
+        """
 
 
 class TowerSignals(Protocol):
-    """What one block of the vision tower knows of the alive tokens' patches."""
+    """What one block of the vision tower knows of the alive tokens' patches.
+
+    Where an image is cut into tiles, some tokens are separators, which stand for no patch: their
+    states and attention are zero, their keys mean nothing.
+    """
+
+    @property
+    def crops(self) -> tuple[int, ...]:
+        """Pictures that each of the row's images was encoded as: 1, or a thumbnail and tiles."""
+
+    @property
+    def patches(self) -> int:
+        """Patches that one such picture hands on, square in raster order."""
+
+    def crop(self) -> Tensor:
+        """``[n]`` long: the picture of each token, counted through the row; -1 for a separator."""
+
+    def patch(self) -> Tensor:
+        """``[n]`` long: its patch, 0 to ``patches - 1``; 0 for a separator."""
+
+    def by_crop(self) -> list[Tensor]:
+        """Per picture of the row, ``[n_c]`` long: which tokens are its own. Separators are not."""
 
     def hidden(self) -> Tensor:
         """``[n, D]`` hidden states entering the block."""
+
+    def class_hidden(self) -> Tensor:
+        """``[pictures, D]`` those of the class token of each picture of the row."""
 
     def keys(self) -> Tensor:
         """``[H, n, d]`` its keys."""
 
     def class_attention(self) -> Tensor:
         """``[H, n]`` how much the class token of each token's picture attends to its patch."""
+
+    def project(self, features: Tensor) -> Tensor:
+        """``[k, D]`` what the model's own projector makes of any ``[k, D of the tower]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +212,14 @@ class Method:
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
         tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
-            negative ones counted from the end.
+            negative ones counted from the end; ``"projector"`` for what the projector is given,
+            ``"output"`` for what the tower returns.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
             depends on values, finding it (``nonzero``) makes the host wait for the device.
+        thresholds: names of the parameters that a method with ``chooses_count`` chooses by: the
+            higher, the fewer tokens stay. A budget is met by scaling them all by one factor.
         positions: whether survivors keep their positions or are numbered anew. The instrument
             sees to it; every method has this parameter, by default what its authors do.
     """
@@ -181,10 +227,45 @@ class Method:
     name: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
-    tower_layers: ClassVar[tuple[int, ...]] = ()
+    tower_layers: ClassVar[tuple[TowerLayer, ...]] = ()
     chooses_count: ClassVar[bool] = False
+    thresholds: ClassVar[tuple[str, ...]] = ()
 
     positions: Positions = field(default=ORIGINAL, kw_only=True)
+
+    @property
+    def parts(self) -> tuple[Method, ...]:
+        """The methods that this one is composed of: itself, unless it is composed."""
+        return (self,)
+
+    def at(self, layer: int) -> Method:
+        """The one of :attr:`parts` that chooses at ``layer``."""
+        return self
+
+    def scaled(self, factor: float) -> Self:
+        """The same method with all of its :attr:`thresholds` times ``factor``.
+
+        To four digits, so that what a report holds can be typed.
+        """
+        values: dict[str, Any] = {
+            name: float(f"{factor * getattr(self, name):.4g}") for name in self.thresholds
+        }
+        return replace(self, **values)
+
+    def check(self, schedule: Schedule) -> None:
+        """Refuse a schedule that this method cannot follow.
+
+        Raises:
+            ScheduleError: it drops at layer 0, and the method compares with the layer before.
+        """
+        if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in self.at(0).needs:
+            name = getattr(self, "name", type(self).__name__)
+            raise ScheduleError(
+                f"{name} cannot drop at layer 0: it compares with the layer before, and there is "
+                "none",
+                hint="start at layer 1, or use a method that needs no earlier layer: random, "
+                "uniform",
+            )
 
     def positions_at(self, layer: int) -> Positions:
         """:attr:`positions` for survivors of the drop at ``layer``."""
@@ -201,6 +282,25 @@ class Method:
             ScheduleError: no drops of this method meet the budget.
         """
         return shape.preset() if budget is None else shape.solved(budget)
+
+    def attach(self, model: Any, processor: Any) -> Method:
+        """The method with what a decoder lacks, such as another model: by default itself.
+
+        Called once when a context opens, outside of all that is timed. What it returns is asked in
+        this context; its ``needs`` may be others.
+
+        Args:
+            model: the transformers model in which tokens will be dropped.
+            processor: the model's, or ``None`` where ``dropping`` was given a bare model.
+
+        Raises:
+            UsageError: it needs a processor, and there is none.
+        """
+        return self
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What the reader of this method's numbers must know, where that is not published."""
+        return ()
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""
@@ -220,12 +320,22 @@ class Method:
                 f"{name}.score returned {found} for {n} tokens",
                 hint=f"return a tensor of shape ({n},): one number a token, higher stays",
             )
-        if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
-            raise InstrumentError(
-                f"{name}.score is NaN for {wrong} of {n} tokens",
-                hint="NaN is no rank; if the hidden states hold it, try another dtype",
-            )
+        refuse_nan(self, scores)
         return Kept(top_k(scores, ctx.n_keep))
+
+
+def refuse_nan(method: Method, scores: Tensor) -> None:
+    """Raise for scores that are no numbers, where reading them does not wait for a device.
+
+    Args:
+        method: whose they are.
+        scores: ``[n]``, one a token.
+    """
+    if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
+        raise InstrumentError(
+            f"{type(method).__name__}.score is NaN for {wrong} of {len(scores)} tokens",
+            hint="NaN is no rank; if the hidden states hold it, try another dtype",
+        )
 
 
 def _nan_among(scores: Tensor) -> int:
