@@ -38,7 +38,7 @@ def looked(case, inputs, run):
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
-@pytest.mark.parametrize("shape", ["ragged", "ragged-video"])
+@pytest.mark.parametrize("shape", ["image", "ragged", "ragged-video"])
 def test_generate_knows_the_grids_that_a_forward_knows(name, shape):
     case = CASES[name]
     if shape not in case.shapes:

@@ -53,7 +53,8 @@ class Encodings:
         states, features = _states(output), getattr(output, "pooler_output", None)
         if states is not None and features is not None:
             tokens = sum(part.flatten(0, -2).shape[0] for part in features)
-            self._notes[states] = _Note(dict(arguments), tokens)
+            given = {name: value for name, value in arguments.items() if value is not None}
+            self._notes[states] = _Note(given, tokens)
 
     def grids(
         self, family: Family, config: Any, arguments: Mapping[str, Any], row: int
@@ -66,6 +67,7 @@ class Encodings:
             arguments: of the running forward.
             row: number of the batch row.
         """
+        arguments = {name: value for name, value in arguments.items() if value is not None}
         encoded, copies = arguments.get(_ENCODED), 1
         if encoded is not None:
             outputs = encoded.values() if isinstance(encoded, Mapping) else [encoded]
@@ -75,11 +77,10 @@ class Encodings:
             copies = _copies(family, config, arguments, sum(note.tokens for note in notes))
             if not copies:
                 return None
-            arguments = dict(arguments)
             for note in notes:
                 arguments |= note.arguments
             arguments["input_ids"] = arguments["input_ids"][::copies]
-        if any(arguments.get(name) is None for name in family.grid_tensors):
+        if any(name not in arguments for name in family.grid_tensors):
             return None
         return family.vision_tokens(config, arguments).grids[row // copies]
 
