@@ -32,8 +32,9 @@ TOWER = "tower"
 # Beside TOWER: the tower must have a class token, or the model is refused before anything runs.
 CLASS_TOKEN = "class_token"
 
-# Where tower signals are read: a block by number, or what the projector is given.
-TowerLayer = int | Literal["projector"]
+# Where tower signals are read: a block by number, what the projector is given, or what the tower
+# returns.
+TowerLayer = int | Literal["projector", "output"]
 
 # Where survivors are to the layers after a drop: at the positions that they had in the prompt, or
 # numbered anew, as if the dropped tokens had never been there.
@@ -71,7 +72,7 @@ class Signals(Protocol):
         """``[m]`` long: positions of this forward's text, ascending."""
 
     def text_after(self) -> Tensor:
-        """``[m]`` long: positions of the text after the last picture. Waits for the device."""
+        """``[m]`` long: positions of the text after the last picture."""
 
     def input_ids(self) -> Tensor:
         """``[Q]`` long: the ids of this forward; :meth:`text` says which are no vision tokens."""
@@ -104,7 +105,8 @@ class Signals(Protocol):
     def tower(self, layer: TowerLayer) -> TowerSignals:
         """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device.
 
-        ``tower("projector")`` shows what the projector is given, and has no keys or attention.
+        ``tower("projector")`` shows what the projector is given, ``tower("output")`` what the
+        tower returns; they have no keys and no attention.
         """
 
 
@@ -210,7 +212,8 @@ class Method:
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
         tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
-            negative ones counted from the end; ``"projector"`` for what the projector is given.
+            negative ones counted from the end; ``"projector"`` for what the projector is given,
+            ``"output"`` for what the tower returns.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number

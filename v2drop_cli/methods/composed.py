@@ -80,7 +80,7 @@ class Composed(Method):
         return self.at(layer).positions_at(layer)
 
     def attach(self, model: Any, processor: Any) -> Method:
-        """Both with what they need beside the decoder."""
+        """Both with what the decoder lacks."""
         first, second = (part.attach(model, processor) for part in self.parts)
         return replace(self, first=first, second=second)
 
