@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints import save_checkpoint
-from tests.methods.toys import Entry, Extra, Longer, Once, registered
+from tests.methods.toys import Entry, Extra, Longer, Once, only, registered
 from tests.tiny_llava import PATCHES
 from v2drop_cli import load
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
@@ -20,7 +20,7 @@ from v2drop_cli.bench.watch import Watch
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.methods.base import Method
-from v2drop_cli.methods.registry import get_method
+from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.schedule import Drop, Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
@@ -103,6 +103,14 @@ def test_tokens_on_top_of_a_count_are_part_of_the_budget(passes):
     assert arm.method == "extra"
     [tried] = said(passes, "budget_tried")
     assert f"the schedule {arm.schedule}" in tried
+
+
+def test_registered_methods_that_choose_come_to_the_budget_too(passes, monkeypatch):
+    only(monkeypatch, *(name for name in METHODS if get_method(name).chooses_count))
+    arms = lined_up(passes, ("all",), budgets=("50%",))
+    averages = {arm.label: average(passes, arm) for arm in arms[1:]}
+    assert "sparsevlm budget 50%" in averages
+    assert averages == pytest.approx(dict.fromkeys(averages, 18), abs=0.5)
 
 
 def test_layers_that_the_user_named_stay_when_it_is_tried(passes):

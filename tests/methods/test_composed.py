@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from v2drop_cli.errors import ScheduleError, UnknownNameError, UsageError
 from v2drop_cli.methods.parameters import parameters_of, written
 from v2drop_cli.methods.registry import check_method, get_method, name_of, parts_of
 from v2drop_cli.methods.shape import Shape
+from v2drop_cli.records import CaveatKind
+from v2drop_cli.schedule import Schedule
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +128,32 @@ def test_a_schedule_that_leaves_one_of_them_idle_is_refused(schedule, idle):
     context = v2drop.dropping(make_llava(12), schedule, method="random+v2drop")
     with pytest.raises(ScheduleError, match=f"would never ask {idle}"), context:
         pass
+
+
+def test_each_may_refuse_its_own_part_of_a_schedule():
+    with pytest.raises(ScheduleError, match="vtw"):
+        get_method("random+vtw").check(Schedule.parse("0:0.5,3:0.5"))
+    get_method("random+vtw").check(Schedule.parse("0:0.5,3:0"))
+
+
+@dataclass(frozen=True)
+class Attaching(Entry):
+    """Is given another start together with the model."""
+
+    name = "attaching"
+
+    def attach(self, model, processor):
+        return replace(self, start=7)
+
+    def caveats(self):
+        return (CaveatKind.DEVICE_CPU.caveat(),)
+
+
+def test_what_is_attached_and_said_is_handed_on(monkeypatch):
+    registered(monkeypatch, Attaching)
+    method = get_method("attaching+v2drop")
+    assert method.attach(None, None).at(0).start == 7
+    assert method.caveats() == Attaching().caveats()
 
 
 def test_its_needs_are_those_of_both():

@@ -93,7 +93,7 @@ class Composed(Method):
         return replace(self, first=self.first.scaled(factor), second=self.second.scaled(factor))
 
     def check(self, schedule: Schedule) -> None:
-        """Refuse a schedule in which one of the two has nothing to do.
+        """Refuse a schedule in which one of the two has nothing to do, or that it refuses itself.
 
         Raises:
             ScheduleError: it has no drop at layer 0, or none later.
@@ -104,6 +104,8 @@ class Composed(Method):
                 f"{self.name} would never ask {idle} in {schedule}",
                 hint="give a drop at layer 0 and one inside the decoder: 0:0.5,3:0.5",
             )
+        self.first.check(Schedule(schedule.drops[:1]))
+        self.second.check(Schedule(schedule.drops[1:]))
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """The first's drop at layer 0, then the second's own drops, for one layer average."""
