@@ -18,7 +18,7 @@ from v2drop_cli.report.markdown import to_markdown
 CAT, SCENE, CLIP = SAMPLES / "cat.jpg", SAMPLES / "scene.png", SAMPLES / "clip.mp4"
 ARM_KEYS = {
     "label", "method", "schedule", "answer", "vision_tokens", "layer_average_vision_tokens",
-    "drops", "timing", "memory", "energy_j", "limit", "capture_s", "parameters",
+    "drops", "timing", "memory", "energy_j", "limit", "capture_s", "parameters", "movements",
 }  # fmt: skip
 TIMING_KEYS = {"preprocess_s", "vision_s", "prefill_s", "decode_s_per_token", "generate_s"}
 
@@ -36,7 +36,7 @@ def test_json_is_the_contract(quick):
     assert report["schema"] == SCHEMA
     assert set(report) == {
         "schema", "environment", "request", "arms", "comparisons", "null_comparison", "warnings",
-        "protocol", "stopped_by",
+        "protocol", "stopped_by", "random_comparisons", "lead",
     }  # fmt: skip
     assert report["stopped_by"] == "rounds"
     assert report["request"]["weights"] == "trained"
