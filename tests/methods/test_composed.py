@@ -44,6 +44,13 @@ def test_one_budget_whatever_the_two(first, second, share):
     assert average == pytest.approx(share * 1000, rel=0.01)
 
 
+def test_the_first_makes_up_for_a_second_without_counts():
+    """VTW drops all at one layer: 0:180t,15:0 is 84 of 576 at 32 layers, 0:137t,15:0 is 64."""
+    found = get_method("entry+vtw").schedule(64, Shape(32, n_vision=576))
+    assert found.resolve(576, 32).layer_average == pytest.approx(64, abs=0.5)
+    assert found.drops[1].count == 0
+
+
 def test_without_a_budget_it_is_a_third_in_shares_of_any_prompt():
     method = get_method("entry+v2drop")
     found = method.schedule(None, Shape(32))
@@ -54,6 +61,7 @@ def test_without_a_budget_it_is_a_third_in_shares_of_any_prompt():
 
 def test_a_budget_that_nothing_meets_is_refused():
     method = get_method("random+v2drop")
+    assert method.schedule(5.01, Shape(32, n_vision=6)).drops[0].count == 5  # √30.06, rounded
     for budget in (-1, 577, math.nan):
         with pytest.raises(ScheduleError):
             method.schedule(budget, Shape(32, n_vision=576))
