@@ -152,6 +152,16 @@ def test_drops_that_moved_are_a_caveat(passes):
     assert "moved to 3, 4, in proportion" in moved
 
 
+def test_how_two_methods_share_a_budget_is_said_where_it_is_ours(passes):
+    lined_up(passes, ("entry+v2drop",), schedules=("0:12t,3:0.5",))
+    assert not said(passes, "budget_split")
+    lined_up(passes, ("entry+v2drop",), budgets=("9",))
+    [split] = said(passes, "budget_split")
+    assert "18 of 36 tokens enter the decoder and 9 are in a layer" in split
+    lined_up(passes, ("entry+v2drop",))
+    assert len(said(passes, "budget_split")) == 2
+
+
 # The search ----------------------------------------------------------------------------------
 
 

@@ -258,7 +258,7 @@ class Method:
         Raises:
             ScheduleError: it drops at layer 0, and the method compares with the layer before.
         """
-        if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in self.needs:
+        if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in self.at(0).needs:
             name = getattr(self, "name", type(self).__name__)
             raise ScheduleError(
                 f"{name} cannot drop at layer 0: it compares with the layer before, and there is "
