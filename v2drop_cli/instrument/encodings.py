@@ -71,7 +71,8 @@ class Encodings:
         encoded, copies = arguments.get(_ENCODED), 1
         if encoded is not None:
             outputs = encoded.values() if isinstance(encoded, Mapping) else [encoded]
-            notes = [self._notes.get(_states(out)) for out in outputs if out is not None]
+            states = [_states(out) for out in outputs if out is not None]
+            notes = [None if known is None else self._notes.get(known) for known in states]
             if not notes or None in notes:
                 return None
             copies = _copies(family, config, arguments, sum(note.tokens for note in notes))
