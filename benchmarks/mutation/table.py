@@ -76,7 +76,7 @@ TARGETS: tuple[Target, ...] = (
         ("tests/instrument/test_row_signals.py", "tests/instrument/test_signals.py"),
     ),
     _own("instrument/tower", "tests/instrument/test_tower_projector.py"),
-    Target("instrument/tower_row", ("tests/instrument/test_tower_projector.py",)),
+    _own("instrument/tower_row"),
     _own("instrument/attention"),
     _own("instrument/chunks"),
     _own("instrument/refusals"),
