@@ -25,7 +25,7 @@ from v2drop_cli.prove.oracle import decode, masked
 
 STEPS = 2
 # Merged tokens have values that no token of the dense model has.
-MERGES = frozenset({"visionzip"})
+MERGES = frozenset({"visionzip", "mustdrop", "metacompress"})
 WITHOUT_MERGING = {"sparsevlm": ["merge=false"]}
 # Tested in depth; or the same code with another distance.
 ELSEWHERE = frozenset({"v2drop", "v2drop-l1", "v2drop-cosine", "random"})
