@@ -253,10 +253,13 @@ def test_grids_and_the_order_of_what_is_alive():
         assert [vision[i] for i in order.tolist()] == ctx.positions.tolist()
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_grids_add_up_to_the_tokens_or_are_not_known(name):
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, shape) for name in sorted(CASES) for shape in CASES[name].shapes if shape != "images"],
+)
+def test_grids_add_up_to_the_tokens_or_are_not_known(name, shape):
     case = CASES[name]
-    inputs, vision = case.batch(case.prompts("ragged"))
+    inputs, vision = case.batch(case.prompts(shape))
     seen = looked(
         case.make("sdpa"), inputs, lambda ctx: ctx.signals.grids(), f"{case.drops[0][0]}:0.5"
     )
