@@ -55,6 +55,8 @@ def export(
     build_processor(tokenizer).save_pretrained(partial)
     config = partial / "config.json"
     content = json.loads(config.read_text()) | {"frame_grid": FRAME_GRID}
+    for part in ("text_config", "vision_config"):
+        content[part].pop("dtype", None)  # in what numbers training held it is no matter
     config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(partial.iterdir()):
