@@ -32,8 +32,9 @@ TOWER = "tower"
 # Beside TOWER: the tower must have a class token, or the model is refused before anything runs.
 CLASS_TOKEN = "class_token"
 
-# Where tower signals are read: a block by number, or what the projector is given.
-TowerLayer = int | Literal["projector"]
+# Where tower signals are read: a block by number, what the projector is given, or what the tower
+# returns.
+TowerLayer = int | Literal["projector", "output"]
 
 # Where survivors are to the layers after a drop: at the positions that they had in the prompt, or
 # numbered anew, as if the dropped tokens had never been there.
@@ -71,7 +72,7 @@ class Signals(Protocol):
         """``[m]`` long: positions of this forward's text, ascending."""
 
     def text_after(self) -> Tensor:
-        """``[m]`` long: positions of the text after the last picture. Waits for the device."""
+        """``[m]`` long: positions of the text after the last picture."""
 
     def input_ids(self) -> Tensor:
         """``[Q]`` long: the ids of this forward; :meth:`text` says which are no vision tokens."""
@@ -104,7 +105,8 @@ class Signals(Protocol):
     def tower(self, layer: TowerLayer) -> TowerSignals:
         """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device.
 
-        ``tower("projector")`` shows what the projector is given, and has no keys or attention.
+        ``tower("projector")`` shows what the projector is given, ``tower("output")`` what the
+        tower returns; they have no keys and no attention.
         """
 
 
@@ -210,7 +212,8 @@ class Method:
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
         tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
-            negative ones counted from the end; ``"projector"`` for what the projector is given.
+            negative ones counted from the end; ``"projector"`` for what the projector is given,
+            ``"output"`` for what the tower returns.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
@@ -317,12 +320,22 @@ class Method:
                 f"{name}.score returned {found} for {n} tokens",
                 hint=f"return a tensor of shape ({n},): one number a token, higher stays",
             )
-        if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
-            raise InstrumentError(
-                f"{name}.score is NaN for {wrong} of {n} tokens",
-                hint="NaN is no rank; if the hidden states hold it, try another dtype",
-            )
+        refuse_nan(self, scores)
         return Kept(top_k(scores, ctx.n_keep))
+
+
+def refuse_nan(method: Method, scores: Tensor) -> None:
+    """Raise for scores that are no numbers, where reading them does not wait for a device.
+
+    Args:
+        method: whose they are.
+        scores: ``[n]``, one a token.
+    """
+    if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
+        raise InstrumentError(
+            f"{type(method).__name__}.score is NaN for {wrong} of {len(scores)} tokens",
+            hint="NaN is no rank; if the hidden states hold it, try another dtype",
+        )
 
 
 def _nan_among(scores: Tensor) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 
 from v2drop_cli.errors import ScheduleError, UsageError
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method, Positions
 from v2drop_cli.methods.shape import Shape
+from v2drop_cli.records import Caveat
 from v2drop_cli.schedule import REFERENCE_DEPTH, Drop, Schedule
 
 # A prompt to ask a method about: where it drops, and what share of the tokens it keeps there.
@@ -78,12 +79,21 @@ class Composed(Method):
         """Those of the one that chooses there."""
         return self.at(layer).positions_at(layer)
 
+    def attach(self, model: Any, processor: Any) -> Method:
+        """Both with what the decoder lacks."""
+        first, second = (part.attach(model, processor) for part in self.parts)
+        return replace(self, first=first, second=second)
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """Those of both."""
+        return (*self.first.caveats(), *self.second.caveats())
+
     def scaled(self, factor: float) -> Self:
         """Both with their thresholds times ``factor``."""
         return replace(self, first=self.first.scaled(factor), second=self.second.scaled(factor))
 
     def check(self, schedule: Schedule) -> None:
-        """Refuse a schedule in which one of the two has nothing to do.
+        """Refuse a schedule in which one of the two has nothing to do, or that it refuses itself.
 
         Raises:
             ScheduleError: it has no drop at layer 0, or none later.
@@ -94,6 +104,8 @@ class Composed(Method):
                 f"{self.name} would never ask {idle} in {schedule}",
                 hint="give a drop at layer 0 and one inside the decoder: 0:0.5,3:0.5",
             )
+        self.first.check(Schedule(schedule.drops[:1]))
+        self.second.check(Schedule(schedule.drops[1:]))
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """The first's drop at layer 0, then the second's own drops, for one layer average."""
@@ -107,11 +119,22 @@ class Composed(Method):
         if not 0 <= budget <= tokens:
             return shape.solved(budget)  # which says what is wrong with it
         enter = math.sqrt(budget * tokens)
+        found = self._entered_by(enter, budget, shape)
+        average = found.resolve(tokens, shape.n_layers).layer_average
+        if average:  # a second method without counts is coarse: the first makes up for it
+            mended = self._entered_by(min(tokens, enter * budget / average), budget, shape)
+            again = mended.resolve(tokens, shape.n_layers).layer_average
+            found = mended if abs(again - budget) < abs(average - budget) else found
+        return found
+
+    def _entered_by(self, enter: float, budget: float, shape: Shape) -> Schedule:
+        """The drops of both where about ``enter`` tokens enter the decoder."""
+        tokens = shape.prompt
         entry = Schedule((Drop(0, count=round(enter)),))
         if _has_layers(self.first):
             entry = self.first.schedule(enter, shape)
         left = entry.resolve(tokens, shape.n_layers).counts[0]
-        inside = self.second.schedule(budget, replace(shape, n_vision=left))
+        inside = self.second.schedule(min(budget, left), replace(shape, n_vision=left))
         return replace(inside, drops=(*entry.drops, *inside.drops))
 
     def select(self, ctx: DropContext) -> Kept:

@@ -28,11 +28,18 @@ METHODS: dict[str, str] = {
     "qapruner": "v2drop_cli.methods.qapruner:QAPruner",
     "evs": "v2drop_cli.methods.evs:EVS",
     "deviation": "v2drop_cli.methods.deviation:Deviation",
+    "metacompress": "v2drop_cli.methods.metacompress:MetaCompress",
     "fastv": "v2drop_cli.methods.fastv:FastV",
     "pyramiddrop": "v2drop_cli.methods.pyramiddrop:PyramidDrop",
     "vtw": "v2drop_cli.methods.vtw:VTW",
     "dart": "v2drop_cli.methods.dart:Dart",
     "sparsevlm": "v2drop_cli.methods.sparsevlm:SparseVLM",
+    "visionzip": "v2drop_cli.methods.visionzip:VisionZip",
+    "holov": "v2drop_cli.methods.holov:HoloV",
+    "scope": "v2drop_cli.methods.scope:Scope",
+    "vispruner": "v2drop_cli.methods.vispruner:VisPruner",
+    "hired": "v2drop_cli.methods.hired:HiRED",
+    "hero": "v2drop_cli.methods.hero:Hero",
 }
 
 
