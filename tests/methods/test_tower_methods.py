@@ -1,4 +1,4 @@
-"""Methods that look into the tower, in a model of tiles; and what looking costs."""
+"""What all methods have in common that look into the tower: before the decoder, and its cost."""
 
 from __future__ import annotations
 
@@ -51,6 +51,27 @@ def test_a_tower_without_a_class_token_is_refused_by_name(name):
     ):
         pass
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_the_answer_is_that_to_the_shortened_prompt_itself(name):
+    """Renumbered, as all of them are by default: nothing tells that there ever was more."""
+    model, inputs = make_llava(4), one_prompt()
+    entered = []
+    with torch.no_grad(), v2drop.dropping(model, "0:20t", method=name):
+        handle = model.model.language_model.layers[0].register_forward_pre_hook(
+            lambda module, args: entered.append(args[0])
+        )
+        output = model(**inputs).logits[:, -1]
+        handle.remove()
+        answer = model.generate(**inputs, max_new_tokens=5, do_sample=False)
+    [short] = entered
+    with torch.no_grad():
+        wanted = model(inputs_embeds=short, attention_mask=torch.ones(short.shape[:2])).logits
+        answered = model.generate(inputs_embeds=short, max_new_tokens=5, do_sample=False)
+    assert short.shape[1] == inputs["input_ids"].shape[1] - 36 + 20
+    torch.testing.assert_close(output, wanted[:, -1], atol=1e-5, rtol=0)
+    assert answer[0, inputs["input_ids"].shape[1] :].tolist() == answered[0].tolist()
 
 
 @pytest.mark.parametrize("name", COSTS)
