@@ -10,7 +10,7 @@ import torch
 import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.tiny_llava import make_llava, one_prompt
-from v2drop_cli.errors import UnsupportedModelError
+from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 
 # By method: blocks that are hooked, of two, and products made again in them.
 COSTS = {
@@ -51,6 +51,18 @@ def test_a_tower_without_a_class_token_is_refused_by_name(name):
     ):
         pass
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_a_tower_that_overflows_is_an_error_and_no_choice(name):
+    model, inputs = make_llava(4), one_prompt()
+    inputs["pixel_values"][0, 0, 0, 0] = float("nan")
+    with (
+        torch.no_grad(),
+        v2drop.dropping(model, "0:20t", method=name),
+        pytest.raises(InstrumentError, match="NaN"),
+    ):
+        model(**inputs)
 
 
 @pytest.mark.parametrize("name", COSTS)

@@ -72,7 +72,7 @@ class Signals(Protocol):
         """``[m]`` long: positions of this forward's text, ascending."""
 
     def text_after(self) -> Tensor:
-        """``[m]`` long: positions of the text after the last picture. Waits for the device."""
+        """``[m]`` long: positions of the text after the last picture."""
 
     def input_ids(self) -> Tensor:
         """``[Q]`` long: the ids of this forward; :meth:`text` says which are no vision tokens."""
@@ -320,12 +320,22 @@ class Method:
                 f"{name}.score returned {found} for {n} tokens",
                 hint=f"return a tensor of shape ({n},): one number a token, higher stays",
             )
-        if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
-            raise InstrumentError(
-                f"{name}.score is NaN for {wrong} of {n} tokens",
-                hint="NaN is no rank; if the hidden states hold it, try another dtype",
-            )
+        refuse_nan(self, scores)
         return Kept(top_k(scores, ctx.n_keep))
+
+
+def refuse_nan(method: Method, scores: Tensor) -> None:
+    """Raise for scores that are no numbers, where reading them does not wait for a device.
+
+    Args:
+        method: whose they are.
+        scores: ``[n]``, one a token.
+    """
+    if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
+        raise InstrumentError(
+            f"{type(method).__name__}.score is NaN for {wrong} of {len(scores)} tokens",
+            hint="NaN is no rank; if the hidden states hold it, try another dtype",
+        )
 
 
 def _nan_among(scores: Tensor) -> int:

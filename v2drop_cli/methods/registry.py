@@ -20,6 +20,7 @@ METHODS: dict[str, str] = {
     "v2drop": "v2drop_cli.methods.v2drop:V2Drop",
     "v2drop-l1": "v2drop_cli.methods.v2drop:V2DropL1",
     "v2drop-cosine": "v2drop_cli.methods.v2drop:V2DropCosine",
+    "v2drop-centred": "v2drop_cli.methods.v2drop_centred:V2DropCentred",
     "random": "v2drop_cli.methods.random:Random",
     "uniform": "v2drop_cli.methods.uniform:Uniform",
     "divprune": "v2drop_cli.methods.divprune:DivPrune",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -155,7 +155,7 @@ class SparseVLM(Method):
         layers = tuple(drop.layer for drop in solved.drops)
         counts = self._counts(budget, layers, shape)
         pairs = zip(layers, counts, strict=True)
-        return Schedule(tuple(Drop(layer, count=count) for layer, count in pairs))
+        return replace(solved, drops=tuple(Drop(layer, count=count) for layer, count in pairs))
 
     def _counts(self, budget: float, layers: Sequence[int], shape: Shape) -> tuple[int, ...]:
         """What each drop keeps, so that the layer average is nearest to ``budget``."""
