@@ -17,6 +17,7 @@ from tests.families import CASES, NAMES
 from tests.instrument.test_dropping import hook_tables
 from tests.matrix.test_matrix import TOLERANCE, model_of
 from v2drop_cli.errors import ScheduleError, UnsupportedModelError
+from v2drop_cli.methods.base import CLASS_TOKEN
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.registry import family_for
@@ -25,15 +26,18 @@ from v2drop_cli.prove.oracle import decode, masked
 
 STEPS = 2
 # Merged tokens have values that no token of the dense model has.
-MERGES = frozenset({"visionzip", "mustdrop", "metacompress"})
-WITHOUT_MERGING = {"sparsevlm": ["merge=false"]}
+MERGES = frozenset({"mustdrop", "metacompress"})
 # Tested in depth; or the same code with another distance.
 ELSEWHERE = frozenset({"v2drop", "v2drop-l1", "v2drop-cosine", "random"})
 SELECTING = sorted(set(METHODS) - ELSEWHERE - MERGES)
-# Families in which a method is refused, because what it looks at is not known or not there: for
-# most of them nobody has shown what the vision tower holds, and PaliGemma's has no class token.
-NO_CLASS_TOKEN = frozenset(NAMES) - {"llava", "llava_next"}
-REFUSED = dict.fromkeys(["holov", "scope", "vispruner", "hired", "hero"], NO_CLASS_TOKEN)
+# These only select if no token takes in others.
+SETTINGS = {"visionzip": ",contextual=0", "sparsevlm": ",merge=false"}
+# Families in which a method is refused, because what it looks at is not known there.
+REFUSED: dict[str, frozenset[str]] = {
+    method: frozenset(NAMES) - {"llava", "llava_next"}  # the towers that have a class token
+    for method in METHODS
+    if CLASS_TOKEN in get_method(method).needs
+}
 # Some take no video, some show its frames as pictures, and Video-LLaVA's have class tokens.
 REFUSED["evs"] = frozenset(NAMES) - {
     "qwen2_vl",
@@ -76,7 +80,7 @@ def test_a_rival_equals_the_masked_oracle_or_is_refused_by_name(method, name):
     no_entry = own.drops[0].layer == 0 and case.entry is None
     refused = no_entry or name in REFUSED.get(method, ())
     try:
-        text = f"{method}:{','.join(['positions=original', *WITHOUT_MERGING.get(method, [])])}"
+        text = f"{method}:positions=original{SETTINGS.get(method, '')}"
         with v2drop.dropping(model, schedule_for(own, case), method=text) as trace:
             got, _ = decode(model, inputs, STEPS, tokens)
     except (UnsupportedModelError, ScheduleError) as error:
