@@ -126,7 +126,7 @@ def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module
     """What signals are read with; only what the method needs is looked for."""
     tower, numbering = None, None
     if TOWER in method.needs:
-        tower = TowerWatch.of(target.family, target.config, model, method.tower_layers)
+        tower = TowerWatch.of(target.family, target.config, model, method)
     if renumbers(method, schedule):
         numbering = Numbering.of(method, target.config, target.decoder)
     return Reader(

@@ -18,7 +18,8 @@ from v2drop_cli.instrument.cache import CacheBook, cached_length, join_valid
 from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.instrument.numbering import Numbering, alive_rope
-from v2drop_cli.instrument.tower import TowerRow, TowerWatch
+from v2drop_cli.instrument.tower import TowerWatch
+from v2drop_cli.instrument.tower_row import TowerRow
 from v2drop_cli.methods.base import (
     ATTENTION,
     EMBEDDINGS,
@@ -30,6 +31,7 @@ from v2drop_cli.methods.base import (
     QUESTION,
     TEXT,
     TOWER,
+    TowerLayer,
 )
 from v2drop_cli.models.base import Family
 from v2drop_cli.models.projections import Rope
@@ -275,8 +277,8 @@ class RowSignals:
             notes[key] = make()
         return notes[key].to(self.entering.device)
 
-    def tower(self, layer: int) -> TowerRow:
-        """What the block ``layer`` of the vision tower knows of the alive tokens' patches."""
+    def tower(self, layer: TowerLayer) -> TowerRow:
+        """What ``layer`` of the vision tower knows of the alive tokens' patches."""
         here = self._here(TOWER)
         watch, config = here.reader.tower, here.reader.config
         mask = here.reader.family.vision_mask(config, here.forward.arguments)

@@ -25,68 +25,13 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.attention import softmax_rows
 from v2drop_cli.instrument.hooks import After, Before
+from v2drop_cli.instrument.tower_row import RowCrops, TowerRow, project, settled
+from v2drop_cli.methods.base import CLASS_TOKEN, Method, TowerLayer
 from v2drop_cli.models.base import Family
-from v2drop_cli.models.projections import Tower
+from v2drop_cli.models.projections import Encoded, Layout, Tower
 
-
-@dataclass(frozen=True, slots=True)
-class TowerRow:
-    """One block of the tower, for the alive vision tokens of one batch row.
-
-    Attributes:
-        how: what the family knows of its tower.
-        module: the block.
-        states: ``[pictures, patches, D]`` what entered it.
-        picture: ``[n]`` long, the picture of each alive token.
-        patch: ``[n]`` long, its patch.
-        class_token: place of the class token among the patches, ``None`` without one.
-    """
-
-    how: Tower
-    module: Any
-    states: Tensor
-    picture: Tensor
-    patch: Tensor
-    class_token: int | None
-
-    def hidden(self) -> Tensor:
-        """``[n, D]`` what entered the block at the tokens' patches."""
-        return self.states[self.picture, self.patch]
-
-    def keys(self) -> Tensor:
-        """``[H, n, d]`` the block's keys of the tokens' patches."""
-        return self._made("keys", self.hidden())
-
-    def class_attention(self) -> Tensor:
-        """``[H, n]`` how much each picture's class token attends to the tokens' patches.
-
-        Raises:
-            UnsupportedModelError: this tower has no class token.
-        """
-        if self.class_token is None:
-            raise UnsupportedModelError("this model's vision tower has no class token")
-        asked = self._made("queries", self.states[:, self.class_token])  # [H, pictures, d]
-        pictures, patches = self.states.shape[:2]
-        keys = self._made("keys", self.states.flatten(0, 1))
-        keys = keys.view(len(keys), pictures, patches, -1)
-        attention = self.how.projections.attention(self.module)
-        scaling = self.how.projections.scaling(attention)
-        rows = [
-            softmax_rows(asked[:, i, None], keys[:, i], scaling, None)[:, 0]
-            for i in range(pictures)
-        ]
-        return torch.stack(rows, dim=1)[:, self.picture, self.patch]
-
-    def _made(self, what: str, states: Tensor) -> Tensor:
-        how = self.how.projections
-        make = how.keys if what == "keys" else how.queries
-        made: Tensor = make(how.attention(self.module), how.norm(self.module)(states))
-        return made
-
-
-# Per watched block, by number as asked for, what entered it while some pictures were encoded.
+# Per watched block, by number, what entered it while some pictures were encoded.
 Encoding = dict[int, Tensor]
 _ENCODED = "mm_encoder_outputs"
 _IN_ORDER = "encode the pictures of all rows at once, in the order of the rows"
@@ -101,25 +46,31 @@ class TowerWatch:
         config: the whole model's.
         model: the module whose forward takes the ids and the pixels.
         tower: the vision tower.
-        modules: the blocks that are watched, by number as asked for.
+        projector: what is between the tower and the decoder.
+        layers: what the method looks at, as it asks for it.
+        modules: the blocks that are watched for that, by number.
     """
 
     how: Tower
     config: Any
     model: Any
     tower: Any
+    projector: Any
+    layers: tuple[TowerLayer, ...]
     modules: dict[int, Any]
     _running: Encoding = field(default_factory=dict)
-    _inside: list[Encoding] = field(default_factory=list)  # encoded since the forward began
+    # Encoded since the forward began, each with what the tower returned.
+    _inside: list[tuple[Encoding, Tensor]] = field(default_factory=list)
     # By the tower's output, for as long as somebody has that.
     _by_output: Any = field(default_factory=WeakIdKeyDictionary)
 
     @classmethod
-    def of(cls, family: Family, config: Any, model: Any, layers: Sequence[int]) -> TowerWatch:
-        """Watch blocks ``layers`` of ``model``'s tower, negative ones counted from the end.
+    def of(cls, family: Family, config: Any, model: Any, method: Method) -> TowerWatch:
+        """Watch the blocks of ``model``'s tower that ``method`` looks into.
 
         Raises:
-            UnsupportedModelError: the family does not say what is in its tower.
+            UnsupportedModelError: the family does not say what is in its tower, or the tower has
+                no class token and the method needs one.
             InstrumentError: the tower has no such block.
         """
         tower, how = family.vision_tower(model), family.tower
@@ -131,12 +82,14 @@ class TowerWatch:
         why = how.refusal(config)
         if why is not None:
             raise UnsupportedModelError(f"no vision tower signals of {family.name}: {why}")
-        blocks = how.layers(tower)
-        for layer in layers:
-            if not -len(blocks) <= layer < len(blocks):
-                raise InstrumentError(f"the vision tower has {len(blocks)} blocks, no {layer}")
-        watched = {layer: blocks[layer] for layer in layers}
-        return cls(how, config, family.multimodal(model), tower, watched)
+        if CLASS_TOKEN in method.needs and how.class_token(config) is None:
+            raise no_class_token(config)
+        layers, blocks = tuple(method.tower_layers), how.layers(tower)
+        # What the projector is given settles which tile a token is of, where no call tells.
+        wanted = (*layers, "projector") if how.tiled else layers
+        watched = {block: blocks[block] for block in _numbers(wanted, how, config, len(blocks))}
+        projector, multimodal = family.projector(model), family.multimodal(model)
+        return cls(how, config, multimodal, tower, projector, layers, watched)
 
     def hooks(self) -> list[Before | After]:
         """One hook a block, and those that tell where an encoding and a forward end."""
@@ -151,9 +104,9 @@ class TowerWatch:
         """A forward begins or ends: what was encoded inside of the last one is not its own."""
         self._inside.clear()
 
-    def _noting(self, layer: int) -> Any:
+    def _noting(self, block: int) -> Any:
         def note(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self._running[layer] = args[0] if args else kwargs["hidden_states"]
+            self._running[block] = args[0] if args else kwargs["hidden_states"]
 
         return note
 
@@ -162,47 +115,64 @@ class TowerWatch:
         encoding, self._running = self._running, {}
         if output is None:
             return
-        self._inside.append(encoding)
         last = output[0] if isinstance(output, tuple) else output.last_hidden_state
+        self._inside.append((encoding, last))
         self._by_output[last] = encoding
 
     def row(
-        self, layer: int, vision: Tensor, row: int, order: Tensor, arguments: Mapping[str, Any]
+        self, layer: TowerLayer, vision: Tensor, row: int, order: Tensor, call: Mapping[str, Any]
     ) -> TowerRow:
-        """Block ``layer`` for some vision tokens of one row.
+        """What is at ``layer`` for some vision tokens of one row.
 
         Args:
-            layer: the block, by number as asked for.
+            layer: a block as the method asks for it, or ``"projector"``.
             vision: ``[B, Q]`` bool, all vision tokens of this forward. Read on the host.
             row: the batch row.
             order: ``[n]`` long, the tokens, counted through this row's vision tokens.
-            arguments: the model's forward's.
+            call: the arguments of the model's forward.
 
         Raises:
-            InstrumentError: the block is not watched, or this forward's pictures were not encoded
+            InstrumentError: the layer is not watched, or this forward's pictures were not encoded
                 inside the context, by themselves.
         """
-        if layer not in self.modules:
+        if layer not in self.layers:
             raise InstrumentError(
-                f"block {layer} of the vision tower is not watched",
+                f"{_called(layer)} of the vision tower is not watched",
                 hint="name it in Method.tower_layers",
             )
-        given = [out for out in (arguments.get(_ENCODED) or {}).values() if out is not None]
-        states, module = self._own(given)[layer], self.modules[layer]
-        patches = self.how.patches(self.config, states.shape[1]).to(states.device)
+        given = [out for out in (call.get(_ENCODED) or {}).values() if out is not None]
+        encoding, last = self._own(given)
+        states, module = self._states(layer, encoding, last)
+        handed = self.how.patches(self.config, states.shape[1])
         tokens = vision.sum(dim=1).tolist()
-        copies = _copies(tokens, len(states) * len(patches), given)
-        places = order.to(states.device) + sum(tokens[: row - row % copies : copies])
-        picture, patch = places // len(patches), patches[places % len(patches)]
-        return TowerRow(self.how, module, states, picture, patch, self.how.class_token(self.config))
+        layouts = self.how.layouts(self.config, Encoded(call, tokens, len(states), len(handed)))
+        copies = _copies(tokens, _length(layouts), given)
+        layout = layouts[0]
+        if len(layouts) > 1:
+            features = torch.cat(_feature_rows(given, tokens)[::copies])
+            entered = self._states("projector", encoding, last)[0][:, handed.to(states.device)]
+            layout = settled(layouts, project(self.projector, entered), features)
+        start = sum(tokens[: row - row % copies : copies])
+        crops = RowCrops.of(layout, start, tokens[row], order.to(states.device), handed)
+        own = states[crops.first : crops.first + sum(crops.counts)]
+        token = self.how.class_token(self.config)
+        return TowerRow(self.how.projections, module, self.projector, own, crops, token)
 
-    def _own(self, given: Sequence[Any]) -> Encoding:
+    def _states(self, layer: TowerLayer, encoding: Encoding, last: Tensor) -> tuple[Tensor, Any]:
+        """``[pictures, patches, D]`` what entered ``layer``, and the block, if it is one."""
+        if layer != "projector":
+            block = _number(layer, len(self.how.layers(self.tower)))
+            return encoding[block], self.modules[block]
+        parts = [last if i is None else encoding[i] for i in self.how.features(self.config)]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)), None
+
+    def _own(self, given: Sequence[Any]) -> tuple[Encoding, Tensor]:
         """The encoding of the running forward's own pictures; ``given``, if they were before."""
         found = self._inside
         if given:
             last = [getattr(output, "last_hidden_state", None) for output in given]
-            known = [None if output is None else self._by_output.get(output) for output in last]
-            found = [encoding for encoding in known if encoding is not None]
+            known = [(self._by_output.get(x), x) for x in last if x is not None]
+            found = [(encoding, x) for encoding, x in known if encoding is not None]
         if len(found) != 1 or len(given) > 1:
             raise InstrumentError(
                 "the vision tower did not encode this forward's pictures, all at once, inside the "
@@ -211,6 +181,66 @@ class TowerWatch:
                 "the context, as mm_encoder_outputs",
             )
         return found[0]
+
+
+def no_class_token(config: Any) -> UnsupportedModelError:
+    """The error for a method that asks for what a tower like SigLIP does not have."""
+    name = config.vision_config.model_type
+    return UnsupportedModelError(
+        f"this model's vision tower ({name}) has no class token",
+        hint="take a method that needs none: v2drop, random, uniform, divprune",
+    )
+
+
+def _called(layer: TowerLayer) -> str:
+    return f"what enters the {layer}" if isinstance(layer, str) else f"block {layer}"
+
+
+def _number(layer: int, count: int) -> int:
+    """Block ``layer`` of ``count``, negative ones counted from the end, from 0 on.
+
+    Raises:
+        InstrumentError: there is no such block.
+    """
+    if not -count <= layer < count:
+        raise InstrumentError(f"the vision tower has {count} blocks, no {layer}")
+    return layer % count
+
+
+def _numbers(layers: Sequence[TowerLayer], how: Tower, config: Any, count: int) -> set[int]:
+    """The blocks whose input is wanted for ``layers``."""
+    found = {_number(layer, count) for layer in layers if not isinstance(layer, str)}
+    if "projector" in layers:
+        wanted = [i for i in how.features(config) if i is not None]
+        if any(i >= count for i in wanted):
+            raise UnsupportedModelError(
+                "this model projects what leaves the tower's last block, before the tower's own "
+                "last norm, and nobody keeps that",
+                hint="take a method that does not look into the vision tower",
+            )
+        found.update(wanted)
+    return found
+
+
+def _length(layouts: Sequence[Layout]) -> int:
+    """Vision tokens of all encoded images.
+
+    Raises:
+        InstrumentError: no layout fits this forward.
+    """
+    if not layouts:
+        raise InstrumentError(
+            "the vision tokens of this forward are not those of the pictures encoded for it",
+            hint=_IN_ORDER,
+        )
+    return sum(len(image.crop) for image in layouts[0])
+
+
+def _feature_rows(given: Sequence[Any], tokens: list[int]) -> tuple[Tensor, ...]:
+    """Per row of this forward, ``[tokens, D]`` the features that were made before it."""
+    flat = [part.flatten(0, -2) for part in given[0].pooler_output]
+    rows: tuple[Tensor, ...] = torch.split(torch.cat(flat), tokens)
+    return rows
 
 
 def _copies(tokens: list[int], encoded: int, given: Sequence[Any]) -> int:
@@ -234,8 +264,7 @@ def _copies(tokens: list[int], encoded: int, given: Sequence[Any]) -> int:
             hint=_IN_ORDER,
         )
     if copies > 1:
-        flat = [part.flatten(0, -2) for part in given[0].pooler_output]
-        rows = torch.split(torch.cat(flat), tokens)
+        rows = _feature_rows(given, tokens)
         if not all(torch.equal(rows[i], rows[i - i % copies]) for i in range(len(rows))):
             raise InstrumentError(
                 "rows of this forward that should be copies have other pictures", hint=_IN_ORDER

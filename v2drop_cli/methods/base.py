@@ -29,6 +29,11 @@ GRIDS = "grids"
 KEYS = "keys"
 ATTENTION = "attention"
 TOWER = "tower"
+# Beside TOWER: the tower must have a class token, or the model is refused before anything runs.
+CLASS_TOKEN = "class_token"
+
+# Where tower signals are read: a block by number, or what the projector is given.
+TowerLayer = int | Literal["projector"]
 
 # Where survivors are to the layers after a drop: at the positions that they had in the prompt, or
 # numbered anew, as if the dropped tokens had never been there.
@@ -96,21 +101,51 @@ class Signals(Protocol):
         For what is found once and used at several drops, while methods themselves keep nothing.
         """
 
-    def tower(self, layer: int) -> TowerSignals:
-        """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device."""
+    def tower(self, layer: TowerLayer) -> TowerSignals:
+        """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device.
+
+        ``tower("projector")`` shows what the projector is given, and has no keys or attention.
+        """
 
 
 class TowerSignals(Protocol):
-    """What one block of the vision tower knows of the alive tokens' patches."""
+    """What one block of the vision tower knows of the alive tokens' patches.
+
+    Where an image is cut into tiles, some tokens are separators, which stand for no patch: their
+    states and attention are zero, their keys mean nothing.
+    """
+
+    @property
+    def crops(self) -> tuple[int, ...]:
+        """Pictures that each of the row's images was encoded as: 1, or a thumbnail and tiles."""
+
+    @property
+    def patches(self) -> int:
+        """Patches that one such picture hands on, square in raster order."""
+
+    def crop(self) -> Tensor:
+        """``[n]`` long: the picture of each token, counted through the row; -1 for a separator."""
+
+    def patch(self) -> Tensor:
+        """``[n]`` long: its patch, 0 to ``patches - 1``; 0 for a separator."""
+
+    def by_crop(self) -> list[Tensor]:
+        """Per picture of the row, ``[n_c]`` long: which tokens are its own. Separators are not."""
 
     def hidden(self) -> Tensor:
         """``[n, D]`` hidden states entering the block."""
+
+    def class_hidden(self) -> Tensor:
+        """``[pictures, D]`` those of the class token of each picture of the row."""
 
     def keys(self) -> Tensor:
         """``[H, n, d]`` its keys."""
 
     def class_attention(self) -> Tensor:
         """``[H, n]`` how much the class token of each token's picture attends to its patch."""
+
+    def project(self, features: Tensor) -> Tensor:
+        """``[k, D]`` what the model's own projector makes of any ``[k, D of the tower]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +210,7 @@ class Method:
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
         tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
-            negative ones counted from the end.
+            negative ones counted from the end; ``"projector"`` for what the projector is given.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
@@ -187,7 +222,7 @@ class Method:
     name: ClassVar[str]
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
-    tower_layers: ClassVar[tuple[int, ...]] = ()
+    tower_layers: ClassVar[tuple[TowerLayer, ...]] = ()
     chooses_count: ClassVar[bool] = False
 
     positions: Positions = field(default=ORIGINAL, kw_only=True)

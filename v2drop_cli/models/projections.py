@@ -7,7 +7,7 @@ those from the layer's own input, norm and projections, and all other rows stay 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,14 +103,66 @@ SQUARE_TOWER = Projections(
 
 
 @dataclass(frozen=True, slots=True)
+class Crops:
+    """Which patches the vision tokens of one image stand for.
+
+    The tower encodes every crop of an image as a picture of its own. Most models make one crop of
+    an image; models of tiles make a thumbnail, crop 0, and the tiles, in raster order.
+
+    Attributes:
+        count: crops of the image.
+        crop: ``[k]`` long, for each token of the image its crop; ``-1`` for a separator, which
+            stands for no patch.
+        patch: ``[k]`` long, the token's patch, counted through those that a crop hands on; ``0``
+            for a separator.
+    """
+
+    count: int
+    crop: Tensor
+    patch: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What is known of the pictures that the tower encoded for a forward.
+
+    Attributes:
+        arguments: the model's forward's.
+        tokens: vision tokens of each of its rows.
+        pictures: how many pictures, that is crops of all images, the tower encoded.
+        patches: how many patches of a picture are handed on.
+    """
+
+    arguments: Mapping[str, Any]
+    tokens: Sequence[int]
+    pictures: int
+    patches: int
+
+
+# One `Crops` an image, all images of a forward in order.
+Layout = Sequence[Crops]
+
+
+def _one_crop(config: Any, encoded: Encoded) -> Sequence[Layout]:
+    """Every picture is an image, every patch a token."""
+    places = torch.arange(encoded.patches)
+    return [[Crops(1, torch.zeros_like(places), places)] * encoded.pictures]
+
+
+@dataclass(frozen=True, slots=True)
 class Tower:
     """What a family's vision tower shows, and which of its patches a vision token stands for.
 
     Attributes:
         layers: tower → its blocks, in order; each is given ``[pictures, patches, D]``.
-        patches: (config, patches of a picture) → ``[k]`` long, for each vision token of a picture
-            the patch that it was made of.
+        patches: (config, patches of a picture) → ``[k]`` long, the patches that are handed on.
         class_token: config → the class token's place among the patches, ``None`` without one.
+        features: config → the tower's hidden states that the projector is given, side by side:
+            the number of the block that they enter, ``None`` for what the tower returns.
+        layouts: (config, what was encoded) → the ways in which the images' tokens may stand for
+            patches. They are several only where neither the call nor the counts tell; the
+            features that the model made then do.
+        tiled: whether an image can be several pictures, and so ``layouts`` several.
         refusal: config → why this tower cannot be looked into, or ``None``.
         projections: how its blocks make queries and keys.
     """
@@ -118,6 +170,9 @@ class Tower:
     layers: Callable[[Module], Any]
     patches: Callable[[Any, int], Tensor]
     class_token: Callable[[Any], int | None]
+    features: Callable[[Any], tuple[int | None, ...]]
+    layouts: Callable[[Any, Encoded], Sequence[Layout]] = _one_crop
+    tiled: bool = False
     refusal: Callable[[Any], str | None] = lambda config: None
     projections: Projections = SQUARE_TOWER
 
@@ -139,10 +194,24 @@ def _square_layers(tower: Module) -> Any:
     return inner.encoder.layers
 
 
+def _square_features(config: Any) -> tuple[int | None, ...]:
+    """LLaVA's config names one hidden state or several; PaliGemma takes what the tower returns."""
+    named: Any = getattr(config, "vision_feature_layer", None)
+    vision = config.vision_config
+    if named is None:
+        return (None,)
+    states = [named] if isinstance(named, int) else named
+    counted = [i if i >= 0 else vision.num_hidden_layers + 1 + i for i in states]
+    # CLIP returns what leaves its last block; SigLIP returns that normalised, which is another.
+    last = vision.num_hidden_layers if vision.model_type.startswith("clip") else -1
+    return tuple(None if i == last else i for i in counted)
+
+
 # One token a patch, in raster order; CLIP puts a class token before them, which most leave out.
 SQUARE = Tower(
     layers=_square_layers,
     patches=_square_patches,
     class_token=lambda config: 0 if config.vision_config.model_type.startswith("clip") else None,
+    features=_square_features,
     refusal=_square_refusal,
 )
