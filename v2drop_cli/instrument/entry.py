@@ -24,7 +24,7 @@ from typing import Any
 
 from v2drop_cli.errors import InstrumentError, ScheduleError
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, Method
-from v2drop_cli.schedule import Schedule
+from v2drop_cli.schedule import Drop, Schedule
 
 
 @remembered
@@ -148,9 +148,17 @@ def refuse_entry(schedule: Schedule, method: Method) -> None:
     Raises:
         ScheduleError: there is no layer before.
     """
-    if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in method.needs:
+    merges = method.merges_patches is not None
+    if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in method.needs and not merges:
         name = getattr(method, "name", type(method).__name__)
         raise ScheduleError(
             f"{name} cannot drop at layer 0: it compares with the layer before, and there is none",
             hint="start at layer 1, or use a method that needs no earlier layer: random, uniform",
         )
+
+
+def with_entry(schedule: Schedule, method: Method) -> Schedule:
+    """``schedule``; with a drop at layer 0, if ``method`` merges tokens before the decoder."""
+    if method.merges_patches is None or schedule.drops[0].layer == 0:
+        return schedule
+    return Schedule((Drop(0, keep=1.0), *schedule.drops))

@@ -144,6 +144,13 @@ class TowerSignals(Protocol):
     def class_attention(self) -> Tensor:
         """``[H, n]`` how much the class token of each token's picture attends to its patch."""
 
+    def left(self) -> Kept:
+        """The alive tokens that merging left (:attr:`Method.merges_patches`), for layer 0's drop.
+
+        In the order that they have in the tower, with their sources; all of them, without sources,
+        if nothing was merged. Waits for the device.
+        """
+
     def project(self, features: Tensor) -> Tensor:
         """``[k, D]`` what the model's own projector makes of any ``[k, D of the tower]``."""
 
@@ -211,6 +218,10 @@ class Method:
         needs: the signals that :meth:`score` reads.
         tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
             negative ones counted from the end; ``"projector"`` for what the projector is given.
+        merges_patches: the block of the vision tower whose input :meth:`merge_patches` shortens;
+            ``None`` for methods that leave the tower alone. Such a method needs :data:`TOWER`,
+            chooses its counts, and is asked for a drop at layer 0 whatever the schedule says:
+            there it must keep what :meth:`TowerSignals.left` says, and no more.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
@@ -223,6 +234,7 @@ class Method:
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     tower_layers: ClassVar[tuple[TowerLayer, ...]] = ()
+    merges_patches: ClassVar[int | None] = None
     chooses_count: ClassVar[bool] = False
 
     positions: Positions = field(default=ORIGINAL, kw_only=True)
@@ -242,6 +254,16 @@ class Method:
             ScheduleError: no drops of this method meet the budget.
         """
         return shape.preset() if budget is None else shape.solved(budget)
+
+    def merge_patches(self, states: Tensor, sides: tuple[int, int]) -> Kept:
+        """Which patches of a picture go on through the tower, and the states of merged ones.
+
+        Args:
+            states: ``[patches, D]`` what would enter the block, without the class token, which
+                stays as it is.
+            sides: rows and columns of the patches, in raster order.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what it merges")
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""

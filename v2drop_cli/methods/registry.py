@@ -22,6 +22,7 @@ METHODS: dict[str, str] = {
     "v2drop-cosine": "v2drop_cli.methods.v2drop:V2DropCosine",
     "random": "v2drop_cli.methods.random:Random",
     "uniform": "v2drop_cli.methods.uniform:Uniform",
+    "mustdrop": "v2drop_cli.methods.mustdrop:MustDrop",
     "sparsevlm": "v2drop_cli.methods.sparsevlm:SparseVLM",
 }
 
