@@ -173,10 +173,6 @@ class PatchMerging:
         merged, self._running, self._mask = self._running, None, None
         if output is None or merged is None:
             return output
-        if isinstance(output, tuple):
-            output = tuple(_long(value, merged) for value in output)
-            self._by_output[output[0]] = merged
-            return output
         for name, value in output.items():
             # What entered the blocks up to the one that merges is long already.
             early = tuple(value[: self.at + 1]) if name == "hidden_states" else ()
