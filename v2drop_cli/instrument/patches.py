@@ -3,7 +3,7 @@
 transformers goes on as if nothing had happened: its projector, and what puts features in the place
 of the prompt's image tokens, expect one state a patch. So the tower's output is made long again,
 with the state of a merged patch in the places of all that went into it. Of these places all but
-one are left out by the drop at layer 0, where the method says what :meth:`Merging.left` says.
+one are left out by the drop at layer 0, where the method says what :meth:`Merged.left` says.
 
 One picture of a class token and 12 patches, 3 rows of 4, of which the first three columns merge:
 
