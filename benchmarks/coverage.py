@@ -23,7 +23,7 @@ from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
 from v2drop_cli.bench.rounds import LOOK_EVERY
 from v2drop_cli.bench.stopping import Rounds, StopRule
-from v2drop_cli.judge.arm_verdicts import ratio_verdict
+from v2drop_cli.judge.ruler import ratio_verdict
 from v2drop_cli.measure.stats import median_interval, paired_ratio
 from v2drop_cli.measure.trials import schedule_rounds
 from v2drop_cli.records import Ratio

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.mutation.table import table as mutation
 from benchmarks.result import read, where
-from v2drop_cli.judge.arm_verdicts import ratio_verdict
+from v2drop_cli.judge.ruler import ratio_verdict
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
 from v2drop_cli.units import format_bytes, format_seconds

@@ -157,15 +157,16 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_measured(loaded):
 def test_every_setting_reaches_the_options():
     """Each has a value that is not the default, and that is what the options then hold."""
     given = {
-        "schedule": ("1:0.5", "paper-64"), "budget": "33%", "method": ["random", "uniform"],
+        "schedule": ("1:0.5", "paper-64"), "budget": "33%", "method": ["random", "v2drop"],
         "seed": 7, "repeats": 3, "precision": 0.2, "max_time_s": 4.0, "with_random": False,
         "max_new_tokens": 5, "new_tokens": 6, "warmup": 8, "batch_size": 9, "decode": "compiled",
+        "explain": True,
     }  # fmt: skip
     assert given.keys() == Settings.__annotations__.keys()
     options = _options("tiny", "why?", given)
     places = options.arms.schedules
     assert (places.schedules, places.presets, places.budgets) == (("1:0.5",), ("paper-64",), ("33%",))  # fmt: skip # noqa: E501
-    assert (options.arms.methods, options.arms.seed) == (("random", "uniform"), 7)
+    assert (options.arms.methods, options.arms.seed) == (("random", "v2drop"), 7)
     for part in (options, options.stop):
         for field in fields(part):
             if field.name in given:

@@ -26,7 +26,8 @@ class Settings(TypedDict, total=False):
         schedule: where tokens are dropped and how many stay: a text form (``"1:0.5,6:0.3"``), a
             preset (``"paper-192"``), a :class:`Schedule`, or several of them.
         budget: or how many vision tokens a layer holds on average: ``"192"``, ``"33%"``.
-        method: name of a method, or of several: ``"v2drop"``, ``["v2drop", "uniform"]``.
+        method: name of a method, or of several: ``"v2drop"``, ``["v2drop", "uniform"]``; one with
+            parameters, ``"first+second"`` for two in a row, ``"all"`` for every one that can run.
         seed: of the order of the arms, and of methods that draw at random.
         repeats: rounds to take at least, whatever the time.
         precision: measure until each prefill ratio is known this precisely (0.01 is 1 %),
@@ -37,6 +38,7 @@ class Settings(TypedDict, total=False):
         warmup: rounds that are not counted.
         batch_size: how many times the prompt is in a batch.
         decode: ``"eager"`` or ``"compiled"``.
+        explain: also tell how tokens moved before each drop of ``v2drop``.
     """
 
     schedule: str | Schedule | Sequence[str | Schedule]
@@ -52,6 +54,7 @@ class Settings(TypedDict, total=False):
     warmup: int
     batch_size: int
     decode: str
+    explain: bool
 
 
 def profile(

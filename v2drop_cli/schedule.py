@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 
@@ -104,9 +104,16 @@ class DropPlan:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Drops in layer order. ``str(schedule)`` parses back to an equal schedule."""
+    """Drops in layer order. ``str(schedule)`` parses back to an equal schedule.
+
+    Attributes:
+        drops: in layer order, each layer once.
+        moved_from: the layers that the method drops at by itself, where these could not meet a
+            budget and the drops are at earlier ones. Says nothing of what is dropped.
+    """
 
     drops: tuple[Drop, ...]
+    moved_from: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.drops:
@@ -272,19 +279,26 @@ def preset(
 # Budgets -------------------------------------------------------------------------------------
 
 
-def solve_budget(budget: float, *, n_vision: int, n_layers: int, layers: Sequence[int]) -> Schedule:
+def solve_budget(
+    budget: float,
+    *,
+    n_vision: int,
+    n_layers: int,
+    layers: Sequence[int],
+    empties: bool = True,
+) -> Schedule:
     """A schedule whose layer average is ``budget`` tokens, to within half a token.
 
-    The shape follows the paper: every drop keeps the same share of what is alive, and the
-    last of three or more drops takes the rest, as long as the budget allows it; a budget
-    above that keeps some at the last one too. Counts are absolute (``3:283t``), because a
-    budget is a count.
+    Every drop keeps the same share of what is alive. As in V2Drop's paper, the last of three or
+    more drops takes the rest, as long as the budget allows it; a budget above that keeps some at
+    the last one too. Counts are absolute (``3:283t``), because a budget is a count.
 
     Args:
         budget: wanted mean over layers of the vision tokens processed.
         n_vision: vision tokens of the prompt.
         n_layers: decoder layers.
         layers: layers to drop at, increasing, each in 0..n_layers-1.
+        empties: whether the last of three or more drops may take the rest.
 
     Raises:
         ScheduleError: if no schedule with these layers meets the budget.
@@ -312,7 +326,7 @@ def solve_budget(budget: float, *, n_vision: int, n_layers: int, layers: Sequenc
         return n_vision * layers[0] + sum(count * span for count, span in pairs)
 
     wanted = budget * n_layers
-    last_drops_all = len(layers) >= 3 and total(spread(1.0, True)) >= wanted
+    last_drops_all = empties and len(layers) >= 3 and total(spread(1.0, True)) >= wanted
     low, high = 0.0, 1.0
     for _ in range(60):
         ratio = (low + high) / 2

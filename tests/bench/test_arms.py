@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
-from v2drop_cli.errors import ScheduleError
+from tests.methods.toys import First, Once, registered
+from tests.tiny_llava import make_llava, one_prompt
+from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
+from v2drop_cli.errors import ScheduleError, UnknownNameError, UnsupportedModelError, UsageError
+from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.models.registry import get_family
+from v2drop_cli.schedule import Schedule
 
 LLAVA = get_family("llava")
 LOADED = SimpleNamespace(
@@ -97,3 +103,143 @@ def test_arms_that_do_not_fit():
         resolved(schedules=("9:0.5",))
     with pytest.raises(ScheduleError, match="layer 9"):
         resolved(layers="9", budgets=("30",))
+
+
+# What was typed is checked before a model is there --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"schedules": ("1:0.5", "x")}, ScheduleError, "x"),
+        ({"presets": ("paper-192", "paper-1")}, UnknownNameError, "preset"),
+        ({"budgets": ("24", "many")}, ScheduleError, "'many' is no number"),
+        ({"budgets": ("120%",)}, ScheduleError, "'120%' is no share"),
+        ({"layers": "2,5"}, UsageError, "where, not how much"),
+        ({"layers": "2,5", "schedules": ("1:0.5",)}, UsageError, "where, not how much"),
+        ({"layers": "2,x", "budgets": ("24",)}, ScheduleError, "'2,x' are no layer numbers"),
+        ({"layers": "2,,5", "budgets": ("24",)}, ScheduleError, "--layers '2,,5' has an empty"),
+        ({"layers": "2,5", "ratios": ("0.5",)}, ScheduleError, "2 layers but 1 ratios"),
+        ({"layers": "5,2", "ratios": ("0.5,0.2",)}, ScheduleError, "layer 2 comes after layer 5"),
+        ({"ratios": ("0.5", "0.5,")}, ScheduleError, "--ratios '0.5,' has an empty entry"),
+        ({"ratios": ("0.5,most",)}, ScheduleError, "--ratios '0.5,most'"),
+    ],
+)
+def test_what_is_wrong_whatever_the_model_is_told_at_once(options, error, said):
+    with pytest.raises(error) as caught:
+        ArmOptions(ScheduleOptions(**options)).check()
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_what_is_right_passes():
+    ScheduleOptions().check()
+    ScheduleOptions(layers="2,5", budgets=("24",)).check()
+    ScheduleOptions(layers=" 2 , 5 ", ratios=("0.5,64t", "25%, 0")).check()
+    ScheduleOptions(("1:0.5",), None, ("0.5,0.4,0.3,0.2,0.1",), ("paper-64",), ("33%",)).check()
+
+
+def test_an_unknown_method_is_told_at_once():
+    with pytest.raises(UnknownNameError, match="method"):
+        ArmOptions(methods=("v2drop", "v3drop")).check()
+    ArmOptions(methods=("v2drop", "random")).check()
+
+
+@pytest.mark.parametrize("value", [ScheduleOptions(), ArmOptions(), Arm("dense")])
+def test_options_and_arms_are_values(value):
+    with pytest.raises(FrozenInstanceError):
+        setattr(value, "seed" if hasattr(value, "seed") else "layers", 1)
+    assert hash(value) == hash(value)
+
+
+# Schedules of a model and a prompt -----------------------------------------------------------
+
+
+def test_more_ratios_than_a_preset_has_layers_need_layers():
+    assert labels(ratios=("0.5,0.4,0.3",)) == ["v2drop 1:0.5,3:0.4,4:0.3"]
+    with pytest.raises(ScheduleError, match="4 ratios, but presets drop at 3 layers only"):
+        resolved(ratios=("0.5,0.4,0.3,0.2",))
+    assert labels(layers="1,2,3,4", ratios=("0.5,0.4,0.3,0.2",)) == [
+        "v2drop 1:0.5,2:0.4,3:0.3,4:0.2"
+    ]
+
+
+def test_every_kind_of_schedule_together_and_none_twice():
+    found = resolved(
+        schedules=("2:0.5",), layers="3", ratios=("0.25",), presets=("paper-64",), budgets=("50%",)
+    )
+    assert [label for label, _ in found] == [
+        "dense", "v2drop 2:0.5", "v2drop 3:0.25", "v2drop paper-64", "v2drop budget 50% at 3",
+    ]  # fmt: skip
+    assert found[-1][1] == "3:0t"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "average"),
+    [("9", "9", 9), ("25%", "25%", 9), ("9.50", "9.5", 9.5), ("37.50%", "37.5%", 13.5)],
+)
+def test_a_budget_is_a_number_or_a_share_of_the_vision_tokens(text, name, average):
+    options = ArmOptions(ScheduleOptions(budgets=(text,)))
+    _, arm = options.resolve(LOADED, 36)
+    assert arm.label == f"v2drop budget {name}"
+    assert arm.schedule.resolve(36, 6).layer_average == pytest.approx(average, abs=0.5)
+
+
+def test_a_method_brings_its_own_layers_and_parameters(monkeypatch):
+    registered(monkeypatch, Once, First)
+    methods = ("once", "once:layer=3", "first:share=0.5")
+    assert resolved(methods=methods)[1:] == [
+        ("once", "2:0.25"), ("once:layer=3", "3:0.25"), ("first", "1:0.5,3:0.3,4:0"),
+    ]  # fmt: skip
+    assert resolved(methods=("once:layer=3",), budgets=("24",))[1:] == [
+        ("once:layer=3 budget 24", "3:12t"),
+    ]  # fmt: skip
+    # The schedule of one method is another's label.
+    assert labels(methods=("once", "first"), schedules=("2:0.25",)) == ["once", "first 2:0.25"]
+
+
+def test_a_drop_that_a_method_or_a_model_cannot_make_is_refused():
+    with pytest.raises(ScheduleError):
+        resolved(methods=("v2drop",), schedules=("0:0.5",))
+    with pytest.raises((ScheduleError, UnsupportedModelError)):
+        resolved(methods=("v2drop", "random"), schedules=("1:0.5", "6:0.5"))
+
+
+def test_arms_have_the_seed_that_was_asked_for():
+    options = ArmOptions(ScheduleOptions(), ("v2drop", "random"), seed=7)
+    dense, *others = options.resolve(LOADED, 36)
+    assert dense == Arm("dense")
+    assert [(arm.method, arm.seed) for arm in others] == [("v2drop", 7), ("random", 7)]
+    assert (Arm("dense").seed, ArmOptions().seed, ArmOptions().methods) == (0, 0, ("v2drop",))
+
+
+# An arm applied ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def llava():
+    return make_llava(6)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_an_applied_arm_drops_as_it_says(llava, seed):
+    schedule, inputs, marks = Schedule.parse("2:0.5"), one_prompt(), []
+    loaded = SimpleNamespace(model=llava)
+    with torch.no_grad():
+        with dropping(llava, schedule, method="random", seed=seed) as wanted:
+            llava(**inputs)
+        with Arm("random", "random", schedule, seed).applied(loaded, marks.append) as trace:
+            llava(**inputs)
+    assert [event.kept for event in trace.events] == [event.kept for event in wanted.events]
+    assert marks
+
+
+def test_a_dense_arm_changes_nothing_and_tells_of_no_drop(llava):
+    loaded, inputs = SimpleNamespace(model=llava), one_prompt()
+    schedule = Schedule.parse("2:0.5")
+    with torch.no_grad():
+        wanted = llava(**inputs).logits
+        for arm in (Arm("dense"), Arm("dense", "v2drop"), Arm("dense", None, schedule)):
+            with arm.applied(loaded) as trace:
+                assert torch.equal(llava(**inputs).logits, wanted)
+            assert trace.events == []

@@ -10,6 +10,7 @@ from tests.report import factory
 from v2drop_cli.bench.comparison import (
     compare,
     first_divergence,
+    random_comparisons,
     scoring_overheads,
     token_agreement,
 )
@@ -170,6 +171,46 @@ def test_an_arm_that_was_not_timed_is_passed_over_and_the_others_are_not():
     assert scoring_overheads(untimed, (ours, bar), "random") == ()
     instant = replace(DENSE, timing=Timing(prefill_s=Stats(0.0, (0.0,) * 5)))
     assert scoring_overheads(instant, (ours, bar), "random") == ()
+
+
+# Against random selection ------------------------------------------------------------------------
+
+
+def keeps(method: str, average: float, schedule: str = "3:0.5", label: str = ""):
+    found = arm(method, took(4.0), schedule, label)
+    return replace(found, layer_average_vision_tokens=average)
+
+
+def held(*arms, **options):
+    return [(item.arm, item.reference) for item in random_comparisons(arms, **options)]
+
+
+def test_random_selection_at_the_same_schedule_is_what_an_arm_is_held_against():
+    bars = [keeps("random", 200.0, "1:0.5", "r1"), keeps("random", 200.0, "2:0.5", "r2")]
+    ours = keeps("v2drop", 200.0, "2:0.5")
+    assert held(*bars, ours) == [("v2drop", "r2")]
+    assert held(*bars) == []
+    assert held(ours) == []
+
+
+def test_at_other_layers_it_is_random_selection_that_keeps_as_many_tokens():
+    bars = [keeps("random", 192.0, "1:9t", "a"), keeps("random", 96.0, "1:5t", "b")]
+    near = [("visionzip", 191.0, "a"), ("dart", 193.9, "a"), ("vtw", 95.5, "b")]
+    arms = [
+        keeps(method, average, f"0:{place}t") for place, (method, average, _) in enumerate(near)
+    ]
+    assert held(*bars, *arms) == [(method, bar) for method, _, bar in near]
+    assert held(*bars, keeps("pact", 190.0, "0:1t"), keeps("holov", 140.0, "0:2t")) == []
+    closer = keeps("random", 191.5, "1:8t", "c")
+    assert held(*bars, closer, keeps("fastv", 191.4, "2:1t")) == [("fastv", "c")]
+
+
+def test_what_is_faster_than_random_is_above_one():
+    bar, ours = arm("random", took(4.0)), arm("v2drop", took(5.0))
+    [found] = random_comparisons((DENSE, bar, ours))
+    assert found.prefill_speedup == Ratio(0.8, (0.8, 0.8))
+    [found] = random_comparisons((DENSE, bar, ours), intervals=False)
+    assert found.prefill_speedup == Ratio(0.8, None)
 
 
 # Answers --------------------------------------------------------------------------------------

@@ -34,6 +34,17 @@ def test_the_media_are_named_where_they_cannot_be_mistaken(n_media, wanted):
     assert [span.media for span in found] == wanted
 
 
+def test_two_files_in_three_spans_cannot_be_told_apart():
+    found = spans(tokens([1, 2, 4, 5, 7, 8], LEFT, LEFT, LEFT), 2)
+    assert [span.media for span in found] == [None] * 3
+
+
+def test_a_report_shows_the_first_row():
+    rows = (torch.tensor([3, 4]), torch.tensor([5, 6]))
+    vision = VisionTokens(rows, ((LEFT,), (Grid(1, 1, 2, (0, 0, 1, 1)),)))
+    assert spans(vision, 1) == (Span(0, LEFT, ((3, 2),)),)
+
+
 def test_grids_that_do_not_add_up_are_not_known_and_no_picture_is_no_span():
     assert spans(tokens([3, 4, 5], LEFT), 1) is None
     assert spans(tokens([]), 0) == ()

@@ -38,6 +38,7 @@ OTHER = {
     "timed_new_tokens": (4, "new tokens", True),
     "max_new_tokens": (4, "most new tokens of an answer", True),
     "decode": ("compiled", "decode", True),
+    "fake_quant": ("w4a4", "fake quantisation", True),
     "seed": (5, "seed", False),
     "model": ("alias", None, None),
     "repeats": (99, None, None),

@@ -1,9 +1,8 @@
-"""Signals out of tables, for methods that are asked without a model; and a decoder run by hand."""
+"""Signals that a test makes up, for methods that are asked outside of a model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
@@ -12,86 +11,39 @@ from v2drop_cli.methods.base import DropContext
 
 @dataclass
 class Recorded:
-    """What a row of a prompt shows; every table is a tensor over its columns or alive tokens.
+    """What one row would show: `text` comes after all vision tokens.
 
     Attributes:
-        states: ``[n, D]`` hidden states of the alive tokens.
-        inputs: ``[Q, D]`` what the decoder was given.
-        after: positions of the text after the picture.
-        attended: ``[H, Q, n]`` attention in the layer before the drop.
-        notes: what was asked for once.
+        vision: how many vision tokens are alive.
+        text: how many tokens of text follow.
+        rows: `[H, n]` attention of every row of text, if the method looks at it.
+        states: `[n + m, D]` normed states of vision and text.
+        lengths: `[n + m]` lengths of their keys, in one head and one dimension.
     """
 
-    states: torch.Tensor
-    inputs: torch.Tensor
-    after: torch.Tensor
-    attended: torch.Tensor
-    layer: int = 3
-    notes: dict[str, Any] = field(default_factory=dict)
+    vision: int
+    text_length: int = 2
+    rows: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    states: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    lengths: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
 
-    def hidden(self, rows=None):
-        assert rows is None
-        return self.states
+    def context(self, n_keep: int, layer: int = 2) -> DropContext:
+        """A drop of this row."""
+        return DropContext(layer, n_keep, torch.arange(self.vision), 0, self)  # type: ignore[arg-type]
 
-    def embeddings(self):
-        return self.inputs
+    def text(self):
+        return torch.arange(self.vision, self.vision + self.text_length)
 
-    def text_after(self):
-        return self.after
+    text_after = text
 
     def attention(self, rows, layer):
-        assert layer == self.layer - 1
-        return self.attended[:, rows]
+        return self.rows[:, None].expand(-1, len(rows), -1)
 
-    def once(self, name, make):
-        if name not in self.notes:
-            self.notes[name] = make()
-        return self.notes[name]
+    def _at(self, rows):
+        return torch.arange(self.vision) if rows is None else rows
 
+    def normed(self, rows=None):
+        return self.states[self._at(rows)]
 
-def asked(method, signals, positions, n_keep):
-    """What ``method`` says of these signals."""
-    return method.select(DropContext(signals.layer, n_keep, positions, 0, signals))
-
-
-@torch.no_grad()
-def run_by_hand(model, states, drops, anew=True):
-    """Logits ``[W, V]`` of a LLaVA's decoder, layer by layer, in eager attention.
-
-    Args:
-        model: with eager attention.
-        states: ``[Q, D]`` what its decoder is given.
-        drops: layer → (states ``[W, D]``, attention of the layer before ``[H, W, W]``, place of
-            each column in the prompt) → what is left of the first and the last.
-        anew: whether columns are numbered anew after a drop, or keep their place.
-    """
-    decoder, seen = model.model.language_model, []
-    places, weights = list(range(len(states))), None
-    for i, layer in enumerate(decoder.layers):
-        if i in drops:
-            states, places = drops[i](states, weights, places)
-        width = len(states)
-        at = torch.arange(width) if anew else torch.tensor(places)
-        rope = decoder.rotary_emb(states[None], at[None])
-        hidden = torch.full((width, width), torch.finfo(torch.float32).min).triu(1)
-        handle = layer.self_attn.register_forward_hook(lambda m, args, out: seen.append(out[1]))
-        states = layer(
-            states[None],
-            attention_mask=hidden[None, None],
-            position_ids=at[None],
-            position_embeddings=rope,
-        )[0]
-        handle.remove()
-        weights = seen[-1][0]
-    return model.lm_head(decoder.norm(states))
-
-
-def decoder_input(model, inputs):
-    """``[B, Q, D]``: what enters the first layer of the whole model."""
-    seen = []
-    layer = model.model.language_model.layers[0]
-    handle = layer.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    with torch.no_grad():
-        model(**inputs)
-    handle.remove()
-    return seen[0]
+    def keys(self, layer, rows=None):
+        return self.lengths[self._at(rows)][None, :, None]

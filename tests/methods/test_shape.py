@@ -14,6 +14,7 @@ from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.registry import family_for
+from v2drop_cli.schedule import Schedule
 
 
 @pytest.fixture
@@ -77,6 +78,63 @@ def test_a_budget_is_met_by_each_methods_own_knobs(loaded, monkeypatch):
     assert [
         len(arm.schedule.drops) for arm in ArmOptions(layers, ("once",)).resolve(loaded, 36)[1:]
     ] == [2]
+
+
+LATE = (8, 16, 24)  # of 32 layers, as PyramidDrop has them
+
+
+@pytest.mark.parametrize(
+    ("budget", "layers"),
+    [
+        (576, LATE),
+        (192, LATE),
+        (144, LATE),  # all gone at layer 8 is the least that these layers can do
+        (143, (5, 10, 15)),  # 576 at 5.96 layers would be three quarters of it
+        (128, (5, 10, 15)),
+        (64, (2, 4, 6)),
+        (20, (1, 2, 3)),  # 18 is the least with a whole first layer
+    ],
+)
+def test_late_drops_move_to_where_a_small_budget_can_be_met(budget, layers):
+    shape = Shape(32, n_vision=576)
+    found = shape.solved(budget, LATE)
+    assert tuple(drop.layer for drop in found.drops) == layers
+    assert found.moved_from == (() if layers == LATE else LATE)
+    assert found.resolve(576, 32).layer_average == pytest.approx(budget, abs=0.5)
+    assert found == Schedule.parse(str(found))
+
+
+def test_nothing_moves_to_layer_0_or_before_what_the_model_allows():
+    for shape, least in ((Shape(32, n_vision=576), 1), (Shape(32, 3, n_vision=576), 3)):
+        lowest = 576 * least / 32
+        first = shape.solved(lowest, LATE).drops[0].layer
+        assert first == least
+        with pytest.raises(ScheduleError, match=f"first drop at layer {least} of 32"):
+            shape.solved(lowest - 1, LATE)
+    entry = Shape(32, n_vision=576).solved(3, (0,))
+    assert (str(entry), entry.moved_from) == ("0:3t", ())
+
+
+def test_layers_that_the_user_named_stay_where_they_are():
+    with pytest.raises(ScheduleError, match="144 to 576"):
+        Shape(32, n_vision=576).solved_at(128, LATE)
+
+
+def test_only_v2drops_own_shape_drops_the_rest_at_last():
+    shape = Shape(32, n_vision=576)
+    assert shape.solved(192).drops[-1].count == 0
+    alive, shares = 576, []
+    for drop in shape.solved(300, LATE).drops:
+        shares.append(drop.count / alive)
+        alive = drop.count
+    assert shares == pytest.approx([shares[0]] * 3, abs=0.01)
+
+
+@pytest.mark.parametrize("budget", [-1, float("nan"), float("inf"), 577])
+def test_a_budget_that_means_nothing_moves_nothing(budget):
+    with pytest.raises(ScheduleError):
+        Shape(32, n_vision=576).solved(budget, LATE)
+    assert str(Shape(32, n_vision=0).solved(0, (8,))) == "8:0t"
 
 
 def test_the_shape_knows_presets_depths_and_budgets():

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import v2drop_cli as v2drop
-from tests.methods.recorded import Recorded, asked, decoder_input, run_by_hand
+from tests.methods.by_hand import Recorded, asked, decoder_input, run_by_hand
 from tests.tiny_llava import IMAGE, PATCHES, make_llava, mixed_batch, one_prompt
-from v2drop_cli.errors import ScheduleError, UsageError
+from v2drop_cli.errors import UsageError
 from v2drop_cli.methods.density_peaks import density_peaks
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.schedule import DropPlan, Schedule
+from v2drop_cli.schedule import DropPlan
 
 # The definition -----------------------------------------------------------------------------
 
@@ -324,9 +324,14 @@ def test_a_budget_counts_the_merged_tokens(n_layers, n_vision, share):
 def test_without_merging_a_budget_is_the_schedule_s_own():
     method, shape = get_method("sparsevlm:merge=false"), Shape(32, n_vision=576)
     assert method.schedule(192, shape) == shape.solved(192, (3, 7, 16))
-    assert isinstance(method.schedule(None, shape), Schedule)
 
 
-def test_a_budget_that_merged_tokens_alone_exceed_is_refused():
-    with pytest.raises(ScheduleError, match="merged tokens"):
-        get_method("sparsevlm").schedule(54, Shape(32, n_vision=576))
+def test_a_budget_that_merged_tokens_alone_exceed_keeps_no_others():
+    schedule = get_method("sparsevlm").schedule(54, Shape(32, n_vision=576))
+    assert [drop.count for drop in schedule.drops] == [0, 0, 0]
+
+
+def test_a_budget_below_its_layers_moves_them():
+    schedule = get_method("sparsevlm").schedule(20, Shape(32, n_vision=576))
+    assert schedule.moved_from == (3, 7, 16)
+    assert schedule.drops[0].layer < 3

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from v2drop_cli.errors import UsageError
+from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.methods.base import HIDDEN, Kept, Method
 from v2drop_cli.schedule import Drop, Schedule
 
@@ -40,11 +40,51 @@ class Longer(Method):
     paper = "a test"
     needs = frozenset({HIDDEN})
     chooses_count = True
+    thresholds = ("times",)
     times: float = 1.0
 
     def select(self, ctx):
         lengths = ctx.signals.hidden().float().norm(dim=-1)
         return Kept(torch.nonzero(lengths > self.times * lengths.mean())[:, 0])
+
+
+@dataclass(frozen=True)
+class Extra(Method):
+    """Keeps the first tokens, a quarter more of them than the schedule says, rounded up."""
+
+    name = "extra"
+    paper = "a test"
+    chooses_count = True
+
+    def select(self, ctx):
+        n = len(ctx.positions)
+        return Kept(torch.arange(min(n, ctx.n_keep + -(-ctx.n_keep // 4))))
+
+
+@dataclass(frozen=True)
+class Entry(Method):
+    """Drops before the decoder alone; keeps every second token, so to speak, from ``start``."""
+
+    name = "entry"
+    paper = "a test"
+    start: int = 0
+
+    def schedule(self, budget, shape):
+        return Schedule((Drop(0, keep=0.25) if budget is None else Drop(0, count=round(budget)),))
+
+    def score(self, ctx):
+        return -(ctx.positions - ctx.positions[0] - self.start).abs().float()
+
+
+@dataclass(frozen=True)
+class Choosy(Method):
+    """Refuses every prompt when it is asked, as a method does that needs a class token."""
+
+    name = "choosy"
+    paper = "a test"
+
+    def score(self, ctx):
+        raise UnsupportedModelError("choosy needs what no model has", hint="take another method")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """torchvision beside a CPU build of torch: a pytest plugin, for a process of its own.
 
+Importing this module changes the process, so nothing else may import it: `FOLDER` then stays on
+`sys.path`, and what is installed there is found by tests that need it to be absent.
+
 torchvision's wheels hold kernels for CUDA builds of torch only; importing one beside a CPU build
 fails, because `_meta_registrations` describes operators that were never loaded. With those
 operators declared (as empty schemas, never called) its transforms, which are plain Python, work.
@@ -14,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-FOLDER = Path(__file__).parents[2] / ".torchvision"
+from tests.processors import FOLDER
 
 
 def declare_operators(package: Path) -> torch.library.Library:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
-from tests.processors.shim import FOLDER
+from tests.processors import FOLDER
 
 ROOT = Path(__file__).parents[2]
 CHECKS = sorted(Path(__file__).parent.glob("check_*.py"))
@@ -32,3 +32,9 @@ def test_every_familys_own_processor_on_real_files(file):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_process_of_the_other_tests_stays_without_it():
+    """Collecting this file imports what it imports; other tests are about torchvision's absence."""
+    assert str(FOLDER) not in sys.path
+    assert "tests.processors.shim" not in sys.modules

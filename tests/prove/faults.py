@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from v2drop_cli.instrument import context as state
+from v2drop_cli.instrument import numbering
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.methods import base
 from v2drop_cli.methods.uniform import Uniform
@@ -53,7 +54,7 @@ def from_the_front(self, ctx):
 
 # Of drops at layer 0, with the batch in which each shows.
 ENTRY_FAULTS = {
-    "position: renumbered": (state, "gather_rope", renumbered, "image"),
+    "position: renumbered": (numbering, "gather_rope", renumbered, "image"),
     "position: not told": (state, "leave_out", untold, "image"),
     "mask: filler seen": (state, "causal_mask", filler_seen, "ragged"),
     "kept: the first": (Uniform, "select", from_the_front, "ragged"),
@@ -62,8 +63,8 @@ ENTRY_FAULTS = {
 FAULTS = {
     "mask: both ways": (state, "causal_mask", both_ways),
     "mask: filler seen": (state, "causal_mask", filler_seen),
-    "position: renumbered": (state, "gather_rope", renumbered),
-    "position: shifted": (state, "gather_rope", shifted),
+    "position: renumbered": (numbering, "gather_rope", renumbered),
+    "position: shifted": (numbering, "gather_rope", shifted),
     "kept: least moved": (base, "top_k", least),
     "kept: the first": (base, "top_k", first),
 }

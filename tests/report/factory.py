@@ -9,12 +9,14 @@ from v2drop_cli.records import (
     Answer,
     ArmResult,
     Caveat,
+    CaveatKind,
     Comparison,
     Drop,
     Limit,
     MachineState,
     MediaRecord,
     Memory,
+    Movement,
     Overhead,
     Protocol,
     Ratio,
@@ -109,6 +111,19 @@ def comparison(arm: str = "v2drop", **changes: Any) -> Comparison:
         first_divergence=None,
     )
     return replace(found, **changes)
+
+
+def against_random(
+    ratio: float, arm: str = "v2drop", reference: str = "random", **changes: Any
+) -> Comparison:
+    """Against random selection of as many tokens: ``ratio`` in prefill, and nothing in decode."""
+    speedups = {
+        "prefill_speedup": Ratio(ratio, (ratio - 0.004, ratio + 0.004)),
+        "generate_speedup": Ratio(1 + (ratio - 1) / 3, (ratio - 0.03, ratio + 0.04)),
+        "peak_memory_ratio": 1.0,
+        "kv_cache_ratio": 1.0,
+    }
+    return comparison(arm, reference=reference, **speedups, **changes)
 
 
 def null_comparison() -> Comparison:
@@ -239,7 +254,28 @@ def profiled() -> Report:
         ),
         comparisons=(comparison(**ideal), comparison("random", **parted, **ideal)),
         protocol=protocol(),
+        random_comparisons=(against_random(0.996, answers_identical=False),),
     )
+
+
+def explained() -> Report:
+    """The same with ``--explain``: the first update is mostly shared, the last moved nobody."""
+    moved = (
+        Movement(3, 576, 0.93, 0.12),
+        Movement(17, 288, 0.31, 0.44),
+        Movement(22, 86, None, None),
+    )
+    whole = profiled()
+    arms = tuple(
+        replace(arm, movements=moved if arm.method == "v2drop" else ()) for arm in whole.arms
+    )
+    return replace(whole, arms=arms)
+
+
+def quantised() -> Report:
+    """A decoder that computes with four bits, simulated."""
+    caveat = CaveatKind.FAKE_QUANT.caveat(bits="w4a4")
+    return report(request=request(fake_quant="w4a4"), warnings=(caveat,))
 
 
 def dense_only() -> Report:
@@ -288,9 +324,12 @@ def twelve_arms() -> Report:
     pairs += [("v2drop", schedule) for schedule in schedules]
     labels = [f"{method} {schedule}" for method, schedule in pairs]
     arms = [
-        dropped(label, method=method, schedule=schedule)
-        for label, (method, schedule) in zip(labels, pairs, strict=True)
-    ]
+        dropped(
+            label, method=method.split(":")[0], schedule=schedule,
+            timing=timing(1 / (0.8 + place * 0.15)),
+        )
+        for place, (label, (method, schedule)) in enumerate(zip(labels, pairs, strict=True))
+    ]  # fmt: skip
     comparisons = [
         comparison(
             label,
@@ -301,7 +340,52 @@ def twelve_arms() -> Report:
         for place, label in enumerate(labels)
         for ratio in [0.8 + place * 0.15]
     ]
-    return report(arms=(dense(), *arms), comparisons=tuple(comparisons))
+    bar = labels[METHODS.index("random")]
+    others = [
+        against_random((0.8 + place * 0.15) / 0.95, label, bar)
+        for place, label in enumerate(labels[: len(METHODS)])
+        if label != bar
+    ]
+    return report(
+        arms=(dense(), *arms), comparisons=tuple(comparisons), random_comparisons=tuple(others)
+    )
+
+
+RIVALS = {
+    "v2drop": "3:0.5,17:0.3,22:0", "random": "3:0.5,17:0.3,22:0", "fastv": "2:167t",
+    "pyramiddrop": "8:288t,16:144t,24:72t", "sparsevlm": "3:300t,7:200t,16:110t", "dart": "2:165t",
+    "vtw": "11:0", "visionzip": "0:192t", "divprune": "0:192t", "holov": "0:192t",
+    "scope": "0:192t",
+}  # fmt: skip
+
+
+def rivals() -> Report:
+    """Twelve arms as ``--budget 192`` makes them: each method's own layers, one layer average.
+
+    The prefills are as close as they come to be: what differs is what the methods look at.
+    """
+    labels = [f"{method} budget 192" for method in RIVALS]
+    scales = [0.46 + 0.004 * place for place in range(len(labels))]
+    arms = [
+        dropped(label, schedule=schedule, timing=timing(scale), drops=drops(576, 288, 86, 0))
+        for label, schedule, scale in zip(labels, RIVALS.values(), scales, strict=True)
+    ]
+    comparisons = [
+        comparison(
+            label,
+            prefill_speedup=Ratio(1 / scale, (0.98 / scale, 1.02 / scale)),
+            answers_identical=place % 4 != 3,
+        )
+        for place, (label, scale) in enumerate(zip(labels, scales, strict=True))
+    ]
+    others = [
+        against_random(scales[1] / scale, label, labels[1])
+        for label, scale in zip(labels, scales, strict=True)
+        if label != labels[1]
+    ]
+    return report(
+        arms=(dense(), *arms), comparisons=tuple(comparisons), random_comparisons=tuple(others)
+    )
 
 
 def unclear() -> Report:
@@ -388,9 +472,12 @@ REPORTS = {
     "dense_only": dense_only,
     "four_arms": four_arms,
     "twelve_arms": twelve_arms,
+    "rivals": rivals,
     "unclear": unclear,
     "missing": missing_values,
     "diverging": diverging,
     "hostile": hostile,
     "profiled": profiled,
+    "explained": explained,
+    "quantised": quantised,
 }

@@ -8,7 +8,7 @@ import pytest
 
 from tests.report import factory
 from v2drop_cli.judge.arm_verdicts import judged
-from v2drop_cli.records import Ratio
+from v2drop_cli.records import Lead, Ratio
 from v2drop_cli.records.verdicts import (
     FASTER,
     FEW_ROUNDS,
@@ -97,23 +97,61 @@ def test_a_profile_speaks_of_the_method_and_not_of_its_yardstick():
     assert tone == "good"
 
 
+def lead(name, *tied, same_answer=True):
+    """What the judge says of the fastest arm."""
+    return Lead(name, "generate_speedup", same_answer, tied)
+
+
 def test_of_several_arms_the_fastest_with_the_right_answer_is_named():
     best = arm("fast 3:0.5", generate_speedup=Ratio(1.2, (1.1, 1.3)))
     wrong = arm("wrong", generate_speedup=Ratio(1.9, (1.8, 2.0)), answers_identical=False)
     noisy = arm("noisy", prefill=NOISE, generate=NOISE, generate_speedup=Ratio(9.0, (0.5, 99.0)))
     slow = arm("slow", prefill=SLOW, generate=SLOW)
-    assert sentence(best, wrong, noisy, slow) == (
+    assert sentence(best, wrong, noisy, slow, lead=lead("fast 3:0.5")) == (
         "2 of 4 arms are faster than dense, 1 slower; the fastest with the same answer is "
         "fast 3:0.5, prefill 2.17x and generate 1.20x; KV cache 39.2 % and peak memory 96.4 % "
         "of dense; 3 of 4 answers are the same."
     )
-    assert sentence(wrong, noisy) == (
+    assert sentence(wrong, noisy, lead=lead("wrong", same_answer=False)) == (
         "1 of 2 arms is faster than dense; the fastest is wrong, with another answer; "
         "1 of 2 answers is the same."
     )
     assert sentence(noisy, slow) == (
         "none of 2 arms is faster than dense, 1 slower; 2 of 2 answers are the same."
     )
+
+
+@pytest.mark.parametrize(
+    ("tied", "names"),
+    [
+        (("b",), "a and b"),
+        (("b", "c"), "a, b and 1 more"),
+        (("b", "c", "d", "e"), "a, b and 3 more"),
+    ],
+)
+def test_no_arm_is_called_the_fastest_that_is_not_shown_to_be(tied, names):
+    arms = [arm(name) for name in "abcde"]
+    start = "5 of 5 arms are faster than dense; the fastest "
+    assert sentence(*arms, lead=lead("a", *tied)) == (
+        f"{start}with the same answer are {names}, within noise; 5 of 5 answers are the same."
+    )
+    others = [arm(name, answers_identical=False) for name in "abcde"]
+    assert sentence(*others, lead=lead("a", *tied, same_answer=False)) == (
+        f"{start}are {names}, within noise, with other answers; 0 of 5 answers are the same."
+    )
+    dummy = factory.request(weights="dummy")
+    assert sentence(*others, lead=lead("a", *tied, same_answer=False), request=dummy) == (
+        f"{start}are {names}, within noise; {NO_ANSWERS}."
+    )
+
+
+def test_the_lead_of_a_report_is_what_the_judge_made_of_it():
+    """The fastest of the twelve gives another answer; of the others one is shown to be ahead."""
+    text, _ = finding(judged(factory.twelve_arms()))
+    assert "the fastest with the same answer is v2drop 3:0.8,8:0.8,12:0.8," in text
+    text, _ = finding(judged(factory.rivals()))
+    assert "the fastest with the same answer are v2drop budget 192, fastv budget 192 and " in text
+    assert "within noise; " in text
 
 
 def test_of_several_arms_nothing_is_said_that_is_not_shown():

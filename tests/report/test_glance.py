@@ -35,10 +35,10 @@ def test_one_line_per_arm_with_its_ratios():
         row.label: [cell.text.replace(GLUE, " ") for cell in row.cells]
         for row in glance(factory.profiled()).rows
     }
-    assert list(rows) == ["dense", "v2drop", "random"]
+    assert list(rows) == ["dense", "v2drop", "random*"]
     assert rows["dense"] == ["214 ms", "12.3 ms", "417 ms", "315 MiB", "reference"]
     assert rows["v2drop"] == ["2.17x", "~1.00x", "1.39x", "39.2 %", "same"]
-    assert rows["random"][-1] == "differs"
+    assert rows["random*"][-1] == "differs"
     lines = shown(factory.profiled(), 120, terminal=True).splitlines()
     assert sum(line.startswith("  v2drop  ") for line in lines) == 2  # the line, and the bars
 
@@ -47,14 +47,15 @@ def test_one_line_per_arm_with_its_ratios():
 def test_every_report_of_several_arms_has_a_row_for_each(name):
     report = factory.REPORTS[name]()
     assert [row.label.replace("\n", "") for row in glance(report).rows] == [
-        arm.label for arm in report.arms
+        arm.label.replace("random", "random*") for arm in report.arms
     ]
 
 
 def test_one_arm_has_none_and_bars_are_of_profiles():
     assert glance(factory.dense_only()) is None
     report = factory.profiled()
-    assert glance(replace(report, arms=report.arms[:1])) is None
+    alone = replace(report, arms=report.arms[:1], comparisons=(), random_comparisons=())
+    assert glance(alone) is None
     assert glance(report).spreads
     assert not glance(factory.report()).spreads
 
@@ -70,7 +71,9 @@ def test_twelve_arms_take_twelve_lines_of_eighty_columns():
 
 
 @pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("name", ["plain", "profiled", "four_arms", "twelve_arms", "dummy"])
+@pytest.mark.parametrize(
+    "name", ["plain", "profiled", "four_arms", "twelve_arms", "rivals", "dummy"]
+)
 def test_the_first_screen_has_the_finding_and_the_first_arms(name, width):
     """A terminal of 24 lines: the sentence whole, and the table begun."""
     report = factory.REPORTS[name]()
@@ -124,7 +127,7 @@ def test_long_names_leave_no_room_for_a_picture():
     report = factory.profiled()
     arms = [replace(arm, label=f"{arm.label} {'x' * 60}") for arm in report.arms]
     comparisons = [replace(c, arm=f"{c.arm} {'x' * 60}") for c in report.comparisons]
-    long = replace(report, arms=tuple(arms), comparisons=tuple(comparisons))
+    long = replace(report, arms=tuple(arms), comparisons=tuple(comparisons), random_comparisons=())
     assert PLOT not in shown(long, 80, terminal=True)
     assert PLOT in shown(long, 160, terminal=True)
 

@@ -63,19 +63,21 @@ def test_keys_are_the_contract(tmp_path):
         "warnings",
         "protocol",
         "stopped_by",
+        "random_comparisons",
+        "lead",
     ]
     assert document["schema"] == "v2drop.report/1"
     assert set(document["request"]) == {
         *("model", "resolved_id", "revision", "weights", "media", "prompt", "attn_implementation"),
         *("dtype", "device", "seed", "max_new_tokens", "repeats", "warmup", "timed_new_tokens"),
         "batch_size",
-        *("decode", "spans"),
+        *("decode", "spans", "fake_quant"),
     }
     arm = document["arms"][1]
     assert set(arm) == {
         *("label", "method", "schedule", "answer", "vision_tokens"),
         *("layer_average_vision_tokens", "drops", "timing", "memory", "energy_j", "limit"),
-        *("capture_s", "parameters"),
+        *("capture_s", "parameters", "movements"),
     }
     assert set(arm["answer"]) == {"text", "token_ids"}
     assert set(arm["drops"][0]) == {"layer", "before", "after", "kept", "sources"}
@@ -94,6 +96,11 @@ def test_keys_are_the_contract(tmp_path):
     assert set(document["comparisons"][0]["prefill_speedup"]) == RATIO
     said = judged(factory.report()).to_json()["comparisons"][0]["verdicts"][0]
     assert set(said) == {"metric", "verdict", "reason"}
+    many = judged(factory.twelve_arms()).to_json()
+    assert set(many["lead"]) == {"arm", "metric", "same_answer", "tied"}
+    assert set(many["random_comparisons"][0]) == COMPARISON
+    moved = factory.explained().to_json()["arms"][1]["movements"][0]
+    assert set(moved) == {"layer", "tokens", "shared_update", "score_gini"}
     warning = json.loads(factory.dummy_report().dumps())["warnings"][0]
     assert set(warning) == {"code", "message"}
 

@@ -22,7 +22,7 @@ def test_no_golden_is_left_over():
     assert {path.stem for path in GOLDEN.glob("report_*.txt")} == set(CASES)
 
 
-@pytest.mark.parametrize("width", [20, 40, 69, 70, 100])
+@pytest.mark.parametrize("width", [20, 40, 69, 70, 80, 100])
 @pytest.mark.parametrize("name", factory.REPORTS)
 def test_nothing_is_wider_than_the_terminal(name, width):
     lines = shown(factory.REPORTS[name](), width, terminal=True).split("\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
 from v2drop_cli.methods.parameters import written
-from v2drop_cli.methods.registry import check_method, get_method
+from v2drop_cli.methods.registry import ALL, check_method, get_method, known_methods
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.records import DENSE
 from v2drop_cli.schedule import (
@@ -65,15 +65,15 @@ class ScheduleOptions:
             keeps = _keeps(text)
             Schedule.from_lists(layers or range(1, len(keeps) + 1), keeps)
 
-    def resolve(self, shape: Shape, method: Method) -> Iterator[tuple[str | None, Schedule]]:
-        """Yield (budget's name, schedule) for a model and a prompt; ``None`` for what is no budget.
+    def resolve(self, shape: Shape, method: Method) -> Iterator[Asked]:
+        """Yield what was asked for, in order, for a model and a prompt.
 
         What names no layers is the method's own: a budget alone, and nothing at all.
         """
         layers = None if self.layers is None else _layers(self.layers)
         usual = shape.scaled(REFERENCE_LAYERS)
         for text in self.schedules:
-            yield None, Schedule.parse(text)
+            yield Asked(Schedule.parse(text))
         for text in self.ratios:
             keeps = _items(text, "--ratios")
             if layers is None and len(keeps) > len(usual):
@@ -81,18 +81,53 @@ class ScheduleOptions:
                     f"{len(keeps)} ratios, but presets drop at {len(usual)} layers only",
                     hint="say where with --layers, one per ratio",
                 )
-            yield None, Schedule.from_lists(layers or usual[: len(keeps)], keeps)
+            yield Asked(Schedule.from_lists(layers or usual[: len(keeps)], keeps))
         for name in self.presets:
-            yield None, shape.preset(name)
+            yield Asked(shape.preset(name))
         for text in self.budgets:
-            budget, name = _budget(text, shape.n_vision or 0), _budget_name(text)
-            if layers is None:
-                yield name, method.schedule(budget, shape)
-            else:
-                where = ",".join(map(str, layers))
-                yield f"{name} at {where}", shape.solved(budget, layers)
+            budget = Budget(_budget(text, shape.n_vision or 0), layers)
+            where = "" if layers is None else f" at {','.join(map(str, layers))}"
+            yield Asked(budget.schedule(method, shape), budget, f"{_budget_name(text)}{where}")
         if not (self.schedules or self.ratios or self.presets or self.budgets):
-            yield None, method.schedule(None, shape)
+            yield Asked(method.schedule(None, shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A layer average that one prompt's arm is to have.
+
+    Attributes:
+        tokens: vision tokens that a layer holds on average.
+        layers: where to drop, if the user said so; else the method says where.
+    """
+
+    tokens: float
+    layers: tuple[int, ...] | None = None
+
+    def schedule(self, method: Method, shape: Shape) -> Schedule:
+        """The drops of ``method`` that meet it.
+
+        Raises:
+            ScheduleError: none do.
+        """
+        if self.layers is None:
+            return method.schedule(self.tokens, shape)
+        return shape.solved_at(self.tokens, self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One schedule that was asked for, resolved for a prompt.
+
+    Attributes:
+        schedule: where to drop and how much.
+        budget: what it was made for, and by what name; ``None`` for what is no budget.
+        name: the budget's name in labels, the same for every prompt.
+    """
+
+    schedule: Schedule
+    budget: Budget | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +139,14 @@ class Arm:
         method: in text form (``name``, ``name:key=value``), or ``None`` for dense.
         schedule: where and how much, or ``None`` for dense.
         seed: for methods that draw at random.
+        budget: what the schedule was made for, if it was made for a budget.
     """
 
     label: str
     method: str | None = None
     schedule: Schedule | None = None
     seed: int = 0
+    budget: Budget | None = None
 
     def applied(
         self, loaded: LoadedModel, mark: Callable[[str], None] | None = None
@@ -120,7 +157,7 @@ class Arm:
 
         if self.method is None or self.schedule is None:
             return nullcontext(DropTrace())
-        return dropping(loaded.model, self.schedule, method=self.method, seed=self.seed, mark=mark)
+        return dropping(loaded, self.schedule, method=self.method, seed=self.seed, mark=mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,30 +171,47 @@ class ArmOptions:
     def check(self) -> None:
         """Raise for unknown methods and unreadable schedules, before a model is loaded."""
         for name in self.methods:
-            check_method(name)
+            if name != ALL:
+                check_method(name)
         self.schedules.check()
+
+    def of(self, method: Method, loaded: LoadedModel, n_vision: int) -> list[Arm]:
+        """One method at every schedule, for one prompt of ``n_vision`` tokens.
+
+        Raises:
+            ScheduleError: a schedule does not fit the model, the prompt or the method.
+        """
+        shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, n_vision)
+        arms = []
+        for asked in self.schedules.resolve(shape, method):
+            loaded.check(asked.schedule)
+            method.check(asked.schedule)
+            text = label(method, asked.schedule, shape, asked.name)
+            arms.append(Arm(text, written(method), asked.schedule, self.seed, asked.budget))
+        return arms
 
     def resolve(self, loaded: LoadedModel, n_vision: int) -> list[Arm]:
         """Dense, then every method at every schedule, for one prompt of ``n_vision`` tokens.
 
         Labels do not depend on what else is asked for, nor on the prompt (see :func:`label`), so
-        that one set of options serves many prompts. Arms that would have the same label are one.
+        that one set of options serves many prompts. Of methods asked for by :data:`ALL`, those
+        that the model supports are picked by :func:`v2drop_cli.bench.line_up.line_up`; here all
+        must fit.
         """
-        from v2drop_cli.instrument.entry import refuse_entry
+        names = [
+            name for text in self.methods for name in (known_methods() if text == ALL else [text])
+        ]
+        return in_order([self.of(get_method(name), loaded, n_vision) for name in names])
 
-        shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, n_vision)
-        found = {written(method): method for method in map(get_method, self.methods)}
-        drops = {text: [*self.schedules.resolve(shape, method)] for text, method in found.items()}
-        arms = [Arm(DENSE)]
-        for number, (budget, _) in enumerate(next(iter(drops.values()), ())):
-            for method, schedules in drops.items():
-                _, schedule = schedules[number]
-                loaded.check(schedule)
-                refuse_entry(schedule, found[method])
-                text = label(found[method], schedule, shape, budget)
-                if all(arm.label != text for arm in arms):
-                    arms.append(Arm(text, method, schedule, self.seed))
-        return arms
+
+def in_order(by_method: Sequence[Sequence[Arm]]) -> list[Arm]:
+    """Dense, then schedule by schedule the arms of each method; those of one label are one."""
+    arms = [Arm(DENSE)]
+    for number in range(max(map(len, by_method), default=0)):
+        for same_method in by_method:
+            if all(arm.label != same_method[number].label for arm in arms):
+                arms.append(same_method[number])
+    return arms
 
 
 def label(method: Method, schedule: Schedule, shape: Shape, budget: str | None = None) -> str:
@@ -194,10 +248,10 @@ def _keeps(text: str) -> list[str]:
     return keeps
 
 
-def _layers(text: str) -> Sequence[int]:
+def _layers(text: str) -> tuple[int, ...]:
     items = _items(text, "--layers")
     try:
-        return [int(item) for item in items]
+        return tuple(int(item) for item in items)
     except ValueError:
         raise ScheduleError(
             f"--layers {text!r} are no layer numbers", hint="for example 3,17"

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from v2drop_cli.measure.stats import paired_difference, paired_ratio
-from v2drop_cli.records import ArmResult, Comparison, Overhead, Ratio, Stats
+from v2drop_cli.records import RANDOM, ArmResult, Comparison, Overhead, Ratio, Stats
+
+# Two arms keep as many tokens if their layer averages differ by no more than this share of them.
+SAME_BUDGET = 0.01
 
 
 def compare(reference: ArmResult, arm: ArmResult, *, intervals: bool = True) -> Comparison:
@@ -30,6 +33,30 @@ def compare(reference: ArmResult, arm: ArmResult, *, intervals: bool = True) -> 
         ideal_prefill_speedup=ideal,
         realised_over_ideal=prefill.median / ideal if prefill and ideal else None,
     )
+
+
+def random_comparisons(
+    arms: Sequence[ArmResult], *, intervals: bool = True
+) -> tuple[Comparison, ...]:
+    """Each arm against random selection that keeps as many tokens, where there is one.
+
+    That is the random arm at the same schedule, or at the same budget: methods that drop at layers
+    of their own have other schedules and, if they keep as much, the same layer average.
+    """
+    bars = [arm for arm in arms if arm.method == RANDOM]
+    pairs = [(arm, _bar(arm, bars)) for arm in arms if arm.method not in (None, RANDOM)]
+    return tuple(compare(bar, arm, intervals=intervals) for arm, bar in pairs if bar is not None)
+
+
+def _bar(arm: ArmResult, bars: Sequence[ArmResult]) -> ArmResult | None:
+    """The random arm that ``arm`` is held against."""
+
+    def apart(bar: ArmResult) -> float:
+        return abs(bar.layer_average_vision_tokens - arm.layer_average_vision_tokens)
+
+    same = [bar for bar in bars if bar.schedule == arm.schedule]
+    near = [bar for bar in bars if apart(bar) <= SAME_BUDGET * arm.layer_average_vision_tokens]
+    return same[0] if same else min(near, key=apart, default=None)
 
 
 def scoring_overheads(

@@ -41,6 +41,7 @@ from v2drop_cli.models.releases import untested
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import media_of, synthetic_inputs
 from v2drop_cli.records import (
+    AS_IT_IS,
     COMPILED,
     EAGER,
     Answer,
@@ -129,12 +130,28 @@ class Passes:
         """Vision tokens of one row of the batch."""
         return self.inputs.vision.counts[0] if self.inputs.vision.counts else 0
 
+    def note(self, *caveats: Caveat) -> None:
+        """Add to what the reader must know: see :meth:`caveats`."""
+        self._talk.extend(caveats)
+
+    def prefill(self, arm: Arm) -> None:
+        """One prefill, untimed, so that whatever refuses the arm does so now.
+
+        Raises:
+            V2DropError: the method refuses the model or the prompt.
+        """
+        _, events = self._generate(arm, 1)
+        if arm.method is not None and get_method(arm.method).chooses_count:
+            self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
+
     def answer(self, arm: Arm, max_new_tokens: int) -> ArmResult:
         """Generate until the model stops, noting what is dropped; nothing is timed."""
         loaded = self.loaded
         self._most_new_tokens = max(self._most_new_tokens, max_new_tokens)
         tokens, events = self._generate(arm, max_new_tokens)
         method = None if arm.method is None else get_method(arm.method)
+        if method is not None:
+            self._talk.extend(method.caveats())
         if method is not None and method.chooses_count:
             self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
             self._talk.append(chosen_caveat(method.name))
@@ -176,8 +193,7 @@ class Passes:
             return DropPlan((self.vision_tokens,) * self.loaded.n_layers)
         if get_method(arm.method).chooses_count:
             if arm not in self._chosen:
-                _, events = self._generate(arm, 1)
-                self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
+                self.prefill(arm)
             return self._chosen[arm]
         return arm.schedule.resolve(
             self.vision_tokens, self.loaded.n_layers, self.loaded.first_droppable
@@ -301,6 +317,7 @@ class Passes:
             "device": str(loaded.device),
             "batch_size": self.subject.batch_size,
             "decode": self.subject.decode,
+            "fake_quant": loaded.fake_quant or AS_IT_IS,
             "spans": spans(self.inputs.vision, len(self.subject.records)),
         }
 

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import pairwise
 
 from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.explain import movements
 from v2drop_cli.bench.passes import Passes, timing_of
 from v2drop_cli.bench.stages import StageTimes
 from v2drop_cli.bench.stopping import Rounds, Stop, half_width
@@ -45,6 +46,7 @@ class Work:
         seed: of the order of the arms.
         thorough: for figures to be quoted: also energy, the least work that the shapes allow,
             and the state of a GPU between the rounds.
+        explain: also how tokens moved before each drop, in a pass of its own.
     """
 
     answer_tokens: int
@@ -52,6 +54,7 @@ class Work:
     warmup: int
     seed: int = 0
     thorough: bool = False
+    explain: bool = False
 
 
 Assemble = Callable[[str, bool], Report]
@@ -144,6 +147,9 @@ class Bench:
         """The answer with what is measured once: memory, and if thorough the limit and energy."""
         tokens = self.work.timed_tokens
         result = replace(answer, memory=self.passes.memory(arm, tokens))
+        if self.work.explain:
+            moved = movements(self.passes.loaded, self.passes.inputs, arm)
+            result = replace(result, movements=moved)
         if not self.work.thorough:
             return result
         energy = self.passes.energy(arm, tokens) if self.watches_gpu else None

@@ -18,6 +18,8 @@ class Phase(StrEnum):
 
     STARTING = "starting"
     LOADING = "loading"
+    METHODS = "which methods can run"
+    BUDGETS = "meeting budgets"
     IDLE_POWER = "idle power"
     ANSWERS = "answers"
     MEMORY = "memory"
@@ -33,8 +35,8 @@ class Progress:
 
     Attributes:
         phase: which one.
-        done: arms that are done in ``ANSWERS`` and ``MEMORY``; complete rounds in ``WARM_UP`` and
-            ``ROUNDS``; comparisons in ``PROOFS``.
+        done: methods that are done in ``METHODS``; arms in ``BUDGETS``, ``ANSWERS`` and
+            ``MEMORY``; complete rounds in ``WARM_UP`` and ``ROUNDS``; comparisons in ``PROOFS``.
         of: how many there will be; ``None`` where the phase has nothing to count.
         at_least: whether ``of`` is only the least number of rounds: more follow until the numbers
             are precise, or time is over.
@@ -61,8 +63,10 @@ class Watch:
         on_progress: what is going on now, and how far it is.
         on_round: the report so far after each timed round but the last, if anyone wants it.
         check: raises ``KeyboardInterrupt`` if one came and was lost.
+        tell: what a person should read at once, beside the report.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     on_round: Callable[[Report], None] | None = None
     check: Callable[[], None] = lambda: None
+    tell: Callable[[str], None] = lambda text: None

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from v2drop_cli.report.result_file import ResultFile
 
 
+def warn(text: str) -> None:
+    """Say on stderr what a person should read at once."""
+    typer.echo(f"warning: {text}", err=True)
+
+
 class Drafts:
     """Writes the report so far, again and again.
 
@@ -35,7 +40,7 @@ class Drafts:
             self._file.write(report.dumps())
         except V2DropError as error:
             if not self._told:
-                typer.echo(f"warning: {error.message}; measuring goes on", err=True)
+                warn(f"{error.message}; measuring goes on")
             self._told = True
 
 

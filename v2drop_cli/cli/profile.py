@@ -14,7 +14,7 @@ from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.groups.output_options import ProfileOutput
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
-from v2drop_cli.cli.output import settle, show
+from v2drop_cli.cli.output import settle, show, warn
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_quietly
 from v2drop_cli.cli.signature import command
@@ -69,12 +69,13 @@ def profile(
                 batch_size=measuring.batch_size,
                 synthetic=load.synthetic,
                 decode=measuring.decode,
+                explain=measuring.explain,
                 labels=tuple(gate.arm for gate in gates if gate.arm is not None),
             )
             tell(Progress(Phase.LOADING, what=model.model))
             loaded = load_quietly(model.model, load)
             media = given.fitted(loaded, media, options.prompt, options.most_new_tokens)
-            report = measure(loaded, media, options, Watch(tell, files.on_round, check))
+            report = measure(loaded, media, options, Watch(tell, files.on_round, check, warn))
         show(report, output.json)  # first: whatever becomes of the files
         files.finish(report)
     leave_if_partial(report)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from v2drop_cli.bench.arms import Arm, ArmOptions
-from v2drop_cli.bench.comparison import compare, scoring_overheads
+from v2drop_cli.bench.comparison import compare, random_comparisons, scoring_overheads
+from v2drop_cli.bench.explain import check_explained
+from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.rounds import Bench, Work
 from v2drop_cli.bench.stopping import StopRule, half_width
@@ -24,10 +26,9 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
-from v2drop_cli.records import DENSE, EAGER, Protocol, Report, Request
+from v2drop_cli.records import DENSE, EAGER, RANDOM, Protocol, Report, Request
 from v2drop_cli.records.report import UNFINISHED
 
-RANDOM = "random"
 MOST_INVALID = 0.2
 """With a larger share of invalid rounds the whole measurement is invalid."""
 
@@ -48,6 +49,12 @@ class ProfileOptions:
     synthetic: SyntheticInput | None = None
     decode: str = EAGER
     labels: tuple[str, ...] = ()
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured, before a model is loaded."""
+        if self.explain:
+            check_explained(self.arms.methods)
 
     @property
     def most_new_tokens(self) -> int:
@@ -68,6 +75,7 @@ class ProfileOptions:
             max(self.warmup, least),
             self.arms.seed,
             thorough=True,
+            explain=self.explain,
         )
 
 
@@ -100,10 +108,11 @@ def profile(
         methods = options.arms.methods
         if options.with_random and RANDOM not in methods:
             methods = (*methods, RANDOM)
-        arms = replace(options.arms, methods=methods).resolve(loaded, passes.vision_tokens)
+        watch = watch or Watch()
+        arms = line_up(replace(options.arms, methods=methods), passes, watch)
         check_names(options.labels, arms)
         with_null = [arms[0], Arm(DENSE), *arms[1:]]
-        bench = Bench(passes, with_null, options.work, watch or Watch())
+        bench = Bench(passes, with_null, options.work, watch)
         return bench.measure(options.stop, partial(_report, bench, options))
 
 
@@ -137,6 +146,7 @@ def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: b
             scoring_overheads=scoring_overheads(dense, others, RANDOM, intervals=intervals),
         ),
         stopped_by=stopped_by,
+        random_comparisons=random_comparisons(others, intervals=intervals),
     )
     return judged(report)
 

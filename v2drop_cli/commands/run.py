@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from v2drop_cli.bench.arms import ArmOptions
-from v2drop_cli.bench.comparison import compare
+from v2drop_cli.bench.comparison import compare, random_comparisons
+from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.rounds import Bench, Work
 from v2drop_cli.bench.stopping import FixedRounds
@@ -68,8 +69,8 @@ def run(
     with Nvml(loaded.device) as nvml:
         subject = Subject(loaded, media, options.prompt, synthetic=options.synthetic)
         passes = Passes(subject, nvml)
-        arms = options.arms.resolve(loaded, passes.vision_tokens)
-        bench = Bench(passes, arms, options.work, watch or Watch())
+        watch = watch or Watch()
+        bench = Bench(passes, line_up(options.arms, passes, watch), options.work, watch)
         return bench.measure(FixedRounds(options.repeats), partial(_report, bench, options))
 
 
@@ -91,5 +92,6 @@ def _report(bench: Bench, options: RunOptions, stopped_by: str, intervals: bool)
         comparisons=tuple(compare(dense, arm, intervals=intervals) for arm in others),
         warnings=bench.passes.caveats(),
         stopped_by=stopped_by,
+        random_comparisons=random_comparisons(others, intervals=intervals),
     )
     return judged(report)

@@ -20,7 +20,7 @@ from v2drop_cli.errors import (
 )
 from v2drop_cli.instrument.cache import refuse_rebuilt
 from v2drop_cli.instrument.context import DropState
-from v2drop_cli.instrument.entry import refuse_entry, start_over, with_entry
+from v2drop_cli.instrument.entry import start_over, with_entry
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
@@ -83,7 +83,8 @@ def dropping(
             a :class:`Schedule`; without one, the method's own. A drop at layer 0 shortens the
             decoder's own input.
         method: a name (``v2drop``, ``random``, ``uniform`` …), one with parameters
-            (``"name:key=value,key=value"``), or a :class:`Method`.
+            (``"name:key=value,key=value"``), two in a row (``"random+v2drop"``), or a
+            :class:`Method`.
         seed: for methods that draw at random.
         mark: called with ``"drop begins"`` and ``"drop ends"`` around the work that dropping
             adds to a prefill, for a clock; must not wait for the device.
@@ -112,7 +113,8 @@ def dropping(
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
     parsed = with_entry(parsed, chosen)
     family.check(parsed, target.config, n_layers)
-    refuse_entry(parsed, chosen)
+    chosen.check(parsed)
+    chosen = _attached(chosen, model)
     whole = model.model if isinstance(model, LoadedModel) else model
     reader = _reader(chosen, parsed, target, whole)
     state = DropState(parsed, chosen, reader, seed, mark)
@@ -121,6 +123,20 @@ def dropping(
         yield state.trace
     if state.encoded:
         warnings.warn(UNSEEN, stacklevel=3)
+
+
+def _attached(method: Method, model: nn.Module | LoadedModel) -> Method:
+    """``method`` with what the decoder of ``model`` lacks."""
+    if isinstance(model, LoadedModel):
+        found: Any = method.attach(model.model, model.processor)
+    else:
+        found = method.attach(model, None)
+    if not isinstance(found, Method):
+        raise InstrumentError(
+            f"{type(method).__name__}.attach returned {type(found).__name__}, not a method",
+            hint="attach returns the method that is to be asked: itself, or another one",
+        )
+    return found
 
 
 def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module) -> Reader:

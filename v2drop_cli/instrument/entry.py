@@ -22,8 +22,8 @@ from __future__ import annotations
 from functools import cache as remembered
 from typing import Any
 
-from v2drop_cli.errors import InstrumentError, ScheduleError
-from v2drop_cli.methods.base import PREVIOUS_HIDDEN, Method
+from v2drop_cli.errors import InstrumentError
+from v2drop_cli.methods.base import Method
 from v2drop_cli.schedule import Drop, Schedule
 
 
@@ -140,21 +140,6 @@ def _first_layer(cache: Any) -> Any:
     if layers == [] and getattr(cache, "layer_class_to_replicate", None) is not None:
         layers.append(cache.layer_class_to_replicate())
     return layers[0] if layers else None
-
-
-def refuse_entry(schedule: Schedule, method: Method) -> None:
-    """Raise for a drop at layer 0 by a method that compares with the layer before.
-
-    Raises:
-        ScheduleError: there is no layer before.
-    """
-    merges = method.merges_patches is not None
-    if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in method.needs and not merges:
-        name = getattr(method, "name", type(method).__name__)
-        raise ScheduleError(
-            f"{name} cannot drop at layer 0: it compares with the layer before, and there is none",
-            hint="start at layer 1, or use a method that needs no earlier layer: random, uniform",
-        )
 
 
 def with_entry(schedule: Schedule, method: Method) -> Schedule:

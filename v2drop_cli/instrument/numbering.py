@@ -65,9 +65,11 @@ class Numbering:
         """
         why = no_renumbering(config, decoder)
         if why is not None:
+            renumbering = (part for part in method.parts if part.positions == RENUMBERED)
+            name = next(renumbering, method).name
             raise UnsupportedModelError(
-                f"{method.name} numbers its survivors anew, and this model cannot: {why}",
-                hint=f"write {method.name}:positions=original",
+                f"{name} numbers its survivors anew, and this model cannot: {why}",
+                hint=f"write {name}:positions=original",
             )
         return cls(decoder.rotary_emb)
 

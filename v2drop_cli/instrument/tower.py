@@ -26,7 +26,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.hooks import After, Before
-from v2drop_cli.instrument.patches import PatchMerging
+from v2drop_cli.instrument.tower_merging import PatchMerging
 from v2drop_cli.instrument.tower_row import RowCrops, TowerRow, project, settled
 from v2drop_cli.methods.base import CLASS_TOKEN, Method, TowerLayer
 from v2drop_cli.models.base import Family

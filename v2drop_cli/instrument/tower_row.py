@@ -11,7 +11,7 @@ from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.attention import softmax_rows
-from v2drop_cli.instrument.patches import Merged
+from v2drop_cli.instrument.tower_merging import Merged
 from v2drop_cli.methods.base import Kept
 from v2drop_cli.models.projections import Crops, Layout, Projections
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from v2drop_cli.judge.lead import lead_of
 from v2drop_cli.judge.ruler import (
     NEGLIGIBLE,
     Interval,
     inside,
     null_interval,
-    paired_side,
+    ratio_verdict,
     reaches_one,
     side,
     symmetric,
@@ -33,17 +34,14 @@ from v2drop_cli.records import (
 )
 from v2drop_cli.records.metrics import METRICS, Kind, Metric, metric
 from v2drop_cli.records.verdicts import (
-    FASTER,
     FEW_ROUNDS,
     LESS,
     MORE,
     NO_INTERVAL,
     NOISE_FLOOR,
     NULL_OFF,
-    REACHES_ONE,
     REACHES_ZERO,
     SAME,
-    SLOWER,
     UNCLEAR,
     WITHIN_NOISE,
     Verdict,
@@ -70,13 +68,15 @@ def judged(report: Report) -> Report:
         overheads = tuple(map(judge.overhead, protocol.scoring_overheads))
         protocol = replace(protocol, scoring_overheads=overheads)
     others = tuple(caveat for caveat in report.warnings if caveat.code != CaveatKind.NULL_OFF.code)
-    return replace(
+    found = replace(
         report,
         comparisons=tuple(map(judge.arm, report.comparisons)),
+        random_comparisons=tuple(map(judge.arm, report.random_comparisons)),
         null_comparison=judge.null(null) if null else None,
         protocol=protocol,
         warnings=(*others, *judge.caveats()),
     )
+    return replace(found, lead=lead_of(found))
 
 
 class _Judge:
@@ -150,28 +150,6 @@ def _no_interval(arm: ArmResult | None, row: Metric) -> str:
     stats = row.samples(arm) if arm is not None else None
     few = stats is None or len(stats.samples) < FEWEST_FOR_INTERVAL
     return FEW_ROUNDS if few else NO_INTERVAL
-
-
-def ratio_verdict(ratio: Ratio, null: Interval | None) -> tuple[str, str | None]:
-    """Verdict and reason on a ratio of times, reference over arm: above 1 the arm is faster.
-
-    Args:
-        ratio: with its interval.
-        null: the interval of dense against dense, or ``None`` where none was measured.
-
-    >>> found = Ratio(1.2, (1.1, 1.3))
-    >>> ratio_verdict(found, (0.98, 1.01)), ratio_verdict(found, (1.05, 1.06))
-    (('faster', None), ('unclear', 'null_off'))
-    >>> ratio_verdict(found, (0.8, 1.01)), ratio_verdict(Ratio(1.2, (0.9, 1.3)), None)
-    (('within noise', 'noise_floor'), ('within noise', 'interval_reaches_one'))
-    """
-    if null is not None and not reaches_one(null):
-        return UNCLEAR, NULL_OFF
-    where = paired_side(ratio, symmetric([null]) if null else None)
-    if where:
-        return (FASTER if where > 0 else SLOWER), None
-    flat = ratio.ci95 is None or reaches_one(ratio.ci95)
-    return WITHIN_NOISE, REACHES_ONE if flat else NOISE_FLOOR
 
 
 def _reading(ratio: float, null: Interval | None) -> tuple[str, str | None]:

@@ -31,6 +31,7 @@ _REFUSED_REQUEST = {
     "timed_new_tokens": "new tokens",
     "max_new_tokens": "most new tokens of an answer",
     "decode": "decode",
+    "fake_quant": "fake quantisation",
 }
 # The alias says less than the resolved id; how often something was measured is not what.
 # Spans are what the model made of the media, and their sizes are the arms' counts of tokens.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
+from v2drop_cli.methods.registry import name_of
 from v2drop_cli.records import ArmResult
 from v2drop_cli.schedule import DEFAULT_PRESET, Schedule
 
@@ -105,9 +106,9 @@ def _methods(arm: Named) -> set[str]:
     """The method's name, and its text with parameters, which a label begins with."""
     if arm.method is None:
         return set()
-    name = arm.method.split(":")[0]
+    name = name_of(arm.method)
     text = arm.label.split(" ")[0]
-    return {name, arm.method, text} if text.split(":")[0] == name else {name, arm.method}
+    return {name, arm.method, text} if name_of(text) == name else {name, arm.method}
 
 
 def _canonical(name: str) -> str:

@@ -2,7 +2,7 @@
 
 A ratio is *claimed* only when its whole 95 % interval lies on one side of 1, beyond a margin, and
 when it lies beyond the noise floor too. Everything that asks "is it significant?" asks here: an
-arm against dense in the same rounds (:func:`paired_side`, for
+arm against dense in the same rounds (:func:`ratio_verdict`, for
 :mod:`~v2drop_cli.judge.arm_verdicts`), report B against report A (:func:`side`, for
 :mod:`~v2drop_cli.judge.change_verdicts`), and the gates of both commands (:func:`gate_outcome`).
 
@@ -26,6 +26,15 @@ from v2drop_cli.records import DENSE, Ratio, Report
 from v2drop_cli.records.arm import PROCESS_RSS
 from v2drop_cli.records.changes import FAILED, HELD, UNDECIDED, UNMEASURED, GateResult
 from v2drop_cli.records.metrics import METRICS, Kind, Metric
+from v2drop_cli.records.verdicts import (
+    FASTER,
+    NOISE_FLOOR,
+    NULL_OFF,
+    REACHES_ONE,
+    SLOWER,
+    UNCLEAR,
+    WITHIN_NOISE,
+)
 
 Interval = tuple[float, float]
 
@@ -76,6 +85,28 @@ def paired_side(ratio: Ratio, floor: Interval | None) -> int:
         return 0
     where = side(ratio.ci95, NEGLIGIBLE)
     return where if where == side((ratio.median, ratio.median), NEGLIGIBLE, floor) else 0
+
+
+def ratio_verdict(ratio: Ratio, null: Interval | None) -> tuple[str, str | None]:
+    """Verdict and reason on a ratio of times, reference over arm: above 1 the arm is faster.
+
+    Args:
+        ratio: with its interval.
+        null: the interval of dense against dense, or ``None`` where none was measured.
+
+    >>> found = Ratio(1.2, (1.1, 1.3))
+    >>> ratio_verdict(found, (0.98, 1.01)), ratio_verdict(found, (1.05, 1.06))
+    (('faster', None), ('unclear', 'null_off'))
+    >>> ratio_verdict(found, (0.8, 1.01)), ratio_verdict(Ratio(1.2, (0.9, 1.3)), None)
+    (('within noise', 'noise_floor'), ('within noise', 'interval_reaches_one'))
+    """
+    if null is not None and not reaches_one(null):
+        return UNCLEAR, NULL_OFF
+    where = paired_side(ratio, symmetric([null]) if null else None)
+    if where:
+        return (FASTER if where > 0 else SLOWER), None
+    flat = ratio.ci95 is None or reaches_one(ratio.ci95)
+    return WITHIN_NOISE, REACHES_ONE if flat else NOISE_FLOOR
 
 
 def inside(interval: Interval, margin: float) -> bool:

@@ -22,7 +22,7 @@ from v2drop_cli.errors import UsageError
 from v2drop_cli.judge.gate_grammar import Condition, Form, parse_conditions
 from v2drop_cli.judge.naming import arm_called
 from v2drop_cli.judge.ruler import Interval, gate_outcome, gate_result, noise_floors
-from v2drop_cli.methods.parameters import split
+from v2drop_cli.methods.registry import ALL, name_of
 from v2drop_cli.records import DENSE, FEWEST_FOR_INTERVAL, ArmResult, Comparison, Ratio, Report
 from v2drop_cli.records.changes import UNDECIDED, UNMEASURED, GateResult
 from v2drop_cli.records.metrics import METRICS, PAIRS, Kind
@@ -180,7 +180,9 @@ def judged_gates(
     gates: Sequence[Gate], report: Report, asked_for: Iterable[str]
 ) -> tuple[GateResult, ...]:
     """All gates' outcomes, in order."""
-    methods = tuple(split(text)[0] for text in asked_for)
+    methods = {name_of(text) for text in asked_for}
+    if ALL in methods:
+        methods = {arm.method for arm in report.arms if arm.method is not None}
     noise = noise_floors(report) if any(gate.metric not in _EXACT for gate in gates) else {}
     return tuple(_named(gate, report).check(report, methods, noise) for gate in gates)
 

@@ -6,14 +6,14 @@ A new method is one file in this folder and one line in :mod:`v2drop_cli.methods
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import Tensor
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, ScheduleError
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k
 
@@ -226,6 +226,8 @@ class Method:
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
             depends on values, finding it (``nonzero``) makes the host wait for the device.
+        thresholds: names of the parameters that a method with ``chooses_count`` chooses by: the
+            higher, the fewer tokens stay. A budget is met by scaling them all by one factor.
         positions: whether survivors keep their positions or are numbered anew. The instrument
             sees to it; every method has this parameter, by default what its authors do.
     """
@@ -236,8 +238,45 @@ class Method:
     tower_layers: ClassVar[tuple[TowerLayer, ...]] = ()
     merges_patches: ClassVar[int | None] = None
     chooses_count: ClassVar[bool] = False
+    thresholds: ClassVar[tuple[str, ...]] = ()
 
     positions: Positions = field(default=ORIGINAL, kw_only=True)
+
+    @property
+    def parts(self) -> tuple[Method, ...]:
+        """The methods that this one is composed of: itself, unless it is composed."""
+        return (self,)
+
+    def at(self, layer: int) -> Method:
+        """The one of :attr:`parts` that chooses at ``layer``."""
+        return self
+
+    def scaled(self, factor: float) -> Self:
+        """The same method with all of its :attr:`thresholds` times ``factor``.
+
+        To four digits, so that what a report holds can be typed.
+        """
+        values: dict[str, Any] = {
+            name: float(f"{factor * getattr(self, name):.4g}") for name in self.thresholds
+        }
+        return replace(self, **values)
+
+    def check(self, schedule: Schedule) -> None:
+        """Refuse a schedule that this method cannot follow.
+
+        Raises:
+            ScheduleError: it drops at layer 0, and the method compares with the layer before.
+        """
+        first = self.at(0)
+        compares = PREVIOUS_HIDDEN in first.needs and first.merges_patches is None
+        if schedule.drops[0].layer == 0 and compares:
+            name = getattr(self, "name", type(self).__name__)
+            raise ScheduleError(
+                f"{name} cannot drop at layer 0: it compares with the layer before, and there is "
+                "none",
+                hint="start at layer 1, or use a method that needs no earlier layer: random, "
+                "uniform",
+            )
 
     def positions_at(self, layer: int) -> Positions:
         """:attr:`positions` for survivors of the drop at ``layer``."""
@@ -254,6 +293,25 @@ class Method:
             ScheduleError: no drops of this method meet the budget.
         """
         return shape.preset() if budget is None else shape.solved(budget)
+
+    def attach(self, model: Any, processor: Any) -> Method:
+        """The method with what a decoder lacks, such as another model: by default itself.
+
+        Called once when a context opens, outside of all that is timed. What it returns is asked in
+        this context; its ``needs`` may be others.
+
+        Args:
+            model: the transformers model in which tokens will be dropped.
+            processor: the model's, or ``None`` where ``dropping`` was given a bare model.
+
+        Raises:
+            UsageError: it needs a processor, and there is none.
+        """
+        return self
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What the reader of this method's numbers must know, where that is not published."""
+        return ()
 
     def merge_patches(self, states: Tensor, sides: tuple[int, int]) -> Kept:
         """Which patches of a picture go on through the tower, and the states of merged ones.

@@ -31,6 +31,15 @@ _KINDS: dict[Any, str] = {
 }
 
 
+def split_name(text: str) -> str:
+    """The name of a method as typed, without its parameters.
+
+    >>> split_name(" dart:image_pivots=4")
+    'dart'
+    """
+    return text.partition(":")[0].strip()
+
+
 def split(text: str) -> tuple[str, dict[str, str]]:
     """The name and the parameters of a method, as typed.
 
@@ -46,7 +55,7 @@ def split(text: str) -> tuple[str, dict[str, str]]:
         if key in values:
             raise UsageError(f"the method {text!r} gives {key} twice", hint="give each key once")
         values[key] = value
-    return name.strip(), values
+    return split_name(name), values
 
 
 def build(kind: type[Method], values: Mapping[str, str]) -> Method:
@@ -91,7 +100,19 @@ def _default(kind: type[Method], key: str) -> Any:
 
 
 def parameters_of(method: Method) -> dict[str, Value]:
-    """All parameters of ``method`` with their values, its own before what all methods have."""
+    """All parameters of ``method`` with their values, its own before what all methods have.
+
+    Those of a composed method say whose they are: ``visionzip.contextual``.
+    """
+    parts = method.parts
+    if len(parts) == 1:
+        return _values(method)
+    return {
+        f"{part.name}.{key}": value for part in parts for key, value in parameters_of(part).items()
+    }
+
+
+def _values(method: Method) -> dict[str, Value]:
     return {field.name: getattr(method, field.name) for field in _fields(method)}
 
 
@@ -106,10 +127,12 @@ def written(method: Method) -> str:
     :func:`v2drop_cli.methods.registry.get_method` reads it back to an equal method, unless a text
     parameter holds a comma.
     """
+    if len(method.parts) > 1:
+        return "+".join(map(written, method.parts))
     defaults = {field.name: field.default for field in dataclasses.fields(method)}
     changed = [
         f"{key}={_written(value)}"
-        for key, value in parameters_of(method).items()
+        for key, value in _values(method).items()
         if value != defaults[key]
     ]
     return f"{method.name}:{','.join(changed)}" if changed else method.name

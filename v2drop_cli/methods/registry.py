@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from v2drop_cli.errors import unknown_name
-from v2drop_cli.methods.parameters import build, split
+from v2drop_cli.errors import UsageError, unknown_name
+from v2drop_cli.methods.parameters import build, split, split_name
 from v2drop_cli.methods.plug_ins import plug_in, plug_in_names
 
 if TYPE_CHECKING:
@@ -22,9 +22,22 @@ METHODS: dict[str, str] = {
     "v2drop-cosine": "v2drop_cli.methods.v2drop:V2DropCosine",
     "random": "v2drop_cli.methods.random:Random",
     "uniform": "v2drop_cli.methods.uniform:Uniform",
-    "mustdrop": "v2drop_cli.methods.mustdrop:MustDrop",
+    "divprune": "v2drop_cli.methods.divprune:DivPrune",
+    "cdpruner": "v2drop_cli.methods.cdpruner:CDPruner",
+    "qapruner": "v2drop_cli.methods.qapruner:QAPruner",
+    "evs": "v2drop_cli.methods.evs:EVS",
+    "deviation": "v2drop_cli.methods.deviation:Deviation",
+    "fastv": "v2drop_cli.methods.fastv:FastV",
+    "pyramiddrop": "v2drop_cli.methods.pyramiddrop:PyramidDrop",
+    "vtw": "v2drop_cli.methods.vtw:VTW",
+    "dart": "v2drop_cli.methods.dart:Dart",
     "sparsevlm": "v2drop_cli.methods.sparsevlm:SparseVLM",
+    "mustdrop": "v2drop_cli.methods.mustdrop:MustDrop",
 }
+
+
+ALL = "all"
+"""As a method on the command line: every method that the model and the prompt support."""
 
 
 def check_method(text: str) -> None:
@@ -34,25 +47,62 @@ def check_method(text: str) -> None:
 
     Raises:
         UnknownNameError: no such method, or no such parameter.
-        UsageError: a parameter that cannot be read, or has a wrong value.
+        UsageError: a parameter that cannot be read, or has a wrong value; or two methods that do
+            not go together.
     """
     name, values = split(text)
-    if values:
-        build(_kind(name), values)
+    if values or len(parts_of(text)) > 1:
+        get_method(text)
     else:
         _check_name(name)
 
 
 def get_method(text: str) -> Method:
-    """The method that ``text`` names, ``name`` or ``name:key=value,key=value``.
+    """The method that ``text`` names: ``name``, ``name:key=value,key=value``, or two with a ``+``.
 
     Raises:
         UnknownNameError: no such method, or no such parameter.
-        UsageError: a parameter that cannot be read, or has a wrong value.
+        UsageError: a parameter that cannot be read, or has a wrong value; or two methods that do
+            not go together.
         PlugInError: another package's method, which cannot be used.
     """
+    parts = parts_of(text)
+    if len(parts) > 1:
+        from v2drop_cli.methods.composed import Composed
+
+        if len(parts) != 2:
+            hint = "write FIRST+SECOND: the first drops before the decoder, the second inside"
+            raise UsageError(f"{text!r} composes {len(parts)} methods, not two", hint=hint)
+        return Composed(*map(get_method, parts))
     name, values = split(text)
     return build(_kind(name), values)
+
+
+def parts_of(text: str) -> list[str]:
+    """The methods that ``text`` is composed of, each with its parameters.
+
+    After a parameter, only a ``+`` before the name of a method composes: values may hold others.
+
+    >>> parts_of("random+v2drop"), parts_of("some:path=a+b,rate=1e+5+v2drop")
+    (['random', 'v2drop'], ['some:path=a+b,rate=1e+5', 'v2drop'])
+    """
+    first, *rest = text.split("+")
+    parts = [first]
+    for piece in rest:
+        if ":" in parts[-1] and split_name(piece) not in known_methods():
+            parts[-1] += f"+{piece}"
+        else:
+            parts.append(piece)
+    return [part.strip() for part in parts]
+
+
+def name_of(text: str) -> str:
+    """The name of the method that ``text`` names, without parameters.
+
+    >>> name_of("random+v2drop"), name_of("dart:image_pivots=8")
+    ('random+v2drop', 'dart')
+    """
+    return "+".join(map(split_name, parts_of(text)))
 
 
 def _kind(name: str) -> type[Method]:

@@ -6,7 +6,7 @@ No torch: ``--budget`` is resolved from numbers alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from v2drop_cli.errors import ScheduleError
@@ -20,6 +20,12 @@ from v2drop_cli.schedule import (
     scale_layers,
     solve_budget,
 )
+
+BEFORE_FIRST = 0.75
+"""Where drops have to move to meet a budget, the layers before the first one take this share of it.
+
+As they do in PyramidDrop at its own layers (8, 16, 24 of 32) and a third of the tokens.
+"""
 
 
 class Presets(Protocol):
@@ -74,20 +80,64 @@ class Shape:
         """Layers of a decoder of 32, as most papers give them, at the same depths of this one."""
         return scale_layers(layers, self.n_layers, self.first_droppable)
 
-    def solved(self, budget: float, layers: Sequence[int] | None = None) -> Schedule:
-        """Drops at ``layers`` (V2Drop's by default) whose layer average is ``budget``.
+    @property
+    def prompt(self) -> int:
+        """The prompt's vision tokens, for what cannot do without them.
 
         Raises:
-            ScheduleError: the prompt is not known yet, or no such drops meet the budget.
+            ScheduleError: the prompt is not known yet.
         """
         if self.n_vision is None:
             raise ScheduleError(
                 "a budget is a share of a prompt's vision tokens, and there is no prompt yet",
                 hint="give a schedule, or the name of a preset",
             )
-        return solve_budget(
+        return self.n_vision
+
+    def solved(self, budget: float, layers: Sequence[int] | None = None) -> Schedule:
+        """Drops at a method's own ``layers`` whose layer average is ``budget``.
+
+        Every drop keeps the same share of what is alive. Without ``layers`` they are V2Drop's,
+        and so is the shape: its last drop takes the rest where the budget allows it.
+
+        Where the layers before the first drop alone exceed the budget, all drops move to earlier
+        layers in proportion, never to layer 0, so that a method whose paper begins late can be
+        compared at small budgets, too. That is our setting, not the authors': the schedule says
+        where it moved from.
+
+        Raises:
+            ScheduleError: the prompt is not known yet, or no such drops meet the budget.
+        """
+        own = tuple(self.scaled(REFERENCE_LAYERS) if layers is None else layers)
+        moved = self._within(budget, own)
+        found = solve_budget(
             budget,
-            n_vision=self.n_vision,
+            n_vision=self.prompt,
             n_layers=self.n_layers,
-            layers=layers or self.scaled(REFERENCE_LAYERS),
+            layers=moved,
+            empties=layers is None,
         )
+        return found if moved == own else replace(found, moved_from=own)
+
+    def solved_at(self, budget: float, layers: Sequence[int]) -> Schedule:
+        """The same at layers that the user named: drops stay where they were asked for.
+
+        Raises:
+            ScheduleError: the prompt is not known yet, or no drops at these layers meet the budget.
+        """
+        return solve_budget(budget, n_vision=self.prompt, n_layers=self.n_layers, layers=layers)
+
+    def _within(self, budget: float, layers: tuple[int, ...]) -> tuple[int, ...]:
+        """The same ``layers``, or earlier ones in proportion, where these exceed the budget."""
+        lowest = self.prompt * layers[0] / self.n_layers
+        if not 0 <= budget < lowest - 0.5:
+            return layers
+        wanted = int(BEFORE_FIRST * budget * self.n_layers / self.prompt)
+        first = max(wanted, self.first_droppable, 1)
+        if first >= layers[0]:
+            return layers
+        moved: list[int] = []
+        for layer in layers:
+            earliest = moved[-1] + 1 if moved else first
+            moved.append(max(earliest, round(layer * first / layers[0])))
+        return tuple(moved)

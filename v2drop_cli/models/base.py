@@ -263,6 +263,7 @@ class LoadedModel:
         weights: ``"trained"`` or ``"dummy"``.
         caveats: what the reader of this model's answers must know.
         allow_unproven: whether a decoder that nobody has proven is dropped in.
+        fake_quant: bits that the decoder computes with, simulated (``"w4a4"``); ``None``: its own.
         prompts: those it prepared, for :meth:`decode`.
     """
 
@@ -276,6 +277,7 @@ class LoadedModel:
     weights: str
     caveats: tuple[Caveat, ...] = ()
     allow_unproven: bool = False
+    fake_quant: str | None = None
     prompts: Prompts = field(default_factory=Prompts, repr=False, compare=False)
 
     @property

@@ -16,10 +16,12 @@ import torch
 
 from v2drop_cli.errors import DeviceMemoryError, V2DropError
 from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.bits import Bits
 from v2drop_cli.models.checkpoint_files import check_files
 from v2drop_cli.models.decoders import unproven_caveats
 from v2drop_cli.models.devices import free_memory, pick_device, pick_dtype
 from v2drop_cli.models.dummy import dummy_model, dummy_processor, read_config_file
+from v2drop_cli.models.fake_quant import fake_quantize
 from v2drop_cli.models.generation import set_aside
 from v2drop_cli.models.library_talk import listening
 from v2drop_cli.models.load_errors import guarded
@@ -81,6 +83,9 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
         loaded, found = guarded(source, lambda: load_trained(source, dtype, options))
         caveats += found
     _place(loaded, device)
+    if options.fake_quant is not None:
+        fake_quantize(loaded, family, Bits.parse(options.fake_quant))
+        caveats += (CaveatKind.FAKE_QUANT.caveat(bits=options.fake_quant),)
     return LoadedModel(
         model=loaded,
         processor=processor,
@@ -92,6 +97,7 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
         weights=options.weights,
         caveats=(*caveats, *set_aside(loaded), *unproven_caveats(config)),
         allow_unproven=options.allow_unproven,
+        fake_quant=options.fake_quant,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import UsageError, without_docstrings
+from v2drop_cli.models.bits import Bits
 from v2drop_cli.models.names import resolve
 from v2drop_cli.models.registry import ATTENTION, DTYPES, check_choice
 
@@ -33,6 +34,8 @@ class LoadOptions:
         seed: of dummy weights.
         synthetic: what to look at instead of media; no processor is loaded then. For dummy
             weights only.
+        fake_quant: ``w4a4``: the decoder computes as if its weights and activations had so many
+            bits, simulated; ``None`` for the numbers as they are.
     """
 
     device: str = "auto"
@@ -45,6 +48,7 @@ class LoadOptions:
     allow_unproven: bool = False
     seed: int = 0
     synthetic: SyntheticInput | None = None
+    fake_quant: str | None = None
 
     def check(self, model: str) -> None:
         """Raise a :class:`~v2drop_cli.errors.UsageError` for names that mean nothing."""
@@ -53,6 +57,8 @@ class LoadOptions:
         resolve(model)
         check_choice("weights", self.weights, WEIGHTS)
         check_choice("dtype", self.dtype, DTYPES)
+        if self.fake_quant is not None:
+            Bits.parse(self.fake_quant)
         if self.synthetic is not None and self.weights != "dummy":
             raise UsageError(
                 f"synthetic input for {self.weights} weights: their answers would look real",

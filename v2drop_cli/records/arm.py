@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from v2drop_cli.records.verdicts import Verdict
+from v2drop_cli.records.verdicts import FASTER, SLOWER, Verdict
 
 DENSE = "dense"
+# The method that every other has to beat: it drops as much, and looks at nothing.
+RANDOM = "random"
 PROCESS_RSS = "process RSS"
 # Fields added after schema 1 shipped; older files may lack them.
 ADDED = {"added": True}
@@ -74,6 +76,28 @@ class Drop:
     after: int
     kept: tuple[tuple[int, ...], ...]
     sources: tuple[tuple[tuple[int, ...], ...], ...] | None = field(default=None, metadata=ADDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """How the layer before a drop moved the vision tokens of one row (``profile --explain``).
+
+    The update of a token is what that layer added to it: ``h_L - h_(L-1)`` for a drop at layer L.
+
+    Attributes:
+        layer: the drop layer L.
+        tokens: vision tokens alive before the drop.
+        shared_update: length of the mean update, over the mean length of the updates. 1: all
+            tokens moved by the same vector; about ``1 / sqrt(tokens)``: each in a direction of its
+            own. ``None`` where no token moved.
+        score_gini: Gini coefficient of the method's scores. 0: all tokens score the same; near 1:
+            a few tokens have all of the score. ``None`` where all scores are 0.
+    """
+
+    layer: int
+    tokens: int
+    shared_update: float | None
+    score_gini: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +203,8 @@ class ArmResult:
         capture_s: recording the compiled decoding, once; in no other time. ``None`` for eager.
         parameters: all parameters of the method by name, also those at their defaults; empty for
             a method without any, and for dense.
+        movements: one for each drop layer of a method that scores by movement, where
+            ``--explain`` asked for them; else empty.
     """
 
     label: str
@@ -194,6 +220,7 @@ class ArmResult:
     limit: Limit | None = None
     capture_s: float | None = field(default=None, metadata=ADDED)
     parameters: dict[str, Any] = field(default_factory=dict, metadata=ADDED)
+    movements: tuple[Movement, ...] = field(default=(), metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +251,18 @@ class Comparison:
     def verdict(self, metric: str) -> Verdict | None:
         """The verdict on ``metric``, or ``None`` where there is none."""
         return next((found for found in self.verdicts if found.metric == metric), None)
+
+    @property
+    def speed(self) -> str | None:
+        """``faster`` or ``slower``: the whole generation, or where that shows neither, the prefill.
+
+        ``None`` where neither of them shows a difference.
+        """
+        for metric in ("generate_speedup", "prefill_speedup"):
+            found = self.verdict(metric)
+            if found is not None and found.verdict in (FASTER, SLOWER):
+                return found.verdict
+        return None
 
 
 @dataclass(frozen=True, slots=True)

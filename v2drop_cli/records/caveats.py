@@ -27,11 +27,41 @@ class CaveatKind(enum.Enum):
         "synthetic_input",
         "synthetic input: random tokens and pixels; no media decode, processor or tokenizer ran",
     )
+    FAKE_QUANT = (
+        "fake_quant",
+        "{bits} is simulated: answers are as quantised, times and memory are not those of kernels "
+        "for so few bits",
+    )
     DEVICE_CPU = "device_cpu", "measured on the CPU: wall clock; GPU figures n/a"
     COUNTS_BY_METHOD = (
         "counts_by_method",
         "{method} chooses how many vision tokens stay: its counts and FLOPs are those of this "
         "prompt, and finding them may make the host wait for the device at each drop",
+    )
+    QUESTION_BY_DECODER = (
+        "question_by_decoder",
+        "{method} reads the question by the decoder's own embeddings, which is our substitute: "
+        "the published method takes CLIP's text tower, {method}:text=DIRECTORY",
+    )
+    METHOD_LEFT_OUT = "method_left_out", "{method} is left out: {reason}"
+    POSITIONS_KEPT = (
+        "positions_kept",
+        "{method} runs with positions=original, not renumbered as its authors do: {reason}",
+    )
+    BUDGET_MOVED = (
+        "budget_moved",
+        "{arm}: drops at layers {own} cannot come to {budget} tokens, and moved to {layers}, in "
+        "proportion (our setting)",
+    )
+    BUDGET_TRIED = (
+        "budget_tried",
+        "{arm}: {by} was found by prefills of this prompt; the layer average is {average} for a "
+        "budget of {budget}",
+    )
+    BUDGET_MISSED = (
+        "budget_missed",
+        "{arm}: the layer average is {average}, for a budget of {budget}: the method comes no "
+        "nearer, so it is not compared at equal cost",
     )
     NULL_OFF = (
         "null_off",

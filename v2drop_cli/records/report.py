@@ -16,6 +16,10 @@ from v2drop_cli.records.caveats import Caveat
 from v2drop_cli.records.grid import Span
 
 SCHEMA = "v2drop.report/1"
+# Random weights instead of trained ones: answers of these mean nothing.
+DUMMY = "dummy"
+# The fake quantisation of a decoder that computes with its numbers as they are.
+AS_IT_IS = "none"
 # How timed generations decode.
 EAGER, COMPILED = "eager", "compiled"
 # Why a report is partial: still being measured (a draft), or interrupted.
@@ -101,6 +105,7 @@ class Request:
     Attributes:
         spans: where the vision tokens of one row are, in the prompt and over the pixels: a kept
             position of a drop is drawn with these. ``None`` where the family does not know.
+        fake_quant: bits that the decoder computes with, simulated (``w4a4``), or ``none``.
     """
 
     model: str
@@ -120,6 +125,25 @@ class Request:
     batch_size: int = 1
     decode: str = field(default=EAGER, metadata=ADDED)
     spans: tuple[Span, ...] | None = field(default=None, metadata=ADDED)
+    fake_quant: str = field(default=AS_IT_IS, metadata=ADDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Which of several arms is the fastest, as far as the numbers can tell.
+
+    Attributes:
+        arm: the arm with the largest speed-up of those that are shown to be faster than dense.
+        metric: the speed-up that it leads in, ``generate_speedup`` or ``prefill_speedup``.
+        same_answer: whether only arms with dense's own answer competed; false where no faster arm
+            has it, and for dummy weights.
+        tied: arms that ``arm`` is not shown to be faster than, the fastest first.
+    """
+
+    arm: str
+    metric: str
+    same_answer: bool
+    tied: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +151,10 @@ class Report:
     """Everything one command measured.
 
     Attributes:
+        random_comparisons: every arm against random selection that keeps as many tokens, with
+            the random arm as the reference; only arms for which there is one.
+        lead: the fastest of several arms; ``None`` where fewer than two competed, or none is shown
+            to be faster than dense.
         stopped_by: why the rounds ended: ``rounds`` (as many as asked for), ``precision``,
             ``time``, ``interrupted``; ``running`` in a draft. ``None`` in older files.
     """
@@ -139,6 +167,15 @@ class Report:
     warnings: tuple[Caveat, ...] = field(default=())
     protocol: Protocol | None = None
     stopped_by: str | None = field(default=None, metadata=ADDED)
+    random_comparisons: tuple[Comparison, ...] = field(default=(), metadata=ADDED)
+    lead: Lead | None = field(default=None, metadata=ADDED)
+
+    @property
+    def yardsticks(self) -> frozenset[str]:
+        """Labels of the random arms that other arms are held against."""
+        overheads = self.protocol.scoring_overheads if self.protocol is not None else ()
+        bars = [found.reference for found in self.random_comparisons]
+        return frozenset((*bars, *(overhead.random_arm for overhead in overheads)))
 
     @property
     def ended_by(self) -> str | None:

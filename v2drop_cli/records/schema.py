@@ -85,11 +85,16 @@ def _sense(document: Mapping[str, Any]) -> Iterator[str]:
     labels = [arm["label"] for arm in document["arms"]]
     if len(set(labels)) != len(labels):
         yield "two arms have the same label"
-    for number, comparison in enumerate(document["comparisons"]):
-        for role in ("arm", "reference"):
-            if comparison[role] not in labels:
-                yield f"comparisons[{number}].{role} is {shown(comparison[role])}, which is no arm"
-        yield from _ratios(comparison, f"comparisons[{number}]")
+    for name in ("comparisons", "random_comparisons"):
+        for number, comparison in enumerate(document.get(name) or ()):
+            where = f"{name}[{number}]"
+            for role in ("arm", "reference"):
+                if comparison[role] not in labels:
+                    yield f"{where}.{role} is {shown(comparison[role])}, which is no arm"
+            yield from _ratios(comparison, where)
+    for name in _leaders(document.get("lead")):
+        if name not in labels:
+            yield f"lead names {shown(name)}, which is no arm"
     for number, span in enumerate(document["request"].get("spans") or ()):
         grid, tokens = span["grid"], sum(count for _, count in span["runs"])
         if grid["t"] * grid["h"] * grid["w"] != tokens:
@@ -104,6 +109,10 @@ def _sense(document: Mapping[str, Any]) -> Iterator[str]:
             sources = drop.get("sources")
             if sources is not None and [*map(len, sources)] != [*map(len, drop["kept"])]:
                 yield f"arms[{number}].drops[{place}].sources are not those of the kept tokens"
+
+
+def _leaders(lead: Mapping[str, Any] | None) -> tuple[str, ...]:
+    return () if lead is None else (lead["arm"], *lead["tied"])
 
 
 def _timing(timing: Mapping[str, Any], where: str) -> Iterator[str]:

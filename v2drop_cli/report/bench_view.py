@@ -1,4 +1,4 @@
-"""What a report of ``v2drop run`` or ``v2drop profile`` says: one column per arm.
+"""What a report of ``v2drop run`` or ``v2drop profile`` says: one cell per arm and quantity.
 
 :mod:`v2drop_cli.report.wording` writes the single cells.
 """
@@ -8,9 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from v2drop_cli.records import DENSE, EAGER, ArmResult, CaveatKind, Comparison, Report, Stats
+from v2drop_cli.records import (
+    DENSE,
+    DUMMY,
+    EAGER,
+    RANDOM,
+    ArmResult,
+    CaveatKind,
+    Comparison,
+    Report,
+    Stats,
+)
 from v2drop_cli.records.metrics import METRICS, Metric, Place
-from v2drop_cli.report import glance, profile_wording, wording
+from v2drop_cli.report import against_random, glance, movement, profile_wording, wording
 from v2drop_cli.report.claims import SPEEDUPS, claims, legend, noise_floor
 from v2drop_cli.report.finding import finding
 from v2drop_cli.report.text import clean, glued
@@ -30,7 +40,9 @@ def build_view(report: Report) -> View:
     sections = (
         Section("", tuple(_identity_rows(report))),
         Section(f"Speed-up over {clean(_reference(report))}", tuple(_speedup_rows(report))),
+        Section(against_random.TITLE, tuple(against_random.rows(report))),
         Section("Vision tokens", tuple(_token_rows(report))),
+        Section(movement.TITLE, tuple(movement.rows(report))),
         Section("Time (median)", tuple(_time_rows(report))),
         Section("Memory", tuple(_memory_rows(report))),
         Section("Against the limit", tuple(_limit_rows(report))),
@@ -41,6 +53,7 @@ def build_view(report: Report) -> View:
         sections=tuple(section for section in sections if section.rows),
         footer=tuple(_footer(report)),
         glance=_glance(report),
+        notes=tuple(against_random.notes(report)),
         finding=_finding(report),
     )
 
@@ -67,7 +80,7 @@ def _glance(report: Report) -> Glance | None:
 
 def _facts(report: Report) -> Iterator[Fact]:
     request = report.request
-    if request.weights == wording.DUMMY:
+    if request.weights == DUMMY:
         yield Fact("WARNING", wording.DUMMY_LABEL, "warn")
     for number, media in enumerate(request.media):
         yield Fact("" if number else "media", wording.media(media))
@@ -79,7 +92,7 @@ def _facts(report: Report) -> Iterator[Fact]:
 
 def _identity_rows(report: Report) -> Iterator[Row]:
     arms = report.arms
-    dummy = report.request.weights == wording.DUMMY
+    dummy = report.request.weights == DUMMY
     if any(arm.method and not arm.label.startswith(arm.method) for arm in arms):
         yield Row("method", tuple(_figure(arm.method and clean(arm.method)) for arm in arms))
     if any(arm.schedule and not arm.label.endswith(arm.schedule) for arm in arms):
@@ -196,7 +209,7 @@ def _speedup_rows(report: Report) -> Iterator[Row]:
     said = [claims(item) if item else () for item in found]
     for at, row in enumerate(SPEEDUPS):
         cells = (
-            Cell(*own[at].said) if own else _unclaimed(report, arm)
+            Cell(*own[at].said, short=own[at].signed) if own else _unclaimed(report, arm)
             for own, arm in zip(said, report.arms, strict=True)
         )
         yield Row(row.name, tuple(cells))
@@ -217,6 +230,8 @@ def _footer(report: Report) -> Iterator[Fact]:
     if any(_is_launch_bound(report, arm) for arm in report.arms):
         yield Fact("decode", profile_wording.LAUNCH_BOUND)
     yield Fact("reading", _reading(report))
+    if any(arm.movements for arm in report.arms):
+        yield Fact("explained", movement.READING)
     if report.null_comparison is not None:
         yield Fact("noise floor", noise_floor(report.null_comparison))
     for overhead in report.protocol.scoring_overheads if report.protocol else ():
@@ -224,7 +239,7 @@ def _footer(report: Report) -> Iterator[Fact]:
     for caveat in report.warnings:
         if caveat.code not in _SAID_ELSEWHERE:
             yield Fact("warning", clean(caveat.message), "warn")
-    if report.request.weights == wording.DUMMY:  # again: of a long report the end is what shows
+    if report.request.weights == DUMMY:  # again: of a long report the end is what shows
         yield Fact("warning", wording.DUMMY_LABEL, "warn")
 
 
@@ -232,7 +247,9 @@ def _reading(report: Report) -> str:
     """What the signs above mean: of those that are there, and no others."""
     if len(report.arms) < 2:
         return f"{wording.READING_ALONE}; {wording.READING_ALL}"
-    return "; ".join((wording.READING, *legend(report.comparisons), wording.READING_ALL))
+    signs = legend((*report.comparisons, *report.random_comparisons))
+    marked = [wording.READING_RANDOM] if any(arm.method == RANDOM for arm in report.arms) else []
+    return "; ".join((wording.READING, *signs, *marked, wording.READING_ALL))
 
 
 def _comparison(report: Report, arm: ArmResult) -> Comparison | None:

@@ -83,6 +83,15 @@ class Claim(NamedTuple):
         return SIGNS.get(words or "", "") + ratio, TONES.get(words, "plain")
 
     @property
+    def signed(self) -> str:
+        """For a table of arms: ``2.17x [2.09, 2.26]``, ``1.02x [0.97, 1.05] ~`` within noise."""
+        if self.ratio is None:
+            return NOT_AVAILABLE
+        span = "" if self.ratio.ci95 is None else interval(self.ratio.ci95)
+        sign = SIGNS.get(self.verdict.verdict if self.verdict else "", "")
+        return glued(" ".join(filter(None, (format_ratio(self.ratio.median), span, sign))))
+
+    @property
     def said(self) -> Said:
         """The cell: ``2.17x [2.09, 2.26]``, ``1.02x [0.97, 1.05] within noise``, ``n/a``."""
         if self.ratio is None:

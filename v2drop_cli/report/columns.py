@@ -1,7 +1,8 @@
-"""Which columns of a view stand side by side, and how wide each is.
+"""How the cells of a view lie on a page: a column per arm, or where these are too many a row.
 
-A dozen arms do not fit a terminal: they come in groups under each other, the first column (the
-reference) again in front of each.
+Two or three arms are read side by side, each quantity a line. A dozen do not fit a terminal like
+that: there each arm is a line, and the quantities of a section are its columns, in groups under
+each other if they do not fit either.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from typing import NamedTuple
 
 from v2drop_cli.report import layout
 from v2drop_cli.report.layout import GAP
-from v2drop_cli.report.view import View
+from v2drop_cli.report.view import Cell, Section, View
 
-_INDENT = 2
+INDENT = 2
 _PROSE_LEAST = 16
 _PROSE_MOST = 60
 
 
 class Group(NamedTuple):
-    """Columns that stand side by side.
+    """Quantities of one section that stand side by side, a line per arm.
 
     Attributes:
-        columns: their places in the view.
-        widths: of the labels first, then of each column.
+        rows: the places of their rows in the section.
+        widths: of the arms' names first, then of each quantity.
     """
 
-    columns: tuple[int, ...]
+    rows: tuple[int, ...]
     widths: list[int]
 
 
@@ -38,53 +39,81 @@ class _Needs(NamedTuple):
     wanted: int
 
 
-def column_groups(view: View, width: int) -> list[Group] | None:
-    """As few groups as fit; ``None`` where not even two columns stand side by side."""
+def side_by_side(view: View, width: int) -> list[int] | None:
+    """Widths of the labels and of each column; ``None`` where not all of them fit."""
     if width < layout.STACK_BELOW:
         return None
     rows = [row for section in view.sections for row in section.rows]
     labels = max(layout.widest_line(row.label) for row in rows)
-    needs = [_needs(view, at) for at in range(len(view.columns))]
-    room = width - _INDENT - labels
+    cells = [
+        [(row.cells[at], row.cells[at].text) for row in rows] for at in range(len(view.columns))
+    ]
+    needs = [_needs(name, own) for name, own in zip(view.columns, cells, strict=True)]
+    room = width - INDENT - labels - GAP * len(needs)
+    if sum(need.least for need in needs) > room:
+        return None
+    return [labels, *_widened(needs, room)]
+
+
+def in_rows(view: View, width: int) -> list[list[Group]] | None:
+    """Of each section the quantities in as few groups as fit; ``None`` where one alone does not."""
+    if width < layout.STACK_BELOW:
+        return None
+    names = _name_width(view, width)
+    groups = [_grouped(section, names, width - INDENT - names) for section in view.sections]
+    found = [each for each in groups if each is not None]
+    return found if len(found) == len(groups) else None
+
+
+def _name_width(view: View, width: int) -> int:
+    """Names stay whole if that takes less than two fifths of the page."""
+    least = max(map(layout.widest_word, view.columns))
+    return min(max(least, width * 2 // 5), max(map(layout.widest_line, view.columns)))
+
+
+def _grouped(section: Section, names: int, room: int) -> list[Group] | None:
+    cells = [[(cell, cell.in_a_row) for cell in row.cells] for row in section.rows]
+    needs = [_needs(row.label, own) for row, own in zip(section.rows, cells, strict=True)]
+    if any(need.least + GAP > room for need in needs):
+        return None
     groups = []
-    for columns in _packed([need.least + GAP for need in needs], room):
-        widths = _widened([needs[at] for at in columns], room - GAP * len(columns))
-        groups.append(Group(columns, [labels, *widths]))
-    return groups or None
+    for rows in _packed([min(need.unbroken + GAP, room) for need in needs], room):
+        widths = _widened([needs[at] for at in rows], room - GAP * len(rows))
+        groups.append(Group(rows, [names, *widths]))
+    return groups
 
 
 def _packed(sizes: Sequence[int], room: int) -> list[tuple[int, ...]]:
-    """Places in groups that fit ``room``, place 0 in each; empty where one alone is too large.
+    """Places, in their order, in groups that fit ``room``; no size is larger than that.
 
-    >>> _packed([4, 3, 3, 3], 10)
-    [(0, 1, 2), (0, 3)]
+    >>> _packed([4, 3, 3, 9, 2], 10)
+    [(0, 1, 2), (3,), (4,)]
     """
-    groups: list[tuple[int, ...]] = [(0,)]
-    for at in range(1, len(sizes)):
-        if sum(sizes[one] for one in groups[-1]) + sizes[at] <= room:
+    groups: list[tuple[int, ...]] = []
+    for at, size in enumerate(sizes):
+        if groups and sum(sizes[one] for one in groups[-1]) + size <= room:
             groups[-1] = (*groups[-1], at)
-        elif len(groups[-1]) == 1:
-            return []
         else:
-            groups.append((0, at))
-    fit = all(sum(sizes[at] for at in group) <= room for group in groups)
-    return groups if fit else []
+            groups.append((at,))
+    return groups
 
 
-def _needs(view: View, at: int) -> _Needs:
-    cells = [row.cells[at] for section in view.sections for row in section.rows]
-    figures = [view.columns[at], *(cell.text for cell in cells if not cell.prose)]
-    prose = [cell.text for cell in cells if cell.prose]
-    floor = _PROSE_LEAST if prose else 0
-    unbroken = max(floor, *map(layout.widest_line, figures))
+def _needs(head: str, cells: Sequence[tuple[Cell, str]]) -> _Needs:
+    """Of a column of cells and their texts; its head breaks before a figure does."""
+    figures = [text for cell, text in cells if not cell.prose]
+    prose = [text for cell, text in cells if cell.prose]
+    floor = max(_PROSE_LEAST if prose else 0, layout.widest_word(head))
+    unbroken = max([floor, *map(layout.widest_line, figures)])
     longest = min(max(map(layout.widest_line, prose), default=0), _PROSE_MOST)
     return _Needs(
-        least=max(floor, *map(layout.widest_word, figures)),
+        least=max([floor, *map(layout.widest_word, figures)]),
         unbroken=unbroken,
-        wanted=max(unbroken, longest),
+        wanted=max(unbroken, longest, layout.widest_line(head)),
     )
 
 
 def _widened(needs: Sequence[_Needs], room: int) -> list[int]:
-    widths = layout.widen([need.least for need in needs], [need.unbroken for need in needs], room)
+    """Widths that fit ``room``: first every figure whole, then as much of the prose as there is."""
+    least = [need.least for need in needs]
+    widths = layout.widen(least, [need.unbroken for need in needs], room)
     return layout.widen(widths, [need.wanted for need in needs], room)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from v2drop_cli.records import Comparison, Report
+from v2drop_cli.records import DUMMY, Comparison, Lead, Report
 from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
 from v2drop_cli.report.claims import Claim, claims, reason_words
 from v2drop_cli.report.text import clean, glued
-from v2drop_cli.report.wording import DUMMY, Said, Tone, listed, plural, share
+from v2drop_cli.report.wording import Said, Tone, listed, plural, share
 from v2drop_cli.units import format_ratio
 
 NO_ANSWERS = "answers of dummy weights mean nothing"
 _CLAIMED = (FASTER, SLOWER)
+# So many arms that may be the fastest are named.
+_TIED_SHOWN = 2
 _ORDER = (FASTER, SLOWER, WITHIN_NOISE, UNCLEAR)
 
 
@@ -31,10 +33,8 @@ def finding(report: Report) -> Said | None:
 
 
 def _judged_arms(report: Report) -> list[Comparison]:
-    """All arms but random selection where a profile brought it along as the yardstick."""
-    overheads = report.protocol.scoring_overheads if report.protocol else ()
-    yardsticks = {overhead.random_arm for overhead in overheads}
-    found = [item for item in report.comparisons if item.arm not in yardsticks]
+    """All arms but random selection, where that is what another arm is held against."""
+    found = [item for item in report.comparisons if item.arm not in report.yardsticks]
     return found or list(report.comparisons)
 
 
@@ -103,53 +103,47 @@ def _several(report: Report, found: Sequence[Comparison]) -> Iterator[str]:
     if not any(item.verdicts for item in found):
         yield f"the {count} arms were not timed against {clean(found[0].reference)}"
         return
-    faster = [item for item in found if _verdict(item) == FASTER]
-    slower = [item for item in found if _verdict(item) == SLOWER]
-    dummy = report.request.weights == DUMMY
-    reference = clean(found[0].reference)
-    verb = "is" if len(faster) < 2 else "are"
+    said = [item.speed for item in found]
+    faster, slower = said.count(FASTER), said.count(SLOWER)
+    verb = "is" if faster < 2 else "are"
     shown = " shown to be" if any(map(_unclear, found)) and not faster else ""
-    said = f"{len(faster) or 'none'} of {count} arms {verb}{shown} faster"
-    yield f"{said} than {reference}" + (f", {len(slower)} slower" if slower else "")
-    right = faster if dummy else [item for item in faster if item.answers_identical]
-    if right:
-        best = max(right, key=_gain)
-        which = "the fastest" if dummy else "the fastest with the same answer"
-        yield f"{which} is {clean(best.arm)}, {_gains(best)}"
-        yield _memory(best)
-    elif faster:
-        yield f"the fastest is {clean(max(faster, key=_gain).arm)}, with another answer"
-    if dummy:
+    who = f"{faster or 'none'} of {count} arms {verb}{shown} faster"
+    yield f"{who} than {clean(found[0].reference)}" + (f", {slower} slower" if slower else "")
+    if report.lead is not None:
+        yield from _fastest(report, report.lead)
+    if report.request.weights == DUMMY:
         yield NO_ANSWERS
     else:
         same = sum(item.answers_identical for item in found)
         yield f"{same} of {plural(count, 'answer')} {'is' if same == 1 else 'are'} the same"
 
 
-def _verdict(found: Comparison) -> str | None:
-    """Of the whole generation, or where that shows nothing of the prefill."""
-    by_name = {claim.name: claim.verdict.verdict for claim in claims(found) if claim.verdict}
-    known = [by_name.get(name) for name in ("generate", "prefill")]
-    return next((verdict for verdict in known if verdict in _CLAIMED), None)
+def _fastest(report: Report, lead: Lead) -> Iterator[str]:
+    """One arm where it is shown to be faster than the others; else all that it may be."""
+    which = "the fastest with the same answer" if lead.same_answer else "the fastest"
+    wrong = not lead.same_answer and report.request.weights != DUMMY
+    if lead.tied:
+        names = _named((lead.arm, *lead.tied))
+        yield f"{which} are {names}, within noise" + (", with other answers" if wrong else "")
+    elif wrong:
+        yield f"{which} is {clean(lead.arm)}, with another answer"
+    else:
+        [best] = [item for item in report.comparisons if item.arm == lead.arm]
+        yield f"{which} is {clean(lead.arm)}, {_gains(best)}"
+        yield _memory(best)
+
+
+def _named(arms: Sequence[str]) -> str:
+    """The first of them by name, the others by number: ``a, b and 4 more``."""
+    shown = [clean(arm) for arm in arms[:_TIED_SHOWN]]
+    left = len(arms) - len(shown)
+    return listed([*shown, f"{left} more"] if left else shown)
 
 
 def _unclear(found: Comparison) -> bool:
     """Whether the numbers show neither that it is faster nor that it is not."""
     verdicts = {claim.name: claim.verdict.verdict for claim in claims(found) if claim.verdict}
-    return _verdict(found) is None and UNCLEAR in (
-        verdicts.get("generate"),
-        verdicts.get("prefill"),
-    )
-
-
-def _gain(found: Comparison) -> tuple[float, float]:
-    """Only claimed speed-ups count."""
-    sizes = {
-        claim.name: claim.ratio.median
-        for claim in claims(found)
-        if claim.ratio and claim.verdict and claim.verdict.verdict in _CLAIMED
-    }
-    return sizes.get("generate", 1.0), sizes.get("prefill", 1.0)
+    return found.speed is None and UNCLEAR in (verdicts.get("generate"), verdicts.get("prefill"))
 
 
 def _gains(found: Comparison) -> str:
@@ -160,7 +154,7 @@ def _gains(found: Comparison) -> str:
 
 def _tone(report: Report, found: Sequence[Comparison]) -> Tone:
     """Good news: something is faster, and its answer is the same."""
-    said = [_verdict(item) for item in found]
+    said = [item.speed for item in found]
     dummy = report.request.weights == DUMMY
     pairs = zip(said, found, strict=True)
     if any(v == FASTER and (dummy or item.answers_identical) for v, item in pairs):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from v2drop_cli.records import ArmResult, Comparison, Report
+from v2drop_cli.records import DUMMY, ArmResult, Comparison, Report
 from v2drop_cli.report import wording
 from v2drop_cli.report.claims import SPEEDUPS, claims
 from v2drop_cli.report.text import glued
@@ -51,7 +51,7 @@ def arm_cells(report: Report, found: Comparison | None) -> Iterator[wording.Said
     for claim in claims(found):
         yield claim.brief
     yield glued(wording.share(found.kv_cache_ratio)) or NOT_AVAILABLE, "plain"
-    if report.request.weights == wording.DUMMY:
+    if report.request.weights == DUMMY:
         yield NOT_AVAILABLE, "muted"
     else:
         yield ("same", "good") if found.answers_identical else ("differs", "bad")

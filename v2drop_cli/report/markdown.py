@@ -18,6 +18,8 @@ def to_markdown(view: View) -> str:
     if view.glance is not None:
         lines += ["", f"## {_inline(view.glance.title)}", ""]
         lines += _table(Section("", view.glance.rows), view.glance.columns)
+    if view.notes:
+        lines += ["", *_facts(view.notes)]
     for section in view.sections:
         lines += ["", f"## {_inline(section.title) or 'Arms'}", ""]
         lines += _table(section, view.columns)

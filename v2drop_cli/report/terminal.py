@@ -1,4 +1,4 @@
-"""A view on a console: columns side by side, one block per arm, or plain text for a pipe."""
+"""A view on a console: a column per arm, a line per arm, or a block; or plain text for a pipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from v2drop_cli.report import layout
-from v2drop_cli.report.columns import Group, column_groups
+from v2drop_cli.report.columns import INDENT, Group, in_rows, side_by_side
 from v2drop_cli.report.glance_lines import glance_lines, spread_lines
 from v2drop_cli.report.layout import GAP, STYLES, Styled
 from v2drop_cli.report.text import encodable
@@ -18,7 +18,6 @@ from v2drop_cli.report.view import Cell, Fact, Section, View
 
 _HEADING = "bold"
 _LABEL = "dim"
-_INDENT = 2
 _STACKED_LABEL = 16
 
 
@@ -61,6 +60,8 @@ def render(view: View, console: Console) -> None:
         lines += _finding(view.finding, page)
     if view.glance is not None:
         lines += glance_lines(view.glance, page.width)
+    if view.notes:
+        lines += [Text(), *_facts(view.notes, page)]
     if view.columns:
         lines += _details(view, page)
     if view.glance is not None and terminal and page.width >= layout.STACK_BELOW:
@@ -77,16 +78,15 @@ def _finding(finding: Cell, page: _Page) -> list[Text]:
 
 
 def _details(view: View, page: _Page) -> list[Text]:
-    """All rows: columns side by side, as many at a time as fit, else one block per column."""
-    lines = [Text()]
-    groups = column_groups(view, page.width)
-    if groups is None:
-        return lines + _stacked(view, page)
-    for number, group in enumerate(groups):
-        if number:
-            lines.append(Text())
-        lines += _side_by_side(view, group, page)
-    return lines
+    """All rows: a column per arm if these fit, else a line per arm, else a block per arm."""
+    widths = side_by_side(view, page.width)
+    if widths is not None:
+        return [Text(), *_side_by_side(view, widths, page)]
+    groups = in_rows(view, page.width)
+    if groups is not None:
+        pairs = zip(view.sections, groups, strict=True)
+        return [line for pair in pairs for line in _in_rows(view, *pair, page)]
+    return [Text(), *_stacked(view, page)]
 
 
 def _facts(facts: Sequence[Fact], page: _Page) -> list[Text]:
@@ -99,18 +99,31 @@ def _facts(facts: Sequence[Fact], page: _Page) -> list[Text]:
     return lines
 
 
-def _side_by_side(view: View, group: Group, page: _Page) -> list[Text]:
-    widths = group.widths
-    names: list[Styled] = [("", ""), *((view.columns[at], _HEADING) for at in group.columns)]
-    lines = layout.grid(names, widths, _INDENT)
+def _side_by_side(view: View, widths: list[int], page: _Page) -> list[Text]:
+    names: list[Styled] = [("", ""), *((name, _HEADING) for name in view.columns)]
+    lines = layout.grid(names, widths, INDENT)
     if page.ruled:
-        across = _INDENT + sum(widths) + GAP * (len(widths) - 1)
+        across = INDENT + sum(widths) + GAP * (len(widths) - 1)
         lines.append(Text(page.line * across, _LABEL))
     for section in view.sections:
-        lines += _title(section, spaced=True)
+        lines += _title(section, page, spaced=True)
         for row in section.rows:
-            cells = [_styled(row.cells[at]) for at in group.columns]
-            lines += layout.grid([(row.label, _LABEL), *cells], widths, _INDENT)
+            cells = map(_styled, row.cells)
+            lines += layout.grid([(row.label, _LABEL), *cells], widths, INDENT)
+    return lines
+
+
+def _in_rows(view: View, section: Section, groups: Sequence[Group], page: _Page) -> list[Text]:
+    """One section: a line per arm under the names of its quantities, group by group."""
+    lines: list[Text] = []
+    for number, group in enumerate(groups):
+        lines += [Text()] if number or not section.title else _title(section, page, spaced=True)
+        rows = [section.rows[at] for at in group.rows]
+        heads: list[Styled] = [("", ""), *((row.label, _LABEL) for row in rows)]
+        lines += layout.grid(heads, group.widths, INDENT)
+        for at, name in enumerate(view.columns):
+            cells = [(row.cells[at].in_a_row, STYLES[row.cells[at].tone]) for row in rows]
+            lines += layout.grid([(name, _HEADING), *cells], group.widths, INDENT)
     return lines
 
 
@@ -126,18 +139,18 @@ def _stacked(view: View, page: _Page) -> list[Text]:
         lines += page.block_head(name.replace("\n", ""))
         for section in view.sections:
             said = [row for row in section.rows if not row.cells[number].filler]
-            lines += _title(section, spaced=False) if said else []
+            lines += _title(section, page, spaced=False) if said else []
             for row in said:
                 cells = ((row.label, _LABEL), _styled(row.cells[number]))
-                lines += layout.labelled(cells, label_width, page.width, _INDENT)
+                lines += layout.labelled(cells, label_width, page.width, INDENT)
     return lines
 
 
-def _title(section: Section, *, spaced: bool) -> list[Text]:
+def _title(section: Section, page: _Page, *, spaced: bool) -> list[Text]:
     if not section.title:
         return []
-    title = Text(section.title, _HEADING)
-    return [Text(), title] if spaced else [title]
+    title = [Text(line, _HEADING) for line in layout.wrap(section.title, page.width)]
+    return [Text(), *title] if spaced else title
 
 
 def _styled(cell: Cell) -> Styled:

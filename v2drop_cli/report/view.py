@@ -22,13 +22,19 @@ class Cell:
         text: may hold line breaks.
         prose: wraps anywhere between words and never decides how wide its column must be.
         filler: only keeps the columns in step; a block of its own leaves the row out.
-
+        short: the same with signs for words, where a dozen cells stand under each other.
     """
 
     text: str
     tone: Tone = "plain"
     prose: bool = False
     filler: bool = False
+    short: str | None = None
+
+    @property
+    def in_a_row(self) -> str:
+        """The text where an arm is a line of a table."""
+        return self.text if self.short is None else self.short
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,7 @@ class View:
         facts: what was asked, and of what.
         finding: the answer in one sentence; everything below only details it.
         glance: one row per arm.
+        notes: what the glance shows, in words.
     """
 
     facts: tuple[Fact, ...]
@@ -84,6 +91,7 @@ class View:
     footer: tuple[Fact, ...]
     glance: Glance | None = None
     finding: Cell | None = None
+    notes: tuple[Fact, ...] = ()
 
     def translated(self, change: Callable[[str], str]) -> View:
         """Pass every text through ``change``."""
@@ -91,9 +99,12 @@ class View:
         def facts(items: Iterable[Fact]) -> tuple[Fact, ...]:
             return tuple(Fact(change(f.label), change(f.text), f.tone) for f in items)
 
+        def cell(item: Cell) -> Cell:
+            short = None if item.short is None else change(item.short)
+            return replace(item, text=change(item.text), short=short)
+
         def row(item: Row) -> Row:
-            cells = tuple(replace(cell, text=change(cell.text)) for cell in item.cells)
-            return Row(change(item.label), cells)
+            return Row(change(item.label), tuple(map(cell, item.cells)))
 
         seen = self.glance and Glance(
             change(self.glance.title),
@@ -108,4 +119,5 @@ class View:
             facts(self.footer),
             seen,
             self.finding and replace(self.finding, text=change(self.finding.text)),
+            facts(self.notes),
         )

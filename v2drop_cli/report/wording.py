@@ -7,7 +7,10 @@ from pathlib import PurePath
 from typing import Literal
 
 from v2drop_cli.records import (
+    AS_IT_IS,
+    DUMMY,
     EAGER,
+    RANDOM,
     ArmResult,
     CaveatKind,
     Comparison,
@@ -30,17 +33,19 @@ Tone = Literal["plain", "good", "bad", "muted", "warn"]
 Said = tuple[str, Tone]
 """A cell's words and their tone."""
 
-DUMMY = "dummy"
 DUMMY_LABEL = CaveatKind.DUMMY_WEIGHTS.words
 DUMMY_ANSWER = f"answer (dummy{GLUE}weights)"
 TINY = "tiny"
 TINY_KNOWS = "knows drawn shapes only"
+MARK = "*"
+"""Behind the name of random selection, wherever an arm is named by it."""
 CPU_CLOCK = f"wall clock of the CPU, so GPU{GLUE}figures are n/a"
 READING = (
     f"± and [low,{GLUE}high] span the 95{GLUE}% interval; above 1x is faster than the reference"
 )
 READING_ALONE = f"± spans the 95{GLUE}% interval"
 READING_ALL = "layers and tokens count from 0"
+READING_RANDOM = f"{MARK} random selection of as many tokens: what a method has to beat"
 REFERENCE = "reference"
 EMPTY = "(empty)"
 SYNTHETIC = "synthetic"
@@ -87,6 +92,8 @@ def model(report: Report) -> str:
         clean(request.dtype),
         f"{clean(request.attn_implementation)} attention",
     ]
+    if request.fake_quant != AS_IT_IS:
+        parts.append(f"{clean(request.fake_quant)} simulated")
     if request.decode != EAGER:
         parts.append(f"{clean(request.decode)} decode")
     return ", ".join(map(glued, parts))
@@ -98,9 +105,16 @@ def schedule(arm: ArmResult) -> str:
 
 
 def arm_label(arm: ArmResult) -> str:
-    """Offer a line break after commas in the arm's name: it may hold a whole schedule."""
+    """The arm's name, with a mark if it is random selection.
+
+    A line break is offered after commas: the name may hold a whole schedule.
+    """
     name, space, last = arm.label.rpartition(" ")
-    return clean(name + space) + _by_commas(last)
+    text = clean(name + space) + _by_commas(last)
+    if arm.method != RANDOM:
+        return text
+    start = RANDOM if text.startswith(RANDOM) else text
+    return start + MARK + text.removeprefix(start)
 
 
 def _by_commas(text: str) -> str:

@@ -43,7 +43,8 @@ class DroppingOptions:
         (),
         Looks(
             "--budget",
-            "Layer-average vision tokens, e.g. 192 or 33%; repeatable.",
+            "Layer-average vision tokens, e.g. 192 or 33%, met by each method's own knobs; "
+            "repeatable.",
             DROPPING,
             "TOKENS",
         ),
@@ -52,7 +53,8 @@ class DroppingOptions:
         (),
         Looks(
             "--method",
-            "Method, NAME or NAME:KEY=VALUE,…; repeat to compare [default: v2drop].",
+            "Method, NAME or NAME:KEY=VALUE,…; ONE+OTHER composes two; all is every method that "
+            "can run here; repeat to compare [default: v2drop].",
             DROPPING,
             "NAME",
         ),

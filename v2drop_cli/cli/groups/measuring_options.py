@@ -68,6 +68,14 @@ class ProfileMeasuring(AnswerOptions):
             "WAY",
         ),
     )
+    explain: bool = option(
+        False,
+        Looks(
+            "--explain",
+            "Also tell how tokens moved before each drop of v2drop (a pass of its own).",
+            MEASURING,
+        ),
+    )
     repeats: int | None = again(
         RunMeasuring,
         "repeats",

@@ -34,6 +34,15 @@ class ModelOptions:
             "NAME",
         ),
     )
+    fake_quant: str | None = option(
+        None,
+        Looks(
+            "--fake-quant",
+            "Compute as if quantised, e.g. w4a4 (bits of weights, of activations): simulated.",
+            MODEL,
+            "BITS",
+        ),
+    )
     revision: str | None = option(
         None, Looks("--revision", "Branch, tag or commit on the Hub.", MODEL, "REV")
     )
@@ -71,6 +80,7 @@ class ModelOptions:
             trust_remote_code=self.trust_remote_code,
             allow_pickle=self.allow_pickle,
             allow_unproven=self.allow_unproven,
+            fake_quant=self.fake_quant,
             seed=seed,
         )
         load.check(self.model)

@@ -12,7 +12,7 @@ import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.tiny_llava import PATCHES, batch, make_llava, row
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.patches import Merged
+from v2drop_cli.instrument.tower_merging import Merged
 from v2drop_cli.methods.base import EMBEDDINGS, TOWER, Kept, Method
 from v2drop_cli.methods.mustdrop import MustDrop
 

@@ -1,0 +1,173 @@
+"""Budgets of methods that choose their counts: met by trying, and said so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints import save_checkpoint
+from tests.methods.toys import Entry, Extra, Longer, Once, registered
+from tests.tiny_llava import PATCHES
+from v2drop_cli import load
+from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
+from v2drop_cli.bench.budgets import TRIES, meet_budget, nearest
+from v2drop_cli.bench.line_up import line_up
+from v2drop_cli.bench.passes import Passes, Subject
+from v2drop_cli.bench.watch import Watch
+from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.media import load_image
+from v2drop_cli.methods.base import Method
+from v2drop_cli.methods.registry import get_method
+from v2drop_cli.schedule import Drop, Schedule
+
+CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return load(str(save_checkpoint(tmp_path_factory.mktemp("model"), 12)), device="cpu")
+
+
+@pytest.fixture
+def passes(loaded, monkeypatch):
+    registered(monkeypatch, Entry, Extra, Half, Late, Longer, Once)
+    with Nvml(loaded.device) as nvml:
+        yield Passes(Subject(loaded, [load_image(CAT)], "what?"), nvml)
+
+
+@dataclass(frozen=True)
+class Half(Method):
+    """Drops all in the middle, whatever the budget."""
+
+    name = "half"
+    paper = "a test"
+
+    def schedule(self, budget, shape):
+        return Schedule((Drop(shape.n_layers // 2, count=0),))
+
+
+@dataclass(frozen=True)
+class Late(Once):
+    """Drops in the second half of the decoder."""
+
+    name = "late"
+
+    def schedule(self, budget, shape):
+        return shape.solved(budget or shape.n_vision, (6, 9))
+
+
+def lined_up(passes, methods, **schedules):
+    options = ArmOptions(ScheduleOptions(**schedules), methods)
+    options.check()
+    return line_up(options, passes, Watch())
+
+
+def said(passes, code):
+    return [caveat.message for caveat in passes.caveats() if caveat.code == code]
+
+
+def average(passes, arm):
+    return passes.plan(arm).layer_average
+
+
+def test_thresholds_come_as_near_to_a_budget_as_any_factor_does(passes):
+    [_, arm] = lined_up(passes, ("longer",), budgets=("50%",))
+    method = get_method(arm.method)
+    tried = []
+    for factor in [2 ** (n / 8) for n in range(-8, 9)]:
+        found = get_method("longer").scaled(factor)
+        text = f"longer:times={found.times!r}"
+        tried.append(average(passes, type(arm)("", text, arm.schedule)))
+    best = min(abs(found - 18) for found in tried)
+    assert abs(average(passes, arm) - 18) <= best
+    assert method.times != 1.0
+    assert arm.label == "longer budget 50%"
+    [tried] = said(passes, "budget_tried")
+    assert f"times={method.times}" in tried
+
+
+def test_a_factor_is_one_for_all_thresholds_and_can_be_typed():
+    scaled = get_method("v2drop").scaled(3.0)
+    assert scaled == get_method("v2drop")
+    assert Longer(times=0.3).scaled(1 / 9).times == 0.03333
+
+
+def test_tokens_on_top_of_a_count_are_part_of_the_budget(passes):
+    """Extra keeps a quarter more than it is told, so it is told a smaller budget."""
+    [_, arm] = lined_up(passes, ("extra",), budgets=("12",))
+    assert average(passes, arm) == pytest.approx(12, abs=0.5)
+    assert arm.schedule.resolve(PATCHES, 12).layer_average < 11.5
+    assert arm.method == "extra"
+    [tried] = said(passes, "budget_tried")
+    assert f"the schedule {arm.schedule}" in tried
+
+
+def test_layers_that_the_user_named_stay_when_it_is_tried(passes):
+    [_, arm] = lined_up(passes, ("extra",), budgets=("12",), layers="2,5")
+    assert [drop.layer for drop in arm.schedule.drops] == [2, 5]
+    assert average(passes, arm) == pytest.approx(12, abs=0.5)
+
+
+def test_what_cannot_come_near_says_so_with_what_it_comes_to(passes):
+    lined_up(passes, ("once",), budgets=("12", "30"))
+    assert not said(passes, "budget_missed")
+    [_, arm] = lined_up(passes, ("half",), budgets=("12",))
+    [missed] = said(passes, "budget_missed")
+    assert missed.startswith(f"{arm.label}: the layer average is 18, for a budget of 12")
+
+
+def test_thresholds_that_reach_no_budget_end_the_search(passes):
+    """All tokens are there until layer 6 of 12, so no threshold comes below half of them."""
+    [_, arm] = lined_up(passes, ("longer",), budgets=("18",), layers="6")
+    assert average(passes, arm) == pytest.approx(18, abs=0.5)
+    lower = replace(arm, budget=replace(arm.budget, tokens=6.0))
+    assert average(passes, meet_budget(lower, passes)) == pytest.approx(18, abs=0.5)
+
+
+def test_a_method_with_counts_is_not_tried(passes, monkeypatch):
+    monkeypatch.setattr(Passes, "prefill", lambda self, arm: pytest.fail("it prefilled"))
+    arms = lined_up(passes, ("v2drop", "random", "once", "entry"), budgets=("33%",))
+    assert [average(passes, arm) for arm in arms[1:]] == pytest.approx([11.88] * 4, abs=0.5)
+    assert not said(passes, "budget_tried")
+    assert not said(passes, "budget_missed")
+
+
+def test_drops_that_moved_are_a_caveat(passes):
+    lined_up(passes, ("late",), budgets=("24", "18"))
+    assert not said(passes, "budget_moved")
+    lined_up(passes, ("late",), budgets=("12",))
+    [moved] = said(passes, "budget_moved")
+    assert "layers 6, 9 cannot" in moved
+    assert "moved to 3, 4, in proportion" in moved
+
+
+# The search ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [1e-3, 0.3, 1.0, 7.0, 500.0])
+def test_the_search_finds_a_smooth_falls_value(wanted):
+    found = nearest(lambda x: 2.0**-x, wanted)
+    assert 2.0**-found == pytest.approx(wanted, rel=2e-3)
+
+
+def test_the_search_takes_a_bounded_number_of_tries_and_the_best_of_them():
+    for wanted in (0.0, 3.4, 50.0, 1e9):
+        seen = []
+
+        def stairs(x, seen=seen):
+            seen.append(100 - 10 * math.floor(4 * x))
+            return seen[-1]
+
+        best = nearest(stairs, wanted)
+        assert len(seen) <= TRIES
+        assert abs(100 - 10 * math.floor(4 * best) - wanted) == min(
+            abs(value - wanted) for value in seen
+        )
+
+
+def test_where_nothing_can_be_asked_the_search_turns_back():
+    found = nearest(lambda x: -math.inf if x > 0.4 else 10 - 10 * x, 7)
+    assert found == pytest.approx(0.3, abs=0.01)

@@ -1,0 +1,133 @@
+"""Budgets of methods that choose their counts themselves: met by trying, one prompt at a time.
+
+What such a method keeps depends on values, so no arithmetic tells which thresholds come to a layer
+average of 192 tokens. A few prefills of the prompt do, before anything is measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.passes import Passes
+from v2drop_cli.errors import ScheduleError
+from v2drop_cli.methods.parameters import parameters_of, written
+from v2drop_cli.methods.registry import get_method
+from v2drop_cli.methods.shape import Shape
+from v2drop_cli.records import Caveat, CaveatKind
+
+TRIES = 18
+"""The most prefills that are spent on one arm."""
+NEAR = 0.001
+"""No more are made once the layer average is this near to the budget, as a share of it."""
+FARTHEST = 16.0
+"""How far the search goes: thresholds times 2 to this power, or divided by it."""
+MISSED = 0.01
+"""A layer average that leaves its budget by more than this share of it is said so."""
+
+
+def takes_trying(arm: Arm) -> bool:
+    """Whether only prefills tell how near ``arm`` comes to its budget."""
+    if arm.budget is None or arm.method is None:
+        return False
+    return get_method(arm.method).chooses_count
+
+
+def meet_budget(arm: Arm, passes: Passes) -> Arm:
+    """The arm that comes nearest to its budget; as it is if its schedule says the counts.
+
+    A method's thresholds are all scaled by one factor. One that has none (it keeps merged tokens
+    on top of the schedule's count, say) is given the schedule of a smaller budget.
+    """
+    if arm.budget is None or not takes_trying(arm):
+        return arm
+    tokens = arm.budget.tokens
+
+    def average(power: float) -> float:
+        try:
+            return passes.plan(_changed(arm, power, passes)).layer_average
+        except ScheduleError:  # no schedule of so small, or so large, a budget
+            return -math.inf if power > 0 else math.inf
+
+    return _changed(arm, nearest(average, tokens), passes)
+
+
+def _changed(arm: Arm, power: float, passes: Passes) -> Arm:
+    """The arm that keeps fewer tokens the higher ``power`` is; at 0 it is ``arm``."""
+    if not power or arm.method is None or arm.budget is None:
+        return arm
+    method = get_method(arm.method)
+    if method.thresholds:
+        return replace(arm, method=written(method.scaled(2.0**power)))
+    loaded = passes.loaded
+    shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, passes.vision_tokens)
+    smaller = replace(arm.budget, tokens=arm.budget.tokens * 2.0**-power)
+    return replace(arm, schedule=smaller.schedule(method, shape))
+
+
+def nearest(falling: Callable[[float], float], wanted: float) -> float:
+    """Where ``falling``, which falls as its argument grows, comes nearest to ``wanted``.
+
+    From 0 it goes on in doubling steps until ``wanted`` lies between two of them, then halves what
+    is between. ``falling`` is called :data:`TRIES` times at most, and may be a staircase.
+
+    >>> nearest(lambda x: 100 - 10 * x, 75)
+    2.5
+    """
+    off: dict[float, float] = {}
+
+    def too_high(x: float) -> bool:
+        off[x] = falling(x) - wanted
+        return off[x] > 0
+
+    def done() -> bool:
+        return len(off) >= TRIES or min(map(abs, off.values())) <= NEAR * wanted
+
+    step = 1.0 if too_high(0.0) else -1.0
+    near, far = 0.0, step
+    while not done() and abs(far) <= FARTHEST and too_high(far) == (step > 0):
+        near, far = far, 2 * far
+    while not done() and abs(far) <= FARTHEST:
+        middle = (near + far) / 2
+        if too_high(middle) == (step > 0):
+            near = middle
+        else:
+            far = middle
+    return min(off, key=lambda x: abs(off[x]))
+
+
+def budget_caveats(asked: Arm, arm: Arm, passes: Passes) -> list[Caveat]:
+    """What the reader must know of how ``arm`` comes to its budget; ``asked`` is before solving."""
+    if arm.budget is None or arm.method is None or arm.schedule is None:
+        return []
+    found, tokens = [], passes.plan(arm).layer_average
+    budget, average = f"{arm.budget.tokens:.4g}", f"{tokens:.4g}"
+    if arm.schedule.moved_from:
+        own = _listed(arm.schedule.moved_from)
+        layers = _listed([drop.layer for drop in arm.schedule.drops if drop.layer])
+        found.append(
+            CaveatKind.BUDGET_MOVED.caveat(arm=arm.label, budget=budget, own=own, layers=layers)
+        )
+    if takes_trying(arm):
+        by = _knob(asked, arm)
+        found.append(
+            CaveatKind.BUDGET_TRIED.caveat(arm=arm.label, budget=budget, average=average, by=by)
+        )
+    if abs(tokens - arm.budget.tokens) > max(MISSED * arm.budget.tokens, 0.5):
+        found.append(CaveatKind.BUDGET_MISSED.caveat(arm=arm.label, budget=budget, average=average))
+    return found
+
+
+def _knob(asked: Arm, arm: Arm) -> str:
+    """What was changed to come near the budget, as it can be typed."""
+    if arm.method is None or arm.method == asked.method:
+        return f"the schedule {arm.schedule}"
+    before = {} if asked.method is None else parameters_of(get_method(asked.method))
+    after = parameters_of(get_method(arm.method))
+    return ", ".join(f"{key}={value}" for key, value in after.items() if value != before.get(key))
+
+
+def _listed(layers: list[int] | tuple[int, ...]) -> str:
+    return ", ".join(map(str, layers))
