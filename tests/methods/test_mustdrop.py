@@ -146,6 +146,39 @@ def test_a_prompt_is_the_definition_by_hand(eager, threshold, dropping, position
         assert list(trace.events[0].sources[0]) == merged
 
 
+def test_each_of_two_pictures_merges_for_itself(eager):
+    """Text between them stays there; the key set is of both."""
+    inputs = batch([row(3, 2, 5, 0)])
+    ids, words = inputs["input_ids"][0], eager.get_input_embeddings()(inputs["input_ids"][0])
+    threshold = middle_of(eager, inputs["pixel_values"][0])
+    first = ids.tolist().index(IMAGE)
+    second = first + PATCHES + 1
+    parts, places, looked, patches = [words[:first]], list(range(first)), [], []
+    for start, end, pixels in [
+        (first, second, inputs["pixel_values"][0]),
+        (second, len(ids), inputs["pixel_values"][1]),
+    ]:
+        left, features, weights = tower_by_hand(eager, pixels, threshold)
+        parts += [features, words[start + PATCHES : end]]
+        own = [start + patch for patch, _, _ in left]
+        places += [*own, *range(start + PATCHES, end)]
+        patches += own
+        looked += list(weights)
+    size = math.ceil(0.08 * len(patches))
+    best = sorted(range(len(patches)), key=lambda i: (-looked[i], i))[:size]
+    states = torch.cat(parts).detach()
+    logits = run_by_hand(eager, states, {0: lambda now, attention, at: (now, places)})
+    with torch.no_grad():
+        with v2drop.dropping(eager, method=MustDrop(g=0, window=threshold)) as trace:
+            found = eager(**inputs).logits[0]
+        torch.testing.assert_close(found[-5:], logits[-5:], rtol=1e-4, atol=1e-4)
+        assert list(trace.events[0].kept[0]) == patches
+        with v2drop.dropping(eager, method=MustDrop(g=9, q=9, window=threshold)) as trace:
+            eager(**inputs)
+    # Where all are below the thresholds, the key set is what stays.
+    assert set(trace.events[1].kept[0]) == {patches[i] for i in best}
+
+
 def middle_of(model, pixels):
     """A threshold that about half of a picture's windows reach."""
     tower = model.model.vision_tower

@@ -57,10 +57,11 @@ class SparseVLM(Method):
     Survivors are renumbered. Without a schedule: the authors' counts for 192 tokens as shares.
     Their counts include no merged token, so a budget here comes to fewer kept ones than theirs.
 
-    Deviations, all "our setting": the authors add noise of 1e-6 to densities, and we add none;
-    where no word is above the mean (one word, say), all rate; all images of a row compete, and
-    the text after the last one rates. The paper finds the number of tokens by the rank of the
-    attention, while its code has the constants that we use.
+    Deviations, all "our setting": the authors add noise of 1e-6 to densities, and we add none, so
+    of two clusters both centres may be one pair of nearest tokens; where no word is above the mean
+    (one word, say), all rate. All images of a row compete, the text after the last one rates, and
+    merged tokens follow those of their centre's image. The paper finds the number of tokens by the
+    rank of the attention, while its code has the constants that we use.
 
     Cost: the attention rows of all raters in one layer a drop, one product of the picture's and
     the text's embeddings, and the distances of the recycled tokens. Finding the raters waits for
@@ -98,13 +99,13 @@ class SparseVLM(Method):
         hidden = ctx.signals.hidden()
         states = hidden[pool].float()
         found = density_peaks(states, clusters)
-        sources = torch.full_like(ctx.positions, -1).index_copy_(0, pool, n_keep + found.member)
-        return Kept(
-            index=torch.cat([kept, pool[found.centres]]),
-            merged=torch.cat([hidden[kept].float(), found.means(states)]),
-            sources=sources,
-            in_order=True,
-        )
+        index = torch.cat([kept, pool[found.centres]])
+        merged = torch.cat([hidden[kept].float(), found.means(states)])
+        # No token passes text: merged ones go to the end of the picture of their centre.
+        order = torch.searchsorted(ctx.signals.text(), ctx.positions[index]).argsort(stable=True)
+        entries = order.argsort()[n_keep + found.member]
+        sources = torch.full_like(ctx.positions, -1).index_copy_(0, pool, entries)
+        return Kept(index[order], merged[order], sources, in_order=True)
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` how much the raters attended to each token in the layer before."""
