@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.mutation.table import table as mutation
 from benchmarks.result import read, where
+from benchmarks.tiny import variant_tables
 from v2drop_cli.judge.ruler import ratio_verdict
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
@@ -23,6 +24,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 MEASURING = DOCS / "measuring.md"
 BENCHMARKS = DOCS / "benchmarks.md"
 TESTING = DOCS / "testing.md"
+VARIANTS = DOCS / "variants.md"
 # The verdicts that a profile can come to about a time.
 _STUDIED = (WITHIN_NOISE, UNCLEAR, SLOWER, FASTER)
 Table = Callable[[], Iterator[str]]
@@ -287,6 +289,7 @@ PARTS: tuple[tuple[Path, str, Table], ...] = (
     (BENCHMARKS, "gpu-memory", gpu_memory),
     (BENCHMARKS, "optimum", optimum),
     (TESTING, "mutation", mutation),
+    *((VARIANTS, name, table) for name, table in variant_tables.PARTS.items()),
 )
 
 

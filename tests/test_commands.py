@@ -79,8 +79,12 @@ RULES = {
     "python -m benchmarks.tiny.sample": Rule(),
     "python -m benchmarks.tiny.train": Rule(f"{TRAIN} --stages A1 B1 B4 C"),
     "python -m benchmarks.tiny.train --threads 1 --stages": Rule(f"{TRAIN} --stages A2 B2"),
+    "python -m benchmarks.tiny.train --stages D2": Rule(TRAIN),
+    "python -m benchmarks.tiny.variant_study": Rule(
+        "--scenes 1 --clips 1 --workers 1 --output build/variants.json"
+    ),
     "python -m benchmarks.tiny.score": Rule(
-        "--per-task 1 --per-clip-task 1 --arms 2 --batch 1 --workers 1 --output build/scores.json"
+        "--per-task 1 --per-clip-task 1 --arms 2 --workers 1 --output build/scores.json"
     ),
     "python -m benchmarks.overhead": Rule(
         "--small --frames 2 --rounds 2 --bare-rounds 3 --budget 1 --output build/overhead.json"
@@ -250,6 +254,7 @@ MADE = (
     "docs/benchmarks.md",
     "docs/measuring.md",
     "docs/tiny.md",
+    "docs/variants.md",
 )
 
 

@@ -12,12 +12,14 @@ import pytest
 
 import v2drop_cli as v2drop
 from tests import library
+from tests.methods.toys import Choosy, registered
 from tests.patience import PATIENCE_S
 from v2drop_cli import errors
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.bench.stopping import StopRule
 from v2drop_cli.commands.profile import ProfileOptions
 from v2drop_cli.library import Settings, _options
+from v2drop_cli.methods.registry import METHODS
 
 SCENE = Path(__file__).parents[1] / "sample_media" / "scene.png"
 FEW = {"repeats": 1, "warmup": 0, "max_time_s": 0.0, "new_tokens": 1, "max_new_tokens": 2}
@@ -131,6 +133,19 @@ def test_profile_with_a_schedule_of_its_own_and_the_models_question(loaded):
     assert report.request.prompt == "How many circles are there?"
     assert [arm.method for arm in report.arms] == [None, "uniform", "uniform"]
     assert report.arms[1].schedule == "1:0.5"
+
+
+def test_all_and_two_in_a_row_are_methods_of_the_library_too(loaded, monkeypatch):
+    for name in [name for name in METHODS if name not in ("uniform", "v2drop")]:
+        monkeypatch.delitem(METHODS, name)
+    registered(monkeypatch, Choosy)
+    asked = {"method": ["all", "uniform+v2drop"], "budget": "20%", "with_random": False}
+    report = v2drop.profile(loaded, v2drop.load_image(SCENE), "why?", **asked, **FEW)
+    labels = [arm.label for arm in report.arms[1:]]
+    assert labels == [f"{name} budget 20%" for name in ("v2drop", "uniform", "uniform+v2drop")]
+    averages = [arm.layer_average_vision_tokens for arm in report.arms[1:]]
+    assert averages == pytest.approx([576 / 5] * 3, abs=0.5)
+    assert [c.code for c in report.warnings if "choosy" in c.message] == ["method_left_out"]
 
 
 def test_profile_takes_all_options_at_once_as_ever(loaded):

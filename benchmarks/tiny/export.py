@@ -48,6 +48,8 @@ def export(
     half = copy.deepcopy(model)
     half.half()
     half.config.dtype = torch.float16
+    for part in (half.config.text_config, half.config.vision_config):
+        part.dtype = None  # what it was loaded in is no matter
     half.generation_config.eos_token_id = tokenizer.eos_token_id
     half.generation_config.pad_token_id = tokenizer.pad_token_id
     half.generation_config.bos_token_id = tokenizer.bos_token_id

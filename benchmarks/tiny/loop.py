@@ -19,7 +19,13 @@ SAVE_EVERY = 200
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of the training plan; ``decay`` is the share of steps in which lr falls to 0."""
+    """One row of the training plan.
+
+    Attributes:
+        decay: the share of steps, the last ones, in which the learning rate falls to 0.
+        price: what moving vision tokens costs, in stages that have a price on it.
+        seed: another number draws other scenes, questions and phrasings.
+    """
 
     name: str
     note: str
@@ -27,6 +33,13 @@ class Stage:
     lr: float
     batch: int
     decay: float = 0.0
+    price: float = 0.0
+    seed: int = 0
+
+    @property
+    def draws(self) -> str:
+        """What the seeds of this stage's steps begin with."""
+        return self.name if self.seed == 0 else f"{self.name}/seed {self.seed}"
 
 
 @dataclass
@@ -108,7 +121,7 @@ def run(
     optimizers = Optimizers(module)
     step = _resume(checkpoint, module, optimizers)
     rank = distributed.get_rank() if distributed.is_initialized() else 0
-    seed = stage.name + (f"/{rank}" if distributed.is_initialized() else "")
+    seed = stage.draws + (f"/{rank}" if distributed.is_initialized() else "")
     tally, began = Tally.empty(), time.monotonic()
     while step < stage.steps:
         loss = loss_of(step, random.Random(f"{seed}/{step}"), tally)

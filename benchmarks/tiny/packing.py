@@ -20,6 +20,7 @@ from benchmarks.tiny.questions import Question
 
 NO_TARGET = -100
 ATTENTION = "packed"
+_UNMARKED = 0.25
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,19 @@ class Packer:
             self._known[text] = self._tokenizer.encode(text, add_special_tokens=False)
         return self._known[text]
 
-    def pack(self, batch: list[list[Question]], patches: int, rng: random.Random) -> Packed:
-        """Pack each list; one in four prompts loses its closing mark, as people leave it out."""
+    def pack(
+        self,
+        batch: list[list[Question]],
+        patches: int,
+        rng: random.Random,
+        unmarked: float = _UNMARKED,
+    ) -> Packed:
+        """Pack each list; this share of prompts loses its closing mark, as people leave it out."""
         start = len(self.prefix) + patches
-        rows = [self._row(questions, start, rng) for questions in batch]
+        rows = [
+            self._row([(question, rng.random() < unmarked) for question in questions], start)
+            for questions in batch
+        ]
         width = max(len(row[0]) for row in rows)
         fills = (self._tokenizer.pad_token_id, start, 0, NO_TARGET)
         ids, positions, numbers, targets = (
@@ -74,14 +84,15 @@ class Packer:
         return Packed(ids, positions, numbers, targets, types)
 
     def _row(
-        self, questions: list[Question], start: int, rng: random.Random
+        self, questions: list[tuple[Question, bool]], start: int
     ) -> tuple[list[int], list[int], list[int], list[int]]:
+        """A row's ids, positions, numbers and targets; each question says if it is unmarked."""
         ids: list[int] = []
         positions: list[int] = []
         numbers: list[int] = []
         targets: list[int] = []
-        for number, question in enumerate(questions, start=1):
-            text = question.text.rstrip("?.") if rng.random() < 0.25 else question.text
+        for number, (question, unmarked) in enumerate(questions, start=1):
+            text = question.text.rstrip("?.") if unmarked else question.text
             asked = self._encode(f"\n{text} ASSISTANT:")
             answer = [*self._encode(f" {question.answer}"), self._tokenizer.eos_token_id]
             ids += asked + answer[:-1]

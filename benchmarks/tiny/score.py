@@ -1,8 +1,8 @@
 """Held-out accuracy of the embedded model: ``python -m benchmarks.tiny.score``.
 
-Every question is answered by ordinary greedy generation and counts as right where the decoded
-answer equals the expected one. Scenes come from seeds that training never uses. "describe"
-questions are reported and left out of the totals.
+Every question is about a scene of its own, from seeds that training never uses, and counts as
+right where greedy generation gives the expected answer: see :mod:`benchmarks.tiny.branching`.
+"describe" questions are reported and left out of the totals.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ import json
 import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,15 +25,15 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 import v2drop_cli
+from benchmarks.tiny.branching import branching
 from benchmarks.tiny.clips import mosaics, sample_clip
 from benchmarks.tiny.export import ASSETS
 from benchmarks.tiny.model import GRID, LAYERS, SIDE
 from benchmarks.tiny.questions import CLIP_TASKS, SCENE_TASKS, Question, S, Task
 from benchmarks.tiny.scenes import render, sample_scene
+from benchmarks.tiny.variants import shipped
 from v2drop_cli.schedule import Schedule
 
 Z95 = 1.959964
@@ -80,22 +78,18 @@ ARMS = (
 class Case:
     """A held-out question with the pictures it is about."""
 
-    media: str
     pictures: list[Image.Image]
     question: Question
 
 
-def held_out(media: str, per_task: int) -> Iterator[Case]:
-    """Draw as many questions from each task, each about a scene or clip of its own."""
-    for task in range(len(SCENE_TASKS if media == "image" else CLIP_TASKS)):
-        for index in range(per_task):
-            rng = random.Random(f"held-out/{media}/{task}/{index}")
-            if media == "image":
-                scene, question = first_asked(sample_scene, SCENE_TASKS[task][0], rng)
-                yield Case(media, [render(scene, SIDE)], question)
-            else:
-                clip, question = first_asked(sample_clip, CLIP_TASKS[task][0], rng)
-                yield Case(media, mosaics(clip, SIDE), question)
+def held_out(media: str, task: int, index: int) -> Case:
+    """Draw a question of a task, about a scene or clip of its own."""
+    rng = random.Random(f"held-out/{media}/{task}/{index}")
+    if media == "image":
+        scene, question = first_asked(sample_scene, SCENE_TASKS[task][0], rng)
+        return Case([render(scene, SIDE)], question)
+    clip, question = first_asked(sample_clip, CLIP_TASKS[task][0], rng)
+    return Case(mosaics(clip, SIDE), question)
 
 
 def first_asked(
@@ -107,73 +101,6 @@ def first_asked(
         question = ask(subject, rng)
         if question is not None:
             return subject, question
-
-
-def prompt_of(processor: LlavaProcessor, case: Case) -> str:
-    """Render a question as the chat template does."""
-    content: Any = [{"type": "image"} for _ in case.pictures]
-    content.append({"type": "text", "text": case.question.text})
-    return str(
-        processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True
-        )
-    )
-
-
-def batches(
-    processor: LlavaProcessor, cases: Sequence[Case], size: int
-) -> Iterator[tuple[list[Case], list[str]]]:
-    """Batches of prompts of equal length, so that none needs padding."""
-    groups: dict[tuple[int, int], list[tuple[Case, str]]] = defaultdict(list)
-    for case in cases:
-        text = prompt_of(processor, case)
-        length = len(processor.tokenizer.encode(text))
-        groups[len(case.pictures), length].append((case, text))
-    for group in groups.values():
-        for start in range(0, len(group), size):
-            part = group[start : start + size]
-            yield [case for case, _ in part], [text for _, text in part]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Prompts of one length, their pictures encoded already: every arm sees the same features."""
-
-    questions: list[Question]
-    inputs: dict[str, Any]
-
-
-@cache
-def loaded(folder: Path) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
-    """The model of this process."""
-    model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-    return model, AutoProcessor.from_pretrained(folder)
-
-
-@cache
-@torch.inference_mode()
-def encoded(folder: Path, media: str, per_task: int, size: int) -> list[Batch]:
-    """The held-out questions about one medium; drawn and seen once in each process."""
-    model, processor = loaded(folder)
-    found = []
-    for cases, texts in batches(processor, list(held_out(media, per_task)), size):
-        pictures = [picture for case in cases for picture in case.pictures]
-        inputs = dict(processor(text=texts, images=pictures, return_tensors="pt"))
-        seen = model.get_image_features(inputs.pop("pixel_values")).pooler_output
-        inputs["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=seen)}
-        found.append(Batch([case.question for case in cases], inputs))
-    return found
-
-
-@torch.inference_mode()
-def answer(folder: Path, batch: Batch) -> list[str]:
-    """Generate greedily, and return the decoded answers."""
-    model, processor = loaded(folder)
-    longest = 24 if any("describe" in question.type for question in batch.questions) else 5
-    generator: Any = model  # transformers' own annotation of generate() refuses its models
-    output = generator.generate(**batch.inputs, do_sample=False, max_new_tokens=longest)
-    fresh = output[:, batch.inputs["input_ids"].shape[1] :]
-    return [text.strip() for text in processor.batch_decode(fresh, skip_special_tokens=True)]
 
 
 def wilson(hits: int, tries: int) -> tuple[float, float]:
@@ -198,51 +125,67 @@ def summary(right: Sequence[bool]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Job:
-    """One arm's questions about one medium: what a worker process does at a time."""
+    """What a worker process is told: one task's questions about one medium, for these arms."""
 
-    arm: Arm
-    media: str
     folder: Path
-    per_task: int
-    batch: int
+    media: str
+    task: int
+    count: int
+    arms: tuple[Arm, ...]
 
-    @property
-    def schedule(self) -> Schedule | None:
-        """The arm's schedule for this medium's number of vision tokens."""
-        return self.arm.schedule(IMAGES[self.media] * GRID**2)
-
-    def run(self) -> dict[str, dict[str, float]]:
-        """Answer every question, and sum up per question type and over all."""
+    def run(self) -> dict[str, list[tuple[str, bool]]]:
+        """Per arm, each question's type and whether it was right."""
         torch.set_num_threads(1)
-        right: dict[str, list[bool]] = defaultdict(list)
-        schedule, (model, _) = self.schedule, loaded(self.folder)
-        dropping = (
-            v2drop_cli.dropping(model, schedule, method=self.arm.method) if schedule else None
-        )
-        with dropping or nullcontext():
-            for batch in encoded(self.folder, self.media, self.per_task, self.batch):
-                for question, given in zip(
-                    batch.questions, answer(self.folder, batch), strict=True
-                ):
-                    hit = given == question.answer
-                    right[f"{self.media}: {question.type}"].append(hit)
-                    if not question.type.startswith("describe"):
-                        right[f"{self.media}: all"].append(hit)
-        return {name: summary(hits) for name, hits in sorted(right.items())}
+        found: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+        for index in range(self.count):
+            case = held_out(self.media, self.task, index)
+            for arm, hit in self._right(case, index).items():
+                found[arm].append((case.question.type, hit))
+        return dict(found)
+
+    def _right(self, case: Case, seed: int) -> dict[str, bool]:
+        model = branching(self.folder)
+        vision = IMAGES[self.media] * GRID**2
+        shown = torch.zeros(vision, dtype=torch.bool)  # for an oracle; none is here
+        asked = model.ask(case.pictures, [case.question], shown, seed)
+        dense = model.dense(asked)
+        right = {"dense": model.judged(asked, dense[-1])[0][0]}
+        for share in dict.fromkeys(arm.share for arm in self.arms):
+            arms = [arm for arm in self.arms if arm.share == share]
+            schedule = arms[0].schedule(vision)
+            if schedule is not None:
+                variants = [shipped(arm.method) for arm in arms]
+                rows = model.right(asked, dense, schedule, variants)
+                right |= {arm.name: row[0] for arm, row in zip(arms, rows, strict=True)}
+        return right
 
 
-def score(jobs: Sequence[Job], workers: int) -> list[dict[str, Any]]:
-    """Run all jobs, and put the media of each arm together again."""
-    results: dict[str, dict[str, Any]] = {}
+def score(folder: Path, arms: Sequence[Arm], per_task: dict[str, int], workers: int) -> list[Any]:
+    """Answer everything; per arm the hits of every type, and over all of each medium."""
+    tasks = {"video": len(CLIP_TASKS), "image": len(SCENE_TASKS)}
+    jobs = [
+        Job(folder, media, task, per_task[media], tuple(arms))
+        for media, number in tasks.items()
+        for task in range(number)
+    ]
+    right: dict[str, dict[str, list[bool]]] = {arm.name: defaultdict(list) for arm in arms}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for job, types in zip(jobs, pool.map(Job.run, jobs), strict=True):
-            empty: dict[str, Any] = {"arm": job.arm.name, "schedules": {}, "types": {}}
-            result = results.setdefault(job.arm.name, empty)
-            result["schedules"][job.media] = str(job.schedule or "")
-            result["types"] |= types
-            total = types[f"{job.media}: all"]
-            print(f"{job.arm.name}, {job.media}: {total['right']} of {total['asked']}", flush=True)
-    return list(results.values())
+        for job, found in zip(jobs, pool.map(Job.run, jobs), strict=True):
+            print(f"{job.media}: task {job.task + 1} of {tasks[job.media]}", flush=True)
+            for arm, answers in found.items():
+                for kind, hit in answers:
+                    right[arm][f"{job.media}: {kind}"].append(hit)
+                    if not kind.startswith("describe"):
+                        right[arm][f"{job.media}: all"].append(hit)
+    return [_result(arm, right[arm.name]) for arm in arms]
+
+
+def _result(arm: Arm, right: dict[str, list[bool]]) -> dict[str, Any]:
+    """One arm's part of the report: videos first, and all types of a medium before each."""
+    names = sorted(right, key=lambda name: (name.startswith("image"), name))
+    schedules = {media: str(arm.schedule(n * GRID**2) or "") for media, n in IMAGES.items()}
+    types = {name: summary(right[name]) for name in names}
+    return {"arm": arm.name, "schedules": schedules, "types": types}
 
 
 def report(results: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
@@ -281,16 +224,11 @@ def main() -> None:
     parser.add_argument("--per-task", type=int, default=290, help="questions a task on images")
     parser.add_argument("--per-clip-task", type=int, default=50, help="the same on clips")
     parser.add_argument("--arms", type=int, default=len(ARMS), help="only the first so many arms")
-    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--output", type=Path, help="JSON file; a .md table goes beside it")
     args = parser.parse_args()
-    jobs = [
-        Job(arm, media, args.model, per_task, args.batch)
-        for arm in ARMS[: args.arms]
-        for media, per_task in (("video", args.per_clip_task), ("image", args.per_task))
-    ]
-    results = score(jobs, args.workers)
+    per_task = {"video": args.per_clip_task, "image": args.per_task}
+    results = score(args.model, ARMS[: args.arms], per_task, args.workers)
     print(table(results))
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)

@@ -8,9 +8,11 @@ vision tokens) do not need one another; on a machine with two cores, run them si
     torchrun --standalone --nproc-per-node 2 -m benchmarks.tiny.train --threads 1
 
 The last command finds A and B1 to B4 done, practises language a little more (B5), aligns both
-parts (C), trains them together (D) and exports. It runs two workers that average their
-gradients; ``batch`` below is per worker. A run that was stopped goes on from its last
-checkpoint, and every step draws its data from its own seed.
+parts (C), trains them together (D), puts a price on moving vision tokens (D2) and exports. It runs
+two workers that average their gradients; ``batch`` below is per worker. A run that was stopped
+goes on from its last checkpoint, and every step draws its data from its own seed.
+
+D2 alone needs no other stage's checkpoint: it goes on from an exported model, ``--start``.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 
 import torch
 from torch import distributed
+from transformers import LlavaForConditionalGeneration
 
 from benchmarks.tiny.export import ASSETS, export
 from benchmarks.tiny.joint import Tiny, align, train_jointly
@@ -29,6 +32,7 @@ from benchmarks.tiny.language import Lesson, Reader, deepen, train_language
 from benchmarks.tiny.loop import Stage
 from benchmarks.tiny.model import GRID, LAYERS
 from benchmarks.tiny.packing import Packer
+from benchmarks.tiny.priced import train_priced
 from benchmarks.tiny.tokenizer import build_tokenizer
 from benchmarks.tiny.vision import PatchReader, train_vision
 
@@ -44,6 +48,15 @@ STAGES = (
     Stage("B5", "language, up to half of the patches", 650, lr=1.5e-3, batch=8, decay=0.5),
     Stage("C", "projector alone", 200, lr=2e-3, batch=8, decay=0.35),
     Stage("D", "everything, all vision tokens", 1400, lr=4e-4, batch=2, decay=0.6),
+    Stage(
+        "D2",
+        "language alone, with a price on moving vision tokens",
+        800,
+        lr=4e-4,
+        batch=2,
+        decay=0.5,
+        price=2e-3,
+    ),
 )
 WINDOWS = {"A1": 6, "A2": 12, "A3": GRID, "A4": GRID}
 EASY = (
@@ -64,11 +77,18 @@ LESSONS = {
 
 @dataclass
 class Course:
-    """What the stages hand on to one another, each stage resuming from its own checkpoint."""
+    """What the stages hand on to one another, each stage resuming from its own checkpoint.
+
+    Attributes:
+        folder: where checkpoints are kept.
+        assets: where the model is exported.
+        start: the exported model that D2 goes on from; D's own export by default.
+    """
 
     folder: Path
     assets: Path
     device: torch.device
+    start: Path
 
     def __post_init__(self) -> None:
         self.tokenizer = build_tokenizer()
@@ -88,8 +108,21 @@ class Course:
             train_language(
                 stage, self.language, self.packer, LESSONS[stage.name], checkpoint, self.device
             )
+        elif stage.name == "D2":
+            self._run_priced(stage, checkpoint)
         else:
             self._run_joint(stage, checkpoint)
+
+    def _run_priced(self, stage: Stage, checkpoint: Path) -> None:
+        llava = LlavaForConditionalGeneration.from_pretrained(self.start, dtype=torch.float32)
+        train_priced(
+            stage,
+            llava.to(self.device),
+            self.packer,
+            checkpoint,
+            self.device,
+            on_save=lambda _: export(llava, self.tokenizer, self.assets),
+        )
 
     def _run_joint(self, stage: Stage, checkpoint: Path) -> None:
         if self.tiny is None:
@@ -128,17 +161,22 @@ def main() -> None:
         "--folder", type=Path, default=Path("build/tiny"), help="where checkpoints are kept"
     )
     parser.add_argument("--assets", type=Path, default=ASSETS, help="where the model is exported")
+    parser.add_argument(
+        "--start", type=Path, help="the exported model that D2 goes on from (default: --assets)"
+    )
     parser.add_argument("--steps", type=int, help="a stage, not the plan's: does it run at all?")
+    parser.add_argument("--seed", type=int, default=0, help="another one draws other data")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         distributed.init_process_group("gloo")
     torch.manual_seed(0)
     args.folder.mkdir(parents=True, exist_ok=True)
-    course = Course(args.folder, args.assets, torch.device(args.device))
+    course = Course(args.folder, args.assets, torch.device(args.device), args.start or args.assets)
     for stage in STAGES:
         if stage.name in args.stages:
-            course.run(stage if args.steps is None else replace(stage, steps=args.steps))
+            steps = stage.steps if args.steps is None else args.steps
+            course.run(replace(stage, steps=steps, seed=args.seed))
 
 
 if __name__ == "__main__":

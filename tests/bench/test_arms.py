@@ -13,7 +13,8 @@ from tests.tiny_llava import make_llava, one_prompt
 from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.errors import ScheduleError, UnknownNameError, UnsupportedModelError, UsageError
 from v2drop_cli.instrument.dropping import dropping
-from v2drop_cli.models.registry import get_family
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.registry import family_for, get_family
 from v2drop_cli.schedule import Schedule
 
 LLAVA = get_family("llava")
@@ -224,7 +225,8 @@ def llava():
 @pytest.mark.parametrize("seed", [0, 3])
 def test_an_applied_arm_drops_as_it_says(llava, seed):
     schedule, inputs, marks = Schedule.parse("2:0.5"), one_prompt(), []
-    loaded = SimpleNamespace(model=llava)
+    device, family = torch.device("cpu"), family_for(llava.config)
+    loaded = LoadedModel(llava, None, family, device, torch.float32, "", None, "dummy")
     with torch.no_grad():
         with dropping(llava, schedule, method="random", seed=seed) as wanted:
             llava(**inputs)

@@ -135,7 +135,7 @@ def test_a_dropped_answer_tells_what_was_dropped_in_all_rows(loaded, rows):
 def test_the_answer_names_the_methods_parameters(loaded, monkeypatch):
     registered(monkeypatch, Longer)
     found = passes_of(loaded).answer(CHOOSING, 1)
-    assert (found.method, found.parameters) == ("longer", {"times": 0.0})
+    assert (found.method, found.parameters) == ("longer", {"times": 0.0, "positions": "original"})
 
 
 def test_no_picture_is_no_vision_token(loaded):

@@ -20,7 +20,7 @@ from v2drop_cli.records import Limit, Memory
 ARMS = ("dense", "v2drop", "random")
 PREFILL = {"dense": 4.0, "v2drop": 2.0, "random": 1.0}
 LIMIT = Limit(1, 2, 3, 4, None)
-TRIAL_S, DECODING_S, DRAFT_S = 2.25, 0.25, 0.5
+TRIAL_S, DECODING_S = 2.25, 0.25
 WORK = Work(answer_tokens=7, timed_tokens=5, warmup=0)
 
 
@@ -31,7 +31,7 @@ class World:
         self.loaded = SimpleNamespace(device=torch.device(device))
         self.subject = SimpleNamespace(media=media)
         self.nvml = "nvml"
-        self.now = 100.0
+        self.now = 3.0
         self.log, self.progress = [], []
         self.interrupt_at = None
 
@@ -149,7 +149,12 @@ def test_a_thorough_measurement_on_a_gpu_asks_more_of_it(on):
 
 @pytest.mark.parametrize(
     ("device", "thorough", "asked"),
-    [("cpu", True, {"limit"}), ("cuda", False, set()), ("cpu", False, set())],
+    [
+        ("cpu", True, {"limit"}),
+        ("mps", True, {"limit"}),
+        ("cuda", False, set()),
+        ("cpu", False, set()),
+    ],
 )
 def test_what_is_asked_where_there_is_no_gpu_or_no_care(on, device, thorough, asked):
     world = on(device)
@@ -264,7 +269,12 @@ def test_nobody_looks_at_the_precision_that_nobody_wants(on, monkeypatch):
 
 @pytest.mark.parametrize(
     ("least", "looks"),
-    [(3, [*range(3, 21), 22, 24]), (20, [20, 22, 24]), (30, [])],
+    [
+        (0, [*range(1, 21), 22, 24]),
+        (3, [*range(3, 21), 22, 24]),
+        (20, [20, 22, 24]),
+        (30, []),
+    ],
 )
 def test_looks_at_the_precision_are_a_tenth_of_the_rounds_apart(on, monkeypatch, least, looks):
     asked = []
@@ -277,6 +287,15 @@ def test_looks_at_the_precision_are_a_tenth_of_the_rounds_apart(on, monkeypatch,
         of_look = asked[2 * look : 2 * look + 2]
         assert of_look == [([4.0] * valid, [2.0] * valid), ([4.0] * valid, [1.0] * valid)]
         assert stop.told[valid - 1][1] == (look + 1, [2 * look + 1, 2 * look + 2])
+
+
+def test_a_round_that_was_left_out_is_no_reason_to_look_again(on, monkeypatch):
+    world, looks = on("cuda", slow=(3, 4)), []
+    monkeypatch.setattr(module, "paired_ratio", lambda one, other: looks.append(len(one)))
+    monkeypatch.setattr(module, "half_width", lambda ratios: None)
+    bench = bench_of(world, replace(WORK, thorough=True), ARMS[:2])
+    bench.measure(Until(7, precision=0.01), report)
+    assert looks == [3, 4, 5]
 
 
 # Who is told ---------------------------------------------------------------------------------
@@ -345,17 +364,23 @@ def test_drafts_come_after_every_round_but_the_last(on):
     assert drafts == [("running", 1), ("running", 2), ("running", 3)]
 
 
-def test_drafts_with_intervals_take_a_tenth_of_the_time(on):
+@pytest.mark.parametrize(
+    ("draft_s", "wanted"),
+    [
+        (0.5, [True, False] * 4),  # the next may begin 4.5 s later: the moment that round 2 ends
+        (0.53125, [True, False, False] * 2 + [True, False]),
+    ],
+)
+def test_drafts_with_intervals_take_a_tenth_of_the_time(on, draft_s, wanted):
     world, drafts = on(), []
 
     def assemble(why, intervals):
         if intervals:
-            world.now += DRAFT_S
+            world.now += draft_s
         return intervals
 
     bench_of(world, arms=ARMS[:1], on_round=drafts.append).measure(FixedRounds(9), assemble)
-    # A draft with intervals takes 0.5 s, so the next may begin 4.5 s later, after two rounds.
-    assert drafts == [True, False] * 4
+    assert drafts == wanted
 
 
 def test_no_draft_before_there_is_a_valid_round(on):

@@ -63,6 +63,25 @@ def test_all_files_tell_of_the_same_rounds(brief, tmp_path):
     assert "| prefill |" in paths[1].read_text()
 
 
+def test_every_arm_is_quantised_alike_and_v2drop_is_explained(brief):
+    result = brief("--image", CAT, "--json", "--fake-quant", "w4a4", "--explain")
+    assert result.code == 0, result.err
+    document = json.loads(result.out)
+    assert document["request"]["fake_quant"] == "w4a4"
+    assert "fake_quant" in [caveat["code"] for caveat in document["warnings"]]
+    dense, v2drop, random = document["arms"]
+    assert [one["layer"] for one in v2drop["movements"]] == [d["layer"] for d in v2drop["drops"]]
+    assert dense["movements"] == random["movements"] == []
+    [held] = document["random_comparisons"]
+    assert (held["arm"], held["reference"]) == (v2drop["label"], random["label"])
+
+
+def test_what_means_nothing_is_refused_before_a_model_is_loaded(v2drop):
+    absent = ("profile", "--model", "llava-1.5-7b", "--image", CAT)
+    v2drop(*absent, "--fake-quant", "int4").refused(2, "'int4' is no fake quantisation", "w4a4")
+    v2drop(*absent, "--explain", "--method", "random").refused(2, "--explain", "--method v2drop")
+
+
 def test_a_disk_that_is_full_for_a_while_costs_no_rounds(brief, tmp_path, monkeypatch):
     from v2drop_cli.report import result_file
 

@@ -8,7 +8,9 @@ import pytest
 
 from tests.checkpoints import save_config
 from tests.cli.conftest import QUICK, SAMPLES
+from tests.methods.toys import Choosy, Longer, registered
 from v2drop_cli.bench.passes import Passes
+from v2drop_cli.methods.registry import METHODS
 from v2drop_cli.records import SCHEMA
 from v2drop_cli.records.reading import read_report
 from v2drop_cli.report.bench_view import build_view
@@ -17,7 +19,7 @@ from v2drop_cli.report.markdown import to_markdown
 CAT, SCENE, CLIP = SAMPLES / "cat.jpg", SAMPLES / "scene.png", SAMPLES / "clip.mp4"
 ARM_KEYS = {
     "label", "method", "schedule", "answer", "vision_tokens", "layer_average_vision_tokens",
-    "drops", "timing", "memory", "energy_j", "limit", "capture_s", "parameters",
+    "drops", "timing", "memory", "energy_j", "limit", "capture_s", "parameters", "movements",
 }  # fmt: skip
 TIMING_KEYS = {"preprocess_s", "vision_s", "prefill_s", "decode_s_per_token", "generate_s"}
 
@@ -35,7 +37,7 @@ def test_json_is_the_contract(quick):
     assert report["schema"] == SCHEMA
     assert set(report) == {
         "schema", "environment", "request", "arms", "comparisons", "null_comparison", "warnings",
-        "protocol", "stopped_by",
+        "protocol", "stopped_by", "random_comparisons", "lead",
     }  # fmt: skip
     assert report["stopped_by"] == "rounds"
     assert report["request"]["weights"] == "trained"
@@ -88,6 +90,34 @@ def test_several_methods_schedules_and_images(quick):
     averages = [arm["layer_average_vision_tokens"] for arm in report["arms"]]
     assert averages[1] == (72 + 36 * 5) / 6
     assert averages[3] == pytest.approx(36, abs=0.5)
+
+
+def test_all_takes_what_can_run_and_tells_the_rest_on_stderr_and_in_the_report(quick, monkeypatch):
+    for name in [name for name in METHODS if name not in ("random", "v2drop")]:
+        monkeypatch.delitem(METHODS, name)
+    registered(monkeypatch, Choosy, Longer)
+    result = quick("--image", CAT, "--method", "all", "--budget", "50%", "--json")
+    report = json.loads(result.out)
+    labels = [arm["label"] for arm in report["arms"][1:]]
+    assert labels == [f"{name} budget 50%" for name in ("v2drop", "random", "longer")]
+    averages = [arm["layer_average_vision_tokens"] for arm in report["arms"][1:]]
+    assert averages[:2] == [18, 18]
+    # Thresholds keep one token more or less, in each of five layers of six.
+    assert averages[2] == pytest.approx(18, abs=1)
+    [line] = [line for line in result.said if "choosy" in line]
+    [left_out] = [w["message"] for w in report["warnings"] if w["code"] == "method_left_out"]
+    assert line == f"warning: {left_out}"
+    assert report["arms"][3]["parameters"]["times"] != 1.0
+
+
+def test_two_methods_in_a_row_are_one_arm_by_their_own_names(quick):
+    typed = "random+v2drop:positions=renumbered"
+    result = quick("--image", CAT, "--method", typed, "--budget", "18", "--json")
+    [_, arm] = json.loads(result.out)["arms"]
+    assert (arm["label"], arm["method"]) == (f"{typed} budget 18", "random+v2drop")
+    assert arm["parameters"]["v2drop.positions"] == "renumbered"
+    assert [drop["layer"] for drop in arm["drops"]] == [0, 1, 3, 4]
+    assert arm["layer_average_vision_tokens"] == pytest.approx(18, abs=0.5)
 
 
 def test_an_empty_prompt_is_asked_as_it_is(quick):

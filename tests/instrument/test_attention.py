@@ -13,7 +13,7 @@ from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.attention import Attended, past_keys, softmax_rows
 from v2drop_cli.models.projections import Projections
 
-HEADS, GROUPS, SIZE, WIDTH, PAST = 4, 2, 3, 5, 3
+HEADS, GROUPS, SIZE, WIDTH, PAST = 4, 2, 3, 5, 7
 CLOSE = {"atol": 1e-6, "rtol": 1e-5}
 
 
@@ -99,7 +99,7 @@ def test_a_row_shares_its_attention_with_earlier_turns():
 
 
 def test_nobody_attends_to_padding_and_filler():
-    valid = torch.tensor([False, True, True, True, True, False, True, True])
+    valid = torch.tensor([False] + [True] * 8 + [False, True, True])
     found = attended(past=drawn(GROUPS, PAST, SIZE, seed=7), valid=valid)
     check(found, [1, 4], lambda row, key: key <= row and bool(valid[key + PAST]))
 
@@ -113,7 +113,7 @@ def test_columns_of_one_block_attend_to_each_other_in_both_directions():
         return key <= row or bool(together)
 
     check(found, [0, 1, 2, 3], may)
-    valid = torch.tensor([True] * 5 + [False] + [True] * 2)
+    valid = torch.tensor([True] * 9 + [False] + [True] * 2)
     found = dataclasses.replace(found, valid=valid)
     check(found, [0, 1, 3], lambda row, key: may(row, key) and bool(valid[key + PAST]))
 
@@ -150,7 +150,7 @@ def test_keys_of_earlier_turns_are_a_row_of_the_cache():
 
 
 @pytest.mark.parametrize(
-    "held", [None, [1.0], drawn(2, 6, 3), drawn(1, 2, 3, 3), drawn(1, 1, 2, 5, 3)]
+    "held", [None, [1.0], drawn(2, 6, 3), drawn(1, 2, 3, 3), drawn(1, 1, 5, 5, 3)]
 )
 def test_a_cache_that_does_not_show_its_keys_is_refused(held):
     with pytest.raises(InstrumentError, match="cannot be read from a SimpleNamespace") as caught:

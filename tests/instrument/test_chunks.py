@@ -14,13 +14,13 @@ PIXELS = {"pixel_values": "x"}
 
 
 class Cache:
-    """As much of a KV cache as is looked at."""
+    """As much of a KV cache as is looked at: layer 0, which is the first to be filled."""
 
     def __init__(self):
         self.length = 0
 
     def get_seq_length(self, layer=0):
-        return self.length
+        return 0 if layer else self.length
 
 
 def forwards(*steps):
@@ -36,10 +36,12 @@ def forwards(*steps):
     "steps",
     [
         [("ttii", PIXELS), ("iitt", PIXELS)],
+        [("ttiiii", PIXELS), ("iitt", PIXELS)],
         [("ttiib", PIXELS), ("iibtt", PIXELS)],
         [("ttii", PIXELS), ("biitt", PIXELS)],
         [("ttiitt", CUT), ("ttiitt", CUT)],
         [("ttiitt", CUT), ("tttttt", {}), ("ttiitt", CUT)],
+        [("ttiitt", CUT), ("tt", {}), ("ttiitt", CUT)],
         [("tttii", CUT)],
     ],
 )
@@ -57,6 +59,8 @@ def test_a_picture_in_pieces_is_refused(steps):
         [("ttii", PIXELS), ("t", {}), ("iitt", PIXELS)],
         [("ttiitt", WHOLE), ("tiitt", WHOLE)],
         [("ttii", PIXELS), ("ttttt", {}), ("iitt", PIXELS)],
+        [("ttii", PIXELS), ("bbiitt", PIXELS)],
+        [("ttiittt", PIXELS), ("ttt", {}), ("iitt", PIXELS)],
         [("ttiitt", CUT), ("ttiitt", PIXELS)],
     ],
 )
@@ -80,3 +84,12 @@ def test_without_a_cache_nothing_can_follow():
     watch = PictureWatch()
     for _ in range(2):
         watch.look(None, 2, torch.tensor([[True, True]]), PIXELS)
+
+
+def test_pixels_without_a_place_are_text():
+    watch, cache = PictureWatch(), Cache()
+    watch.look(cache, 3, torch.tensor([[False, True, True]]), PIXELS)
+    cache.length = 3
+    watch.look(cache, 2, torch.tensor([[False, False]]), PIXELS)
+    cache.length = 5
+    watch.look(cache, 2, torch.tensor([[True, True]]), PIXELS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from transformers import DynamicCache, LlamaConfig
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.context import DROP_BEGINS, DROP_ENDS, DropState
 from v2drop_cli.instrument.layer_call import LayerCall
+from v2drop_cli.instrument.numbering import Numbering
 from v2drop_cli.instrument.signals import Reader
 from v2drop_cli.methods.base import (
     EMBEDDINGS,
@@ -215,6 +216,28 @@ def test_a_cropped_cache_is_known_as_long_as_only_text_went(example):
         example.run(states(1, 1, 8))
 
 
+def test_the_only_token_of_an_only_row_needs_no_mask(example):
+    """Then the kernel's path without a mask stays open while text is generated."""
+    for width, first, padded in ((1, 10, False), (2, 11, True)):
+        example.state.begin((), torch.ones(1, first + width), width)
+        example.run(states(1, width, first))
+        known = [example.state.book.known(example.cache, layer) for layer in (3, 6)]
+        assert [columns.valid is not None for columns in known] == [padded] * 2
+
+
+def test_a_crop_into_the_second_of_two_pictures_is_refused(example):
+    example.state.method.at.update({3: {1}, 5: {1}})
+    example.state.begin(positions([1, 2]), torch.ones(1, 14), 4)
+    example.run(states(1, 4, 10))
+    example.cache.crop(-1)
+    example.state.begin((), torch.ones(1, 14), 1)
+    example.run(states(1, 1, 13))
+    example.cache.crop(-3)
+    example.state.begin((), torch.ones(1, 12), 1)
+    with pytest.raises(InstrumentError, match="cropped"):
+        example.run(states(1, 1, 11))
+
+
 # Rows of a batch -----------------------------------------------------------------------------
 
 
@@ -257,6 +280,40 @@ def test_filler_and_padding_stay_out_of_the_next_tokens_sight(ragged):
     layers.run(states(3, 1, 6))
     assert layers.attends(3, 0) == layers.attends(3, 1) == [[True] * 4 + [False, True]]
     assert layers.attends(3, 2) == [[True] * 6]
+
+
+def test_padding_among_the_columns_of_a_later_turn_stays_out_of_sight(ragged):
+    layers, mask = ragged
+    layers.state.method.at[3] = {3}
+    layers.state.begin(positions([2, 3], [], [3, 4]), mask, 6)
+    layers.run(states(3, 6))
+    turn = torch.tensor([[0, 1], [1, 1], [1, 1]])
+    layers.state.begin((), torch.cat([mask, turn], 1), 2)
+    layers.run(states(3, 2, 6))
+    assert layers.attends(3, 0)[1] == [True] * 4 + [False, False, True]
+    assert layers.attends(3, 1)[1] == [True] * 4 + [False, True, True]
+    assert layers.attends(3, 2)[1] == [True] * 7
+
+
+@pytest.mark.parametrize("padded_before", [True, False])
+def test_a_picture_after_text_attends_to_the_text_but_not_to_its_padding(padded_before):
+    layers = Layers("3:0.5", Chosen({3: {3}}))
+    before = torch.tensor([[0, 1], [1, 1]]) if padded_before else None
+    layers.state.begin((), before, 2)
+    layers.run(states(2, 2))
+    mask = torch.cat([before, torch.ones(2, 4)], 1) if padded_before else None
+    layers.state.begin(positions([2, 3], [2, 3]), mask, 4)
+    layers.run(states(2, 4, 2))
+    assert layers.columns(3) == [2, 3, 5]
+    assert layers.attends(3, 0)[2] == [not padded_before, *[True] * 4]
+    assert layers.attends(3, 1)[2] == [True] * 5
+
+
+def test_without_a_mask_nothing_is_padding(example):
+    example.state.begin((), None, 2)
+    example.run(states(1, 2, 10))
+    assert example.attends(3) == causal(2, past=7)
+    assert example.attends(6) == causal(2, past=5)
 
 
 def test_a_second_drop_keeps_out_the_filler_of_the_first():
@@ -437,6 +494,27 @@ def test_nobody_has_to_be_told_of_drops():
     assert len(layers.state.trace.events) == 1
 
 
+# New numbers ---------------------------------------------------------------------------------
+
+
+def test_survivors_numbered_anew_and_what_follows_them():
+    """Each layer counts what it holds: 7 columns from layer 3 on, 5 from layer 5 on."""
+    layers = Layers("3:0.5,5:1t", Chosen(example_of(), positions="renumbered"))
+    numbering = Numbering(lambda hidden, at: (at[..., None].float(), at[..., None] + 0.5))
+    layers.state.reader = replace(layers.state.reader, numbering=numbering)
+    for width, first in ((10, 0), (1, 10), (2, 11)):
+        vision = positions(range(2, 8)) if first == 0 else ()
+        layers.state.begin(vision, torch.ones(1, first + width), width)
+        at = torch.arange(first, first + width)[None]
+        layers.run(states(1, width, first), position_ids=at)
+        for layer, gone in [(2, 0), (3, 3), (4, 3), (5, 5), (6, 5)]:
+            given = layers.calls[layer][1]
+            cos = given["position_embeddings"][0][0, :, 0].tolist()
+            held = width - (gone if first == 0 else 0)
+            begin = 0 if layer == 2 or first == 0 else first - gone
+            assert cos == list(range(begin, begin + held)), (first, layer)
+
+
 # A drop at layer 0 ---------------------------------------------------------------------------
 
 
@@ -474,6 +552,7 @@ def test_without_a_cache_there_is_nobody_to_tell():
     layers.run(states(1, 10), past_key_values=None)
     assert layers.columns(6) == [0, 1, 4, 8, 9]
     assert layers.attends(6) == causal(5)
+    assert [event.kept for event in layers.state.trace.events] == [((2, 4, 7),), ((4,),)]
 
 
 # Refusals ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.graphs import HOST_READS, UPLOADS, HostMethods
 from tests.release import CACHE
-from tests.tiny_llava import make_llava
+from tests.tiny_llava import make_llava, one_prompt
 from v2drop_cli.generate.greedy import drop_idle_mask
 from v2drop_cli.instrument import verdict
 from v2drop_cli.instrument.context import DropState
@@ -226,3 +226,18 @@ def test_nothing_is_read_back_between_the_first_layer_and_the_last(monkeypatch, 
             with v2drop.dropping(model, schedule_text(case.entry), method="uniform") as trace:
                 assert reads_between_first_and_last(layers, lambda: model(**inputs)) == dense
             assert len(trace.events) == len(case.entry)
+
+
+@pytest.mark.parametrize("method", ["fastv", "pyramiddrop", "dart", "vtw"])
+def test_rivals_read_nothing_back_either(monkeypatch, method):
+    """Not even where the text after a picture is looked at."""
+    monkeypatch.setattr(verdict, "_different", lambda index, n: True)
+    monkeypatch.setattr(base, "_nan_among", lambda scores: 0)
+    model, inputs = make_llava(6), drop_idle_mask(one_prompt(images=2))
+    layers = model.model.language_model.layers
+    schedule = "2:0" if method == "vtw" else "2:0.5,4:0.5"
+    with torch.no_grad():
+        dense = reads_between_first_and_last(layers, lambda: model(**inputs))
+        with v2drop.dropping(model, schedule, method=method) as trace:
+            assert reads_between_first_and_last(layers, lambda: model(**inputs)) == dense
+    assert trace.events

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
+from v2drop_cli.instrument.forward import (
+    Forward,
+    as_padding,
+    compose,
+    counted_after,
+    text_after,
+)
 from v2drop_cli.tensors import Columns, pack
 
 
@@ -58,6 +64,21 @@ def test_text_after_the_last_vision_token(width, vision, padding, after):
     forward.columns = columns(*[[0]] * len(vision))
     found = text_after(forward)
     assert (found.dim(), int(found)) == (0, after)
+
+
+@pytest.mark.parametrize(
+    ("width", "vision", "padding", "after"),
+    [
+        (6, rows([1, 2]), None, (3,)),
+        (6, rows([1, 5], [0], []), None, (0, 5, 6)),  # a row without vision is all text
+        (6, rows([1, 2], [1, 3]), padded([1, 1, 1, 1, 0, 0], [0, 1, 1, 1, 1, 1]), (1, 2)),
+        (6, rows([1, 2]), padded([1, 1, 1, 0, 1, 1]), (2,)),
+        (3, rows([1]), padded([1, 1, 1, 1, 0]), (0,)),  # the mask has cached columns before
+        (6, (), None, ()),
+    ],
+)
+def test_text_after_the_last_vision_token_of_every_row(width, vision, padding, after):
+    assert counted_after(Forward(vision=vision, width=width, padding=padding)) == after
 
 
 def test_filler_cannot_be_told_from_text():

@@ -357,7 +357,7 @@ def hooks_of(model):
     return {name: ours(module) for name, module in model.named_modules()}
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if TOWER not in get_method(n).needs])
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_that_needs_no_more_adds_no_hook_and_keeps_no_arguments(name):
     model, inputs = make_llava(6), one_prompt()
 
@@ -372,8 +372,9 @@ def test_a_method_that_needs_no_more_adds_no_hook_and_keeps_no_arguments(name):
     with v2drop.dropping(model, "3:0.5", method=Nothing()), torch.no_grad():
         bare = hooks_of(model)
         model(**inputs)
-    with v2drop.dropping(model, "3:0", method=get_method(name)):  # none is what vtw can keep
-        assert hooks_of(model) == bare
+    if TOWER not in get_method(name).needs:
+        with v2drop.dropping(model, "3:0", method=get_method(name)):
+            assert hooks_of(model) == bare
     with v2drop.dropping(model, "3:0.5", method=LooksUp(tower_look)):
         more = {name for name, count in hooks_of(model).items() if count > bare[name]}
     assert {name.split("vision_tower.")[-1] for name in more} == {

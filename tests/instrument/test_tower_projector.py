@@ -29,7 +29,7 @@ class Looks(Method):
 
     name, paper = "looks", "a test"
     needs: ClassVar = frozenset({TOWER, EMBEDDINGS})
-    tower_layers = (0, -1, "projector")
+    tower_layers = (0, -1, "projector", "output")
 
     def __init__(self, look):
         object.__setattr__(self, "look", look)
@@ -132,13 +132,14 @@ def test_class_tokens_are_those_of_the_row_s_pictures():
             inputs["pixel_values"], output_hidden_states=True
         ).hidden_states
     seen = looked(
-        case, model, look=lambda ctx: (ctx.signals.tower(0), ctx.signals.tower("projector"))
+        case, model, look=lambda ctx: [ctx.signals.tower(at) for at in (0, "projector", "output")]
     )
     first = 0
-    for row, (_, (block, projector)) in zip([r for r in vision if r], seen, strict=True):
+    for row, (_, (block, projector, output)) in zip([r for r in vision if r], seen, strict=True):
         own = slice(first, first + len(row) // 16)
         torch.testing.assert_close(block.class_hidden(), states[0][own, 0])
         torch.testing.assert_close(projector.class_hidden(), states[-2][own, 0])
+        torch.testing.assert_close(output.class_hidden(), states[-1][own, 0])
         assert block.crops == (1,) * (len(row) // 16)
         first = own.stop
 
@@ -157,7 +158,7 @@ def test_a_method_that_needs_a_class_token_is_refused_before_anything_runs():
 
 
 def test_the_projector_has_no_keys():
-    with pytest.raises(InstrumentError, match="ask for a block"):
+    with pytest.raises(InstrumentError, match="only blocks have keys"):
         looked(
             CASES["llava"],
             CASES["llava"].make("sdpa"),

@@ -19,7 +19,10 @@ BUDGET = factory.dropped("random budget 33%", schedule="2:18t")
 TUNED = factory.dropped(
     "fastv:layer=3 1:0.5", method="fastv", schedule="1:0.5", parameters={"layer": 3}
 )
-ARMS = (DENSE, OWN, HALF, BUDGET, TUNED)
+BOTH = factory.dropped(
+    "hired:rate=0.3+v2drop budget 33%", method="hired+v2drop", schedule="0:9t,2:0"
+)
+ARMS = (DENSE, OWN, HALF, BUDGET, TUNED, BOTH)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,11 @@ ARMS = (DENSE, OWN, HALF, BUDGET, TUNED)
         ("fastv", TUNED),
         ("fastv:layer=3", TUNED),
         ("fastv 1:0.5", TUNED),
+        ("hired+v2drop", BOTH),
+        ("hired:rate=0.3+v2drop", BOTH),
+        ("hired:rate=0.3+v2drop budget 33%", BOTH),
+        ("hired", None),
+        ("hired:rate=0.3", None),
         ("1:0.5", None),
         ("none", None),
     ],

@@ -232,6 +232,13 @@ EXACT = (
 )  # fmt: skip
 
 
+def test_all_asks_for_every_method_of_the_report_and_a_composed_one_for_itself():
+    found = failed("vision_tokens==576", methods=("all",))
+    assert len(found) == len(failed("vision_tokens==576", methods=("v2drop", "random")))
+    [composed] = results("vision_tokens==576", methods=("random+v2drop",))
+    assert composed.outcome == UNMEASURED
+
+
 def test_what_is_counted_may_be_asked_for_exactly():
     assert len(parse_gates([f"{name}{sign}1" for name in EXACT for sign in ("==", "!=")])) == 18
     with pytest.raises(UsageError) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,19 @@ from transformers import CLIPConfig, CLIPModel
 import v2drop_cli as v2drop
 from tests.methods.entering import Entering, drawn, rows_of, unit
 from tests.tiny_llava import make_llava, mixed_batch, one_prompt
+from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.errors import ModelError, UnsupportedModelError, UsageError
+from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.methods.cdpruner import CDPruner
 from v2drop_cli.methods.clip_files import clip_parts
+from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.relevance import ByClip, without_answer_format
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.registry import family_for
+from v2drop_cli.schedule import Schedule
+
+SCENE = Path(__file__).parents[2] / "sample_media" / "scene.png"
 
 
 def greedy(kernel, k):
@@ -186,6 +194,29 @@ def test_with_clip_patches_meet_the_question_in_its_space(checkpoint):
     assert places != by_hand(states[vision], by_decoder(states[vision], states[after]), 11)
 
 
+def test_before_another_method_it_still_asks_clip(checkpoint):
+    target, inputs = loaded(Processor()), one_prompt()
+    kept_by = {}
+    for method in (f"cdpruner:text={checkpoint}", f"cdpruner:text={checkpoint}+random"):
+        schedule = "0:11t,2:5t" if "+" in method else "0:11t"
+        with v2drop.dropping(target, schedule, method=method) as trace, torch.no_grad():
+            target.model(**inputs)
+        kept_by[method] = trace.events[0].kept
+    first, second = kept_by.values()
+    assert first == second
+    assert [caveat.code for caveat in get_method("qapruner+random").caveats()] == [
+        "question_by_decoder"
+    ]
+
+
+def test_what_is_attached_is_called_and_numbered_as_the_method(checkpoint):
+    for text in ("cdpruner:positions=original", "qapruner:alpha=0.2"):
+        given = get_method(f"{text}{',' if '=' in text else ':'}text={checkpoint}")
+        found = given.attach(loaded().model, Processor())
+        assert (found.name, found.positions) == (given.name, given.positions)
+        assert found.attach(None, None) is found
+
+
 @pytest.mark.parametrize("length", [1, 6, 7, 20])
 def test_long_questions_are_cut_into_segments_of_the_text_tower(checkpoint, length):
     question = " ".join((WORDS * 4)[:length])
@@ -198,6 +229,7 @@ def test_long_questions_are_cut_into_segments_of_the_text_tower(checkpoint, leng
 def test_how_to_answer_is_no_part_of_the_question():
     asked = "Is it red?\nAnswer the question using a single word or phrase."
     assert without_answer_format(asked) == "Is it red?"
+    assert without_answer_format(asked.lower()) == "is it red?"
     assert without_answer_format("Answer me.") == "Answer me."
 
 
@@ -235,6 +267,13 @@ def test_another_tower_is_refused_by_name(checkpoint, tmp_path):
         ByClip.of(other, loaded().model, Processor())
 
 
+def test_what_is_nowhere_is_refused_before_a_model_is_loaded(tmp_path):
+    for name in ("cdpruner", "qapruner"):
+        with pytest.raises(UsageError, match="no such directory") as caught:
+            get_method(f"{name}:text={tmp_path / 'gone'}")
+        assert caught.value.hint
+
+
 def test_what_is_no_whole_clip_is_one_line(checkpoint, tmp_path):
     with pytest.raises(ModelError, match="cannot load the CLIP") as caught:
         clip_parts(str(tmp_path))
@@ -259,4 +298,12 @@ def test_a_method_without_text_needs_nothing_attached():
     method = CDPruner()
     assert method.attach(loaded().model, None) is method
     assert [caveat.code for caveat in method.caveats()] == ["question_by_decoder"]
-    assert CDPruner(text="clip").caveats() == ()
+    assert CDPruner(text="org/clip").caveats() == ()
+
+
+def test_a_report_says_how_the_question_was_read():
+    target = v2drop.load("tiny", device="cpu")
+    passes = Passes(Subject(target, [v2drop.load_image(SCENE)], "red?"), Nvml(target.device))
+    for method, said in (("random", False), ("cdpruner", True)):
+        passes.answer(Arm(method, method, Schedule.parse("0:40t")), 1)
+        assert ("question_by_decoder" in {caveat.code for caveat in passes.caveats()}) == said

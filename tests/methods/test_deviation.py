@@ -39,8 +39,9 @@ def test_float32_whatever_the_model():
 
 def test_its_drop_is_before_the_decoder():
     assert str(Deviation().schedule(41.6, Shape(28, n_vision=576))) == "0:42t"
+    assert str(Deviation().schedule(None, Shape(28, n_vision=577))) == "0:192t"
     [drop] = Deviation().schedule(None, Shape(28)).drops
-    assert (drop.layer, drop.kept(576)) == (0, 192)
+    assert (drop.layer, drop.kept(577)) == (0, 192)
 
 
 def test_rows_of_a_batch_have_means_of_their_own():

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from tests.methods.entering import drawn
+from tests.instrument.test_footprint import Reads
+from tests.methods.entering import Entering, drawn
+from v2drop_cli.errors import InstrumentError
 from v2drop_cli.methods.diversity import cosines, farthest_first, most_volume
+from v2drop_cli.methods.registry import get_method
 
 
 def determinant(kernel, chosen):
@@ -55,3 +59,20 @@ def test_cosines_are_float32_and_exactly_1_with_itself():
     assert cosines(states).dtype == torch.float32
     assert cosines(states).tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert cosines(drawn(40, 7)).diagonal().tolist() == [1.0] * 40
+
+
+def test_no_step_waits_for_the_device():
+    """A greedy set has as many steps as tokens that stay: a wait in each would cost most of all."""
+    alike = cosines(drawn(30, 8))
+    with Reads() as reads:
+        most_volume(alike, 20)
+        farthest_first(1 - alike, 20)
+    assert reads.found == []
+
+
+@pytest.mark.parametrize("name", ["divprune", "cdpruner", "qapruner", "deviation"])
+def test_states_that_are_no_numbers_are_said_to_be_none(name):
+    states = drawn(8)
+    states[3, 2] = torch.nan
+    with pytest.raises(InstrumentError, match="NaN"):
+        get_method(name).select(Entering(states, drawn(2)).context(3))

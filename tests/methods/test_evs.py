@@ -107,10 +107,11 @@ def test_without_a_video_it_is_refused(grids):
     assert caught.value.hint
 
 
-def test_after_another_drop_frames_are_not_whole():
-    row = Entering(drawn(7), seen=(Grid(2, 2, 2),), alive=torch.tensor([0, 1, 2, 3, 4, 6, 7]))
-    with pytest.raises(ScheduleError, match="whole frames"):
-        EVS().select(row.context(5))
+def test_it_drops_once_while_frames_are_whole():
+    EVS().check(Schedule.parse("3:25%"))
+    with pytest.raises(ScheduleError, match="whole frames") as caught:
+        EVS().check(Schedule.parse("0:50%,8:20%"))
+    assert caught.value.hint
 
 
 def test_a_picture_is_refused_inside_a_model():

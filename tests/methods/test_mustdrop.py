@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import v2drop_cli as v2drop
-from tests.methods.by_hand import run_by_hand
+from tests.methods.shown import run_by_hand
 from tests.tiny_llava import IMAGE, PATCHES, batch, make_llava, mixed_batch, one_prompt, row
 from v2drop_cli.errors import UsageError
 from v2drop_cli.methods.mustdrop import MustDrop

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import v2drop_cli as v2drop
-from tests.methods.by_hand import Recorded, asked, decoder_input, run_by_hand
+from tests.methods.shown import Recorded, asked, decoder_input, run_by_hand
 from tests.tiny_llava import IMAGE, PATCHES, make_llava, mixed_batch, one_prompt
 from v2drop_cli.errors import UsageError
 from v2drop_cli.methods.density_peaks import density_peaks

@@ -20,12 +20,13 @@ from v2drop_cli.records import Caveat, CaveatKind
 
 TRIES = 18
 """The most prefills that are spent on one arm."""
-NEAR = 0.001
-"""No more are made once the layer average is this near to the budget, as a share of it."""
+NEAR, NEAR_TOKENS = 0.01, 0.5
+"""No more are made once the layer average is this near: the share of the budget, and tokens.
+
+Half a token is what a method with counts comes to by arithmetic.
+"""
 FARTHEST = 16.0
 """How far the search goes: thresholds times 2 to this power, or divided by it."""
-MISSED = 0.01
-"""A layer average that leaves its budget by more than this share of it is said so."""
 
 
 def takes_trying(arm: Arm) -> bool:
@@ -83,23 +84,30 @@ def nearest(falling: Callable[[float], float], wanted: float) -> float:
         return off[x] > 0
 
     def done() -> bool:
-        return len(off) >= TRIES or min(map(abs, off.values())) <= NEAR * wanted
+        near = min(NEAR * wanted, NEAR_TOKENS)
+        return len(off) >= TRIES or min(map(abs, off.values())) <= near
 
     step = 1.0 if too_high(0.0) else -1.0
-    near, far = 0.0, step
-    while not done() and abs(far) <= FARTHEST and too_high(far) == (step > 0):
-        near, far = far, 2 * far
-    while not done() and abs(far) <= FARTHEST:
-        middle = (near + far) / 2
+    before, behind = 0.0, step
+    while not done() and abs(behind) <= FARTHEST and too_high(behind) == (step > 0):
+        before, behind = behind, 2 * behind
+    while not done() and abs(behind) <= FARTHEST:
+        middle = (before + behind) / 2
         if too_high(middle) == (step > 0):
-            near = middle
+            before = middle
         else:
-            far = middle
+            behind = middle
     return min(off, key=lambda x: abs(off[x]))
 
 
 def budget_caveats(asked: Arm, arm: Arm, passes: Passes) -> list[Caveat]:
-    """What the reader must know of how ``arm`` comes to its budget; ``asked`` is before solving."""
+    """What the reader must know of how ``arm`` comes to its budget.
+
+    Args:
+        asked: the arm before :func:`meet_budget`.
+        arm: the same after it.
+        passes: over the prompt.
+    """
     if arm.budget is None or arm.method is None or arm.schedule is None:
         return []
     found, tokens = [], passes.plan(arm).layer_average
@@ -110,12 +118,12 @@ def budget_caveats(asked: Arm, arm: Arm, passes: Passes) -> list[Caveat]:
         found.append(
             CaveatKind.BUDGET_MOVED.caveat(arm=arm.label, budget=budget, own=own, layers=layers)
         )
-    if takes_trying(arm):
+    if arm != asked:
         by = _knob(asked, arm)
         found.append(
             CaveatKind.BUDGET_TRIED.caveat(arm=arm.label, budget=budget, average=average, by=by)
         )
-    if abs(tokens - arm.budget.tokens) > max(MISSED * arm.budget.tokens, 0.5):
+    if abs(tokens - arm.budget.tokens) > max(NEAR * arm.budget.tokens, NEAR_TOKENS):
         found.append(CaveatKind.BUDGET_MISSED.caveat(arm=arm.label, budget=budget, average=average))
     return found
 

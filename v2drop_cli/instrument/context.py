@@ -29,7 +29,13 @@ from v2drop_cli.instrument.cache import (
 )
 from v2drop_cli.instrument.chunks import PictureWatch
 from v2drop_cli.instrument.entry import leave_out
-from v2drop_cli.instrument.forward import Forward, as_padding, compose, text_after
+from v2drop_cli.instrument.forward import (
+    Forward,
+    as_padding,
+    compose,
+    counted_after,
+    text_after,
+)
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.instrument.numbering import (
     alive_rope,
@@ -46,6 +52,7 @@ from v2drop_cli.methods.base import (
     EMBEDDINGS,
     PREVIOUS_HIDDEN,
     RENUMBERED,
+    TEXT,
     DropContext,
     Kept,
     Method,
@@ -107,7 +114,11 @@ class DropState:
         if padding is not None and vision:
             lengths = tuple(padding[:, -width:].sum(dim=1).tolist())
         foreign = attention_mask is not None and padding is None
-        self.forward = Forward(vision, padding, width, lengths, foreign, blocks, alive=list(vision))
+        self.forward = Forward(
+            vision, padding, width, lengths, foreign_mask=foreign, blocks=blocks, alive=list(vision)
+        )
+        if TEXT in self.method.needs:
+            self.forward.after = counted_after(self.forward)
 
     def abandon(self) -> None:
         """Forget a forward that ended, also one that raised: its tensors would live on."""

@@ -23,6 +23,8 @@ class Forward:
         width: Q, columns of this forward before any drop.
         blocks: ``[B, Q]`` long, which columns attend in both directions, or ``None``.
         lengths: per row, how many of them are no padding; on the host, known if there is vision.
+        after: per row, how many of these follow its last vision token; on the host, known to
+            methods that look at text.
         columns: the columns still alive, or ``None`` while nothing was dropped.
         alive: per row, where the alive vision tokens are among the alive columns.
         numbers: ``[B, W]`` long, positions of the alive columns that a drop numbered anew.
@@ -38,6 +40,7 @@ class Forward:
     padding: Tensor | None = None
     width: int = 0
     lengths: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
     foreign_mask: bool = False
     blocks: Tensor | None = None
     columns: Columns | None = None
@@ -75,6 +78,18 @@ def as_padding(attention_mask: Any) -> Tensor | None:
     if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
         return attention_mask.bool()
     return None
+
+
+def counted_after(forward: Forward) -> tuple[int, ...]:
+    """:attr:`Forward.after`. Waits for the device; nothing is queued yet when a forward begins."""
+    if not forward.vision:
+        return ()
+    like = forward.vision[0]
+    last = torch.stack([row[-1] if len(row) else like.new_full((), -1) for row in forward.vision])
+    behind = torch.arange(forward.width, device=last.device) > last[:, None]
+    if forward.padding is not None:
+        behind &= forward.padding[:, -forward.width :].to(last.device)
+    return tuple(behind.sum(dim=1).tolist())
 
 
 def text_after(forward: Forward) -> Tensor:

@@ -221,11 +221,10 @@ class RowSignals:
         return self._here(TEXT).text()
 
     def text_after(self) -> Tensor:
-        """``[m]`` long: positions of the text after the last picture. Waits for the device."""
+        """``[m]`` long: positions of the text after the last picture."""
         here = self._here(TEXT)
         text = here.text()
-        last = here.forward.vision[here.row][-1]
-        return text[text > last]
+        return text[len(text) - here.forward.after[here.row] :]
 
     def input_ids(self) -> Tensor:
         """``[Q]`` long: the ids of this forward; ``text`` says which are no vision tokens."""

@@ -135,7 +135,7 @@ class TowerWatch:
         """What is at ``layer`` for some vision tokens of one row.
 
         Args:
-            layer: a block as the method asks for it, or ``"projector"``.
+            layer: a block, ``"projector"`` or ``"output"``, as the method asks for it.
             vision: ``[B, Q]`` bool, all vision tokens of this forward. Read on the host.
             row: the batch row.
             order: ``[n]`` long, the tokens, counted through this row's vision tokens.
@@ -172,6 +172,8 @@ class TowerWatch:
 
     def _states(self, layer: TowerLayer, encoding: Encoding, last: Tensor) -> tuple[Tensor, Any]:
         """``[pictures, patches, D]`` what entered ``layer``, and the block, if it is one."""
+        if layer == "output":
+            return last, None
         if layer != "projector":
             block = _number(layer, len(self.how.layers(self.tower)))
             return self._long(encoding[block], last), self.modules[block]
@@ -210,7 +212,7 @@ def no_class_token(config: Any) -> UnsupportedModelError:
 
 
 def _called(layer: TowerLayer) -> str:
-    return f"what enters the {layer}" if isinstance(layer, str) else f"block {layer}"
+    return f"the {layer}" if isinstance(layer, str) else f"block {layer}"
 
 
 def _number(layer: int, count: int) -> int:

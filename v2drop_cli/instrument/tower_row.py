@@ -80,7 +80,7 @@ class TowerRow:
 
     Attributes:
         how: how the block makes queries and keys.
-        module: the block; ``None`` for what enters the projector.
+        module: the block; ``None`` for what enters the projector or leaves the tower.
         projector: the model's own.
         states: ``[pictures of the row, patches, D]`` what entered.
         row: which patches the alive tokens stand for.
@@ -193,7 +193,7 @@ class TowerRow:
 
     def _made(self, what: str, states: Tensor) -> Tensor:
         if self.module is None:
-            raise InstrumentError("the projector has no keys and no attention: ask for a block")
+            raise InstrumentError("only blocks have keys and attention, no projector or output")
         make = self.how.keys if what == "keys" else self.how.queries
         made: Tensor = make(self.how.attention(self.module), self.how.norm(self.module)(states))
         return made

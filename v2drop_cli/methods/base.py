@@ -32,8 +32,9 @@ TOWER = "tower"
 # Beside TOWER: the tower must have a class token, or the model is refused before anything runs.
 CLASS_TOKEN = "class_token"
 
-# Where tower signals are read: a block by number, or what the projector is given.
-TowerLayer = int | Literal["projector"]
+# Where tower signals are read: a block by number, what the projector is given, or what the tower
+# returns.
+TowerLayer = int | Literal["projector", "output"]
 
 # Where survivors are to the layers after a drop: at the positions that they had in the prompt, or
 # numbered anew, as if the dropped tokens had never been there.
@@ -71,7 +72,7 @@ class Signals(Protocol):
         """``[m]`` long: positions of this forward's text, ascending."""
 
     def text_after(self) -> Tensor:
-        """``[m]`` long: positions of the text after the last picture. Waits for the device."""
+        """``[m]`` long: positions of the text after the last picture."""
 
     def input_ids(self) -> Tensor:
         """``[Q]`` long: the ids of this forward; :meth:`text` says which are no vision tokens."""
@@ -96,15 +97,13 @@ class Signals(Protocol):
         """
 
     def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """What ``make`` gave the first time in this forward that the row was asked for ``name``.
-
-        For what is found once and used at several drops, while methods themselves keep nothing.
-        """
+        """What ``make`` gave at the row's first drop, for later drops of the forward as well."""
 
     def tower(self, layer: TowerLayer) -> TowerSignals:
         """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device.
 
-        ``tower("projector")`` shows what the projector is given, and has no keys or attention.
+        ``tower("projector")`` shows what the projector is given, ``tower("output")`` what the
+        tower returns; they have no keys and no attention.
         """
 
 
@@ -145,11 +144,7 @@ class TowerSignals(Protocol):
         """``[H, n]`` how much the class token of each token's picture attends to its patch."""
 
     def left(self) -> Kept:
-        """The alive tokens that merging left (:attr:`Method.merges_patches`), for layer 0's drop.
-
-        In the order that they have in the tower, with their sources; all of them, without sources,
-        if nothing was merged. Waits for the device.
-        """
+        """What :meth:`Method.merge_patches` left, for layer 0's drop. Waits for the device."""
 
     def project(self, features: Tensor) -> Tensor:
         """``[k, D]`` what the model's own projector makes of any ``[k, D of the tower]``."""
@@ -217,11 +212,11 @@ class Method:
         paper: where the method is defined.
         needs: the signals that :meth:`score` reads.
         tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
-            negative ones counted from the end; ``"projector"`` for what the projector is given.
+            negative ones counted from the end; ``"projector"`` for what the projector is given,
+            ``"output"`` for what the tower returns.
         merges_patches: the block of the vision tower whose input :meth:`merge_patches` shortens;
-            ``None`` for methods that leave the tower alone. Such a method needs :data:`TOWER`,
-            chooses its counts, and is asked for a drop at layer 0 whatever the schedule says:
-            there it must keep what :meth:`TowerSignals.left` says, and no more.
+            it needs :data:`TOWER`, chooses its counts, and is asked for a drop at layer 0 whatever
+            the schedule says: there it keeps what :meth:`TowerSignals.left` says.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
@@ -314,13 +309,7 @@ class Method:
         return ()
 
     def merge_patches(self, states: Tensor, sides: tuple[int, int]) -> Kept:
-        """Which patches of a picture go on through the tower, and the states of merged ones.
-
-        Args:
-            states: ``[patches, D]`` what would enter the block, without the class token, which
-                stays as it is.
-            sides: rows and columns of the patches, in raster order.
-        """
+        """Which patches ``[rows · columns, D]`` of a picture enter the block, in which order."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it merges")
 
     def score(self, ctx: DropContext) -> Tensor:
@@ -341,12 +330,22 @@ class Method:
                 f"{name}.score returned {found} for {n} tokens",
                 hint=f"return a tensor of shape ({n},): one number a token, higher stays",
             )
-        if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
-            raise InstrumentError(
-                f"{name}.score is NaN for {wrong} of {n} tokens",
-                hint="NaN is no rank; if the hidden states hold it, try another dtype",
-            )
+        refuse_nan(self, scores)
         return Kept(top_k(scores, ctx.n_keep))
+
+
+def refuse_nan(method: Method, scores: Tensor) -> None:
+    """Raise for scores that are no numbers, where reading them does not wait for a device.
+
+    Args:
+        method: whose they are.
+        scores: ``[n]``, one a token.
+    """
+    if scores.device.type == "cpu" and (wrong := _nan_among(scores)):
+        raise InstrumentError(
+            f"{type(method).__name__}.score is NaN for {wrong} of {len(scores)} tokens",
+            hint="NaN is no rank; if the hidden states hold it, try another dtype",
+        )
 
 
 def _nan_among(scores: Tensor) -> int:

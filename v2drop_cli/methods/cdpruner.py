@@ -17,7 +17,9 @@ from v2drop_cli.methods.base import (
     Kept,
     Method,
     Positions,
+    refuse_nan,
 )
+from v2drop_cli.methods.clip_files import check_clip_name
 from v2drop_cli.methods.diversity import cosines, most_volume
 from v2drop_cli.methods.relevance import ByClip, by_decoder
 from v2drop_cli.methods.shape import Shape
@@ -59,6 +61,11 @@ class CDPruner(Method):
     positions: Positions = field(default="renumbered", kw_only=True)
     text: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a checkpoint that is not there before a model is loaded."""
+        if self.text:
+            check_clip_name(self.text)
+
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """One drop, of the decoder's own input: the budget is its count."""
         return Schedule((Drop(0, count=64 if budget is None else round(budget)),))
@@ -82,6 +89,7 @@ class CDPruner(Method):
     def chosen(self, ctx: DropContext, relevance: Tensor) -> Kept:
         """The set of ``n_keep`` tokens, given the raw relevance ``[n]`` of each."""
         weights = self.weights(ctx, relevance)
+        refuse_nan(self, weights)
         kernel = weights[:, None] * cosines(ctx.signals.hidden()) * weights
         return Kept(most_volume(kernel, ctx.n_keep).sort().values)
 

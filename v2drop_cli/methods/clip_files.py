@@ -7,16 +7,18 @@ so that a benchmark reads the files once; a copy on a GPU lives as long as the c
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from v2drop_cli.errors import ModelError, V2DropError
+from v2drop_cli.errors import ModelError, UsageError, V2DropError
 
 _HINT = (
     "text= takes the directory of a CLIP checkpoint with config.json, safetensors and its "
@@ -70,6 +72,17 @@ class ClipParts:
         return embeddings
 
 
+def check_clip_name(checkpoint: str) -> None:
+    """Refuse what is neither a directory nor a name on the Hub, before anything is loaded.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if Path(checkpoint).expanduser().is_dir() or re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", checkpoint):
+        return
+    raise UsageError(f"no such directory: {checkpoint}", hint=_HINT)
+
+
 @lru_cache(maxsize=1)
 def clip_parts(checkpoint: str) -> ClipParts:
     """The parts of a CLIP in a directory, or on the Hub, in float32 on the host.
@@ -79,15 +92,17 @@ def clip_parts(checkpoint: str) -> ClipParts:
     """
     from transformers import AutoConfig, AutoTokenizer, CLIPModel
 
+    path = Path(checkpoint).expanduser()
+    source = str(path) if path.is_dir() else checkpoint
     try:
         with _no_progress_bars():
-            config = AutoConfig.from_pretrained(checkpoint)
+            config = AutoConfig.from_pretrained(source)
             if config.model_type != "clip":
                 raise ModelError(f"{checkpoint} is a {config.model_type}, no CLIP", hint=_HINT)
             loaded: Any = CLIPModel.from_pretrained(
-                checkpoint, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+                source, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+            tokenizer = AutoTokenizer.from_pretrained(source)
     except V2DropError:
         raise
     except Exception as error:  # of three libraries, each with errors of its own

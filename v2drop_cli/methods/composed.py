@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 
 from v2drop_cli.errors import ScheduleError, UsageError
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, DropContext, Kept, Method, Positions
 from v2drop_cli.methods.shape import Shape
+from v2drop_cli.records import Caveat
 from v2drop_cli.schedule import REFERENCE_DEPTH, Drop, Schedule
 
 # A prompt to ask a method about: where it drops, and what share of the tokens it keeps there.
@@ -77,6 +78,15 @@ class Composed(Method):
     def positions_at(self, layer: int) -> Positions:
         """Those of the one that chooses there."""
         return self.at(layer).positions_at(layer)
+
+    def attach(self, model: Any, processor: Any) -> Method:
+        """Both with what the decoder lacks."""
+        first, second = (part.attach(model, processor) for part in self.parts)
+        return replace(self, first=first, second=second)
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """Those of both."""
+        return (*self.first.caveats(), *self.second.caveats())
 
     def scaled(self, factor: float) -> Self:
         """Both with their thresholds times ``factor``."""

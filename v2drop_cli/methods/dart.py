@@ -23,9 +23,9 @@ from v2drop_cli.methods.shape import Shape
 from v2drop_cli.schedule import Drop, Schedule
 from v2drop_cli.tensors import top_k, true_columns
 
-# The authors' K of 32 layers, and what their 192 of 576 tokens come to: 4 + 8 · ⌊192 / 8⌋.
+# The authors' K of 32 layers, and what their 192 of 576 tokens come to: 4 + 8 · ⌊192 / 8⌋ = 196.
 LAYERS = (2,)
-KEEP = 196 / 576
+KEEP = 0.341
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ class Deviation(Method):
     the decoder, only at how unusual a token is among the vision tokens of its row. Where it does as
     well as ``v2drop-centred``, that method has shown that outliers matter, and no more.
 
-    The published default of the other methods has no counterpart here: a third of the tokens stay,
-    V2Drop's default layer average ("our setting"). Renumbered, as all methods before the decoder.
+    By default a third of the tokens stay, V2Drop's default layer average ("our setting").
+    Survivors are renumbered, as by all methods before the decoder.
 
     Cost: one mean and one distance for each vision token.
     """
@@ -33,8 +33,10 @@ class Deviation(Method):
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """One drop, of the decoder's own input: the budget is its count."""
-        drop = Drop(0, keep=1 / 3) if budget is None else Drop(0, count=round(budget))
-        return Schedule((drop,))
+        if budget is None and shape.n_vision is None:
+            return Schedule((Drop(0, keep=1 / 3),))
+        count = (shape.n_vision or 0) / 3 if budget is None else budget
+        return Schedule((Drop(0, count=round(count)),))
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` how far each token is from the mean of all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from v2drop_cli.methods.base import HIDDEN, DropContext, Kept, Method, Positions
+from v2drop_cli.methods.base import HIDDEN, DropContext, Kept, Method, Positions, refuse_nan
 from v2drop_cli.methods.diversity import cosines, farthest_first
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.schedule import Drop, Schedule
@@ -45,4 +45,5 @@ class DivPrune(Method):
     def select(self, ctx: DropContext) -> Kept:
         """The ``n_keep`` tokens that are farthest apart."""
         distances = cosines(ctx.signals.hidden()).neg_().add_(1)
+        refuse_nan(self, distances[0])
         return Kept(farthest_first(distances, ctx.n_keep).sort().values)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import ScheduleError, UnsupportedModelError
-from v2drop_cli.methods.base import GRIDS, HIDDEN, DropContext, Kept, Method, Positions
+from v2drop_cli.methods.base import GRIDS, HIDDEN, DropContext, Kept, Method, Positions, refuse_nan
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.records import Grid
 from v2drop_cli.schedule import Drop, Schedule
@@ -52,21 +52,34 @@ class EVS(Method):
         drop = Drop(0, keep=0.25) if budget is None else Drop(0, count=round(budget))
         return Schedule((drop,))
 
+    def check(self, schedule: Schedule) -> None:
+        """Refuse a second drop: its frames would not be whole.
+
+        Raises:
+            ScheduleError: there is one.
+        """
+        super().check(schedule)
+        if len(schedule.drops) > 1:
+            raise ScheduleError(
+                f"evs compares whole frames, so it drops once, and not as in {schedule}",
+                hint="give one drop, for example 0:25%",
+            )
+
     def select(self, ctx: DropContext) -> Kept:
         """The first frames, and the tokens that changed most.
 
         Raises:
             UnsupportedModelError: the prompt has no video whose frames are known.
-            ScheduleError: tokens of the video were dropped before.
         """
-        grids = _whole_grids(ctx)
+        grids = _grids(ctx)
         changed = _changes(ctx.signals.hidden(), grids)
+        refuse_nan(self, changed)
         first_frames = sum(grid.h * grid.w for grid in grids)
         return Kept(top_k(changed, max(ctx.n_keep, first_frames)))
 
 
-def _whole_grids(ctx: DropContext) -> Sequence[Grid]:
-    """The grids of the row's tokens, all of which are alive but a prompt's very last token."""
+def _grids(ctx: DropContext) -> Sequence[Grid]:
+    """How the row's tokens lie over the pixels, if a video is among what they show."""
     grids = ctx.signals.grids()
     if grids is None:
         raise UnsupportedModelError(
@@ -77,14 +90,6 @@ def _whole_grids(ctx: DropContext) -> Sequence[Grid]:
         raise UnsupportedModelError(
             "evs compares the frames of a video, and this prompt has none as the model sees it",
             hint="pass a --video to a model that takes videos, or take another method",
-        )
-    total = sum(grid.t * grid.h * grid.w for grid in grids)
-    order = ctx.signals.order()
-    n = len(order)
-    if n < total - 1 or not torch.equal(order, torch.arange(n, device=order.device)):
-        raise ScheduleError(
-            f"evs compares whole frames, and of {total} vision tokens {n} are left",
-            hint="drop once only, for example --schedule 0:25%",
         )
     return grids
 

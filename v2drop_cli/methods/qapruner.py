@@ -47,6 +47,7 @@ class QAPruner(CDPruner):
 
     def __post_init__(self) -> None:
         """Refuse values that the formula has no meaning for."""
+        super().__post_init__()
         if not 0 <= self.alpha <= 1:
             raise UsageError(
                 f"alpha={self.alpha:g} of qapruner is outside 0 to 1",

@@ -20,6 +20,7 @@ METHODS: dict[str, str] = {
     "v2drop": "v2drop_cli.methods.v2drop:V2Drop",
     "v2drop-l1": "v2drop_cli.methods.v2drop:V2DropL1",
     "v2drop-cosine": "v2drop_cli.methods.v2drop:V2DropCosine",
+    "v2drop-centred": "v2drop_cli.methods.v2drop_centred:V2DropCentred",
     "random": "v2drop_cli.methods.random:Random",
     "uniform": "v2drop_cli.methods.uniform:Uniform",
     "divprune": "v2drop_cli.methods.divprune:DivPrune",
@@ -33,6 +34,12 @@ METHODS: dict[str, str] = {
     "dart": "v2drop_cli.methods.dart:Dart",
     "sparsevlm": "v2drop_cli.methods.sparsevlm:SparseVLM",
     "mustdrop": "v2drop_cli.methods.mustdrop:MustDrop",
+    "visionzip": "v2drop_cli.methods.visionzip:VisionZip",
+    "holov": "v2drop_cli.methods.holov:HoloV",
+    "scope": "v2drop_cli.methods.scope:Scope",
+    "vispruner": "v2drop_cli.methods.vispruner:VisPruner",
+    "hired": "v2drop_cli.methods.hired:HiRED",
+    "hero": "v2drop_cli.methods.hero:Hero",
 }
 
 

@@ -6,6 +6,7 @@ tower of the CLIP whose vision tower the model sees with is a checkpoint of its 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,8 +116,8 @@ def without_answer_format(question: str) -> str:
     >>> without_answer_format("Is it red? Answer the question using a single word or phrase.")
     'Is it red?'
     """
-    for sentence in _ANSWER_FORMATS:
-        question = question.replace(sentence, "")
+    for sentence in _ANSWER_FORMATS:  # in any case: some tokenizers know small letters only
+        question = re.sub(re.escape(sentence), "", question, flags=re.IGNORECASE)
     return question.strip()
 
 

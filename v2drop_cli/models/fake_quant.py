@@ -104,7 +104,7 @@ class FakeQuantLinear(nn.Linear):
 
 def rounded_weight(weight: Tensor, bits: int) -> Tensor:
     """``[out, in]``, each group of 128 inputs of an output rounded to a grid of its own."""
-    parts = weight.split(GROUP, dim=1)
+    parts = torch.split(weight, GROUP, dim=1)
     return torch.cat([on_grid(part, bits) for part in parts], dim=1)
 
 
@@ -120,4 +120,5 @@ def on_grid(values: Tensor, bits: int) -> Tensor:
     exact = values.float()
     step = exact.abs().amax(dim=-1, keepdim=True) / most
     # A group of zeros has no step, and stays zeros.
-    return ((exact / torch.where(step > 0, step, 1.0)).round() * step).to(values.dtype)
+    rounded: Tensor = (exact / torch.where(step > 0, step, 1.0)).round() * step
+    return rounded.to(values.dtype)
