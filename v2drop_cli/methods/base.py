@@ -262,15 +262,13 @@ class Method:
         Raises:
             ScheduleError: it drops at layer 0, and the method compares with the layer before.
         """
-        first = self.at(0)
-        compares = PREVIOUS_HIDDEN in first.needs and first.merges_patches is None
+        compares = PREVIOUS_HIDDEN in self.at(0).needs and self.at(0).merges_patches is None
         if schedule.drops[0].layer == 0 and compares:
             name = getattr(self, "name", type(self).__name__)
             raise ScheduleError(
                 f"{name} cannot drop at layer 0: it compares with the layer before, and there is "
                 "none",
-                hint="start at layer 1, or use a method that needs no earlier layer: random, "
-                "uniform",
+                hint="start at layer 1, or use one that needs no earlier layer: random, uniform",
             )
 
     def positions_at(self, layer: int) -> Positions:
