@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from v2drop_cli.errors import UsageError
+from v2drop_cli.errors import InstrumentError, UsageError
 from v2drop_cli.methods.base import (
     ATTENTION,
     CLASS_TOKEN,
@@ -23,6 +23,7 @@ from v2drop_cli.methods.base import (
     Method,
     Positions,
     TowerLayer,
+    TowerSignals,
 )
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.schedule import Drop, Schedule
@@ -127,8 +128,9 @@ class MustDrop(Method):
         """At layer 0, what the tower left; later, what is looked at or in the key set."""
         signals = ctx.signals
         if ctx.layer == 0:
-            left = signals.tower(-1).left()
-            signals.once("key", lambda: self._key_set(ctx, left.index))
+            block = signals.tower(-1)
+            left = block.left()
+            signals.once("key", lambda: self._key_set(ctx, block, left))
             if left.sources is None:
                 return left
             states = signals.hidden()[left.index]
@@ -136,15 +138,18 @@ class MustDrop(Method):
         attention = signals.attention(signals.text_after(), ctx.layer - 1).mean(dim=0)
         total = attention.sum(dim=0)
         dropped = (total < self.g * total.sum()) & (attention.amax(dim=0) < self.q)
-        key = signals.once("key", lambda: self._key_set(ctx, signals.tower(-1).left().index))
-        stays = ~dropped | torch.isin(ctx.positions, key)
+        stays = ~dropped | torch.isin(ctx.positions, signals.once("key", _from_layer_0))
         return Kept(stays.nonzero()[:, 0])
 
-    def _key_set(self, ctx: DropContext, left: Tensor) -> Tensor:
-        """Positions of the key tokens; ``left [n]`` are the alive ones after merging."""
-        looked_at = ctx.signals.tower(-1).class_attention().mean(dim=0)[left]
-        best = top_k(looked_at, math.ceil(self.key * len(left)))
-        return ctx.positions[left[best]]
+    def _key_set(self, ctx: DropContext, block: TowerSignals, left: Kept) -> Tensor:
+        """Positions of the key tokens among those that merging left."""
+        looked_at = block.class_attention().mean(dim=0)[left.index]
+        best = top_k(looked_at, math.ceil(self.key * len(left.index)))
+        return ctx.positions[left.index[best]]
+
+
+def _from_layer_0() -> Tensor:
+    raise InstrumentError("mustdrop finds its key set at layer 0, and was not asked there")
 
 
 def _windows(sides: tuple[int, int]) -> Tensor:
