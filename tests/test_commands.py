@@ -73,6 +73,9 @@ RULES = {
     "v2drop models": Rule(),
     "v2drop doctor": Rule(codes=(0, 1)),  # what it says of this machine is no matter here
     "v2drop doctor --prove": Rule("--model tiny --dtype float32", codes=(0, 1)),
+    "v2drop train-metacompress": Rule(
+        elsewhere=("tests/cli/test_train_metacompress.py", "train-metacompress")
+    ),
     "python -m benchmarks.tables": Rule(),
     "python -m benchmarks.tiny.readme": Rule(),
     "python -m tests.cli.regenerate": Rule(),

@@ -141,9 +141,15 @@ def test_what_is_right_passes():
 
 
 def test_an_unknown_method_is_told_at_once():
-    with pytest.raises(UnknownNameError, match="method"):
-        ArmOptions(methods=("v2drop", "v3drop")).check()
+    for name in ("v3drop", "a"):
+        with pytest.raises(UnknownNameError, match="method"):
+            ArmOptions(methods=("v2drop", name)).check()
     ArmOptions(methods=("v2drop", "random")).check()
+    ArmOptions(methods=("all",)).check()
+
+
+def test_a_share_of_no_vision_tokens_is_none():
+    assert resolved(n_vision=0, budgets=("33%",))[1:] == [("v2drop budget 33%", "1:0t,3:0t,4:0t")]
 
 
 @pytest.mark.parametrize("value", [ScheduleOptions(), ArmOptions(), Arm("dense")])

@@ -181,6 +181,15 @@ def test_an_answer_finds_the_chosen_counts_too_and_the_reader_is_told(passes, mo
     assert codes(passes).count("counts_by_method") == 1
 
 
+def test_a_prefill_finds_the_chosen_counts_and_those_only(passes, monkeypatch):
+    registered(monkeypatch, Longer)
+    for arm in (DENSE, DROPPED, CHOOSING):
+        passes.prefill(arm)
+    assert set(passes._chosen) == {CHOOSING}
+    monkeypatch.setattr(passes, "_generate", None)
+    assert passes.plan(CHOOSING).counts == (36,) * 6
+
+
 @pytest.mark.parametrize("rows", [1, 2])
 def test_the_least_work_is_of_text_and_vision_in_every_layer(loaded, monkeypatch, rows):
     passes, told = passes_of(loaded, rows), []
@@ -347,13 +356,13 @@ def test_an_eager_generation_is_made_for_every_trial(passes, generations, staged
 def test_a_recording_is_made_once_for_each_arm_and_length(loaded, generations, staged, monkeypatch):
     passes, begun = passes_of(loaded, decode="compiled"), applications(monkeypatch)
     null = replace(DENSE)
-    for arm, n in [(DENSE, 3), (null, 3), (DENSE, 3), (DENSE, 4), (null, 3), (DENSE, 4)]:
+    for arm, n in [(DENSE, 3), (null, 3), (DENSE, 3), (DENSE, 4), (null, 3), (null, 2)]:
         passes.time(arm, CpuClock(), n)
     assert [(type(made).__name__, made.n) for made in generations] == [
-        ("Compiled", 3), ("Compiled", 3), ("Compiled", 4),
+        ("Compiled", 3), ("Compiled", 3), ("Compiled", 4), ("Compiled", 2),
     ]  # fmt: skip
-    dense, second, longer = generations
-    assert [given[4] for given in staged] == [dense, second, dense, longer, second, longer]
+    dense, second, longer, shorter = generations
+    assert [given[4] for given in staged] == [dense, second, dense, longer, second, shorter]
     second.capture_s = 0.75
     assert (passes.capture_s(DENSE), passes.capture_s(null)) == (0.5, 0.75)
     assert passes.capture_s(DROPPED) is None
@@ -389,6 +398,17 @@ def test_whoever_knows_something_is_heard_once_and_in_order(loaded):
     passes.inputs = replace(passes.inputs, caveats=(told("prompt"),))
     passes.meter = SimpleNamespace(caveats=(told("meter"), told("model")))
     assert codes(passes) == ["image", "twice", "model", "prompt", CPU, "meter"]
+
+
+def test_a_method_and_whoever_lines_arms_up_may_add_a_word(passes, monkeypatch):
+    class Warns(Longer):
+        def caveats(self):
+            return (told("method"),)
+
+    monkeypatch.setattr(module, "get_method", lambda text: Warns())
+    passes.note(told("line-up"), told("more"))
+    passes.answer(DROPPED, 1)
+    assert codes(passes) == ["line-up", "more", "method", "counts_by_method", CPU]
 
 
 def test_a_plain_measurement_on_a_cpu_says_just_that(passes):
@@ -442,6 +462,7 @@ def test_what_the_subject_says_of_a_request(loaded):
         "device": "cpu",
         "batch_size": 2,
         "decode": "eager",
+        "fake_quant": "none",
     }
     [span] = spans
     assert (span.media, sum(count for _, count in span.runs)) == (0, PATCHES)

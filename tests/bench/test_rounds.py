@@ -166,8 +166,20 @@ def test_what_is_asked_where_there_is_no_gpu_or_no_care(on, device, thorough, as
     assert (dense.energy_j, dense.limit) == (None, LIMIT if asked else None)
 
 
+@pytest.mark.parametrize("explain", [True, False])
+def test_tokens_are_followed_where_someone_asks_how_they_moved(on, monkeypatch, explain):
+    world, asked = on(), []
+    world.inputs = "inputs"
+    monkeypatch.setattr(module, "movements", lambda *given: asked.append(given) or ("moved",))
+    bench = bench_of(world, replace(WORK, explain=explain), ARMS[:2])
+    bench.measure(FixedRounds(1), report)
+    assert asked == ([(world.loaded, "inputs", arm) for arm in ARMS[:2]] if explain else [])
+    moved = {arm.movements for arm in bench.timed("rounds")}
+    assert moved == {("moved",) if explain else factory.dropped("v2drop").movements}
+
+
 def test_work_without_a_word_is_brief_and_from_seed_0():
-    assert (WORK.seed, WORK.thorough) == (0, False)
+    assert (WORK.seed, WORK.thorough, WORK.explain) == (0, False, False)
     with pytest.raises(FrozenInstanceError):
         WORK.seed = 1
 

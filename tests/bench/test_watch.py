@@ -13,6 +13,7 @@ def test_nobody_watches_unless_asked():
     watch = Watch()
     watch.on_progress(Progress(Phase.ROUNDS))
     watch.check()
+    watch.tell("a word")
     assert watch.on_round is None
 
 
@@ -28,8 +29,6 @@ def test_what_is_told_cannot_be_changed(value):
         setattr(value, "done" if isinstance(value, Progress) else "check", 1)
 
 
-def test_the_phases_come_in_this_order():
-    assert [phase.value for phase in Phase] == [
-        "starting", "loading", "idle power", "answers", "memory", "warm-up", "rounds",
-        "intervals", "comparisons of tiny models",
-    ]  # fmt: skip
+def test_phases_are_listed_in_the_order_in_which_they_come():
+    profiled = "starting", "loading", "idle power", "answers", "memory", "warm-up", "rounds"
+    assert [phase for phase in Phase if phase in profiled] == list(profiled)

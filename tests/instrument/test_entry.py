@@ -18,7 +18,7 @@ from tests.oracle import masked
 from tests.release import CACHE
 from tests.tiny_llava import IMAGE, PATCHES, batch, make_llava, mixed_batch, one_prompt, row
 from v2drop_cli.errors import InstrumentError, ScheduleError
-from v2drop_cli.instrument.entry import held_at_entry
+from v2drop_cli.instrument.entry import held_at_entry, leave_out, start_over
 from v2drop_cli.methods.base import PREVIOUS_HIDDEN, Method
 from v2drop_cli.prove.cases.case import FIRST_WORD
 
@@ -53,6 +53,149 @@ def asked(model, inputs, method="random"):
     with entering(model, method=method) as trace, torch.no_grad():
         model(**inputs)
     return gone(trace.events, vision(inputs))
+
+
+# A cache by itself ---------------------------------------------------------------------------
+
+
+def filled(cache, columns=7, layers=3):
+    keys = torch.zeros(1, 1, columns, 2)
+    for layer in range(layers):
+        cache.update(keys, keys, layer)
+    return cache
+
+
+def short(held=7, missing=3):
+    """A cache of which each layer holds 7 columns, of a sequence of 10."""
+    cache = DynamicCache()
+    leave_out(cache, missing)
+    return filled(cache, held)
+
+
+def lengths(cache):
+    """Columns of the sequence, and those that layer 0 holds."""
+    return cache.get_seq_length(), held_at_entry(cache)
+
+
+def test_a_cache_counts_what_was_left_out_of_layer_0_and_no_other():
+    cache = short()
+    assert lengths(cache) == (10, 7)
+    assert cache.get_seq_length(1) == 7
+    assert isinstance(cache.layers[0], DynamicLayer)
+    assert type(cache.layers[0]).__name__ == "DynamicLayer"
+    assert type(cache.layers[1]) is DynamicLayer
+    filled(cache, 2)
+    assert lengths(cache) == (12, 9)
+    leave_out(cache, 4)  # of a later turn
+    filled(cache, 1)
+    assert lengths(cache) == (17, 10)
+    assert type(cache.layers[0]) is type(short().layers[0])
+
+
+def test_a_cache_that_nobody_told_anything_holds_what_it_says():
+    assert lengths(filled(DynamicCache())) == (7, 7)
+    assert lengths(DynamicCache()) == (0, 0)
+    assert leave_out(None, 3) is None
+    start_over(None)
+    plain = filled(DynamicCache())
+    start_over(plain)
+    assert lengths(plain) == (7, 7)
+
+
+def test_before_anything_is_held_there_is_no_sequence():
+    cache = DynamicCache()
+    leave_out(cache, 3)
+    assert lengths(cache) == (0, 0)
+
+
+@pytest.mark.parametrize(("amount", "left"), [(-1, (9, 6)), (-6, (4, 1)), (-10, (0, 0))])
+def test_columns_are_cropped_off_the_end(amount, left):
+    cache = short()
+    cache.layers[0].crop(amount)
+    assert lengths(cache) == left
+    filled(cache, 2, 1)
+    assert lengths(cache) == (left[0] + 2, left[1] + 2)
+
+
+@pytest.mark.parametrize("amount", [-7, -8, -9, 1, 3])
+def test_a_crop_that_leaves_nothing_but_what_is_missing_is_refused(amount):
+    """A positive number is the length that is to be left, as in transformers 5.17."""
+    cache = short()
+    with pytest.raises(InstrumentError, match="cropped into a prompt") as caught:
+        cache.layers[0].crop(amount)
+    assert caught.value.hint
+    assert lengths(cache) == (10, 7)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_and_pickles_of_a_layer_count_the_same_and_on_their_own(duplicate):
+    layer = short().layers[0]
+    twin = duplicate(layer)
+    twin = pickle.loads(twin) if isinstance(twin, bytes) else twin
+    assert type(twin) is type(layer)
+    assert (twin.get_seq_length(), twin.held_columns()) == (10, 7)
+    more = torch.zeros(1, 1, 1, 2)
+    twin.update(more, more)
+    twin.missing = 0
+    assert (layer.get_seq_length(), twin.get_seq_length()) == (10, 8)
+
+
+def emptied(cache):
+    for layer in cache.layers:
+        layer.keys, layer.values = layer.keys[:, :, :0], layer.values[:, :, :0]
+    return cache
+
+
+def test_an_emptied_cache_forgets_what_was_missing_once_it_is_told():
+    cache = emptied(short())
+    assert lengths(cache) == (0, 0)
+    start_over(cache)
+    assert lengths(filled(cache)) == (7, 7)
+    cache = short()
+    start_over(cache)  # it is not empty
+    assert lengths(cache) == (10, 7)
+    cache = emptied(short())
+    leave_out(cache, 4)  # instead of the 3 that were missing before
+    assert lengths(filled(cache)) == (11, 7)
+
+
+def test_a_reset_forgets_what_is_missing_with_what_is_held():
+    class Cleared(DynamicLayer):
+        """As some releases of transformers reset a layer, and others do not."""
+
+        def reset(self):
+            self.keys, self.values = self.keys[:, :, :0], self.values[:, :, :0]
+
+    class Zeroed(DynamicLayer):
+        def reset(self):
+            self.keys.zero_()
+
+    for kind, left in ((Cleared, (0, 0)), (Zeroed, (10, 7))):
+        cache = Cache(layers=[kind() for _ in range(3)])
+        leave_out(cache, 3)
+        filled(cache).layers[0].reset()
+        assert lengths(cache) == left
+        assert cache.layers[0].missing == left[0] - left[1]
+
+
+def test_layers_that_a_cache_makes_later_are_made_to_be_told():
+    cache = Cache(layer_class_to_replicate=DynamicLayer)
+    assert cache.layers == []
+    leave_out(cache, 3)
+    assert len(cache.layers) == 1
+    assert lengths(filled(cache)) == (10, 7)
+
+
+@pytest.mark.parametrize("layers", [None, [], [7], [object()]])
+def test_what_cannot_be_told_is_refused_by_name(layers):
+    class Odd:
+        pass
+
+    odd = Odd()
+    odd.layers = layers
+    with pytest.raises(InstrumentError, match="layer 0 of a Odd") as caught:
+        leave_out(odd, 3)
+    assert caught.value.hint
 
 
 # What is dropped -----------------------------------------------------------------------------

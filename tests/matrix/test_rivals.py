@@ -41,11 +41,15 @@ def prepared(name):
     return case, model, inputs, vision, *decode(model, inputs, STEPS)
 
 
-def schedule_for(method, case, model):
-    """The case's own drops; a method that drops before the decoder, or that keeps none, has its."""
+def own_schedule(method, case, model):
+    """The method's own drops, in a model of this family."""
     family = family_for(model.config)
     first = family.first_droppable_layer(model.config)
-    own = method.schedule(None, Shape.of(family, len(case.layers(model)), first))
+    return method.schedule(None, Shape.of(family, len(case.layers(model)), first))
+
+
+def schedule_for(own, case):
+    """The case's drops; or the decoder's input, or all at once, where the method's own does so."""
     if own.drops[0].layer == 0:
         return "0:0.5"
     return str(own) if own.drops[0].count == 0 else schedule_text(case.drops)
@@ -55,18 +59,20 @@ def schedule_for(method, case, model):
 @pytest.mark.parametrize("method", SELECTING)
 def test_a_rival_equals_the_masked_oracle_or_is_refused_by_name(method, name):
     case, model, inputs, vision, dense, tokens = prepared(name)
-    schedule = schedule_for(get_method(method), case, model)
-    before = hook_tables(model)
+    own, before = own_schedule(get_method(method), case, model), hook_tables(model)
+    no_entry = own.drops[0].layer == 0 and case.entry is None
+    refused = no_entry or name in REFUSED.get(method, ())
     try:
-        with v2drop.dropping(model, schedule, method=f"{method}:positions=original") as trace:
+        text = f"{method}:positions=original"
+        with v2drop.dropping(model, schedule_for(own, case), method=text) as trace:
             got, _ = decode(model, inputs, STEPS, tokens)
     except (UnsupportedModelError, ScheduleError) as error:
         assert error.hint
-        assert name in REFUSED.get(method, ())
+        assert refused, error
         return
     finally:
         assert hook_tables(model) == before
-    assert name not in REFUSED.get(method, ())
+    assert not refused
     dropped = gone_at(trace, vision)
     padding = torch.nn.functional.pad(inputs["attention_mask"], (0, STEPS), value=1)
     with masked(case.layers(model), padding, dropped):

@@ -28,6 +28,7 @@ METHODS: dict[str, str] = {
     "qapruner": "v2drop_cli.methods.qapruner:QAPruner",
     "evs": "v2drop_cli.methods.evs:EVS",
     "deviation": "v2drop_cli.methods.deviation:Deviation",
+    "metacompress": "v2drop_cli.methods.metacompress:MetaCompress",
     "fastv": "v2drop_cli.methods.fastv:FastV",
     "pyramiddrop": "v2drop_cli.methods.pyramiddrop:PyramidDrop",
     "vtw": "v2drop_cli.methods.vtw:VTW",
