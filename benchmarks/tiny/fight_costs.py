@@ -36,7 +36,7 @@ def measured(
     )
     return {
         "media": media,
-        "rounds": report.profile.rounds if report.profile else None,
+        "rounds": report.protocol.rounds if report.protocol else None,
         "peak_kind": report.arms[0].memory.peak_kind,
         "arms": list(_arms(report)),
     }
