@@ -75,7 +75,14 @@ TARGETS: tuple[Target, ...] = (
         "instrument/signals",
         ("tests/instrument/test_row_signals.py", "tests/instrument/test_signals.py"),
     ),
-    _own("instrument/tower", "tests/instrument/test_tower_projector.py"),
+    Target(
+        "instrument/tower",
+        (
+            "tests/instrument/test_tower_watch.py",
+            "tests/instrument/test_tower.py",
+            "tests/instrument/test_tower_projector.py",
+        ),
+    ),
     _own("instrument/tower_row"),
     _own("instrument/attention"),
     _own("instrument/chunks"),

@@ -77,12 +77,12 @@ def model() -> LoadedModel:
     return v2drop_cli.load("tiny", device="cpu", dtype="float32")
 
 
-def arms_of(media: str) -> tuple[list[Arm], list[Caveat]]:
+def arms_of(media: str, methods: Sequence[str]) -> tuple[list[Arm], list[Caveat]]:
     """Dense and all methods at all budgets, for prompts with one picture or one clip."""
     loaded = model()
     file = SAMPLES / ("scene.png" if media == "image" else "clip.mp4")
     shown = load_image(file) if media == "image" else load_video(file)
-    options = ArmOptions(ScheduleOptions(budgets=BUDGETS), ("all",))
+    options = ArmOptions(ScheduleOptions(budgets=BUDGETS), tuple(methods))
     with Nvml(loaded.device) as nvml:
         passes = Passes(Subject(loaded, (shown,), "what is the shape?"), nvml)
         arms = line_up(options, passes, Watch())
@@ -177,9 +177,9 @@ class Medium:
     hits: dict[str, dict[str, list[bool]]]
 
     @classmethod
-    def of(cls, media: str) -> Medium:
+    def of(cls, media: str, methods: Sequence[str]) -> Medium:
         """Before the first question."""
-        arms, caveats = arms_of(media)
+        arms, caveats = arms_of(media, methods)
         return cls(media, arms, caveats, {arm.label: defaultdict(list) for arm in arms})
 
     def add(self, answers: Sequence[tuple[str, dict[str, bool]]]) -> None:
@@ -198,9 +198,11 @@ class Medium:
         }
 
 
-def fought(per_task: Mapping[str, int], workers: int) -> Iterator[list[dict[str, Any]]]:
+def fought(
+    methods: Sequence[str], per_task: Mapping[str, int], workers: int
+) -> Iterator[list[dict[str, Any]]]:
     """The results of both media, again after each job: a run that is broken off leaves them."""
-    found = {media: Medium.of(media) for media in MEDIA}
+    found = {media: Medium.of(media, methods) for media in MEDIA}
     by_media = [jobs_of(media, per_task[media], found[media].arms) for media in MEDIA]
     # In turn, so that both media are there from the beginning.
     jobs = [job for turn in zip_longest(*by_media) for job in turn if job is not None]
@@ -224,6 +226,7 @@ def _result(arm: Arm, hits: Mapping[str, Sequence[bool]]) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask everything, save, and fill the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--methods", nargs="*", default=["all"])
     parser.add_argument("--per-task", type=int, default=300, help="questions a task on images")
     parser.add_argument("--per-clip-task", type=int, default=100, help="the same on clips")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
@@ -231,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     head = origin()
     per_task = {"image": args.per_task, "video": args.per_clip_task}
-    for media in fought(per_task, args.workers):
+    for media in fought(args.methods, per_task, args.workers):
         write(args.output, head | {"budgets": BUDGETS, "media": media})
     if args.output == OUTPUT:
         tables.main()

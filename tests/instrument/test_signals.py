@@ -360,7 +360,8 @@ def hooks_of(model):
     return {name: ours(module) for name, module in model.named_modules()}
 
 
-@pytest.mark.parametrize("name", METHODS)
+# metacompress drops at layer 0 only, where other layers are hooked, and has weights for one model.
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "metacompress"])
 def test_a_method_that_needs_no_more_adds_no_hook_and_keeps_no_arguments(name):
     model, inputs = make_llava(6), one_prompt()
 
