@@ -73,6 +73,9 @@ RULES = {
     "v2drop models": Rule(),
     "v2drop doctor": Rule(codes=(0, 1)),  # what it says of this machine is no matter here
     "v2drop doctor --prove": Rule("--model tiny --dtype float32", codes=(0, 1)),
+    "v2drop train-metacompress": Rule(
+        elsewhere=("tests/cli/test_train_metacompress.py", "train-metacompress")
+    ),
     "python -m benchmarks.tables": Rule(),
     "python -m benchmarks.tiny.readme": Rule(),
     "python -m tests.cli.regenerate": Rule(),
@@ -85,6 +88,15 @@ RULES = {
     ),
     "python -m benchmarks.tiny.score": Rule(
         "--per-task 1 --per-clip-task 1 --arms 2 --workers 1 --output build/scores.json"
+    ),
+    "python -m benchmarks.scoring": Rule(
+        "--small --methods random fastv --rounds 1 --budget 0 --output build/scoring.json"
+    ),
+    "python -m benchmarks.tiny.fair_fight": Rule(
+        "--methods random --per-task 1 --per-clip-task 1 --workers 1 --output build/fight.json"
+    ),
+    "python -m benchmarks.tiny.fight_costs": Rule(
+        "--methods random --rounds 1 --output build/costs.json"
     ),
     "python -m benchmarks.overhead": Rule(
         "--small --frames 2 --rounds 2 --bare-rounds 3 --budget 1 --output build/overhead.json"

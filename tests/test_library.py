@@ -12,14 +12,13 @@ import pytest
 
 import v2drop_cli as v2drop
 from tests import library
-from tests.methods.toys import Choosy, registered
+from tests.methods.toys import Choosy, only, registered
 from tests.patience import PATIENCE_S
 from v2drop_cli import errors
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.bench.stopping import StopRule
 from v2drop_cli.commands.profile import ProfileOptions
 from v2drop_cli.library import Settings, _options
-from v2drop_cli.methods.registry import METHODS
 
 SCENE = Path(__file__).parents[1] / "sample_media" / "scene.png"
 FEW = {"repeats": 1, "warmup": 0, "max_time_s": 0.0, "new_tokens": 1, "max_new_tokens": 2}
@@ -136,8 +135,7 @@ def test_profile_with_a_schedule_of_its_own_and_the_models_question(loaded):
 
 
 def test_all_and_two_in_a_row_are_methods_of_the_library_too(loaded, monkeypatch):
-    for name in [name for name in METHODS if name not in ("uniform", "v2drop")]:
-        monkeypatch.delitem(METHODS, name)
+    only(monkeypatch, "uniform", "v2drop")
     registered(monkeypatch, Choosy)
     asked = {"method": ["all", "uniform+v2drop"], "budget": "20%", "with_random": False}
     report = v2drop.profile(loaded, v2drop.load_image(SCENE), "why?", **asked, **FEW)

@@ -20,11 +20,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoTokenizer, LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration
 
 from benchmarks.tiny.model import WIDTH
 from benchmarks.tiny.packing import ATTENTION, NO_TARGET, Packed, Packer, text_mask
 from benchmarks.tiny.questions import Question
+from benchmarks.tiny.tokenizer import build_tokenizer
 from benchmarks.tiny.variants import Look, Variant
 from benchmarks.tiny.vision import to_pixels
 from v2drop_cli.schedule import Schedule
@@ -188,7 +189,7 @@ class Branching:
 def branching(folder: Path) -> Branching:
     """The model of this process, from an exported checkpoint."""
     llava = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-    return Branching(llava, Packer(AutoTokenizer.from_pretrained(folder)))
+    return Branching(llava, Packer(build_tokenizer()))
 
 
 def _around(whole: Tensor, part: slice, new: Tensor) -> Tensor:

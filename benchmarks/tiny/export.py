@@ -48,8 +48,6 @@ def export(
     half = copy.deepcopy(model)
     half.half()
     half.config.dtype = torch.float16
-    for part in (half.config.text_config, half.config.vision_config):
-        part.dtype = None  # what it was loaded in is no matter
     half.generation_config.eos_token_id = tokenizer.eos_token_id
     half.generation_config.pad_token_id = tokenizer.pad_token_id
     half.generation_config.bos_token_id = tokenizer.bos_token_id
@@ -57,6 +55,8 @@ def export(
     build_processor(tokenizer).save_pretrained(partial)
     config = partial / "config.json"
     content = json.loads(config.read_text()) | {"frame_grid": FRAME_GRID}
+    for part in ("text_config", "vision_config"):
+        content[part].pop("dtype", None)  # in what numbers training held it is no matter
     config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(partial.iterdir()):

@@ -82,6 +82,7 @@ def train_priced(
         way = torch.stack(found).sum() / torch.linalg.vector_norm(vision, dim=-1).mean()
         tally_answers(packed, guesses, tally, "clip" if clip else "image")
         tally.add("way", round(way.item()), 100)  # the log writes hits per hundred tries
-        return loss + stage.price * way
+        total: Tensor = loss + stage.price * way
+        return total
 
     run(stage, language, loss_of, checkpoint, on_save)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 from transformers import LlavaForConditionalGeneration
 
 from benchmarks.tiny.export import ASSETS, export
@@ -115,9 +115,11 @@ class Course:
 
     def _run_priced(self, stage: Stage, checkpoint: Path) -> None:
         llava = LlavaForConditionalGeneration.from_pretrained(self.start, dtype=torch.float32)
+        whole: nn.Module = llava
+        whole.to(self.device)
         train_priced(
             stage,
-            llava.to(self.device),
+            llava,
             self.packer,
             checkpoint,
             self.device,

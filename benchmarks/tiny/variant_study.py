@@ -163,7 +163,7 @@ def collect(job: Job, count: int, workers: int, minutes: float) -> list[Hits]:
     return [found[index] for index in sorted(found)]
 
 
-def groups(media: str, types: set[str]) -> dict[str, set[str]]:
+def groups(types: set[str]) -> dict[str, set[str]]:
     """Which question types are summed up together; descriptions are told apart from all others."""
     described = {name for name in types if name.startswith("describe")}
     named = {
@@ -204,7 +204,7 @@ class Again:
         return [round(float(x), 5) for x in (right.sum() / counts[:, 0].sum(), low, high)]
 
 
-def summed_up(hits: list[Hits], settings: Sequence[Setting], media: str, vision: int) -> Any:
+def summed_up(hits: list[Hits], settings: Sequence[Setting], vision: int) -> Any:
     """Shares of right answers by setting, group of questions and variant."""
     again, types = Again(len(hits)), {name for hit in hits for name in hit.types}
     summary: dict[str, Any] = {
@@ -217,7 +217,7 @@ def summed_up(hits: list[Hits], settings: Sequence[Setting], media: str, vision:
             "schedule": str(setting.schedule(vision)),
             "groups": {
                 name: _group(hits, setting, wanted, again)
-                for name, wanted in groups(media, types).items()
+                for name, wanted in groups(types).items()
                 if wanted
             },
         }
@@ -268,7 +268,7 @@ def main() -> None:
         job = Job(args.model, args.study, name, args.seed)
         hits = collect(job, count, args.workers, args.minutes)
         vision = GRID**2 * (2 if name == "video" else 1)
-        result["media"][name] = summed_up(hits, STUDIES[args.study], name, vision)
+        result["media"][name] = summed_up(hits, STUDIES[args.study], vision)
         write(args.output, result)
 
 

@@ -27,7 +27,8 @@ def main(model: str) -> Iterator[str]:
     for media, found in study["media"].items():
         for group, title in _GROUPS.items():
             asked = _first(found)["groups"][group]["asked"]
-            yield f"**{MEDIA[media].capitalize()}, {title}** ({asked} of {found['subjects']} drawn)"
+            what = f"{MEDIA[media].capitalize()}, {title}"
+            yield f"**{what}** ({asked}, about {found['subjects']} drawn)"
             yield ""
             yield from _settings(found["settings"], group)
             yield ""
@@ -79,7 +80,7 @@ def tried(model: str) -> Iterator[str]:
     for media, found in study["media"].items():
         groups = found["settings"][_SMALLEST]["groups"]
         asked = ", ".join(f"{groups[group]['asked']} {group}" for group in _GROUPS)
-        yield f"**{MEDIA[media].capitalize()}** ({asked}, of {found['subjects']} drawn)"
+        yield f"**{MEDIA[media].capitalize()}** ({asked}, about {found['subjects']} drawn)"
         yield ""
         yield "| keeps | all | hard | hard, less random |"
         yield "| --- | ---: | ---: | ---: |"
@@ -100,7 +101,7 @@ def textured(model: str) -> Iterator[str]:
     found = study["media"]["image"]
     for group, title in _GROUPS.items():
         asked = _first(found)["groups"][group]["asked"]
-        yield f"**{title.capitalize()}** ({asked} of {found['subjects']} drawn)"
+        yield f"**{title.capitalize()}** ({asked}, about {found['subjects']} drawn)"
         yield ""
         yield from _settings(found["settings"], group)
         yield ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints import save_checkpoint
-from tests.methods.toys import Entry, Extra, Longer, Once, registered
+from tests.methods.toys import Entry, Extra, Longer, Once, only, registered
 from tests.tiny_llava import PATCHES
 from v2drop_cli import load
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
@@ -20,7 +20,7 @@ from v2drop_cli.bench.watch import Watch
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.methods.base import Method
-from v2drop_cli.methods.registry import get_method
+from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.schedule import Drop, Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
@@ -105,6 +105,14 @@ def test_tokens_on_top_of_a_count_are_part_of_the_budget(passes):
     assert f"the schedule {arm.schedule}" in tried
 
 
+def test_registered_methods_that_choose_come_to_the_budget_too(passes, monkeypatch):
+    only(monkeypatch, *(name for name in METHODS if get_method(name).chooses_count))
+    arms = lined_up(passes, ("all",), budgets=("50%",))
+    averages = {arm.label: average(passes, arm) for arm in arms[1:]}
+    assert "sparsevlm budget 50%" in averages
+    assert averages == pytest.approx(dict.fromkeys(averages, 18), abs=0.5)
+
+
 def test_layers_that_the_user_named_stay_when_it_is_tried(passes):
     [_, arm] = lined_up(passes, ("extra",), budgets=("12",), layers="2,5")
     assert [drop.layer for drop in arm.schedule.drops] == [2, 5]
@@ -142,6 +150,16 @@ def test_drops_that_moved_are_a_caveat(passes):
     [moved] = said(passes, "budget_moved")
     assert "layers 6, 9 cannot" in moved
     assert "moved to 3, 4, in proportion" in moved
+
+
+def test_how_two_methods_share_a_budget_is_said_where_it_is_ours(passes):
+    lined_up(passes, ("entry+v2drop",), schedules=("0:12t,3:0.5",))
+    assert not said(passes, "budget_split")
+    lined_up(passes, ("entry+v2drop",), budgets=("9",))
+    [split] = said(passes, "budget_split")
+    assert "18 of 36 tokens enter the decoder, 9 are in a layer" in split
+    lined_up(passes, ("entry+v2drop",))
+    assert len(said(passes, "budget_split")) == 2
 
 
 # The search ----------------------------------------------------------------------------------

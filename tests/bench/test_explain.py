@@ -102,6 +102,7 @@ def test_dense_and_methods_that_look_at_more_or_less_have_none():
     assert movements(loaded, passes.inputs, Arm("dense")) == ()
     assert movements(loaded, passes.inputs, Arm("u", "uniform", Schedule.parse("2:0.5"))) == ()
     explained = {name for name in METHODS if is_explained(get_method(name))}
+    assert not is_explained(get_method("random+v2drop"))
     assert {"v2drop", "v2drop-l1", "v2drop-cosine"} <= explained
     assert not explained & {"random", "uniform"}
 
@@ -110,4 +111,5 @@ def test_to_explain_what_nobody_does_is_refused_before_a_model_is_loaded():
     with pytest.raises(UsageError) as caught:
         ProfileOptions("why?", "tiny", ArmOptions(methods=("uniform",)), explain=True)
     assert "--method v2drop" in caught.value.hint
-    assert ProfileOptions("why?", "tiny", ArmOptions(methods=("uniform", "v2drop")), explain=True)
+    for methods in (("uniform", "v2drop"), ("all",)):
+        assert ProfileOptions("why?", "tiny", ArmOptions(methods=methods), explain=True).explain

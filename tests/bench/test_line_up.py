@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints import save_checkpoint
-from tests.methods.toys import Choosy, Once, registered
+from tests.families.loaded import case_passes, loaded_case
+from tests.methods.toys import Choosy, Once, only, registered
 from v2drop_cli import load
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.bench.line_up import line_up
@@ -18,7 +19,7 @@ from v2drop_cli.errors import ScheduleError, UnsupportedModelError
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.methods.base import Positions
-from v2drop_cli.methods.registry import METHODS, known_methods
+from v2drop_cli.methods.registry import known_methods
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
 
@@ -34,17 +35,6 @@ def passes(loaded):
         yield Passes(Subject(loaded, [load_image(CAT)], "what?"), nvml)
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """A registry of few methods, so that a test does not grow with it."""
-
-    def keep(*names):
-        for name in [name for name in METHODS if name not in names]:
-            monkeypatch.delitem(METHODS, name)
-
-    return keep
-
-
 def lined_up(passes, *methods, watch=None, **schedules):
     return line_up(ArmOptions(ScheduleOptions(**schedules), methods), passes, watch or Watch())
 
@@ -53,8 +43,8 @@ def left_out(passes):
     return [c.message for c in passes.caveats() if c.code == "method_left_out"]
 
 
-def test_all_takes_what_can_run_and_names_the_others(passes, monkeypatch, few):
-    few("v2drop", "random")
+def test_all_takes_what_can_run_and_names_the_others(passes, monkeypatch):
+    only(monkeypatch, "v2drop", "random")
     registered(monkeypatch, Choosy, Once)
     told, phases = [], []
     watch = Watch(lambda progress: phases.append(progress.phase), tell=told.append)
@@ -67,8 +57,8 @@ def test_all_takes_what_can_run_and_names_the_others(passes, monkeypatch, few):
     assert phases == [Phase.METHODS] * len(known_methods())
 
 
-def test_what_all_leaves_out_is_refused_by_hand(passes, monkeypatch, few):
-    few("v2drop", "uniform")
+def test_what_all_leaves_out_is_refused_by_hand(passes, monkeypatch):
+    only(monkeypatch, "v2drop", "uniform")
     arms = lined_up(passes, "all", schedules=("0:0.5",))
     assert [arm.label for arm in arms] == ["dense", "uniform 0:0.5"]
     with pytest.raises(ScheduleError) as caught:
@@ -77,14 +67,14 @@ def test_what_all_leaves_out_is_refused_by_hand(passes, monkeypatch, few):
     assert reason.endswith(caught.value.message)
 
 
-def test_where_none_can_run_the_reason_is_the_error(passes, few):
-    few("v2drop", "v2drop-l1")
+def test_where_none_can_run_the_reason_is_the_error(passes, monkeypatch):
+    only(monkeypatch, "v2drop", "v2drop-l1")
     with pytest.raises(ScheduleError, match="v2drop cannot drop at layer 0"):
         lined_up(passes, "all", schedules=("0:0.5",))
 
 
-def test_all_beside_a_method_with_parameters(passes, monkeypatch, few):
-    few("random")
+def test_all_beside_a_method_with_parameters(passes, monkeypatch):
+    only(monkeypatch, "random")
     registered(monkeypatch, Once)
     arms = lined_up(passes, "once:layer=3", "all", "random")
     assert [arm.label for arm in arms] == ["dense", "once:layer=3", "random", "once"]
@@ -112,8 +102,26 @@ class Moved(Once):
         return super().score(ctx)
 
 
-def test_all_falls_back_to_original_positions_and_says_so(passes, monkeypatch, few):
-    few()
+def test_a_model_with_positions_on_three_axes_takes_them_original_and_says_why(monkeypatch):
+    only(monkeypatch, "v2drop", "divprune")
+    mrope = case_passes(loaded_case("qwen2_vl"), 1, None)
+    arms = lined_up(mrope, "all", budgets=("50%",))
+    assert [arm.label for arm in arms[1:]] == [
+        "v2drop budget 50%", "divprune:positions=original budget 50%",
+    ]  # fmt: skip
+    [kept] = [c.message for c in mrope.caveats() if c.code == "positions_kept"]
+    assert "M-RoPE" in kept
+    for typed in ("divprune", "divprune+v2drop"):
+        [_, arm] = lined_up(mrope, typed, budgets=("50%",))
+        with pytest.raises(UnsupportedModelError, match="M-RoPE") as caught:
+            mrope.answer(arm, 1)
+        assert caught.value.hint == "write divprune:positions=original"
+    [_, arm] = lined_up(mrope, "divprune:positions=original+v2drop", budgets=("50%",))
+    assert mrope.answer(arm, 1).drops[0].layer == 0
+
+
+def test_all_falls_back_to_original_positions_and_says_so(passes, monkeypatch):
+    only(monkeypatch)
     registered(monkeypatch, Moved)
     arms = lined_up(passes, "all")
     assert [arm.label for arm in arms] == ["dense", "moved:positions=original"]

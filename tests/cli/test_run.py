@@ -8,9 +8,8 @@ import pytest
 
 from tests.checkpoints import save_config
 from tests.cli.conftest import QUICK, SAMPLES
-from tests.methods.toys import Choosy, Longer, registered
+from tests.methods.toys import Choosy, Longer, only, registered
 from v2drop_cli.bench.passes import Passes
-from v2drop_cli.methods.registry import METHODS
 from v2drop_cli.records import SCHEMA
 from v2drop_cli.records.reading import read_report
 from v2drop_cli.report.bench_view import build_view
@@ -93,8 +92,7 @@ def test_several_methods_schedules_and_images(quick):
 
 
 def test_all_takes_what_can_run_and_tells_the_rest_on_stderr_and_in_the_report(quick, monkeypatch):
-    for name in [name for name in METHODS if name not in ("random", "v2drop")]:
-        monkeypatch.delitem(METHODS, name)
+    only(monkeypatch, "random", "v2drop")
     registered(monkeypatch, Choosy, Longer)
     result = quick("--image", CAT, "--method", "all", "--budget", "50%", "--json")
     report = json.loads(result.out)

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
+from v2drop_cli.cli import app
 
+# All commands, and the program itself.
+HELPED = ("", *(command.name or command.callback.__name__ for command in app.registered_commands))
 GOLDEN = Path(__file__).parents[1] / "golden"
 HEAVY = ("torch", "transformers", "scipy", "numpy", "av", "PIL")
 
@@ -74,7 +77,7 @@ def test_version_is_the_packages():
     assert start("-m", "v2drop_cli", "--version").stdout == f"v2drop {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["", "run", "profile", "compare", "models", "doctor"])
+@pytest.mark.parametrize("command", HELPED)
 def test_help_is_golden(command):
     """Regenerate on purpose: python -m tests.cli.regenerate."""
     shown = start("-m", "v2drop_cli", *command.split(), "--help").stdout

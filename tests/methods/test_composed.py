@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from v2drop_cli.errors import ScheduleError, UnknownNameError, UsageError
 from v2drop_cli.methods.parameters import parameters_of, written
 from v2drop_cli.methods.registry import check_method, get_method, name_of, parts_of
 from v2drop_cli.methods.shape import Shape
+from v2drop_cli.records import CaveatKind
+from v2drop_cli.schedule import Schedule
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +44,13 @@ def test_one_budget_whatever_the_two(first, second, share):
     assert average == pytest.approx(share * 1000, rel=0.01)
 
 
+def test_the_first_makes_up_for_a_second_without_counts():
+    """VTW drops all at one layer: 0:180t,15:0 is 84 of 576 at 32 layers, 0:137t,15:0 is 64."""
+    found = get_method("entry+vtw").schedule(64, Shape(32, n_vision=576))
+    assert found.resolve(576, 32).layer_average == pytest.approx(64, abs=0.5)
+    assert found.drops[1].count == 0
+
+
 def test_without_a_budget_it_is_a_third_in_shares_of_any_prompt():
     method = get_method("entry+v2drop")
     found = method.schedule(None, Shape(32))
@@ -51,6 +61,7 @@ def test_without_a_budget_it_is_a_third_in_shares_of_any_prompt():
 
 def test_a_budget_that_nothing_meets_is_refused():
     method = get_method("random+v2drop")
+    assert method.schedule(5.01, Shape(32, n_vision=6)).drops[0].count == 5  # √30.06, rounded
     for budget in (-1, 577, math.nan):
         with pytest.raises(ScheduleError):
             method.schedule(budget, Shape(32, n_vision=576))
@@ -125,6 +136,32 @@ def test_a_schedule_that_leaves_one_of_them_idle_is_refused(schedule, idle):
     context = v2drop.dropping(make_llava(12), schedule, method="random+v2drop")
     with pytest.raises(ScheduleError, match=f"would never ask {idle}"), context:
         pass
+
+
+def test_each_may_refuse_its_own_part_of_a_schedule():
+    with pytest.raises(ScheduleError, match="vtw"):
+        get_method("random+vtw").check(Schedule.parse("0:0.5,3:0.5"))
+    get_method("random+vtw").check(Schedule.parse("0:0.5,3:0"))
+
+
+@dataclass(frozen=True)
+class Attaching(Entry):
+    """Is given another start together with the model."""
+
+    name = "attaching"
+
+    def attach(self, model, processor):
+        return replace(self, start=7)
+
+    def caveats(self):
+        return (CaveatKind.DEVICE_CPU.caveat(),)
+
+
+def test_what_is_attached_and_said_is_handed_on(monkeypatch):
+    registered(monkeypatch, Attaching)
+    method = get_method("attaching+v2drop")
+    assert method.attach(None, None).at(0).start == 7
+    assert method.caveats() == Attaching().caveats()
 
 
 def test_its_needs_are_those_of_both():

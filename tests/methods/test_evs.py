@@ -98,6 +98,9 @@ def test_rows_of_several_videos_inside_a_model(name):
     ):
         kept_by_hand = by_hand(states[columns].tolist(), grids, int(len(columns) * 0.6))
         assert list(found) == [columns[i] for i in kept_by_hand]
+    with v2drop.dropping(model, "0:60%", method="evs") as trace, torch.no_grad():
+        model.generate(**inputs, max_new_tokens=2)
+    assert trace.events[0].kept == event.kept
 
 
 @pytest.mark.parametrize("grids", [None, (Grid(1, 6, 6),), (Grid(1, 3, 6), Grid(1, 3, 6))])

@@ -131,3 +131,14 @@ def registered(monkeypatch, *methods):
 
     for method in methods:
         monkeypatch.setitem(METHODS, method.name, f"{method.__module__}:{method.__name__}")
+
+
+def only(monkeypatch, *names):
+    """Let the registry hold these methods of the package alone for the rest of the test.
+
+    A dict of its own: taken out and put back, names would come back in another order.
+    """
+    from v2drop_cli.methods import registry
+
+    few = {name: where for name, where in registry.METHODS.items() if name in names}
+    monkeypatch.setattr(registry, "METHODS", few)

@@ -135,6 +135,17 @@ def test_dropping_works_in_it_and_scores_what_it_computes():
     assert set(trace.events[0].kept[0]) == set(best)
 
 
+def test_rows_of_attention_that_are_made_again_are_those_of_the_quantised_model():
+    model = make_llava(4, attn="eager")
+    family, inputs = family_for(model.config), one_prompt()
+    with torch.no_grad(), fake_quantized(model, family, Bits(4, 4)):
+        row = model(**inputs, output_attentions=True).attentions[1][0, :, -1].mean(dim=0)
+        with v2drop.dropping(model, "2:9t", method="fastv") as trace:
+            model(**inputs)
+    tokens = (inputs["input_ids"][0] == model.config.image_token_id).nonzero()[:, 0].tolist()
+    assert set(trace.events[0].kept[0]) == set(sorted(tokens, key=lambda at: -float(row[at]))[:9])
+
+
 def test_weights_outside_of_linear_layers_and_quantised_ones_are_refused_by_name():
     family = family_for(make_llava(1).config)
     model = make_llava(1)

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "v2drop_cli"
 CODES = {
     *("dummy_weights", "synthetic_input", "device_cpu", "null_off"),
     *("counts_by_method", "method_left_out", "positions_kept"),
-    *("budget_moved", "budget_tried", "budget_missed"),
+    *("budget_moved", "budget_split", "budget_tried", "budget_missed"),
     *("image_quirk", "image_range_stretched", "image_profile_ignored", "animated_first_frame"),
     *("video_alpha_ignored", "video_stream_chosen", "video_fewer_frames", "video_uneven_frames"),
     *("video_broken_tail", "video_frames_skipped", "video_times_estimated", "video_tone_mapped"),

@@ -108,9 +108,10 @@ def budget_caveats(asked: Arm, arm: Arm, passes: Passes) -> list[Caveat]:
         arm: the same after it.
         passes: over the prompt.
     """
+    found = _split_caveats(arm, passes)
     if arm.budget is None or arm.method is None or arm.schedule is None:
-        return []
-    found, tokens = [], passes.plan(arm).layer_average
+        return found
+    tokens = passes.plan(arm).layer_average
     budget, average = f"{arm.budget.tokens:.4g}", f"{tokens:.4g}"
     if arm.schedule.moved_from:
         own = _listed(arm.schedule.moved_from)
@@ -126,6 +127,19 @@ def budget_caveats(asked: Arm, arm: Arm, passes: Passes) -> list[Caveat]:
     if abs(tokens - arm.budget.tokens) > max(NEAR * arm.budget.tokens, NEAR_TOKENS):
         found.append(CaveatKind.BUDGET_MISSED.caveat(arm=arm.label, budget=budget, average=average))
     return found
+
+
+def _split_caveats(arm: Arm, passes: Passes) -> list[Caveat]:
+    """How two methods share what there is, where the split is ours and not the user's."""
+    if arm.method is None or len(get_method(arm.method).parts) == 1:
+        return []
+    ours = arm.budget.layers is None if arm.budget is not None else arm.label == arm.method
+    plan = passes.plan(arm)
+    average, entered = f"{plan.layer_average:.4g}", plan.counts[0]
+    said = CaveatKind.BUDGET_SPLIT.caveat(
+        arm=arm.label, entered=entered, all=passes.vision_tokens, average=average
+    )
+    return [said] if ours else []
 
 
 def _knob(asked: Arm, arm: Arm) -> str:

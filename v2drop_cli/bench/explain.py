@@ -19,7 +19,7 @@ from v2drop_cli.bench.arms import Arm
 from v2drop_cli.errors import UsageError
 from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.methods.base import HIDDEN, PREVIOUS_HIDDEN, DropContext, Kept, Method
-from v2drop_cli.methods.registry import get_method
+from v2drop_cli.methods.registry import ALL, get_method, known_methods
 from v2drop_cli.models.base import Inputs, LoadedModel
 from v2drop_cli.models.generation import answering
 from v2drop_cli.records import Movement
@@ -28,8 +28,8 @@ MOVEMENT = frozenset({HIDDEN, PREVIOUS_HIDDEN})
 
 
 def is_explained(method: Method) -> bool:
-    """Whether ``method`` looks at nothing but how tokens moved."""
-    return method.needs == MOVEMENT
+    """Whether ``method`` looks at nothing but how tokens moved; one that is composed does more."""
+    return method.needs == MOVEMENT and len(method.parts) == 1
 
 
 def check_explained(methods: Iterable[str]) -> None:
@@ -38,7 +38,8 @@ def check_explained(methods: Iterable[str]) -> None:
     Raises:
         UsageError: none of them scores by movement.
     """
-    if not any(map(is_explained, map(get_method, methods))):
+    names = [name for text in methods for name in (known_methods() if text == ALL else [text])]
+    if not any(map(is_explained, map(get_method, names))):
         raise UsageError(
             "--explain is about methods that rank tokens by how far they moved, and none is asked "
             "for",
@@ -53,7 +54,7 @@ def movements(loaded: LoadedModel, inputs: Inputs, arm: Arm) -> tuple[Movement, 
     method = get_method(arm.method)
     if not is_explained(method):
         return ()
-    watched = Watched(method)
+    watched = Watched(method, positions=method.positions)
     tensors = inputs.to(loaded.device, loaded.dtype).tensors
     with (
         answering(loaded, 1) as settings,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -20,7 +20,8 @@ from v2drop_cli.errors import (
 )
 from v2drop_cli.instrument.cache import refuse_rebuilt
 from v2drop_cli.instrument.context import DropState
-from v2drop_cli.instrument.entry import start_over
+from v2drop_cli.instrument.encodings import Encodings, noting
+from v2drop_cli.instrument.entry import start_over, with_entry
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
@@ -36,7 +37,7 @@ from v2drop_cli.instrument.running import Running
 from v2drop_cli.instrument.signals import Reader
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace
-from v2drop_cli.methods.base import TOWER, Method
+from v2drop_cli.methods.base import GRIDS, TOWER, Method
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.arguments import CACHE, cache_of
@@ -111,15 +112,17 @@ def dropping(
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
     shape = Shape.of(family, n_layers, first)
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
+    parsed = with_entry(parsed, chosen)
     family.check(parsed, target.config, n_layers)
     chosen.check(parsed)
     chosen = _attached(chosen, model)
     whole = model.model if isinstance(model, LoadedModel) else model
-    reader = _reader(chosen, parsed, target, whole)
-    state = DropState(parsed, chosen, reader, seed, mark)
-    watched = [] if reader.tower is None else reader.tower.hooks()
-    with hooked(*_hooks(state, target), *watched):
-        yield state.trace
+    with noting(whole) if GRIDS in chosen.needs else nullcontext(Encodings()) as encodings:
+        reader = replace(_reader(chosen, parsed, target, whole), encodings=encodings)
+        state = DropState(parsed, chosen, reader, seed, mark)
+        watched = [] if reader.tower is None else reader.tower.hooks()
+        with hooked(*_hooks(state, target), *watched):
+            yield state.trace
     if state.encoded:
         warnings.warn(UNSEEN, stacklevel=3)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.attention import Attended, past_keys
 from v2drop_cli.instrument.cache import CacheBook, cached_length, join_valid
+from v2drop_cli.instrument.encodings import Encodings
 from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.instrument.numbering import Numbering, alive_rope
@@ -54,6 +55,7 @@ class Reader:
         layers: the decoder's blocks.
         tower: what the vision tower showed, for methods that need it.
         book: what is known of caches.
+        encodings: what pictures were encoded from, for methods that look at grids.
         numbering: for a method that numbers survivors anew.
         final_norm: the decoder's norm before the head, ``None`` where nobody knows it.
     """
@@ -65,6 +67,7 @@ class Reader:
     layers: Sequence[Any]
     tower: TowerWatch | None = None
     book: CacheBook = field(default_factory=CacheBook)
+    encodings: Encodings = field(default_factory=Encodings)
     numbering: Numbering | None = None
     final_norm: Any = None
 
@@ -235,10 +238,8 @@ class RowSignals:
     def grids(self) -> tuple[Grid, ...] | None:
         """How this row's vision tokens lie over the pixels; ``None`` where that is not known."""
         here = self._here(GRIDS)
-        family, arguments = here.reader.family, here.forward.arguments
-        if any(arguments.get(name) is None for name in family.grid_tensors):
-            return None
-        return family.vision_tokens(here.reader.config, arguments).grids[here.row]
+        reader, arguments = here.reader, here.forward.arguments
+        return reader.encodings.grids(reader.family, reader.config, arguments, here.row)
 
     def order(self) -> Tensor:
         """``[n]`` long: which of this row's vision tokens the alive ones are, for the grids."""

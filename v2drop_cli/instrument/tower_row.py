@@ -11,6 +11,8 @@ from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.attention import softmax_rows
+from v2drop_cli.instrument.tower_merging import Merged
+from v2drop_cli.methods.base import Kept
 from v2drop_cli.models.projections import Crops, Layout, Projections
 
 
@@ -83,6 +85,8 @@ class TowerRow:
         states: ``[pictures of the row, patches, D]`` what entered.
         row: which patches the alive tokens stand for.
         class_token: place of the class token among the patches, ``None`` without one.
+        merged: what became of the row's pictures before this block; ``None`` if the method merges
+            nothing. Then ``states`` have each merged patch in all its places.
     """
 
     how: Projections
@@ -91,6 +95,7 @@ class TowerRow:
     states: Tensor
     row: RowCrops
     class_token: int | None
+    merged: Merged | None = None
 
     @property
     def crops(self) -> tuple[int, ...]:
@@ -143,6 +148,8 @@ class TowerRow:
     def class_attention(self) -> Tensor:
         """``[H, n]`` how much each picture's class token attends to the tokens' patches.
 
+        Of a merged patch, that is in the place that stands for it, and zero in the others.
+
         Raises:
             UnsupportedModelError: this tower has no class token.
         """
@@ -151,12 +158,21 @@ class TowerRow:
         keys = self._made("keys", self.states.flatten(0, 1))
         keys = keys.view(len(keys), pictures, patches, -1)
         scaling = self.how.scaling(self.how.attention(self.module))
+        there = None if self.merged is None else self.merged.stands
         rows = [
-            softmax_rows(asked[:, i, None], keys[:, i], scaling, None)[:, 0]
+            softmax_rows(
+                asked[:, i, None], keys[:, i], scaling, None if there is None else there[i]
+            )
             for i in range(pictures)
         ]
-        found = torch.stack(rows, dim=1)[:, self.row.crop, self.row.place]
+        found = torch.cat(rows, dim=1)[:, self.row.crop, self.row.place]
         return self._own(found, dim=1)
+
+    def left(self) -> Kept:
+        """The alive tokens that merging left, and what went into which."""
+        if self.merged is None:
+            return Kept(torch.arange(len(self.row.crop), device=self.row.crop.device))
+        return self.merged.left(self.row.crop, self.row.place)
 
     def project(self, features: Tensor) -> Tensor:
         """``[k, D]`` what the model's own projector makes of ``features [k, D of the tower]``."""

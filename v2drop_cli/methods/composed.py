@@ -93,7 +93,7 @@ class Composed(Method):
         return replace(self, first=self.first.scaled(factor), second=self.second.scaled(factor))
 
     def check(self, schedule: Schedule) -> None:
-        """Refuse a schedule in which one of the two has nothing to do.
+        """Refuse a schedule in which one of the two has nothing to do, or that it refuses itself.
 
         Raises:
             ScheduleError: it has no drop at layer 0, or none later.
@@ -104,6 +104,8 @@ class Composed(Method):
                 f"{self.name} would never ask {idle} in {schedule}",
                 hint="give a drop at layer 0 and one inside the decoder: 0:0.5,3:0.5",
             )
+        self.first.check(Schedule(schedule.drops[:1]))
+        self.second.check(Schedule(schedule.drops[1:]))
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """The first's drop at layer 0, then the second's own drops, for one layer average."""
@@ -117,11 +119,22 @@ class Composed(Method):
         if not 0 <= budget <= tokens:
             return shape.solved(budget)  # which says what is wrong with it
         enter = math.sqrt(budget * tokens)
+        found = self._entered_by(enter, budget, shape)
+        average = found.resolve(tokens, shape.n_layers).layer_average
+        if average:  # a second method without counts is coarse: the first makes up for it
+            mended = self._entered_by(min(tokens, enter * budget / average), budget, shape)
+            again = mended.resolve(tokens, shape.n_layers).layer_average
+            found = mended if abs(again - budget) < abs(average - budget) else found
+        return found
+
+    def _entered_by(self, enter: float, budget: float, shape: Shape) -> Schedule:
+        """The drops of both where about ``enter`` tokens enter the decoder."""
+        tokens = shape.prompt
         entry = Schedule((Drop(0, count=round(enter)),))
         if _has_layers(self.first):
             entry = self.first.schedule(enter, shape)
         left = entry.resolve(tokens, shape.n_layers).counts[0]
-        inside = self.second.schedule(budget, replace(shape, n_vision=left))
+        inside = self.second.schedule(min(budget, left), replace(shape, n_vision=left))
         return replace(inside, drops=(*entry.drops, *inside.drops))
 
     def select(self, ctx: DropContext) -> Kept:

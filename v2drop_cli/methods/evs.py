@@ -89,7 +89,8 @@ def _grids(ctx: DropContext) -> Sequence[Grid]:
     if all(grid.t == 1 for grid in grids):
         raise UnsupportedModelError(
             "evs compares the frames of a video, and this prompt has none as the model sees it",
-            hint="pass a --video to a model that takes videos, or take another method",
+            hint="pass a --video to a Qwen2-VL, Qwen2.5-VL, LLaVA-OneVision or LLaVA-NeXT-Video; "
+            "other models hand on its frames as pictures",
         )
     return grids
 

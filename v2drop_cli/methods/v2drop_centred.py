@@ -15,10 +15,10 @@ from v2drop_cli.methods.base import HIDDEN, PREVIOUS_HIDDEN, DropContext, Method
 class V2DropCentred(Method):
     """Variation ``‖Δ_i − mean_j Δ_j‖₂`` with ``Δ = h_L − h_{L−1}``: experimental.
 
-    This is ours, not the paper's; :class:`~v2drop_cli.methods.v2drop.V2Drop` is the paper's. A
-    layer may add one large update that nearly all background tokens share. The plain norm then
-    ranks background first. Here the mean update of the row's alive vision tokens is taken out
-    before the norm. Every row of a batch has a mean of its own.
+    Ours, not the paper's, and not published; the paper's is ``v2drop``. A layer may add one large
+    update that nearly all background tokens share. The plain norm then ranks background first.
+    Here the mean update of the row's alive vision tokens is taken out before the norm. Every row
+    of a batch has a mean of its own.
 
     Layer convention as V2Drop's: ``h_L`` enters layer L, so Δ is the update of layer L-1. All is
     computed in float32. Text tokens always stay, survivors keep their order and positions.
@@ -29,7 +29,7 @@ class V2DropCentred(Method):
     """
 
     name = "v2drop-centred"
-    paper = "none: ours, an experiment (docs/variants.md)"
+    paper = "this project's experiment, not published"
     needs: ClassVar[frozenset[str]] = frozenset({HIDDEN, PREVIOUS_HIDDEN})
 
     def score(self, ctx: DropContext) -> Tensor:

@@ -20,6 +20,7 @@ from v2drop_cli.methods.base import (
     Method,
     Positions,
     TowerSignals,
+    refuse_nan,
 )
 from v2drop_cli.methods.crops import evenly, with_separators
 from v2drop_cli.methods.shape import Shape
@@ -127,6 +128,7 @@ class VisionZip(Method):
             )
         block, given = ctx.signals.tower(-2), ctx.signals.tower("projector")
         scores, keys = block.class_attention().sum(0), block.keys().float().mean(0)
+        refuse_nan(self, scores)
         pictures, made = block.by_crop(), _Made(ctx, given)
         counts = evenly(ctx.n_keep, [len(tokens) for tokens in pictures])
         parts = evenly(self._contextual(ctx.n_keep), [max(0, n - self.cls) for n in counts])

@@ -53,6 +53,11 @@ class CaveatKind(enum.Enum):
         "{arm}: drops at layers {own} cannot come to {budget} tokens, and moved to {layers}, in "
         "proportion (our setting)",
     )
+    BUDGET_SPLIT = (
+        "budget_split",
+        "{arm}: {entered} of {all} tokens enter the decoder, {average} are in a layer on average: "
+        "both methods reduce by much the same factor (our setting)",
+    )
     BUDGET_TRIED = (
         "budget_tried",
         "{arm}: {by} was found by prefills of this prompt; the layer average is {average} for a "
