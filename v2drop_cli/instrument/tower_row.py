@@ -164,18 +164,18 @@ class TowerRow:
         found = torch.cat(rows, dim=1)[:, self.row.crop, self.row.place]
         return self._own(found, dim=1)
 
+    def left(self) -> Kept:
+        """The alive tokens that merging left, and what went into which."""
+        if self.merged is None:
+            return Kept(torch.arange(len(self.row.crop), device=self.row.crop.device))
+        return self.merged.left(self.row.crop, self.row.place)
+
     def _all_keys(self) -> Tensor:
         """``[H, pictures, patches, d]`` the block's keys of the row's pictures, made once."""
         if not self._keys:
             made = self._made("keys", self.states.flatten(0, 1))
             self._keys.append(made.view(len(made), *self.states.shape[:2], -1))
         return self._keys[0]
-
-    def left(self) -> Kept:
-        """The alive tokens that merging left, and what went into which."""
-        if self.merged is None:
-            return Kept(torch.arange(len(self.row.crop), device=self.row.crop.device))
-        return self.merged.left(self.row.crop, self.row.place)
 
     def project(self, features: Tensor) -> Tensor:
         """``[k, D]`` what the model's own projector makes of ``features [k, D of the tower]``."""
