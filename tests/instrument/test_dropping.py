@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import inspect
+import weakref
 from typing import ClassVar
 
 import pytest
@@ -35,7 +37,7 @@ from v2drop_cli.errors import (
     UnsupportedModelError,
     V2DropError,
 )
-from v2drop_cli.methods.base import TOWER, Kept, Method
+from v2drop_cli.methods.base import EMBEDDINGS, TOWER, Kept, Method
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.registry import get_family
 from v2drop_cli.schedule import Schedule
@@ -163,6 +165,31 @@ def test_the_decoder_called_with_ids_alone_is_text_however_they_come():
             tuples = decoder(ids, return_dict=False)
             assert torch.equal(tuples[0], wanted)
     assert trace.events == []
+
+
+def test_a_decoder_called_alone_that_raised_holds_on_to_nothing():
+    class Reads(Method):
+        name, paper = "reads", "a test"
+        needs: ClassVar = frozenset({EMBEDDINGS})
+
+    model, wrong = make_llava(3), torch.ones(1, 3, 5)
+    held = weakref.ref(wrong)
+    with v2drop.dropping(model, "1:0.5", method=Reads()), torch.no_grad():
+        with contextlib.suppress(RuntimeError):
+            model.model.language_model(inputs_embeds=wrong)
+            pytest.fail("it takes states of another width")
+        del wrong
+        gc.collect()
+        assert held() is None
+
+
+def test_survivors_are_numbered_anew_for_methods_that_say_so_alone():
+    model, found = make_llava(3), []
+    for method in ("random", "random:positions=original", "random:positions=renumbered"):
+        with v2drop.dropping(model, "1:0.5", method=method), torch.no_grad():
+            found.append(model(**one_prompt()).logits[:, -1])
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])
 
 
 def test_outputs_as_tuples_are_put_back_too():

@@ -10,7 +10,7 @@ import torch
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.hooks import Before
 from v2drop_cli.instrument.tower import TowerWatch, _copies
-from v2drop_cli.methods.base import CLASS_TOKEN, TOWER
+from v2drop_cli.methods.base import CLASS_TOKEN, TOWER, Method
 from v2drop_cli.models.projections import Crops, Tower
 
 BLOCKS, SIZE = 4, 2
@@ -30,6 +30,7 @@ def watch_of(layers=(-1,), needs=(TOWER,), token=0, features=(1,), layouts=one_c
         class_token=lambda config: token,
         features=lambda config: features,
         layouts=layouts,
+        sides=lambda patches: (patches, 1),
         **more,
     )
     family = SimpleNamespace(
@@ -40,7 +41,8 @@ def watch_of(layers=(-1,), needs=(TOWER,), token=0, features=(1,), layouts=one_c
         multimodal=lambda model: "multimodal",
     )
     config = SimpleNamespace(vision_config=SimpleNamespace(model_type="made-up"))
-    method = SimpleNamespace(needs=frozenset(needs), tower_layers=layers)
+    asked = {"name": "looks", "paper": "a test", "needs": frozenset(needs), "tower_layers": layers}
+    method = type("Looks", (Method,), asked)()
     return TowerWatch.of(family, config, "model", method)
 
 
