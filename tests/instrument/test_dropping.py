@@ -1022,16 +1022,19 @@ def test_the_decoder_called_directly_on_a_shortened_cache():
     model, first = make_llava(12), one_prompt()
     embeds = model.get_input_embeddings()(torch.tensor([[7, 8]]))
     outputs = []
-    for call in ("model", "decoder"):
+    for call in ("model", "decoder", "model without ids"):
         cache = DynamicCache(config=model.config)
         with v2drop.dropping(model, SHORT), torch.no_grad():
             model(**first, **{CACHE: cache}, use_cache=True)
             if call == "decoder":
                 out = model.model.language_model(inputs_embeds=embeds, **{CACHE: cache})
+            elif call == "model without ids":
+                out = model.model(inputs_embeds=embeds, **{CACHE: cache})
             else:
                 out = model.model(input_ids=torch.tensor([[7, 8]]), **{CACHE: cache})
         outputs.append(out.last_hidden_state)
-    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(outputs[0], outputs[1])
+    torch.testing.assert_close(outputs[0], outputs[2])
 
 
 def test_wrappers_are_seen_through_or_refused():
