@@ -81,7 +81,7 @@ def arms_of(media: str, methods: Sequence[str]) -> tuple[list[Arm], list[Caveat]
     """Dense and all methods at all budgets, for prompts with one picture or one clip."""
     loaded = model()
     file = SAMPLES / ("scene.png" if media == "image" else "clip.mp4")
-    shown = load_image(file) if media == "image" else load_video(file)
+    shown = load_image(file) if media == "image" else load_video(file, 8)
     options = ArmOptions(ScheduleOptions(budgets=BUDGETS), tuple(methods))
     with Nvml(loaded.device) as nvml:
         passes = Passes(Subject(loaded, (shown,), "what is the shape?"), nvml)

@@ -30,7 +30,7 @@ def measured(
     if media == "image":
         shown = v2drop_cli.load_image(SAMPLES / "scene.png")
     else:
-        shown = v2drop_cli.load_video(SAMPLES / "clip.mp4")
+        shown = v2drop_cli.load_video(SAMPLES / "clip.mp4", 8)
     report = v2drop_cli.profile(
         loaded, shown, method=methods, budget=BUDGETS, repeats=rounds, max_time_s=0, new_tokens=2
     )

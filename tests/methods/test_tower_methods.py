@@ -14,7 +14,7 @@ from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 
 # By method: blocks that are hooked, of two, and products made again in them.
 COSTS = {
-    "visionzip": (2, {"q_proj": 1, "k_proj": 2}),  # the patches' keys, and those of the row
+    "visionzip": (2, {"q_proj": 1, "k_proj": 1}),  # its keys are those of the row of attention
     "holov": (1, {"q_proj": 1, "k_proj": 1}),
     "scope": (2, {"q_proj": 1, "k_proj": 1}),
     "vispruner": (2, {"q_proj": 1, "k_proj": 1}),

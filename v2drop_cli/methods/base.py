@@ -111,7 +111,7 @@ class TowerSignals(Protocol):
     """What one block of the vision tower knows of the alive tokens' patches.
 
     Where an image is cut into tiles, some tokens are separators, which stand for no patch: their
-    states and attention are zero, their keys mean nothing.
+    states, keys and attention are zero.
     """
 
     @property
