@@ -180,7 +180,8 @@ class DropState:
         refuse_static(cache)
         found = self._select(forward, drop.layer, hidden, counts, kwargs)
         past = _columns_before(cache, drop.layer, forward.width)
-        if found.hidden is None and [len(row) for row in found.alive] == before:
+        alike = found.hidden is None and not found.moved
+        if alike and [len(row) for row in found.alive] == before:
             # That its thresholds let all pass is what such a method found at this stage.
             if drop.layer and self.method.at(drop.layer).chooses_count:
                 self._record(forward, drop.layer, found, past)
