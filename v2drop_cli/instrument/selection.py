@@ -25,12 +25,14 @@ class Selection:
         alive: per row, where the kept vision tokens are among them, ascending.
         sources: per row, :attr:`Kept.sources`.
         hidden: the hidden states with merged tokens written in, ``None`` if none were.
+        moved: whether a method gave tokens an order, which may be another than the sequence's.
     """
 
     rows: list[Tensor] = field(default_factory=list)
     alive: list[Tensor] = field(default_factory=list)
     sources: list[Tensor | None] = field(default_factory=list)
     hidden: Tensor | None = None
+    moved: bool = False
 
     def add(self, keep: Kept, hidden: Tensor, vision: Tensor, stays: Tensor, n_stay: int) -> None:
         """Add the next row.
@@ -55,6 +57,7 @@ class Selection:
         if keep.in_order:  # tokens move among the places that vision tokens have
             places = places.sort().values
             row = row.index_copy(0, places, chosen)
+            self.moved = True
         self.rows.append(row)
         self.alive.append(places)
         self.sources.append(keep.sources)
