@@ -90,7 +90,7 @@ def measured(
             if len(taken) >= FEWEST_FOR_INTERVAL and time.monotonic() - began > budget_s:
                 break
     dense = [row[0].prefill_s or 0.0 for row in taken]
-    methods = [
+    costs = [
         {
             "arm": arm.label,
             "method": str(arm.method),
@@ -107,7 +107,7 @@ def measured(
         "vision_tokens": passes.vision_tokens,
         "rounds": len(taken),
         "dense_prefill_s": dense,
-        "methods": methods,
+        "methods": costs,
         "refused": refused,
     }
 

@@ -114,6 +114,7 @@ RULES = {
     ),
     "python -m benchmarks.optimum": Rule(codes=(2,), said="needs optimum-benchmark"),
     "python -m tests.library": Rule(),
+    "python -m tests.methods": Rule(elsewhere=("tests/methods/test_page.py", "tests.methods")),
     "python -m tests.support": Rule(elsewhere=("tests/test_support.py", '"tests.support"')),
     # Its processes are started by torch; the module and its arguments are run without it.
     "torchrun": Rule(f"{TRAIN} --stages A3"),

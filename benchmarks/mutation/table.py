@@ -58,6 +58,7 @@ TARGETS: tuple[Target, ...] = (
     _own("judge/change_verdicts"),
     _own("judge/change_gates"),
     _own("judge/comparable"),
+    _own("judge/lead"),
     _own("bench/chosen"),
     _own("bench/places"),
     _own("bench/watch"),

@@ -37,7 +37,7 @@ from v2drop_cli.errors import (
     UnsupportedModelError,
     V2DropError,
 )
-from v2drop_cli.methods.base import EMBEDDINGS, TOWER, Kept, Method
+from v2drop_cli.methods.base import EMBEDDINGS, GRIDS, TOWER, Kept, Method
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.registry import get_family
 from v2drop_cli.schedule import Schedule
@@ -137,6 +137,23 @@ def test_only_what_is_looked_at_is_hooked():
     assert len(kept_by(model, method=LooksUp())[0]) == PATCHES // 2
 
 
+def test_what_pictures_were_encoded_from_is_noted_for_those_who_look_at_grids():
+    class Around(Method):
+        name, paper = "around", "a test"
+        needs: ClassVar = frozenset({GRIDS})
+
+        def score(self, ctx):
+            seen.append([(grid.h, grid.w) for grid in ctx.signals.grids()])
+            return ctx.positions.float()
+
+    seen, model = [], make_llava(3)
+    with v2drop.dropping(model, "1:0.5", method=Around()):
+        model.generate(**one_prompt(), max_new_tokens=1, do_sample=False)
+    assert seen == [[(6, 6)]]
+    with v2drop.dropping(model, "1:0.5"):
+        assert "get_image_features" not in vars(model.model)
+
+
 def test_a_cache_emptied_or_rebuilt_is_looked_at_where_layer_0_drops():
     model, inputs = make_llava(3), one_prompt()
     n, cache = inputs["input_ids"].shape[1], DynamicCache(config=model.config)
@@ -181,6 +198,17 @@ def test_a_decoder_called_alone_that_raised_holds_on_to_nothing():
         del wrong
         gc.collect()
         assert held() is None
+
+
+def test_a_forward_ends_with_the_model_and_not_with_its_decoder():
+    model = make_llava(3)
+    again = lambda *_: model(torch.tensor([[1, 7]]))  # noqa: E731
+    with v2drop.dropping(model, "1:0.5"), torch.no_grad():
+        handle = model.model.language_model.register_forward_hook(again)
+        with pytest.raises(InstrumentError, match="within its own forward"):
+            model(**one_prompt())
+        handle.remove()
+        model(**one_prompt())
 
 
 def test_survivors_are_numbered_anew_for_methods_that_say_so_alone():
@@ -994,16 +1022,19 @@ def test_the_decoder_called_directly_on_a_shortened_cache():
     model, first = make_llava(12), one_prompt()
     embeds = model.get_input_embeddings()(torch.tensor([[7, 8]]))
     outputs = []
-    for call in ("model", "decoder"):
+    for call in ("model", "decoder", "model without ids"):
         cache = DynamicCache(config=model.config)
         with v2drop.dropping(model, SHORT), torch.no_grad():
             model(**first, **{CACHE: cache}, use_cache=True)
             if call == "decoder":
                 out = model.model.language_model(inputs_embeds=embeds, **{CACHE: cache})
+            elif call == "model without ids":
+                out = model.model(inputs_embeds=embeds, **{CACHE: cache})
             else:
                 out = model.model(input_ids=torch.tensor([[7, 8]]), **{CACHE: cache})
         outputs.append(out.last_hidden_state)
-    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(outputs[0], outputs[1])
+    torch.testing.assert_close(outputs[0], outputs[2])
 
 
 def test_wrappers_are_seen_through_or_refused():

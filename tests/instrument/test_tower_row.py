@@ -156,6 +156,9 @@ def test_features_are_projected_in_the_models_dtype_past_hooks():
     row = TowerRow(HOW, None, projector, states_of(2).double(), TWO, 0)
     assert row.project(features.float()).dtype == torch.float64
     assert hooked == []
+    fetched = [torch.empty(1, device="meta")]  # weights that come to the input for each call
+    offloaded = SimpleNamespace(parameters=lambda: fetched, forward=lambda x: x)
+    assert project(offloaded, features) is features
     assert project(SimpleNamespace(parameters=list, forward=lambda x: x), features) is features
 
 

@@ -58,7 +58,7 @@ def define(score, hidden, count):
     kept = sorted(best(score, min(count, n - 1)))
     gone = [i for i in range(n) if i not in kept]
     m = int(0.3 * len(gone)) + 1
-    pool = sorted(best([score[i] if i in gone else -math.inf for i in range(n)], m))
+    pool = best([score[i] if i in gone else -math.inf for i in range(n)], m)
     centres, member = peaks(hidden[pool], int(m / 10) + 1)
     merged = []
     for c, centre in enumerate(centres):
@@ -124,6 +124,14 @@ def test_ties_and_equal_tokens_go_to_the_earlier_one():
     kept = check(signals, positions, 5)
     # 35 dropped, 11 recycled, 2 clusters.
     assert kept.index.tolist() == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_of_one_cluster_the_token_looked_at_most_is_the_centre():
+    signals, positions = recorded(30)
+    signals.attended = torch.linspace(0, 1, 30).expand_as(signals.attended)
+    kept = check(signals, positions, 5)
+    # 25 dropped, 8 recycled, 1 cluster: each token is its own only neighbour, so all tie.
+    assert kept.index.tolist() == [25, 26, 27, 28, 29, 24]
 
 
 def test_pairs_of_equal_tokens_land_in_one_cluster():

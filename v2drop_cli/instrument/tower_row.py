@@ -174,7 +174,7 @@ class TowerRow:
         """``[H, pictures, patches, d]`` the block's keys of the row's pictures, made once."""
         if not self._keys:
             made = self._made("keys", self.states.flatten(0, 1))
-            self._keys.append(made.unflatten(1, self.states.shape[:2]))
+            self._keys.append(made.view(len(made), *self.states.shape[:2], -1))
         return self._keys[0]
 
     def project(self, features: Tensor) -> Tensor:

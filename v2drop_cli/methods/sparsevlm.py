@@ -50,9 +50,10 @@ class SparseVLM(Method):
     At a drop, the schedule's count of tokens stays, and of n alive tokens at most n − 1.
     *Recycling* then takes the best ``int(recycle · n) + 1`` of the n that were dropped, makes
     ``int(m / 10) + 1`` clusters of these m (density peaks), and appends the mean of each cluster
-    after the kept tokens, the best centre first. Merged tokens come on top of the schedule's
-    count, and later drops score them like others. In the trace, a merged token has the position
-    of its cluster's centre. ``merge=false`` only drops, and keeps exactly the schedule's count.
+    after the kept tokens, the best centre first. Of equally good centres (of one cluster, all are)
+    the one of larger s is better. Merged tokens come on top of the schedule's count, and later
+    drops score them like others. In the trace, a merged token has the position of its cluster's
+    centre. ``merge=false`` only drops, and keeps exactly the schedule's count.
 
     Survivors are renumbered. Without a schedule: the authors' counts for 192 tokens as shares.
     Their counts include no merged token, so a budget here comes to fewer kept ones than theirs.
@@ -95,7 +96,9 @@ class SparseVLM(Method):
         dropped = torch.ones_like(ctx.positions, dtype=torch.bool).index_fill_(0, kept, False)
         gone = true_columns(dropped, alive - n_keep)
         recycled, clusters = self._recycled(alive - n_keep)
-        pool = gone[top_k(score[gone], recycled)]
+        # By attention, not by place: so ties among clusters fall as they do in the authors' code.
+        ranked = torch.argsort(score[gone], descending=True, stable=True)
+        pool = gone[ranked[:recycled]]
         hidden = ctx.signals.hidden()
         states = hidden[pool].float()
         found = density_peaks(states, clusters)
