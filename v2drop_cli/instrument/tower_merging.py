@@ -8,9 +8,9 @@ one are left out by the drop at layer 0, where the method says what :meth:`Merge
 One picture of a class token and 12 patches, 3 rows of 4, of which the first three columns merge:
 
     block 0     0 | 1 2 3 4 | 5 6 7 8 | 9 10 11 12    0 is the class token
-    blocks 1-   0 | 6 4 8 12                          6, the middle one, is the mean of nine
-    output      0 | 6 6 6 4 | 6 6 6 8 | 6 6 6 12
-    layer 0     6 4 8 12                              survivors, in the order that they had above
+    blocks 1-   0 | 11 4 8 12                         11, the last one, is the mean of nine
+    output      0 | 11 11 11 4 | 11 11 11 8 | 11 11 11 12
+    layer 0     11 4 8 12                             survivors, in the order that they had above
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ class MustDrop(Method):
     *In the tower*, before its block 1: windows of 3 x 3 patches whose cosines (mean over pairs) are
     at least ``window`` become their mean and move to the front, most similar first; the other
     patches follow in raster order. So the later blocks, and the decoder, have fewer tokens: the
-    drop at layer 0. In the trace, a merged token has the position of its window's middle patch.
+    drop at layer 0. In the trace, a merged token has the position of its window's last patch, into
+    which the authors' code adds the others.
 
     *The key set* is never dropped: the ``ceil(key · n)`` tokens of the n after merging that the
     class token attends to most in the tower's last block, mean over heads.
@@ -116,7 +117,7 @@ class MustDrop(Method):
         numbers = torch.arange(count, device=states.device)[:, None].expand_as(first)
         sources = torch.full((len(states),), -1, device=states.device)
         return Kept(
-            index=torch.cat([first[:, _SIDE**2 // 2], rest]),
+            index=torch.cat([first[:, -1], rest]),
             merged=torch.cat([states[first].float().mean(dim=1), states[rest].float()]),
             sources=sources.index_copy(0, first.flatten(), numbers.flatten()),
             in_order=True,
