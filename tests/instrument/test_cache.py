@@ -71,6 +71,17 @@ def test_a_crop_takes_the_same_columns_off_what_is_valid():
         columns.length = 2
 
 
+def test_a_shift_is_of_as_many_rows_or_of_one_that_was_repeated():
+    of_two = CachedColumns(7, None, torch.tensor(0), 10, torch.tensor([3, 4]))
+    assert of_two.shift_of(2).tolist() == [3, 4]
+    with pytest.raises(InstrumentError, match="2 rows, the new tokens 4"):
+        of_two.shift_of(4)
+    assert CachedColumns(7, None, torch.tensor(0), 10, torch.tensor([3])).shift_of(4).tolist() == [
+        3
+    ]
+    assert known(7).shift_of(4) is None
+
+
 # The book -------------------------------------------------------------------------------------
 
 
@@ -123,7 +134,10 @@ def test_a_known_layer_may_have_been_cropped_like_the_others_and_not_filled(held
 def test_an_emptied_cache_starts_over():
     book, cache = CacheBook(), Cache(0, 0)
     book.remember(cache, 1, known(7))
+    assert book.known(cache, 1) is None
     assert book.shortened(cache, 1, 0) is None
+    cache.lengths = [4, 4]  # filled again, by a prompt without pictures
+    assert book.shortened(cache, 1, 4) is None
 
 
 @pytest.mark.parametrize("held", [9, 11])

@@ -69,6 +69,9 @@ MASK = [[0, 1, 1, 1, 0, 1, 1, 1], [1] * 8]
 class Held:
     """A cache that can be noted in a book."""
 
+    def get_seq_length(self, layer=0):
+        return PAST
+
 
 @pytest.mark.parametrize(
     ("padding", "short", "known", "wanted"),

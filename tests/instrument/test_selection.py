@@ -24,12 +24,14 @@ def test_survivors_stay_in_sequence_order():
     assert found.alive[0].tolist() == [1, 2]
     assert found.hidden is None
     assert found.sources == [None]
+    assert not found.moved
 
 
 def test_survivors_in_the_order_that_a_method_gives():
     found = added(Kept(torch.tensor([3, 0, 2]), in_order=True), 5)
     assert found.rows[0].tolist() == [0, 4, 1, 3, 5]
     assert found.alive[0].tolist() == [1, 2, 3]
+    assert found.moved
 
 
 def test_merged_states_are_written_where_their_tokens_were():

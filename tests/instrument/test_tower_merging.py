@@ -142,6 +142,14 @@ def test_what_is_left_of_some_of_a_row_s_tokens():
     assert merged.of(slice(1, 2)).left(picture[4:] - 1, place[4:]).sources is None
 
 
+def test_patches_that_only_move_are_told_from_ones_that_do_not():
+    into, picture, place = torch.tensor([[0, 2, 1]]), torch.tensor([0, 0]), torch.tensor([1, 2])
+    moved = Merged(torch.tensor([[0, 2, 1]]), into, (3,)).left(picture, place)
+    assert (moved.index.tolist(), moved.in_order) == ([1, 0], True)
+    whole = Merged(torch.tensor([[0, 1, 2]]), torch.tensor([[0, 1, 2]]), (3,)).left(picture, place)
+    assert (whole.index.tolist(), whole.in_order) == ([0, 1], False)
+
+
 # What cannot be served --------------------------------------------------------------------------
 
 
@@ -175,6 +183,21 @@ def test_blocks_before_the_merged_ones_cannot_be_looked_at():
     for method in (Early(), Late()):
         with pytest.raises(InstrumentError, match="block"):
             v2drop.dropping(make_llava(4, tower=4), "2:1.0", method=method).__enter__()
+
+
+def test_patches_that_would_be_lost_are_refused():
+    class Loses(FirstTwo):
+        def merge_patches(self, states, sides):
+            return Kept(torch.arange(1, len(states)))
+
+    model = make_llava(4, tower=4)
+    with (
+        torch.no_grad(),
+        v2drop.dropping(model, "2:1.0", method=Loses()),
+        pytest.raises(InstrumentError, match="went into none") as caught,
+    ):
+        model(**batch([row(3, 1, 5, 0)]))
+    assert caught.value.hint
 
 
 def test_a_tower_that_masks_patches_is_refused():

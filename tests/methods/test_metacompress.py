@@ -119,6 +119,16 @@ def test_no_other_model_has_weights():
     assert "train-metacompress" in caught.value.hint
 
 
+def test_weights_that_were_fitted_again_are_read_again(tmp_path):
+    model, file, logits = make_llava(2), tmp_path / "weights.safetensors", []
+    for seed in (0, 1):
+        Mixing.fresh(32, 4, seed).save(file, fingerprint(model))
+        method = f"metacompress:weights={file}"
+        with torch.no_grad(), v2drop.dropping(model, "0:5t", method=method):
+            logits.append(model(**one_prompt()).logits[0, -1])
+    assert not torch.allclose(*logits)
+
+
 def test_weights_of_another_width_are_refused(tmp_path):
     path = tmp_path / "narrow.safetensors"
     made(width=16).save(path, "a model")

@@ -72,6 +72,23 @@ class CachedColumns:
             raise cropped_into_a_prompt()
         return None if self.valid is None else self.valid[:, :length]
 
+    def shift_of(self, rows: int) -> Tensor | None:
+        """:attr:`shift` for so many rows; a cache of one row may have been repeated for them.
+
+        Raises:
+            InstrumentError: the cache has another number of rows.
+        """
+        if self.shift is not None and len(self.shift) not in (1, rows):
+            raise _other_rows(len(self.shift), rows)
+        return self.shift
+
+
+def _other_rows(cached: int, new: int) -> InstrumentError:
+    return InstrumentError(
+        f"the KV cache has {cached} rows, the new tokens {new}",
+        hint="repeat or select rows before the first forward, not on the cache",
+    )
+
 
 def _from_elsewhere() -> InstrumentError:
     return InstrumentError(
@@ -101,16 +118,20 @@ class CacheBook:
             return None
         known = self._pages.get(cache, {}).get(layer)
         length = cached_length(cache, layer)
-        if known is not None and length:  # an emptied cache starts over
+        if known is not None and length:
             if known.holds(length, before):
                 return known
         elif length == before or getattr(cache, "is_compileable", False):
+            # An emptied cache starts over: what it held is nothing to later forwards.
+            self._pages.get(cache, {}).pop(layer, None)
             return None
         raise _from_elsewhere()
 
     def known(self, cache: Any, layer: int) -> CachedColumns | None:
-        """What was last noted for ``layer``, or ``None`` if it never came out shortened."""
-        return None if cache is None else self._pages.get(cache, {}).get(layer)
+        """What was last noted for ``layer``; ``None`` if it is empty, or was never shortened."""
+        if not cached_length(cache, layer):
+            return None
+        return self._pages.get(cache, {}).get(layer)
 
     def check(self, cache: Any, layers: Iterable[int]) -> None:
         """Refuse a cache whose ``layers``, which never drop here, were shortened elsewhere."""
@@ -169,10 +190,7 @@ def join_valid(past: Tensor | None, past_length: int, new: Tensor | None, like: 
         return None
     batch, width = like.shape[:2]
     if past is not None and len(past) != batch:
-        raise InstrumentError(
-            f"the KV cache has {len(past)} rows, the new tokens {batch}",
-            hint="repeat or select rows before the first forward, not on the cache",
-        )
+        raise _other_rows(len(past), batch)
     ones = {"dtype": torch.bool, "device": like.device}
     past = torch.ones(batch, past_length, **ones) if past is None else past  # type: ignore[call-overload]
     new = torch.ones(batch, width, **ones) if new is None else new  # type: ignore[call-overload]

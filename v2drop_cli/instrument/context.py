@@ -161,7 +161,7 @@ class DropState:
         if PREVIOUS_HIDDEN in self.method.needs:
             forward.previous = hidden if layer + 1 in self.drops else None
         known = self.book.shortened(cache, layer, _columns_before(cache, layer, forward.width))
-        forward.shift = None if known is None else known.shift
+        forward.shift = None if known is None else known.shift_of(len(hidden))
         if forward.columns is None and known is None:
             return None
         if forward.foreign_mask:
@@ -180,8 +180,8 @@ class DropState:
         refuse_static(cache)
         found = self._select(forward, drop.layer, hidden, counts, kwargs)
         past = _columns_before(cache, drop.layer, forward.width)
-        alike = found.hidden is None and not found.moved
-        if alike and [len(row) for row in found.alive] == before:
+        whole = [len(row) for row in found.alive] == before
+        if whole and found.hidden is None and not found.moved:
             # That its thresholds let all pass is what such a method found at this stage.
             if drop.layer and self.method.at(drop.layer).chooses_count:
                 self._record(forward, drop.layer, found, past)

@@ -14,7 +14,8 @@ it does not hold. It keeps its keys and values, and all it can do otherwise:
 The cache says so by itself, not this context, so the length is right after the context too. That
 gives the next token its position, and no more: masks of each layer's own length are made by an
 open context only. Without one, rows that need no mask go on: without padding or filler, one token
-at a time, under sdpa. All else is an error of transformers, or wrong where rows have filler.
+at a time, under sdpa. All else is an error of transformers, or wrong: rows with filler, and
+survivors that were numbered anew, which only an open context counts on from.
 """
 
 from __future__ import annotations

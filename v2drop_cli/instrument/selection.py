@@ -25,7 +25,7 @@ class Selection:
         alive: per row, where the kept vision tokens are among them, ascending.
         sources: per row, :attr:`Kept.sources`.
         hidden: the hidden states with merged tokens written in, ``None`` if none were.
-        moved: whether a method gave an order of its own to a row.
+        moved: whether a method gave tokens an order, which may be another than the sequence's.
     """
 
     rows: list[Tensor] = field(default_factory=list)

@@ -144,7 +144,7 @@ class Here:
         shift = self.forward.shift
         if layer == self.layer:  # not entered yet, so what is known of it is of earlier turns
             known = self.reader.book.known(self.cache, layer)
-            shift = None if known is None else known.shift
+            shift = None if known is None else known.shift_of(len(self.forward.vision))
         rope = alive_rope(self.reader.numbering, self.forward, states, self.kwargs, shift)
         cos, sin = (_row_of(table, self.row).to(states.device) for table in rope)
         return cos, sin
@@ -217,7 +217,7 @@ class RowSignals:
         found = here.forward.embeddings
         if found is None:
             raise InstrumentError("this model hands its decoder no inputs_embeds by keyword")
-        return found[here.row]
+        return found[here.row].to(self.entering.device)
 
     def text(self) -> Tensor:
         """``[m]`` long: positions of this forward's text, ascending."""
@@ -233,7 +233,7 @@ class RowSignals:
         """``[Q]`` long: the ids of this forward; ``text`` says which are no vision tokens."""
         here = self._here(QUESTION)
         ids: Tensor = here.forward.arguments["input_ids"][here.row]
-        return ids
+        return ids.to(self.entering.device)
 
     def grids(self) -> tuple[Grid, ...] | None:
         """How this row's vision tokens lie over the pixels; ``None`` where that is not known."""

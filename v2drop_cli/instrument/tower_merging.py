@@ -83,7 +83,7 @@ class Merged:
         entries = torch.full((self.index.numel(),), -1, device=place.device)
         entries[where[index]] = torch.arange(len(index), device=place.device)
         if len(index) == len(where):
-            return Kept(index, in_order=True)
+            return Kept(index, in_order=bool((index.diff() < 0).any()))
         alone = torch.bincount(where, minlength=len(entries))[where] == 1
         return Kept(index, sources=entries[where].masked_fill(alone, -1), in_order=True)
 
@@ -209,11 +209,18 @@ def _merged(kept: Sequence[Kept], first: int, states: Tensor) -> Merged:
     for one in kept:
         own = one.index + first
         index.append(torch.cat([before, own]))
-        places = torch.arange(states.shape[1], device=states.device)
+        places = torch.full((states.shape[1],), -1, device=states.device)
+        places[:first] = before
         places[own] = torch.arange(len(own), device=states.device) + first
         if one.sources is not None:
             gone = (one.sources >= 0).nonzero()[:, 0]
             places[gone + first] = one.sources[gone] + first
+        if bool((places < 0).any()):
+            raise InstrumentError(
+                "a patch that is left out inside the vision tower went into none that is left",
+                hint="merge_patches names in Kept.sources what each of them goes into; to drop "
+                "tokens, use select",
+            )
         into.append(places)
     lengths = tuple(len(own) for own in index)
     return Merged(pad_sequence(index, batch_first=True), torch.stack(into), lengths)

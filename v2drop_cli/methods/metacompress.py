@@ -79,7 +79,7 @@ class MetaCompress(Method):
             UsageError: there are none for this model.
             ModelError: the file cannot be read.
         """
-        mixing, fitted_to = _loaded(Path(self.weights or SHIPPED))
+        mixing, fitted_to = _read(Path(self.weights or SHIPPED))
         width = model.config.get_text_config().hidden_size
         hint = "v2drop train-metacompress DATA --model MODEL --output FILE fits them; then name "
         hint += "metacompress:weights=FILE"
@@ -127,6 +127,15 @@ class Compressing(Method):
         return self.mixing.to(states.device)(states, count)
 
 
+def _read(path: Path) -> tuple[Mixing, str]:
+    """What is in the file now: one that was fitted again has a new stamp, and is read again."""
+    try:
+        found = path.stat()
+    except OSError:
+        return load(path)  # which says what is wrong
+    return _loaded(path.absolute(), (found.st_ino, found.st_size, found.st_mtime_ns))
+
+
 @lru_cache(maxsize=4)
-def _loaded(path: Path) -> tuple[Mixing, str]:
+def _loaded(path: Path, stamp: tuple[int, ...]) -> tuple[Mixing, str]:
     return load(path)
