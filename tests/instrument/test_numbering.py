@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field
 from typing import ClassVar
 
 import pytest
@@ -16,7 +16,7 @@ from tests.methods.toys import registered
 from tests.release import CACHE
 from tests.tiny_llava import make_llava, mixed_batch, one_prompt
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.numbering import positions_of
+from v2drop_cli.instrument.numbering import Numbering, positions_of
 from v2drop_cli.methods.base import Kept, Method, Positions
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
@@ -182,21 +182,41 @@ def test_an_answer_goes_on_counting_what_each_layer_holds(schedule):
     torch.testing.assert_close(torch.cat(output.logits), expected[-5:-1], **CLOSE)
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("schedule", [TWICE, "0:7t,5:0.5"])
-def test_rows_of_a_batch_are_as_alone(side, schedule):
-    model, inputs = make_llava(10), mixed_batch(side)
-    with torch.no_grad(), v2drop.dropping(model, schedule, method=Backwards()):
-        together = model(**inputs).logits
+def rows_alone(inputs):
+    """Each row of a batch: where its tokens are, and its prompt without padding."""
     pixels = iter(inputs["pixel_values"])
     for b, mask in enumerate(inputs["attention_mask"].bool()):
         ids = inputs["input_ids"][b][mask][None]
         alone = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         if images := ids[0].tolist().count(3) // 36:
             alone["pixel_values"] = torch.stack([next(pixels) for _ in range(images)])
+        yield (b, mask), alone
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("schedule", [TWICE, "0:7t,5:0.5"])
+def test_rows_of_a_batch_are_as_alone(side, schedule):
+    model, inputs = make_llava(10), mixed_batch(side)
+    with torch.no_grad(), v2drop.dropping(model, schedule, method=Backwards()):
+        together = model(**inputs).logits
+    for row, alone in rows_alone(inputs):
         with torch.no_grad(), v2drop.dropping(model, schedule, method=Backwards()):
             logits = model(**alone).logits
-        torch.testing.assert_close(together[b][mask][-2:], logits[0, -2:], **CLOSE)
+        torch.testing.assert_close(together[row][-2:], logits[0, -2:], **CLOSE)
+
+
+def test_answers_of_a_batch_go_on_counting_as_alone():
+    """Each row lost another number of columns, so its next token has another number."""
+    model, inputs, method = make_llava(10), mixed_batch("left"), Backwards()
+    more = {"max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False,
+            "return_dict_in_generate": True, "output_logits": True}  # fmt: skip
+    with torch.no_grad(), v2drop.dropping(model, TWICE, method=method):
+        together = model.generate(**inputs, **more).logits
+    for (b, _), alone in rows_alone(inputs):
+        with torch.no_grad(), v2drop.dropping(model, TWICE, method=method):
+            logits = model.generate(**alone, **more).logits
+        ours = torch.stack([step[b] for step in together])
+        torch.testing.assert_close(ours, torch.cat(logits), **CLOSE)
 
 
 def two_turns(model, schedule, method, first, second):
@@ -305,9 +325,17 @@ def test_a_decoder_without_a_rotary_module_is_refused(monkeypatch):
         pass
 
 
-def test_a_decoder_that_tells_no_positions():
+@pytest.mark.parametrize(
+    "told", [None, torch.arange(4), torch.zeros(3, 1, 4)], ids=["none", "1-D", "3-D"]
+)
+def test_a_decoder_that_tells_no_positions_of_its_rows(told):
     with pytest.raises(InstrumentError, match="positions"):
-        positions_of({"position_ids": None})
+        positions_of({"position_ids": told})
+
+
+def test_a_numbering_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        Numbering(None).rotary = 1
 
 
 def test_the_parameter_is_recorded_and_written(monkeypatch):
