@@ -9,7 +9,7 @@ import pytest
 
 from tests.checkpoints import save_checkpoint
 from tests.families.loaded import case_passes, loaded_case
-from tests.methods.toys import Choosy, Once, only, registered
+from tests.methods.toys import Choosy, Extra, Once, only, registered
 from v2drop_cli import load
 from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.bench.line_up import line_up
@@ -128,6 +128,33 @@ def test_all_falls_back_to_original_positions_and_says_so(passes, monkeypatch):
     [kept] = [c.message for c in passes.caveats() if c.code == "positions_kept"]
     assert "cannot be renumbered" in kept
     assert not left_out(passes)
+
+
+@dataclass(frozen=True)
+class Stuck(Moved):
+    """Cannot run with original positions either."""
+
+    name = "stuck"
+
+    def score(self, ctx):
+        super().score(ctx)
+        raise UnsupportedModelError("nor with those of the prompt")
+
+
+def test_what_cannot_run_in_either_way_is_left_out_for_the_first_reason(passes, monkeypatch):
+    only(monkeypatch, "random")
+    registered(monkeypatch, Stuck)
+    assert [arm.label for arm in lined_up(passes, "all")] == ["dense", "random"]
+    [reason] = left_out(passes)
+    assert "cannot be renumbered" in reason
+    assert not [c for c in passes.caveats() if c.code == "positions_kept"]
+
+
+def test_how_each_arm_comes_to_its_budget_is_told_of_that_arm(passes, monkeypatch):
+    registered(monkeypatch, Extra)
+    lined_up(passes, "random", "extra", budgets=("12",))
+    [tried] = [c.message for c in passes.caveats() if c.code == "budget_tried"]
+    assert tried.startswith("extra budget 12")
 
 
 def test_arms_of_ones_own_stay_as_they_are(passes):

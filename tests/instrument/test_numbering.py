@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field
 from typing import ClassVar
 
 import pytest
@@ -16,7 +16,7 @@ from tests.methods.toys import registered
 from tests.release import CACHE
 from tests.tiny_llava import batch, make_llava, mixed_batch, one_prompt, row
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.numbering import positions_of
+from v2drop_cli.instrument.numbering import Numbering, positions_of
 from v2drop_cli.methods.base import Kept, Method, Positions
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
@@ -62,6 +62,16 @@ class EntryOnly(Method):
         return torch.rand(len(ctx.positions), generator=draw)
 
 
+@dataclass(frozen=True)
+class LaterOnly(EntryOnly):
+    """The other way round: new numbers after all drops but that at layer 0."""
+
+    name: ClassVar[str] = "later-only"
+
+    def positions_at(self, layer):
+        return "renumbered" if layer else "original"
+
+
 def entering(model, inputs):
     """``[L, D]``: what the first layer is given, picture features in place."""
     seen = []
@@ -73,13 +83,23 @@ def entering(model, inputs):
     return seen[0]
 
 
-def by_hand(model, states, drops, anew=lambda layer: True, look=None):
+def anew(layer, positions):
+    """Numbers for columns at ``positions``: one after the other."""
+    return torch.arange(len(positions))
+
+
+def as_before(layer, positions):
+    return positions
+
+
+def by_hand(model, states, drops, numbers=anew, look=None):
     """Logits ``[W, V]`` of one unpadded row, layer by layer over the shortened sequence.
 
     Args:
         states: ``[L, D]`` entering layer 0.
         drops: layer → the columns of ``states`` that are left from it on, in their order.
-        anew: whether the drop at a layer numbers columns anew.
+        numbers: called with (layer, positions of the columns left) where a layer drops; gives
+            the positions that they have from there on.
         look: called with (layer, its attention weights ``[H, W, W]``).
     """
     decoder = model.model.language_model
@@ -90,8 +110,7 @@ def by_hand(model, states, drops, anew=lambda layer: True, look=None):
         if i in drops:
             places = [columns.index(column) for column in drops[i]]
             columns, hidden, positions = drops[i], hidden[:, places], positions[places]
-            if anew(i):
-                positions = torch.arange(len(places))
+            positions = numbers(i, positions)
         rope = decoder.rotary_emb(hidden, positions[None])
         width = hidden.shape[1]
         mask = torch.full((width, width), float("-inf")).triu(1)[None, None]
@@ -136,7 +155,7 @@ def test_logits_are_those_of_the_shortened_sequence_by_hand(method, schedule):
     expected = by_hand(model, entering(model, inputs), drops)
     torch.testing.assert_close(logits[-5:], expected[-5:], **CLOSE)
     # The numbers do matter: with those of the prompt something else comes out.
-    other = by_hand(model, entering(model, inputs), drops, anew=lambda layer: False)
+    other = by_hand(model, entering(model, inputs), drops, as_before)
     assert not torch.allclose(other[-5:], expected[-5:], atol=1e-3)
 
 
@@ -202,7 +221,11 @@ def test_each_drop_says_whether_it_numbers_anew():
     whole["attention_mask"] = torch.ones_like(output.sequences)
     length = output.sequences.shape[1]
     drops = left_by(trace, vision_of(inputs), length)
-    expected = by_hand(model, entering(model, whole), drops, anew=lambda layer: not layer)
+
+    def numbers(layer, positions):
+        return positions if layer else anew(layer, positions)
+
+    expected = by_hand(model, entering(model, whole), drops, numbers)
     torch.testing.assert_close(torch.cat(output.logits), expected[-4:-1], **CLOSE)
 
 
@@ -221,51 +244,91 @@ def test_an_answer_goes_on_counting_what_each_layer_holds(schedule):
     torch.testing.assert_close(torch.cat(output.logits), expected[-5:-1], **CLOSE)
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("schedule", [TWICE, "0:7t,5:0.5"])
-def test_rows_of_a_batch_are_as_alone(side, schedule):
-    model, inputs = make_llava(10), mixed_batch(side)
-    with torch.no_grad(), v2drop.dropping(model, schedule, method=Backwards()):
-        together = model(**inputs).logits
+def rows_alone(inputs):
+    """Each row of a batch: where its tokens are, and its prompt without padding."""
     pixels = iter(inputs["pixel_values"])
     for b, mask in enumerate(inputs["attention_mask"].bool()):
         ids = inputs["input_ids"][b][mask][None]
         alone = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         if images := ids[0].tolist().count(3) // 36:
             alone["pixel_values"] = torch.stack([next(pixels) for _ in range(images)])
+        yield (b, mask), alone
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("schedule", [TWICE, "0:7t,5:0.5"])
+def test_rows_of_a_batch_are_as_alone(side, schedule):
+    model, inputs = make_llava(10), mixed_batch(side)
+    with torch.no_grad(), v2drop.dropping(model, schedule, method=Backwards()):
+        together = model(**inputs).logits
+    for row, alone in rows_alone(inputs):
         with torch.no_grad(), v2drop.dropping(model, schedule, method=Backwards()):
             logits = model(**alone).logits
-        torch.testing.assert_close(together[b][mask][-2:], logits[0, -2:], **CLOSE)
+        torch.testing.assert_close(together[row][-2:], logits[0, -2:], **CLOSE)
+
+
+def test_answers_of_a_batch_go_on_counting_as_alone():
+    """Each row lost another number of columns, so its next token has another number."""
+    model, inputs, method = make_llava(10), mixed_batch("left"), Backwards()
+    more = {"max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False,
+            "return_dict_in_generate": True, "output_logits": True}  # fmt: skip
+    with torch.no_grad(), v2drop.dropping(model, TWICE, method=method):
+        together = model.generate(**inputs, **more).logits
+    for (b, _), alone in rows_alone(inputs):
+        with torch.no_grad(), v2drop.dropping(model, TWICE, method=method):
+            logits = model.generate(**alone, **more).logits
+        ours = torch.stack([step[b] for step in together])
+        torch.testing.assert_close(ours, torch.cat(logits), **CLOSE)
+
+
+def two_turns(model, schedule, method, first, second):
+    """Logits of the second turn, the whole prompt of both, and which columns each drop left."""
+    cache = DynamicCache()
+    ids = torch.cat([first["input_ids"], second["input_ids"]], dim=1)
+    mask = torch.ones_like(ids)
+    later = {**second, "attention_mask": mask}
+    with torch.no_grad(), v2drop.dropping(model, schedule, method=method) as trace:
+        model(**first, **{CACHE: cache}, use_cache=True)
+        logits = model(**later, **{CACHE: cache}, use_cache=True).logits[0]
+    pixels = torch.cat([first["pixel_values"], second["pixel_values"]])
+    whole = {"input_ids": ids, "attention_mask": mask, "pixel_values": pixels}
+    vision, middle = vision_of(whole), first["input_ids"].shape[1]
+    kept = {}
+    for event in trace.events:
+        kept.setdefault(event.layer, []).append(event.kept[0])
+    assert max(kept[trace.events[0].layer][1]) >= middle
+    drops, left = {}, vision
+    for layer, turns in sorted(kept.items()):
+        if len(turns) == 1:  # the second turn kept there what it had
+            turns.append([column for column in left if column >= middle])
+        left = [*turns[0], *turns[1]]
+        waiting, stays = iter(left), set(left)
+        columns = [c for c in range(ids.shape[1]) if c in stays or c not in vision]
+        drops[layer] = [next(waiting) if c in stays else c for c in columns]
+    return logits, whole, drops
 
 
 @pytest.mark.parametrize("schedule", [TWICE, "0:0.5"])
 def test_a_second_turn_with_a_picture_of_its_own(schedule):
-    model, cache = make_llava(10), DynamicCache()
-    first, second = one_prompt(seed=1), one_prompt(seed=2)
-    ids = torch.cat([first["input_ids"], second["input_ids"]], dim=1)
-    middle = first["input_ids"].shape[1]
-    with torch.no_grad(), v2drop.dropping(model, schedule, method=Backwards()) as trace:
-        model(**first, **{CACHE: cache}, use_cache=True)
-        mask = torch.ones_like(ids)
-        logits = model(
-            input_ids=second["input_ids"],
-            attention_mask=mask,
-            pixel_values=second["pixel_values"],
-            **{CACHE: cache},
-            use_cache=True,
-        ).logits[0]
-    pixels = torch.cat([first["pixel_values"], second["pixel_values"]])
-    whole = {"input_ids": ids, "attention_mask": mask, "pixel_values": pixels}
-    vision = vision_of(whole)
-    turns = len(trace.events) // 2
-    drops = {}
-    for one, two in zip(trace.events[:turns], trace.events[turns:], strict=True):
-        waiting = iter([*one.kept[0], *two.kept[0]])
-        stays = {*one.kept[0], *two.kept[0]}
-        columns = [c for c in range(ids.shape[1]) if c in stays or c not in vision]
-        drops[one.layer] = [next(waiting) if c in stays else c for c in columns]
-    assert max(trace.events[-1].kept[0]) >= middle
+    model, turns = make_llava(10), (one_prompt(seed=1), one_prompt(seed=2))
+    logits, whole, drops = two_turns(model, schedule, Backwards(), *turns)
     expected = by_hand(model, entering(model, whole), drops)
+    torch.testing.assert_close(logits[-5:], expected[-5:], **CLOSE)
+
+
+def test_a_second_turn_that_numbers_nothing_anew_goes_on_after_the_first():
+    """Its own survivors keep their gaps, and are as far down as the first turn ended."""
+    model, turns = make_llava(10), (one_prompt(images=2, seed=1), one_prompt(seed=2))
+    logits, whole, drops = two_turns(model, "0:0.5,6:20t", LaterOnly(), *turns)
+    middle = turns[0]["input_ids"].shape[1]
+
+    def numbers(layer, positions):
+        if layer == 0:
+            return positions
+        n = sum(column < middle for column in drops[layer])
+        return torch.cat([torch.arange(n), positions[n:] - middle + n])
+
+    expected = by_hand(model, entering(model, whole), drops, numbers)
     torch.testing.assert_close(logits[-5:], expected[-5:], **CLOSE)
 
 
@@ -344,9 +407,17 @@ def test_a_decoder_without_a_rotary_module_is_refused(monkeypatch):
         pass
 
 
-def test_a_decoder_that_tells_no_positions():
+@pytest.mark.parametrize(
+    "told", [None, torch.arange(4), torch.zeros(3, 1, 4)], ids=["none", "1-D", "3-D"]
+)
+def test_a_decoder_that_tells_no_positions_of_its_rows(told):
     with pytest.raises(InstrumentError, match="positions"):
-        positions_of({"position_ids": None})
+        positions_of({"position_ids": told})
+
+
+def test_a_numbering_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        Numbering(None).rotary = 1
 
 
 def test_the_parameter_is_recorded_and_written(monkeypatch):

@@ -47,11 +47,20 @@ ARMS = (DENSE, OWN, HALF, BUDGET, TUNED, BOTH)
         ("hired", None),
         ("hired:rate=0.3", None),
         ("1:0.5", None),
+        ("v2drop a-typo", None),
+        ("v2drop zzz", None),
         ("none", None),
     ],
 )
 def test_a_name_is_a_label_or_as_much_as_tells_an_arm_apart(name, arm):
     assert arm_called(name, ARMS) is arm
+
+
+@pytest.mark.parametrize("label", ["first arm", "z arm"])
+def test_the_first_word_of_a_label_of_ones_own_is_no_method(label):
+    arm = replace(OWN, label=label)
+    assert arm_called(label.split()[0], (arm,)) is None
+    assert arm_called("v2drop", (arm,)) is arm
 
 
 def test_a_name_that_could_be_several_is_refused_with_their_labels():
@@ -74,7 +83,9 @@ def test_the_same_arm_is_method_parameters_and_schedule():
     assert same_arm(TUNED, replace(TUNED, parameters={}))  # older: nothing is known of them
     # Those of every method that there was then kept their positions.
     assert same_arm(OWN, replace(OWN, parameters={"positions": "original"}))
-    assert not same_arm(OWN, replace(OWN, parameters={"positions": "renumbered"}))
+    anew = replace(OWN, parameters={"positions": "renumbered"})
+    assert not same_arm(OWN, anew)
+    assert not same_arm(anew, OWN)
 
 
 def test_arms_are_matched_once_each_in_the_order_of_a():
@@ -84,3 +95,13 @@ def test_arms_are_matched_once_each_in_the_order_of_a():
     assert matched((HALF, twin), (twin,)) == [(twin, twin)]
     assert matched((HALF,), (twin,)) == [(HALF, twin)]
     assert matched((HALF,), (OWN,)) == []
+
+
+def test_labels_are_compared_by_what_they_say():
+    """Two reports are two files: the same label is another string in each."""
+    labels = ("v2drop 1:0.5", "v2drop budget 50%")
+    ours = [replace(HALF, label=label) for label in labels]
+    theirs = [replace(HALF, label="".join(list(label))) for label in labels]
+    assert matched(ours, theirs[::-1]) == list(zip(ours, theirs, strict=True))
+    assert matched(ours, theirs[1:]) == [(ours[1], theirs[1])]
+    assert matched(ours[::-1], theirs[:1]) == [(ours[0], theirs[0])]
