@@ -251,3 +251,18 @@ def test_a_dense_arm_changes_nothing_and_tells_of_no_drop(llava):
             with arm.applied(loaded) as trace:
                 assert torch.equal(llava(**inputs).logits, wanted)
             assert trace.events == []
+
+
+@pytest.mark.parametrize("text", ["mustdrop:g=0.003", "mustdrop:window=0.9,q=0"])
+def test_a_budget_finds_thresholds_so_none_are_given(text):
+    budgets = ScheduleOptions(budgets=("33%",))
+    with pytest.raises(UsageError, match="and a budget finds them"):
+        ArmOptions(budgets, (text,)).check()
+    ArmOptions(budgets, ("mustdrop:window=0.9", "fastv")).check()
+    ArmOptions(ScheduleOptions(), (text,)).check()
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_a_budget_is_finite(text):
+    with pytest.raises(ScheduleError, match="no number"):
+        ArmOptions(ScheduleOptions(budgets=(text,))).check()

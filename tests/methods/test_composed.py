@@ -114,6 +114,10 @@ def test_in_text_and_back():
     [
         ("v2drop+random", "v2drop cannot come first"),
         ("once+v2drop", "once cannot come first"),
+        ("mustdrop+v2drop", "mustdrop cannot be part of mustdrop.v2drop"),
+        ("visionzip+mustdrop", "mustdrop cannot be part of visionzip.mustdrop"),
+        ("visionzip+", "half of"),
+        ("+v2drop", "half of"),
         ("random+entry", "entry cannot come second"),
         ("random+random:positions=original", "one method twice"),
         ("random+uniform+v2drop", "3 methods"),
@@ -125,7 +129,7 @@ def test_what_makes_no_sense_is_refused_by_name(text, said):
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["random+v2dorp", "random+", "+v2drop"])
+@pytest.mark.parametrize("text", ["random+v2dorp", "rondam+v2drop"])
 def test_both_names_must_be_known(text):
     with pytest.raises(UnknownNameError):
         check_method(text)

@@ -149,6 +149,8 @@ def test_files_that_are_no_weights(tmp_path):
     for path in (other, broken, tmp_path / "missing.safetensors"):
         with pytest.raises(ModelError, match=path.name):
             load(path)
+    with pytest.raises(UsageError, match="no weights of metacompress in"):
+        get_method(f"metacompress:weights={tmp_path / 'missing.safetensors'}")
 
 
 def test_it_drops_before_the_decoder_only():

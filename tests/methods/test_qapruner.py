@@ -100,3 +100,8 @@ def test_parameters_without_a_meaning_are_refused():
 def test_what_it_looks_at_is_cdpruners_and_its_name_its_own():
     [caveat] = QAPruner().caveats()
     assert "qapruner" in caveat.message
+
+
+def test_a_group_of_more_channels_than_there_are_is_all_of_them():
+    states = torch.randn(5, 12, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(QAPruner(group=10**12).error(states), QAPruner(group=12).error(states))

@@ -5,9 +5,10 @@ No torch until an arm is applied: what was typed is checked before seconds of im
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
@@ -173,6 +174,8 @@ class ArmOptions:
         for name in self.methods:
             if name != ALL:
                 check_method(name)
+                if self.schedules.budgets:
+                    _refuse_thresholds(name)
         self.schedules.check()
 
     def of(self, method: Method, loaded: LoadedModel, n_vision: int) -> list[Arm]:
@@ -258,6 +261,23 @@ def _layers(text: str) -> tuple[int, ...]:
         ) from None
 
 
+def _refuse_thresholds(text: str) -> None:
+    """Raise for a method whose thresholds are given where a budget is to find them."""
+    if ":" not in text:  # its class, and so torch, is not imported for a bare name
+        return
+    for part in get_method(text).parts:
+        given = [name for name in part.thresholds if getattr(part, name) != _default(part, name)]
+        if given:
+            raise UsageError(
+                f"{text} gives {' and '.join(given)}, and a budget finds them",
+                hint="leave out one of the two",
+            )
+
+
+def _default(method: Method, name: str) -> object:
+    return next(field.default for field in fields(method) if field.name == name)
+
+
 def _budget_name(text: str) -> str:
     """The same for ``33%`` and ``33.0%``, for ``192`` and ``192.0``."""
     sign = "%" if text.endswith("%") else ""
@@ -267,7 +287,10 @@ def _budget_name(text: str) -> str:
 def _budget(text: str, n_vision: int) -> float:
     what = "share" if text.endswith("%") else "number"
     try:
-        return parse_share(text) * n_vision if what == "share" else float(text)
+        found = parse_share(text) * n_vision if what == "share" else float(text)
+        if math.isfinite(found):
+            return found
+        raise ScheduleError(f"{text!r} is not finite")
     except (ValueError, ScheduleError):
         raise ScheduleError(
             f"--budget {text!r} is no {what} of the vision tokens", hint="for example 192 or 33%"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from v2drop_cli.bench.arms import Arm
 from v2drop_cli.instrument.trace import DropEvent
+from v2drop_cli.methods.base import Method
 from v2drop_cli.records import Caveat, CaveatKind
 from v2drop_cli.schedule import DropPlan
 
@@ -12,6 +14,14 @@ from v2drop_cli.schedule import DropPlan
 def chosen_caveat(method: str) -> Caveat:
     """What the reader of a report must know of a method that chooses its counts."""
     return CaveatKind.COUNTS_BY_METHOD.caveat(method=method)
+
+
+def ignored_counts(arm: Arm, method: Method) -> tuple[Caveat, ...]:
+    """That the counts of ``arm``'s schedule mean nothing to a method with thresholds."""
+    drops = () if arm.schedule is None else arm.schedule.drops
+    if not method.thresholds or all(drop.keep == 1.0 for drop in drops):
+        return ()
+    return (CaveatKind.COUNTS_IGNORED.caveat(arm=arm.label, method=method.name),)
 
 
 def chosen_plan(events: Sequence[DropEvent], n_vision: int, n_layers: int) -> DropPlan:

@@ -43,7 +43,7 @@ def check_explained(methods: Iterable[str]) -> None:
         raise UsageError(
             "--explain is about methods that rank tokens by how far they moved, and none is asked "
             "for",
-            hint="add --method v2drop",
+            hint="add --method v2drop by itself; the parts of FIRST+SECOND are not explained",
         )
 
 

@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from v2drop_cli.bench.arms import Arm
-from v2drop_cli.bench.chosen import chosen_caveat, chosen_plan
+from v2drop_cli.bench.chosen import chosen_caveat, chosen_plan, ignored_counts
 from v2drop_cli.bench.places import spans
 from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.generate.decoding import Compiled, Eager, Generation, check_decoding, new_graph
@@ -154,7 +154,7 @@ class Passes:
             self._talk.extend(method.caveats())
         if method is not None and method.chooses_count:
             self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
-            self._talk.append(chosen_caveat(method.name))
+            self._talk.extend((chosen_caveat(method.name), *ignored_counts(arm, method)))
         plan = self.plan(arm)
         rows = self.subject.batch_size
         drops = tuple(

@@ -207,7 +207,7 @@ def no_class_token(config: Any) -> UnsupportedModelError:
     name = config.vision_config.model_type
     return UnsupportedModelError(
         f"this model's vision tower ({name}) has no class token",
-        hint="take a method that needs none: v2drop, random, uniform, divprune",
+        hint="take a method that needs none, for example v2drop, fastv, divprune or random",
     )
 
 

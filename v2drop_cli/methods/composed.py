@@ -44,6 +44,12 @@ class Composed(Method):
                 f"{name} is one method twice",
                 hint=f"give {first.name} several drops: --schedule 0:0.5,3:0.5",
             )
+        for part in parts:
+            if part.merges_patches is not None:
+                raise UsageError(
+                    f"{part.name} cannot be part of {name}: it drops before the decoder and inside",
+                    hint="compose a method that drops at layer 0 with one that drops inside",
+                )
         if PREVIOUS_HIDDEN in first.needs or (_has_layers(first) and _layers_of(first) != {0}):
             raise UsageError(
                 f"{first.name} cannot come first in {name}: it drops inside the decoder",

@@ -52,6 +52,14 @@ class MetaCompress(Method):
     positions: Positions = field(default=RENUMBERED, kw_only=True)
     weights: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a file that is not there, before a model is loaded for it."""
+        if self.weights and not Path(self.weights).is_file():
+            raise UsageError(
+                f"there are no weights of metacompress in {self.weights}",
+                hint="v2drop train-metacompress DATA --model MODEL --output FILE writes them",
+            )
+
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """One drop, of the decoder's own input, to a tenth; a budget is its count."""
         if budget is not None:

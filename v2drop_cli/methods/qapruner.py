@@ -54,9 +54,14 @@ class QAPruner(CDPruner):
                 hint="1 is relevance alone, 0 sensitivity to quantisation alone",
             )
         if not 2 <= self.bits <= 16:
-            raise UsageError(f"bits={self.bits} of qapruner is outside 2 to 16")
+            raise UsageError(
+                f"bits={self.bits} of qapruner is outside 2 to 16", hint="for example bits=4"
+            )
         if self.group < 1:
-            raise UsageError(f"group={self.group} of qapruner: a group has at least one channel")
+            raise UsageError(
+                f"group={self.group} of qapruner: a group has at least one channel",
+                hint="for example group=128",
+            )
 
     def weights(self, ctx: DropContext, relevance: Tensor) -> Tensor:
         """``[n]`` the score S."""
@@ -68,10 +73,11 @@ class QAPruner(CDPruner):
 
     def error(self, states: Tensor) -> Tensor:
         """``[n]`` how far rounding to ``bits`` moves each of ``[n, D]`` states."""
+        group = min(self.group, states.shape[-1])
         # Zeros round to themselves, so they can fill up the last group.
-        missing = -states.shape[-1] % self.group
+        missing = -states.shape[-1] % group
         padded = torch.nn.functional.pad(states, (0, missing))
-        groups = padded.reshape(len(states), -1, self.group)
+        groups = padded.reshape(len(states), -1, group)
         step = groups.abs().amax(dim=-1, keepdim=True) / (2 ** (self.bits - 1) - 1)
         rounded = step * torch.round(groups / (step + _EPSILON))
         moved: Tensor = torch.linalg.vector_norm((groups - rounded).flatten(-2), dim=-1)

@@ -76,6 +76,8 @@ def get_method(text: str) -> Method:
     """
     parts = parts_of(text)
     if len(parts) > 1:
+        if "" in parts:
+            raise UsageError(f"half of {text!r} is missing", hint="write FIRST+SECOND")
         from v2drop_cli.methods.composed import Composed
 
         if len(parts) != 2:

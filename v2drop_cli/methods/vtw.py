@@ -19,7 +19,7 @@ class VTW(Method):
 
     K is the only thing that can be chosen, so a budget is met by the nearest K, and what it comes
     to is a multiple of one layer's tokens: of 576 tokens in 32 layers, a budget of 64 becomes 72
-    (K = 4). At least one layer sees the picture.
+    (K = 4). At a budget at least one layer sees the picture.
 
     Deviation: the authors search K on 20 samples of a data set, the smallest from 5 on at which
     the answers' distribution hardly changes; here it is their result for LLaVA-1.5-7B, at the same

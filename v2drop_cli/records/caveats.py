@@ -38,6 +38,11 @@ class CaveatKind(enum.Enum):
         "{method} chooses how many vision tokens stay: its counts and FLOPs are those of this "
         "prompt, and finding them may make the host wait for the device at each drop",
     )
+    COUNTS_IGNORED = (
+        "counts_ignored",
+        "{arm}: {method} keeps what its thresholds say, so the counts of its schedule mean nothing, "
+        "only the layers do",
+    )
     QUESTION_BY_DECODER = (
         "question_by_decoder",
         "{method} reads the question by the decoder's own embeddings, which is our substitute: "
