@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.tiny_llava import make_llava, one_prompt
-from v2drop_cli.instrument.encodings import Encodings
+from v2drop_cli.instrument.encodings import Encodings, _copies, _Note
 from v2drop_cli.methods.base import GRIDS, Method
 
 
@@ -120,3 +120,28 @@ def test_notes_live_as_long_as_what_was_encoded():
     assert len(encodings._notes) == 1
     del output
     assert len(encodings._notes) == 0
+
+
+@pytest.mark.parametrize(
+    ("counts", "encoded", "copies"),
+    [
+        ([1], 1, 1),
+        ([2, 1], 3, 1),
+        ([2, 2, 1, 1], 3, 2),
+        ([2, 1, 1, 2], 3, 0),  # copies lie side by side
+        ([2, 3], 2, 0),
+        ([1], 0, 0),
+        ([0], 0, 0),
+    ],
+)
+def test_rows_are_copies_where_each_prompt_is_there_as_often(counts, encoded, copies):
+    class Marks:
+        def vision_mask(self, config, arguments):
+            return torch.tensor([[column < n for column in range(4)] for n in counts])
+
+    assert _copies(Marks(), None, {}, encoded) == copies
+
+
+def test_a_note_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        _Note({}, 1).tokens = 2
