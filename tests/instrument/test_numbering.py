@@ -261,10 +261,10 @@ def test_rows_of_a_batch_are_as_alone(side, schedule):
     model, inputs = make_llava(10), mixed_batch(side)
     with torch.no_grad(), v2drop.dropping(model, schedule, method=Backwards()):
         together = model(**inputs).logits
-    for row, alone in rows_alone(inputs):
+    for place, alone in rows_alone(inputs):
         with torch.no_grad(), v2drop.dropping(model, schedule, method=Backwards()):
             logits = model(**alone).logits
-        torch.testing.assert_close(together[row][-2:], logits[0, -2:], **CLOSE)
+        torch.testing.assert_close(together[place][-2:], logits[0, -2:], **CLOSE)
 
 
 def test_answers_of_a_batch_go_on_counting_as_alone():

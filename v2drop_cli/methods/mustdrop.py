@@ -50,8 +50,9 @@ class MustDrop(Method):
     *In the decoder*, at each drop layer L: ``a`` is the attention of the text after the picture to
     the alive tokens in layer L−1, mean over heads, and ``s_j`` the sum of a over the text. Token
     j is dropped if ``s_j < g · Σs`` and its largest a is below ``q``. So the thresholds choose the
-    counts, and those of a schedule mean nothing. A ``window`` above 1 merges nothing. Published (g, q) on 576 tokens: (.001, .001) for
-    192, (.0012, .001) for 128, (.011, .01) for 64. Survivors are renumbered.
+    counts, and those of a schedule mean nothing. Published (g, q) on 576 tokens: (.001, .001) for
+    192, (.0012, .001) for 128, (.011, .01) for 64. A ``window`` above 1 merges nothing. Survivors
+    are renumbered.
 
     Deviations: the authors cut the caches of layers 2 to 14 to the final survivors when prefill
     is over, and count positions of new tokens by each layer's cache while its keys stay at their

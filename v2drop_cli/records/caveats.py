@@ -40,8 +40,8 @@ class CaveatKind(enum.Enum):
     )
     COUNTS_IGNORED = (
         "counts_ignored",
-        "{arm}: {method} keeps what its thresholds say, so the counts of its schedule mean nothing, "
-        "only the layers do",
+        "{arm}: {method} keeps what its thresholds say; of its schedule, the layers count and the "
+        "shares mean nothing",
     )
     QUESTION_BY_DECODER = (
         "question_by_decoder",
