@@ -56,6 +56,7 @@ def said(media: str) -> Callable[[], Iterator[str]]:
     def table() -> Iterator[str]:
         study = read("fair-fight.json")
         if study is None:
+            yield "Not measured yet."
             return
         [found] = [medium for medium in study["media"] if medium["media"] == media]
         for sentence in found["caveats"]:

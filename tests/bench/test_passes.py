@@ -408,7 +408,14 @@ def test_a_method_and_whoever_lines_arms_up_may_add_a_word(passes, monkeypatch):
     monkeypatch.setattr(module, "get_method", lambda text: Warns())
     passes.note(told("line-up"), told("more"))
     passes.answer(DROPPED, 1)
-    assert codes(passes) == ["line-up", "more", "method", "counts_by_method", CPU]
+    assert codes(passes) == [
+        "line-up",
+        "more",
+        "method",
+        "counts_by_method",
+        "counts_ignored",
+        CPU,
+    ]
 
 
 def test_a_plain_measurement_on_a_cpu_says_just_that(passes):

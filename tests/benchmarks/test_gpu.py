@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu, tables
+from benchmarks import fight_tables, gpu, tables
 from benchmarks.mutation import table as mutations
+from benchmarks.tiny import variant_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +77,8 @@ def test_it_needs_neither_av_nor_torchvision():
 
 
 def test_a_page_without_measurements_says_so(monkeypatch):
-    monkeypatch.setattr(tables, "read", lambda name: None)
+    for module in (tables, fight_tables, variant_tables):
+        monkeypatch.setattr(module, "read", lambda name: None)
     monkeypatch.setattr(mutations, "results", list)
     for _, name, table in tables.PARTS:
         [line] = table()
