@@ -17,7 +17,7 @@ def accuracy(media: str, kind: str) -> Callable[[], Iterator[str]]:
     def table() -> Iterator[str]:
         study = read("fair-fight.json")
         if study is None:
-            yield "Not measured yet: `python -m benchmarks.tiny.fair_fight` takes about two hours."
+            yield "Not measured yet: `python -m benchmarks.tiny.fair_fight` takes hours."
             return
         [found] = [medium for medium in study["media"] if medium["media"] == media]
         arms = {arm["arm"]: arm for arm in found["arms"]}

@@ -80,6 +80,7 @@ RULES = {
     "python -m benchmarks.tiny.readme": Rule(),
     "python -m tests.cli.regenerate": Rule(),
     "python -m benchmarks.tiny.sample": Rule(),
+    "python -m benchmarks.tiny.drawn": Rule("--count 2"),
     "python -m benchmarks.tiny.train": Rule(f"{TRAIN} --stages A1 B1 B4 C"),
     "python -m benchmarks.tiny.train --threads 1 --stages": Rule(f"{TRAIN} --stages A2 B2"),
     "python -m benchmarks.tiny.train --stages D2": Rule(TRAIN),
