@@ -121,6 +121,9 @@ def subject(
     return [picture], patch_labels(scene, GRID), questions
 
 
+Plain = tuple[list[str], list[bool], dict[str, dict[str, list[bool]]]]
+
+
 @dataclass(frozen=True)
 class Job:
     """What a worker process is told."""
@@ -130,8 +133,11 @@ class Job:
     media: str
     seed: str
 
-    def hits(self, index: int) -> Hits:
-        """Draw subject number ``index``, and try everything with it."""
+    def hits(self, index: int) -> Plain:
+        """Draw subject number ``index``, and try everything with it: what :class:`Hits` holds.
+
+        In plain lists: a class of the module that is run has another name in other processes.
+        """
         torch.set_num_threads(1)
         model = branching(self.folder)
         rng = random.Random(f"{self.seed}/{self.media}/{index}")
@@ -144,7 +150,7 @@ class Job:
             schedule = setting.schedule(asked.vision)
             rows = model.right(asked, dense, schedule, list(setting.variants.values()))
             found[setting.name] = dict(zip(setting.variants, rows, strict=True))
-        return Hits([q.type for q in questions], model.judged(asked, dense[-1])[0], found)
+        return [q.type for q in questions], model.judged(asked, dense[-1])[0], found
 
 
 def collect(job: Job, count: int, workers: int, minutes: float) -> list[Hits]:
@@ -154,7 +160,7 @@ def collect(job: Job, count: int, workers: int, minutes: float) -> list[Hits]:
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(job.hits, index): index for index in range(count)}
         for future in as_completed(futures):
-            found[futures[future]] = future.result()
+            found[futures[future]] = Hits(*future.result())
             if len(found) % 50 == 0:
                 print(f"{job.study}, {job.media}: {len(found)} of {count}", flush=True)
             if time.monotonic() > end:
