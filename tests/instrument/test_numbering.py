@@ -364,26 +364,6 @@ def test_keeping_all_changes_nothing():
     assert not trace.events
 
 
-@dataclass(frozen=True)
-class TurnedRound(Backwards):
-    """Keeps all, and turns their order round."""
-
-    chooses_count: ClassVar[bool] = True
-
-    def select(self, ctx):
-        return Kept(torch.arange(len(ctx.positions)).flip(0), in_order=True)
-
-
-def test_an_order_alone_is_a_change_too():
-    model, inputs = make_llava(10), one_prompt()
-    with torch.no_grad(), v2drop.dropping(model, "3:0.5", method=TurnedRound()) as trace:
-        logits = model(**inputs).logits[0]
-    drops = left_by(trace, vision_of(inputs), inputs["input_ids"].shape[1])
-    assert trace.events[0].kept[0] == tuple(reversed(vision_of(inputs)))
-    expected = by_hand(model, entering(model, inputs), drops)
-    torch.testing.assert_close(logits[-5:], expected[-5:], **CLOSE)
-
-
 @pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl"])
 def test_three_axes_of_positions_are_refused_by_name(name):
     model = model_of(name, "sdpa")
