@@ -53,10 +53,12 @@ TOWER = {"image_size": SIDE, "num_hidden_layers": 3}
 SMALL_TOWER = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
 
 
-def arms_of(loaded: LoadedModel, passes: Passes) -> tuple[list[Arm], dict[str, str]]:
+def arms_of(
+    loaded: LoadedModel, passes: Passes, methods: Sequence[str]
+) -> tuple[list[Arm], dict[str, str]]:
     """Dense and one arm a method, and why there is none of some."""
     arms, refused = [Arm(DENSE)], {}
-    for name in METHODS:
+    for name in methods:
         try:
             options = ArmOptions(ScheduleOptions(budgets=(BUDGET,)), (name,))
             arm = options.resolve(loaded, passes.vision_tokens)[1]
@@ -68,12 +70,14 @@ def arms_of(loaded: LoadedModel, passes: Passes) -> tuple[list[Arm], dict[str, s
     return arms, refused
 
 
-def measured(loaded: LoadedModel, rounds: int, budget_s: float) -> dict[str, Any]:
+def measured(
+    loaded: LoadedModel, methods: Sequence[str], rounds: int, budget_s: float
+) -> dict[str, Any]:
     """The shares of all methods in one run."""
     given = SyntheticInput(text_tokens=64)
     with Nvml(loaded.device) as nvml:
         passes = Passes(Subject(loaded, (), given.prompt, synthetic=given), nvml)
-        arms, refused = arms_of(loaded, passes)
+        arms, refused = arms_of(loaded, passes, methods)
         clock = clock_for(loaded.device)
 
         def trial(arm: Arm) -> Callable[[], StageTimes]:
@@ -86,7 +90,7 @@ def measured(loaded: LoadedModel, rounds: int, budget_s: float) -> dict[str, Any
             if len(taken) >= FEWEST_FOR_INTERVAL and time.monotonic() - began > budget_s:
                 break
     dense = [row[0].prefill_s or 0.0 for row in taken]
-    methods = [
+    costs = [
         {
             "arm": arm.label,
             "method": str(arm.method),
@@ -103,7 +107,7 @@ def measured(loaded: LoadedModel, rounds: int, budget_s: float) -> dict[str, Any
         "vision_tokens": passes.vision_tokens,
         "rounds": len(taken),
         "dense_prefill_s": dense,
-        "methods": methods,
+        "methods": costs,
         "refused": refused,
     }
 
@@ -113,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--methods", nargs="*", default=[*METHODS])
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--budget", type=float, default=420.0, help="seconds of all rounds")
     parser.add_argument("--small", action="store_true", help="a tiny model: does it run at all?")
@@ -131,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         head = origin(loaded.device)
         head |= {"dtype": args.dtype, "attention": loaded.attn_implementation}
-        result = head | measured(loaded, args.rounds, args.budget)
+        result = head | measured(loaded, args.methods, args.rounds, args.budget)
     write(args.output, result)
     if args.output == OUTPUT:
         tables.main()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import fight_tables
 from benchmarks.mutation.table import table as mutation
 from benchmarks.result import read, where
 from benchmarks.tiny import variant_tables
@@ -289,6 +290,7 @@ PARTS: tuple[tuple[Path, str, Table], ...] = (
     (BENCHMARKS, "gpu-memory", gpu_memory),
     (BENCHMARKS, "optimum", optimum),
     (TESTING, "mutation", mutation),
+    *((BENCHMARKS, name, table) for name, table in fight_tables.PARTS.items()),
     *((VARIANTS, name, table) for name, table in variant_tables.PARTS.items()),
 )
 

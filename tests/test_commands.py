@@ -89,6 +89,15 @@ RULES = {
     "python -m benchmarks.tiny.score": Rule(
         "--per-task 1 --per-clip-task 1 --arms 2 --workers 1 --output build/scores.json"
     ),
+    "python -m benchmarks.scoring": Rule(
+        "--small --methods random fastv --rounds 1 --budget 0 --output build/scoring.json"
+    ),
+    "python -m benchmarks.tiny.fair_fight": Rule(
+        "--methods random --per-task 1 --per-clip-task 1 --workers 1 --output build/fight.json"
+    ),
+    "python -m benchmarks.tiny.fight_costs": Rule(
+        "--methods random --rounds 1 --output build/costs.json"
+    ),
     "python -m benchmarks.overhead": Rule(
         "--small --frames 2 --rounds 2 --bare-rounds 3 --budget 1 --output build/overhead.json"
     ),
@@ -105,6 +114,7 @@ RULES = {
     ),
     "python -m benchmarks.optimum": Rule(codes=(2,), said="needs optimum-benchmark"),
     "python -m tests.library": Rule(),
+    "python -m tests.methods": Rule(elsewhere=("tests/methods/test_page.py", "tests.methods")),
     "python -m tests.support": Rule(elsewhere=("tests/test_support.py", '"tests.support"')),
     # Its processes are started by torch; the module and its arguments are run without it.
     "torchrun": Rule(f"{TRAIN} --stages A3"),

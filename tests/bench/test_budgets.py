@@ -157,7 +157,7 @@ def test_how_two_methods_share_a_budget_is_said_where_it_is_ours(passes):
     assert not said(passes, "budget_split")
     lined_up(passes, ("entry+v2drop",), budgets=("9",))
     [split] = said(passes, "budget_split")
-    assert "18 of 36 tokens enter the decoder and 9 are in a layer" in split
+    assert "18 of 36 tokens enter the decoder, 9 are in a layer" in split
     lined_up(passes, ("entry+v2drop",))
     assert len(said(passes, "budget_split")) == 2
 

@@ -11,7 +11,7 @@ from tests.checkpoints import save_checkpoint
 from tests.families.loaded import case_passes, loaded_case
 from tests.methods.toys import Choosy, Once, only, registered
 from v2drop_cli import load
-from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
+from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.watch import Phase, Watch
@@ -128,3 +128,14 @@ def test_all_falls_back_to_original_positions_and_says_so(passes, monkeypatch):
     [kept] = [c.message for c in passes.caveats() if c.code == "positions_kept"]
     assert "cannot be renumbered" in kept
     assert not left_out(passes)
+
+
+def test_arms_of_ones_own_stay_as_they_are(passes):
+    """The A/A study measures two dense arms, which no method makes."""
+    own = [Arm("dense"), Arm("dense again")]
+
+    class Twice(ArmOptions):
+        def resolve(self, loaded, n_vision):
+            return own
+
+    assert line_up(Twice(methods=()), passes, Watch()) == own

@@ -34,7 +34,7 @@ class Chosen(Method):
     """Keeps the tokens at the prompt positions given for each layer; notes what it was asked."""
 
     name, paper = "chosen", "a test"
-    at: Any = None
+    keeps: Any = None
     merged: bool = False
 
     def __post_init__(self):
@@ -42,7 +42,7 @@ class Chosen(Method):
 
     def select(self, ctx):
         self.asked.append((ctx.layer, ctx.n_keep, ctx.positions.tolist(), ctx.seed))
-        stays = [i for i, p in enumerate(ctx.positions.tolist()) if p in self.at[ctx.layer]]
+        stays = [i for i, p in enumerate(ctx.positions.tolist()) if p in self.keeps[ctx.layer]]
         if not self.merged:
             return Kept(torch.tensor(stays, dtype=torch.long))
         # Into the last survivor goes the first that leaves.
@@ -194,7 +194,7 @@ def test_the_next_token_attends_to_what_each_layer_holds(example):
 def test_a_later_turn_drops_its_own_tokens_at_positions_of_the_whole_sequence(example):
     example.state.begin((), torch.ones(1, 11), 1)
     example.run(states(1, 1, 10))
-    example.state.method.at.update({3: {2}, 5: {2}})
+    example.state.method.keeps.update({3: {2}, 5: {2}})
     example.state.begin(positions([1, 2]), torch.ones(1, 15), 4)
     example.run(states(1, 4, 11))
     assert example.columns(3) == [11, 13, 14]
@@ -226,7 +226,7 @@ def test_the_only_token_of_an_only_row_needs_no_mask(example):
 
 
 def test_a_crop_into_the_second_of_two_pictures_is_refused(example):
-    example.state.method.at.update({3: {1}, 5: {1}})
+    example.state.method.keeps.update({3: {1}, 5: {1}})
     example.state.begin(positions([1, 2]), torch.ones(1, 14), 4)
     example.run(states(1, 4, 10))
     example.cache.crop(-1)
@@ -247,13 +247,13 @@ def ragged():
     layers = Layers("3:0.5", Chosen({3: {3, 4}}))
     mask = torch.tensor([[0, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [1] * 6])
     layers.state.begin(positions([2, 3, 4, 5], [], [3, 4]), mask, 6)
-    layers.state.method.at[3] = {3, 4}
+    layers.state.method.keeps[3] = {3, 4}
     return layers, mask
 
 
 def test_rows_are_shortened_each_by_its_own_and_padding_goes_first(ragged):
     layers, mask = ragged
-    layers.state.method.at[3] = {3}
+    layers.state.method.keeps[3] = {3}
     layers.state.begin(positions([2, 3], [], [3, 4]), mask, 6)
     output = layers.run(states(3, 6))
     assert layers.columns(3, 0)[:4] == [1, 3, 4, 5]
@@ -273,7 +273,7 @@ def test_rows_are_shortened_each_by_its_own_and_padding_goes_first(ragged):
 
 def test_filler_and_padding_stay_out_of_the_next_tokens_sight(ragged):
     layers, mask = ragged
-    layers.state.method.at[3] = {3}
+    layers.state.method.keeps[3] = {3}
     layers.state.begin(positions([2, 3], [], [3, 4]), mask, 6)
     layers.run(states(3, 6))
     layers.state.begin((), torch.cat([mask, torch.ones(3, 1)], 1), 1)
@@ -284,7 +284,7 @@ def test_filler_and_padding_stay_out_of_the_next_tokens_sight(ragged):
 
 def test_padding_among_the_columns_of_a_later_turn_stays_out_of_sight(ragged):
     layers, mask = ragged
-    layers.state.method.at[3] = {3}
+    layers.state.method.keeps[3] = {3}
     layers.state.begin(positions([2, 3], [], [3, 4]), mask, 6)
     layers.run(states(3, 6))
     turn = torch.tensor([[0, 1], [1, 1], [1, 1]])
@@ -361,10 +361,11 @@ def test_a_method_that_chooses_is_asked_whatever_the_schedule_says():
     layers.state.begin(positions(range(2, 8), []), None, 10)
     layers.run(states(2, 10))
     assert [asked[:2] for asked in method.asked] == [(2, 0), (3, 6), (4, 1)]
-    # Where it keeps all, nothing happened.
-    assert [(event.layer, event.after) for event in layers.state.trace.events] == [
-        (3, (2, 0)), (4, (1, 0)),
+    # That it keeps all is told, too, and changes nothing.
+    assert [(event.layer, event.before, event.after) for event in layers.state.trace.events] == [
+        (2, (6, 0), (6, 0)), (3, (6, 0), (2, 0)), (4, (2, 0), (1, 0)),
     ]  # fmt: skip
+    assert layers.state.trace.events[0].kept == ((2, 3, 4, 5, 6, 7), ())
     assert not layers.calls[2][2]
 
 
@@ -530,7 +531,7 @@ def test_the_cache_is_told_what_layer_0_leaves_out():
     assert layers.attends(0) == layers.attends(6) == [[True] * 8]
     assert layers.cache.get_seq_length() == 11
     # A later turn is told in positions of the whole sequence, also by layer 0.
-    layers.state.method.at[0] = {1}
+    layers.state.method.keeps[0] = {1}
     layers.state.begin(positions([0, 1]), torch.ones(1, 14), 3)
     layers.run(states(1, 3, 11))
     assert layers.state.trace.events[-1].kept == ((12,),)

@@ -53,7 +53,9 @@ def test_it_is_asked_whatever_the_schedule_says_and_told_what_it_says():
     with v2drop.dropping(model, "2:0,3:1.0,4:2t", method=Told()) as trace, torch.no_grad():
         model(**inputs)
     assert told == [(2, 0), (3, 5), (4, 2)]
-    assert [event.after for event in trace.events] == [(5,)]
+    assert [(event.before, event.after) for event in trace.events] == [
+        ((PATCHES,), (5,)), ((5,), (5,)), ((5,), (5,)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("chosen", [torch.arange(PATCHES + 1), torch.zeros(2).long(), None])

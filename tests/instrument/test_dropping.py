@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import inspect
+import weakref
+from typing import ClassVar
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 import v2drop_cli as v2drop
 from tests.instrument.test_oracle import STAGES, TOLERANCE, decode
+from tests.methods.toys import Once
 from tests.oracle import define_drops, masked
 from tests.release import CACHE
 from tests.tiny_llava import (
@@ -33,7 +37,10 @@ from v2drop_cli.errors import (
     UnsupportedModelError,
     V2DropError,
 )
-from v2drop_cli.methods.base import Kept, Method
+from v2drop_cli.methods.base import EMBEDDINGS, GRIDS, TOWER, Kept, Method
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.registry import get_family
+from v2drop_cli.schedule import Schedule
 
 SCHEDULE = "3:0.5,17:0.5,22:1t"
 SHORT = "1:0.5,6:0.3,8:0"
@@ -48,6 +55,178 @@ def hook_tables(model):
         for name in names
         if getattr(module, name, None) is not None
     }
+
+
+# The parts of a context ----------------------------------------------------------------------
+
+
+def kept_by(model, **options):
+    with v2drop.dropping(model, "1:0.5", **options) as trace, torch.no_grad():
+        getattr(model, "model", model)(**one_prompt())
+    return trace.events[0].kept
+
+
+def test_the_seed_is_0_unless_told():
+    model = make_llava(3)
+    drawn = [kept_by(model, method="random", **seed) for seed in ({}, {"seed": 0}, {"seed": -1})]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_schedule_may_be_text_an_object_or_the_methods_own():
+    model, schedule = make_llava(3), Schedule.parse("1:0.5")
+    for given in ("1:0.5", schedule):
+        with v2drop.dropping(model, given) as trace, torch.no_grad():
+            model(**one_prompt())
+        assert [(event.layer, event.after) for event in trace.events] == [(1, (18,))]
+    with v2drop.dropping(model, method=Once(layer=2)) as trace, torch.no_grad():
+        model(**one_prompt())
+    assert [(event.layer, event.after) for event in trace.events] == [(2, (9,))]
+
+
+def loaded_of(model, allow_unproven=False):
+    family = get_family("llava")
+    plain = (model, None, family, torch.device("cpu"), model.dtype, "", None, "dummy")
+    return LoadedModel(*plain, allow_unproven=allow_unproven)
+
+
+def test_a_loaded_model_is_taken_apart_and_may_permit_what_is_unproven():
+    model = make_llava(3)
+    assert kept_by(loaded_of(model)) == kept_by(model)
+    model.config.text_config.model_type = "unheard_of"
+    for whole in (model, loaded_of(model)):
+        with pytest.raises(UnsupportedModelError, match="unheard_of"):
+            v2drop.dropping(whole, "1:0.5").__enter__()
+    with v2drop.dropping(loaded_of(model, True), "1:0.5"):
+        pass
+    with v2drop.dropping(loaded_of(model), "1:0.5", allow_unproven=True):
+        pass
+
+
+def hooked_parts(model):
+    """Names of the modules that this package hooks."""
+    kinds = ("_forward_pre_hooks", "_forward_hooks")
+    return {
+        path
+        for path, module in model.model.named_modules()
+        for kind in kinds
+        for hook in getattr(module, kind).values()
+        if "v2drop_cli" in type(hook).__module__
+    }
+
+
+class LooksUp(Method):
+    name, paper = "looks-up", "a test"
+    needs: ClassVar = frozenset({TOWER})
+    tower_layers = (-1,)
+
+    def score(self, ctx):
+        return ctx.signals.tower(-1).hidden()[:, 0]
+
+
+def test_only_what_is_looked_at_is_hooked():
+    model = make_llava(6)
+    base = {"", "language_model", "vision_tower", "multi_modal_projector"}
+    for schedule, first in (("1:0.5", 0), ("4:0.5", 3)):
+        layers = {f"language_model.layers.{i}" for i in range(first, 6)}
+        with v2drop.dropping(model, schedule):
+            assert hooked_parts(model) == base | layers
+        with v2drop.dropping(model, schedule, method=LooksUp()):
+            more = hooked_parts(model) - base - layers
+        assert {name.rpartition("encoder.")[2] for name in more} == {"layers.1"}
+    assert hooked_parts(model) == set()
+    assert len(kept_by(model, method=LooksUp())[0]) == PATCHES // 2
+
+
+def test_what_pictures_were_encoded_from_is_noted_for_those_who_look_at_grids():
+    class Around(Method):
+        name, paper = "around", "a test"
+        needs: ClassVar = frozenset({GRIDS})
+
+        def score(self, ctx):
+            seen.append([(grid.h, grid.w) for grid in ctx.signals.grids()])
+            return ctx.positions.float()
+
+    seen, model = [], make_llava(3)
+    with v2drop.dropping(model, "1:0.5", method=Around()):
+        model.generate(**one_prompt(), max_new_tokens=1, do_sample=False)
+    assert seen == [[(6, 6)]]
+    with v2drop.dropping(model, "1:0.5"):
+        assert "get_image_features" not in vars(model.model)
+
+
+def test_a_cache_emptied_or_rebuilt_is_looked_at_where_layer_0_drops():
+    model, inputs = make_llava(3), one_prompt()
+    n, cache = inputs["input_ids"].shape[1], DynamicCache(config=model.config)
+    longer = {"input_ids": torch.tensor([[7]]), "attention_mask": torch.ones(1, n + 1)}
+    with v2drop.dropping(model, "0:0.5", method="uniform"), torch.no_grad():
+        model(**inputs, **{CACHE: cache}, use_cache=True)
+        rebuilt = DynamicCache(config=model.config)
+        for layer, held in enumerate(cache.layers):
+            rebuilt.update(held.keys, held.values, layer)
+        with pytest.raises(InstrumentError, match="outside this"):
+            model(**longer, **{CACHE: rebuilt}, use_cache=True)
+        for layer in cache.layers:
+            layer.keys, layer.values = layer.keys[:, :, :0], layer.values[:, :, :0]
+        model(input_ids=torch.tensor([[1, 7, 8]]), **{CACHE: cache}, use_cache=True)
+        assert cache.get_seq_length() == 3
+
+
+def test_the_decoder_called_with_ids_alone_is_text_however_they_come():
+    model = make_llava(3)
+    decoder, ids = model.model.language_model, torch.tensor([[1, 7, 8]])
+    with torch.no_grad():
+        wanted = decoder(ids).last_hidden_state
+        with v2drop.dropping(model, "1:0.5") as trace:
+            for call in (lambda: decoder(ids), lambda: decoder(input_ids=ids)):
+                assert torch.equal(call().last_hidden_state, wanted)
+            tuples = decoder(ids, return_dict=False)
+            assert torch.equal(tuples[0], wanted)
+    assert trace.events == []
+
+
+def test_a_decoder_called_alone_that_raised_holds_on_to_nothing():
+    class Reads(Method):
+        name, paper = "reads", "a test"
+        needs: ClassVar = frozenset({EMBEDDINGS})
+
+    model, wrong = make_llava(3), torch.ones(1, 3, 5)
+    held = weakref.ref(wrong)
+    with v2drop.dropping(model, "1:0.5", method=Reads()), torch.no_grad():
+        with contextlib.suppress(RuntimeError):
+            model.model.language_model(inputs_embeds=wrong)
+            pytest.fail("it takes states of another width")
+        del wrong
+        gc.collect()
+        assert held() is None
+
+
+def test_a_forward_ends_with_the_model_and_not_with_its_decoder():
+    model = make_llava(3)
+    again = lambda *_: model(torch.tensor([[1, 7]]))  # noqa: E731
+    with v2drop.dropping(model, "1:0.5"), torch.no_grad():
+        handle = model.model.language_model.register_forward_hook(again)
+        with pytest.raises(InstrumentError, match="within its own forward"):
+            model(**one_prompt())
+        handle.remove()
+        model(**one_prompt())
+
+
+def test_survivors_are_numbered_anew_for_methods_that_say_so_alone():
+    model, found = make_llava(3), []
+    for method in ("random", "random:positions=original", "random:positions=renumbered"):
+        with v2drop.dropping(model, "1:0.5", method=method), torch.no_grad():
+            found.append(model(**one_prompt()).logits[:, -1])
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])
+
+
+def test_outputs_as_tuples_are_put_back_too():
+    model, inputs = make_llava(3), one_prompt()
+    with v2drop.dropping(model, "1:0.5"), torch.no_grad():
+        wanted = model.model(**inputs).last_hidden_state
+        got = model.model(**inputs, return_dict=False)
+    assert torch.equal(got[0], wanted)
+    assert got[0].shape[1] == inputs["input_ids"].shape[1]
 
 
 # Identity ------------------------------------------------------------------------------------
@@ -843,16 +1022,19 @@ def test_the_decoder_called_directly_on_a_shortened_cache():
     model, first = make_llava(12), one_prompt()
     embeds = model.get_input_embeddings()(torch.tensor([[7, 8]]))
     outputs = []
-    for call in ("model", "decoder"):
+    for call in ("model", "decoder", "model without ids"):
         cache = DynamicCache(config=model.config)
         with v2drop.dropping(model, SHORT), torch.no_grad():
             model(**first, **{CACHE: cache}, use_cache=True)
             if call == "decoder":
                 out = model.model.language_model(inputs_embeds=embeds, **{CACHE: cache})
+            elif call == "model without ids":
+                out = model.model(inputs_embeds=embeds, **{CACHE: cache})
             else:
                 out = model.model(input_ids=torch.tensor([[7, 8]]), **{CACHE: cache})
         outputs.append(out.last_hidden_state)
-    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(outputs[0], outputs[1])
+    torch.testing.assert_close(outputs[0], outputs[2])
 
 
 def test_wrappers_are_seen_through_or_refused():

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 import v2drop_cli as v2drop
 from tests.families import CASES
+from tests.tiny_llava import make_llava, one_prompt
 from v2drop_cli.instrument.encodings import Encodings
 from v2drop_cli.methods.base import GRIDS, Method
 
@@ -73,6 +75,16 @@ def test_features_of_nobody_knows_what_have_no_grids():
             inside = model.model.get_image_features(pixels["pixel_values"], *[*pixels.values()][1:])
             model(**inputs, mm_encoder_outputs={"image": inside}, position_ids=positions[0])
     assert [grids is None for grids in method.seen] == [True, False]
+
+
+def test_features_alone_have_no_grids():
+    model, inputs, method = make_llava(4), one_prompt(), LooksAtGrids()
+    with torch.no_grad():
+        features = model.get_image_features(inputs.pop("pixel_values")).pooler_output
+        alone = {"image": BaseModelOutputWithPooling(pooler_output=features)}
+        with v2drop.dropping(model, "2:0.5", method=method):
+            model(**inputs, mm_encoder_outputs=alone)
+    assert method.seen == [None]
 
 
 def test_nothing_is_left_on_the_model_and_copies_stand_alone():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -241,3 +243,32 @@ def test_rivals_read_nothing_back_either(monkeypatch, method):
         with v2drop.dropping(model, schedule, method=method) as trace:
             assert reads_between_first_and_last(layers, lambda: model(**inputs)) == dense
     assert trace.events
+
+
+def added_reads(model, method, schedule):
+    """How often which reads are added to a dense forward by dropping, beside checks on a CPU."""
+    inputs = drop_idle_mask(one_prompt(images=2))
+    layers = model.model.language_model.layers
+    with torch.no_grad():
+        dense = reads_between_first_and_last(layers, lambda: model(**inputs))
+        with v2drop.dropping(model, schedule, method=method) as trace:
+            found = reads_between_first_and_last(layers, lambda: model(**inputs))
+    assert trace.events
+    # Sources are checked where tensors are on the CPU.
+    checks = Counter(
+        {"aten._local_scalar_dense.default": sum(bool(e.merges) for e in trace.events)}
+    )
+    return Counter(found) - Counter(dense) - checks
+
+
+def test_sparsevlm_reads_back_once_a_prompt_to_find_its_raters(monkeypatch):
+    monkeypatch.setattr(verdict, "_different", lambda index, n: True)
+    added = added_reads(make_llava(6), "sparsevlm", "2:0.5,3:0.5,4:0.5")
+    assert added == {"aten.index.Tensor": 1}
+
+
+def test_mustdrop_reads_back_once_a_drop_to_count(monkeypatch):
+    monkeypatch.setattr(verdict, "_different", lambda index, n: True)
+    model, method = make_llava(6, tower=3), "mustdrop:g=0.02,q=1,window=2"
+    more = added_reads(model, method, "2:1,3:1,4:1") - added_reads(model, method, "2:1")
+    assert more == {"aten.nonzero.default": 2}

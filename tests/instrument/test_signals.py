@@ -253,10 +253,13 @@ def test_grids_and_the_order_of_what_is_alive():
         assert [vision[i] for i in order.tolist()] == ctx.positions.tolist()
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_grids_add_up_to_the_tokens_or_are_not_known(name):
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, shape) for name in sorted(CASES) for shape in CASES[name].shapes if shape != "images"],
+)
+def test_grids_add_up_to_the_tokens_or_are_not_known(name, shape):
     case = CASES[name]
-    inputs, vision = case.batch(case.prompts("ragged"))
+    inputs, vision = case.batch(case.prompts(shape))
     seen = looked(
         case.make("sdpa"), inputs, lambda ctx: ctx.signals.grids(), f"{case.drops[0][0]}:0.5"
     )
@@ -357,7 +360,8 @@ def hooks_of(model):
     return {name: ours(module) for name, module in model.named_modules()}
 
 
-@pytest.mark.parametrize("name", METHODS)
+# metacompress drops at layer 0 only, where other layers are hooked, and has weights for one model.
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "metacompress"])
 def test_a_method_that_needs_no_more_adds_no_hook_and_keeps_no_arguments(name):
     model, inputs = make_llava(6), one_prompt()
 

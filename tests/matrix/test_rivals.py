@@ -17,6 +17,7 @@ from tests.families import CASES, NAMES
 from tests.instrument.test_dropping import hook_tables
 from tests.matrix.test_matrix import TOLERANCE, model_of
 from v2drop_cli.errors import ScheduleError, UnsupportedModelError
+from v2drop_cli.methods.base import CLASS_TOKEN
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.registry import family_for
@@ -25,19 +26,34 @@ from v2drop_cli.prove.oracle import decode, masked
 
 STEPS = 2
 # Merged tokens have values that no token of the dense model has.
-MERGES: frozenset[str] = frozenset()
+MERGES = frozenset({"mustdrop", "metacompress"})
 # Tested in depth; or the same code with another distance.
 ELSEWHERE = frozenset({"v2drop", "v2drop-l1", "v2drop-cosine", "random"})
 SELECTING = sorted(set(METHODS) - ELSEWHERE - MERGES)
+# These only select if no token takes in others.
+SETTINGS = {"visionzip": ",contextual=0", "sparsevlm": ",merge=false"}
 # Families in which a method is refused, because what it looks at is not known there.
-REFUSED: dict[str, frozenset[str]] = {}
+REFUSED: dict[str, frozenset[str]] = {
+    method: frozenset(NAMES) - {"llava", "llava_next"}  # the towers that have a class token
+    for method in METHODS
+    if CLASS_TOKEN in get_method(method).needs
+}
+# Some take no video, some show its frames as pictures, and Video-LLaVA's have class tokens.
+REFUSED["evs"] = frozenset(NAMES) - {
+    "qwen2_vl",
+    "qwen2_5_vl",
+    "qwen3_vl",
+    "qwen3_vl_moe",
+    "llava_onevision",
+    "llava_next_video",
+}
 
 
 @functools.cache
-def prepared(name):
-    """One batch of a family: one picture, several, none; and what the dense model makes of it."""
+def prepared(name, shape):
+    """One batch of a family, and what the dense model makes of it."""
     case, model = CASES[name], model_of(name, "sdpa")
-    inputs, vision = case.batch(case.prompts("ragged"))
+    inputs, vision = case.batch(case.prompts(shape))
     return case, model, inputs, vision, *decode(model, inputs, STEPS)
 
 
@@ -58,12 +74,13 @@ def schedule_for(own, case):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("method", SELECTING)
 def test_a_rival_equals_the_masked_oracle_or_is_refused_by_name(method, name):
-    case, model, inputs, vision, dense, tokens = prepared(name)
+    shape = "video" if method == "evs" and CASES[name].video else "ragged"
+    case, model, inputs, vision, dense, tokens = prepared(name, shape)
     own, before = own_schedule(get_method(method), case, model), hook_tables(model)
     no_entry = own.drops[0].layer == 0 and case.entry is None
     refused = no_entry or name in REFUSED.get(method, ())
     try:
-        text = f"{method}:positions=original"
+        text = f"{method}:positions=original{SETTINGS.get(method, '')}"
         with v2drop.dropping(model, schedule_for(own, case), method=text) as trace:
             got, _ = decode(model, inputs, STEPS, tokens)
     except (UnsupportedModelError, ScheduleError) as error:

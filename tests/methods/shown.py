@@ -33,6 +33,9 @@ class Recorded:
         assert rows is None
         return self.states
 
+    def text(self):
+        return torch.cat([torch.arange(2), self.after])
+
     def embeddings(self):
         return self.inputs
 

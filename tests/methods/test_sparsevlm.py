@@ -11,11 +11,11 @@ import torch
 import v2drop_cli as v2drop
 from tests.methods.shown import Recorded, asked, decoder_input, run_by_hand
 from tests.tiny_llava import IMAGE, PATCHES, make_llava, mixed_batch, one_prompt
-from v2drop_cli.errors import ScheduleError, UsageError
+from v2drop_cli.errors import UsageError
 from v2drop_cli.methods.density_peaks import density_peaks
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.schedule import DropPlan, Schedule
+from v2drop_cli.schedule import DropPlan
 
 # The definition -----------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ def define(score, hidden, count):
     kept = sorted(best(score, min(count, n - 1)))
     gone = [i for i in range(n) if i not in kept]
     m = int(0.3 * len(gone)) + 1
-    pool = sorted(best([score[i] if i in gone else -math.inf for i in range(n)], m))
+    pool = best([score[i] if i in gone else -math.inf for i in range(n)], m)
     centres, member = peaks(hidden[pool], int(m / 10) + 1)
     merged = []
     for c, centre in enumerate(centres):
@@ -126,6 +126,14 @@ def test_ties_and_equal_tokens_go_to_the_earlier_one():
     assert kept.index.tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
+def test_of_one_cluster_the_token_looked_at_most_is_the_centre():
+    signals, positions = recorded(30)
+    signals.attended = torch.linspace(0, 1, 30).expand_as(signals.attended)
+    kept = check(signals, positions, 5)
+    # 25 dropped, 8 recycled, 1 cluster: each token is its own only neighbour, so all tie.
+    assert kept.index.tolist() == [25, 26, 27, 28, 29, 24]
+
+
 def test_pairs_of_equal_tokens_land_in_one_cluster():
     signals, positions = recorded(40)
     signals.states = signals.states[torch.arange(40) // 2]
@@ -186,42 +194,45 @@ def test_clusters_are_their_definition(seed, n, k):
 # In a model ---------------------------------------------------------------------------------
 
 
-def dropping_by_hand(states, first, counts):
+def dropping_by_hand(states, ids, counts):
     """The drops of ``counts`` for :func:`run_by_hand`; also, per layer, the places kept."""
     inputs, trace = states.double().numpy(), {}
-    alive = PATCHES
-    after = range(first + PATCHES, len(inputs))
-    rows = telling_words(inputs[first : first + PATCHES], inputs[list(after)])
+    vision = [i for i, token in enumerate(ids) if token == IMAGE]
+    after = list(range(vision[-1] + 1, len(ids)))
+    words = telling_words(inputs[vision], inputs[after])
+
+    def picture(place):
+        """Which picture a place of the prompt is in: how much text is before it."""
+        return sum(token != IMAGE for token in ids[:place])
 
     def drop(layer, count):
         def change(now, attention, places):
-            nonlocal alive
-            shift = len(inputs) - len(now)
-            raters = [after[j] - shift for j in rows]
-            score = attention.double().numpy().mean(0)[raters].mean(0)[first : first + alive]
-            hidden = now[first : first + alive]
-            kept, merged = define(score, hidden.double().numpy(), count)
-            own = [first + i for i in kept]
-            slots = [first + centre for centre, _, _ in merged]
-            means = [torch.tensor(mean).float()[None] for _, _, mean in merged]
-            left = torch.cat([now[:first], now[own], *means, now[first + alive :]])
-            tokens = [places[i] for i in own + slots]
-            trace[layer] = tokens
-            places = places[:first] + tokens + places[first + alive :]
-            alive = len(tokens)
-            return left, places
+            alive = [c for c, place in enumerate(places) if ids[place] == IMAGE]
+            raters = [places.index(after[j]) for j in words]
+            score = attention.double().numpy().mean(0)[raters].mean(0)[alive]
+            kept, merged = define(score, now[alive].double().numpy(), count)
+            tokens = [(places[alive[i]], now[alive[i]]) for i in kept]
+            tokens += [(places[alive[i]], torch.tensor(mean).float()) for i, _, mean in merged]
+            text = [(place, now[c]) for c, place in enumerate(places) if ids[place] != IMAGE]
+            left = sorted(tokens, key=lambda token: picture(token[0]))
+            trace[layer] = [place for place, _ in left]
+            # A picture goes before the word that it came before.
+            left = sorted(
+                text + left, key=lambda token: (picture(token[0]), ids[token[0]] != IMAGE)
+            )
+            return torch.stack([state for _, state in left]), [place for place, _ in left]
 
         return change
 
     return {layer: drop(layer, count) for layer, count in counts.items()}, trace
 
 
+@pytest.mark.parametrize("images", [1, 2])
 @pytest.mark.parametrize("positions", ["renumbered", "original"])
-def test_three_drops_of_a_prompt_are_a_decoder_run_by_hand(positions):
-    model, inputs = make_llava(12, attn="eager"), one_prompt()
-    first = inputs["input_ids"][0].tolist().index(IMAGE)
-    states = decoder_input(model, inputs)[0]
-    drops, wanted = dropping_by_hand(states, first, {2: 20, 5: 12, 8: 3})
+def test_three_drops_of_a_prompt_are_a_decoder_run_by_hand(positions, images):
+    model, inputs = make_llava(12, attn="eager"), one_prompt(images=images)
+    states, ids = decoder_input(model, inputs)[0], inputs["input_ids"][0].tolist()
+    drops, wanted = dropping_by_hand(states, ids, {2: 20, 5: 12, 8: 3})
     logits = run_by_hand(model, states, drops, anew=positions == "renumbered")
     method = f"sparsevlm:positions={positions}"
     with v2drop.dropping(model, "2:20t,5:12t,8:3t", method=method) as trace, torch.no_grad():
@@ -324,9 +335,14 @@ def test_a_budget_counts_the_merged_tokens(n_layers, n_vision, share):
 def test_without_merging_a_budget_is_the_schedule_s_own():
     method, shape = get_method("sparsevlm:merge=false"), Shape(32, n_vision=576)
     assert method.schedule(192, shape) == shape.solved(192, (3, 7, 16))
-    assert isinstance(method.schedule(None, shape), Schedule)
 
 
-def test_a_budget_that_merged_tokens_alone_exceed_is_refused():
-    with pytest.raises(ScheduleError, match="merged tokens"):
-        get_method("sparsevlm").schedule(54, Shape(32, n_vision=576))
+def test_a_budget_that_merged_tokens_alone_exceed_keeps_no_others():
+    schedule = get_method("sparsevlm").schedule(54, Shape(32, n_vision=576))
+    assert [drop.count for drop in schedule.drops] == [0, 0, 0]
+
+
+def test_a_budget_below_its_layers_moves_them():
+    schedule = get_method("sparsevlm").schedule(20, Shape(32, n_vision=576))
+    assert schedule.moved_from == (3, 7, 16)
+    assert schedule.drops[0].layer < 3

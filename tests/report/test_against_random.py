@@ -45,12 +45,12 @@ def test_every_arm_is_told_by_name_what_it_is_against_random():
         against("d", WITHIN_NOISE),
     )  # fmt: skip
     assert lines(found) == [
-        ("random*", "in prefill faster than random: c; within noise of random: a, d; "
+        ("random*", "in prefill, faster than random: c; within noise of random: a, d; "
          "slower than random: b"),
-        ("", "in generate faster than random: c; within noise of random: a, b, d"),
+        ("", "in generate, faster than random: c; within noise of random: a, b, d"),
     ]  # fmt: skip
     text = " ".join(shown(factory.profiled(), 200, terminal=True).split())
-    assert "random* in prefill within noise of random: v2drop in generate" in text
+    assert "random* in prefill, within noise of random: v2drop in generate," in text
 
 
 def test_a_schedule_is_said_where_the_method_alone_names_several_arms():
@@ -59,7 +59,7 @@ def test_a_schedule_is_said_where_the_method_alone_names_several_arms():
         against("v2drop 1:0.2", SLOWER),
         against("dart 1:9t", SLOWER),
     )
-    assert lines(found)[0][1] == "in prefill slower than random: v2drop 1:0.5, v2drop 1:0.2, dart"
+    assert lines(found)[0][1] == "in prefill, slower than random: v2drop 1:0.5, v2drop 1:0.2, dart"
 
 
 def test_without_random_nothing_is_said_of_it():

@@ -27,6 +27,19 @@ def test_the_finding_comes_first_and_every_table_has_even_rows(name):
             assert len(BAR.findall(line)) == len(BAR.findall(below))
 
 
+@pytest.mark.parametrize(("name", "turned"), [("rivals", True), ("four_arms", False)])
+def test_many_arms_are_lines_and_few_are_columns(name, turned):
+    report = factory.REPORTS[name]()
+    text = to_markdown(build_view(judged(report)))
+    [_, memory] = text.split("## Memory\n")
+    head, _, *rows = [line for line in memory.splitlines() if line.startswith("|")]
+    firsts = [row.split("|")[1].strip().replace("\\", "") for row in rows]
+    names = [arm.label.replace("random", "random*") for arm in report.arms]
+    assert (firsts == names) == turned
+    assert ("KV cache" in head) == turned
+    assert ("KV cache" in firsts) != turned
+
+
 def test_a_sign_in_front_of_a_ratio_strikes_nothing_through():
     text = to_markdown(build_view(judged(factory.report())))
     assert "| \\~1.00x |" in text

@@ -16,8 +16,9 @@ from tests.report import factory
 from v2drop_cli.errors import OutputPathError, UsageError, V2DropError
 from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.records import Answer, Stats, Timing
-from v2drop_cli.records.reading import load_report, validate
+from v2drop_cli.records.reading import load_report, read_report, validate
 from v2drop_cli.report import result_file
+from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.result_file import ResultFile, write_atomically
 
 STATS = {"median", "samples", "ci95"}
@@ -284,6 +285,15 @@ def changed(*path_and_value):
     return document
 
 
+LEAD = {"arm": "dense", "metric": "generate_speedup", "same_answer": True, "tied": []}
+BACKWARDS = {"median": 2.0, "ci95": [3.0, 1.0]}
+
+
+def against(**changes):
+    """A comparison of the only arm with dense, as JSON."""
+    return {**factory.report().to_json()["comparisons"][0], **changes}
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [
@@ -309,6 +319,11 @@ def changed(*path_and_value):
         (changed("arms", 0, "timing", "prefill_s", "ci95", [1.0]), r"ci95 is \[1.0\]"),
         (changed("comparisons", 0, "arm", "other"), "'other', which is no arm"),
         (changed("comparisons", 0, "prefill_speedup", "ci95", [3.0, 1.0]), "runs backwards"),
+        (changed("random_comparisons", [against(reference="r")]), r"random_comparisons\[0\].*'r'"),
+        (changed("random_comparisons", [against(prefill_speedup=BACKWARDS)]), "runs backwards"),
+        (changed("lead", {**LEAD, "arm": "a"}), "lead names 'a', which is no arm"),
+        (changed("lead", {**LEAD, "tied": ["b"]}), "lead names 'b', which is no arm"),
+        (changed("lead", {**LEAD, "tied": 3}), "lead.tied is 3"),
         (changed("comparisons", 0, "prefill_speedup", "ci95", [-1.0, 3.0]), "ci95 is negative"),
         (changed("request", "media", 0, "path", "x" * 99 and 5), r"media\[0\].path is 5"),
         (changed("environment", ["x" * 99]), r"environment is \['x+\.\.\."),
@@ -329,6 +344,21 @@ def test_keys_that_came_later_may_be_missing_but_not_wrong():
     document["request"]["media"][0]["synthetic"] = "no"
     with pytest.raises(UsageError, match=r"media\[0\].synthetic is 'no'"):
         validate(document)
+
+
+def test_a_report_from_before_random_and_the_lead_were_told_is_read(tmp_path):
+    found = judged(factory.twelve_arms())
+    document = found.to_json()
+    for name in ("random_comparisons", "lead"):
+        assert document.pop(name)
+    assert document["request"].pop("fake_quant") == "none"
+    for arm in document["arms"]:
+        assert arm.pop("movements") == []
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    old = read_report(path)
+    assert old == replace(found, random_comparisons=(), lead=None)
+    assert "the fastest" not in str(build_view(old).finding)
 
 
 def test_additions_of_later_versions_are_let_through():

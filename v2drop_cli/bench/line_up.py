@@ -31,14 +31,7 @@ def line_up(options: ArmOptions, passes: Passes, watch: Watch) -> list[Arm]:
         ScheduleError: a schedule does not fit the model, the prompt or a method named by hand.
         V2DropError: of all methods none can run: the first one's reason.
     """
-    by_method: list[list[Arm]] = []
-    for text in options.methods:
-        if text == ALL:
-            by_method.extend(_supported(options, passes, watch))
-        else:
-            by_method.append(options.of(get_method(text), passes.loaded, passes.vision_tokens))
-    asked = in_order(by_method)
-    arms = []
+    asked, arms = _asked(options, passes, watch), []
     for number, arm in enumerate(asked):
         if takes_trying(arm):
             watch.check()
@@ -46,6 +39,20 @@ def line_up(options: ArmOptions, passes: Passes, watch: Watch) -> list[Arm]:
         arms.append(meet_budget(arm, passes))
         passes.note(*budget_caveats(arm, arms[-1], passes))
     return arms
+
+
+def _asked(options: ArmOptions, passes: Passes, watch: Watch) -> list[Arm]:
+    """The arms before budgets are met."""
+    loaded, n_vision = passes.loaded, passes.vision_tokens
+    if ALL not in options.methods:
+        return options.resolve(loaded, n_vision)
+    by_method: list[list[Arm]] = []
+    for text in options.methods:
+        if text == ALL:
+            by_method.extend(_supported(options, passes, watch))
+        else:
+            by_method.append(options.of(get_method(text), loaded, n_vision))
+    return in_order(by_method)
 
 
 def _supported(options: ArmOptions, passes: Passes, watch: Watch) -> list[list[Arm]]:

@@ -94,10 +94,10 @@ def _show_overview(console: Console) -> None:
     from v2drop_cli.schedule import PRESETS
 
     rows = overview()
-    render_table("Families, and the aliases of their models", list(rows[0]), rows, console)
+    title = "Families and aliases; models NAME says all of one, --refused what is not served"
+    render_table(title, list(rows[0]), rows, console)
     render_note(f"methods: {', '.join(known_methods())}", console)
     render_note(f"presets: {', '.join(PRESETS)}", console)
-    render_note("v2drop models NAME says all of one, --refused what is not served", console)
 
 
 def _show_sections(found: Catalogue, console: Console) -> None:

@@ -179,9 +179,12 @@ class DropState:
         cache = self.call.cache(kwargs)
         refuse_static(cache)
         found = self._select(forward, drop.layer, hidden, counts, kwargs)
-        if found.hidden is None and [len(row) for row in found.alive] == before:
-            return hidden
         past = _columns_before(cache, drop.layer, forward.width)
+        if found.hidden is None and [len(row) for row in found.alive] == before:
+            # That its thresholds let all pass is what such a method found at this stage.
+            if drop.layer and self.method.at(drop.layer).chooses_count:
+                self._record(forward, drop.layer, found, past)
+            return hidden
         self._record(forward, drop.layer, found, past)
         packed = pack(found.rows)
         hidden = gather_rows(hidden if found.hidden is None else found.hidden, packed.index)

@@ -21,7 +21,7 @@ from v2drop_cli.errors import (
 from v2drop_cli.instrument.cache import refuse_rebuilt
 from v2drop_cli.instrument.context import DropState
 from v2drop_cli.instrument.encodings import Encodings, noting
-from v2drop_cli.instrument.entry import start_over
+from v2drop_cli.instrument.entry import start_over, with_entry
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
@@ -112,6 +112,7 @@ def dropping(
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
     shape = Shape.of(family, n_layers, first)
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
+    parsed = with_entry(parsed, chosen)
     family.check(parsed, target.config, n_layers)
     chosen.check(parsed)
     chosen = _attached(chosen, model)

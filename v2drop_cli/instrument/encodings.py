@@ -71,8 +71,10 @@ class Encodings:
         encoded, copies = arguments.get(_ENCODED), 1
         if encoded is not None:
             outputs = encoded.values() if isinstance(encoded, Mapping) else [encoded]
-            notes = [self._notes.get(_states(out)) for out in outputs if out is not None]
-            if not notes or None in notes:
+            states = [_states(out) for out in outputs if out is not None]
+            found = [None if known is None else self._notes.get(known) for known in states]
+            notes = [note for note in found if note is not None]
+            if not notes or len(notes) < len(found):
                 return None
             copies = _copies(family, config, arguments, sum(note.tokens for note in notes))
             if not copies:

@@ -23,6 +23,8 @@ from functools import cache as remembered
 from typing import Any
 
 from v2drop_cli.errors import InstrumentError
+from v2drop_cli.methods.base import Method
+from v2drop_cli.schedule import Drop, Schedule
 
 
 @remembered
@@ -138,3 +140,10 @@ def _first_layer(cache: Any) -> Any:
     if layers == [] and getattr(cache, "layer_class_to_replicate", None) is not None:
         layers.append(cache.layer_class_to_replicate())
     return layers[0] if layers else None
+
+
+def with_entry(schedule: Schedule, method: Method) -> Schedule:
+    """``schedule``; with a drop at layer 0, if ``method`` merges tokens before the decoder."""
+    if method.merges_patches is None or schedule.drops[0].layer == 0:
+        return schedule
+    return Schedule((Drop(0, keep=1.0), *schedule.drops))

@@ -26,6 +26,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.hooks import After, Before
+from v2drop_cli.instrument.tower_merging import PatchMerging
 from v2drop_cli.instrument.tower_row import RowCrops, TowerRow, project, settled
 from v2drop_cli.methods.base import CLASS_TOKEN, Method, TowerLayer
 from v2drop_cli.models.base import Family
@@ -49,6 +50,7 @@ class TowerWatch:
         projector: what is between the tower and the decoder.
         layers: what the method looks at, as it asks for it.
         modules: the blocks that are watched for that, by number.
+        merging: what merges patches in it, for a method that does.
     """
 
     how: Tower
@@ -58,6 +60,7 @@ class TowerWatch:
     projector: Any
     layers: tuple[TowerLayer, ...]
     modules: dict[int, Any]
+    merging: PatchMerging | None = None
     _running: Encoding = field(default_factory=dict)
     # Encoded since the forward began, each with what the tower returned.
     _inside: list[tuple[Encoding, Tensor]] = field(default_factory=list)
@@ -89,7 +92,10 @@ class TowerWatch:
         wanted = (*layers, "projector") if how.tiled else layers
         watched = {block: blocks[block] for block in _numbers(wanted, how, config, len(blocks))}
         projector, multimodal = family.projector(model), family.multimodal(model)
-        return cls(how, config, multimodal, tower, projector, layers, watched)
+        merging = None
+        if method.merges_patches is not None:
+            merging = PatchMerging.of(how, config, tower, method)
+        return cls(how, config, multimodal, tower, projector, layers, watched, merging)
 
     def hooks(self) -> list[Before | After]:
         """One hook a block, and those that tell where an encoding and a forward end."""
@@ -97,6 +103,7 @@ class TowerWatch:
             Before(self.model, lambda args, kwargs: self._forget()),
             After(self.model, lambda output: self._forget(), always=True),
             After(self.tower, self._encoded, always=True),
+            *([] if self.merging is None else self.merging.hooks()),  # before they are looked at
             *(Before(module, self._noting(layer)) for layer, module in self.modules.items()),
         ]
 
@@ -110,14 +117,17 @@ class TowerWatch:
 
         return note
 
-    def _encoded(self, output: Any) -> None:
+    def _encoded(self, output: Any) -> Any:
         """The tower is through with some pictures, or raised."""
         encoding, self._running = self._running, {}
+        if self.merging is not None:
+            output = self.merging.restored(output)
         if output is None:
-            return
+            return None
         last = output[0] if isinstance(output, tuple) else output.last_hidden_state
         self._inside.append((encoding, last))
         self._by_output[last] = encoding
+        return output
 
     def row(
         self, layer: TowerLayer, vision: Tensor, row: int, order: Tensor, call: Mapping[str, Any]
@@ -154,9 +164,11 @@ class TowerWatch:
             layout = settled(layouts, project(self.projector, entered), features)
         start = sum(tokens[: row - row % copies : copies])
         crops = RowCrops.of(layout, start, tokens[row], order.to(states.device), handed)
-        own = states[crops.first : crops.first + sum(crops.counts)]
+        pictures = slice(crops.first, crops.first + sum(crops.counts))
         token = self.how.class_token(self.config)
-        return TowerRow(self.how.projections, module, self.projector, own, crops, token)
+        merged = None if self.merging is None else self.merging.merged(last).of(pictures)
+        how, own = self.how.projections, states[pictures]
+        return TowerRow(how, module, self.projector, own, crops, token, merged)
 
     def _states(self, layer: TowerLayer, encoding: Encoding, last: Tensor) -> tuple[Tensor, Any]:
         """``[pictures, patches, D]`` what entered ``layer``, and the block, if it is one."""
@@ -164,9 +176,14 @@ class TowerWatch:
             return last, None
         if layer != "projector":
             block = _number(layer, len(self.how.layers(self.tower)))
-            return encoding[block], self.modules[block]
-        parts = [last if i is None else encoding[i] for i in self.how.features(self.config)]
+            return self._long(encoding[block], last), self.modules[block]
+        wanted = self.how.features(self.config)
+        parts = [last if i is None else self._long(encoding[i], last) for i in wanted]
         return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)), None
+
+    def _long(self, states: Tensor, last: Tensor) -> Tensor:
+        """What entered a block, with merged patches in all their places."""
+        return states if self.merging is None else self.merging.merged(last).full(states)
 
     def _own(self, given: Sequence[Any]) -> tuple[Encoding, Tensor]:
         """The encoding of the running forward's own pictures; ``given``, if they were before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.attention import softmax_rows
+from v2drop_cli.instrument.tower_merging import Merged
+from v2drop_cli.methods.base import Kept
 from v2drop_cli.models.projections import Crops, Layout, Projections
 
 
@@ -83,6 +85,8 @@ class TowerRow:
         states: ``[pictures of the row, patches, D]`` what entered.
         row: which patches the alive tokens stand for.
         class_token: place of the class token among the patches, ``None`` without one.
+        merged: what became of the row's pictures before this block; ``None`` if the method merges
+            nothing. Then ``states`` have each merged patch in all its places.
     """
 
     how: Projections
@@ -91,6 +95,8 @@ class TowerRow:
     states: Tensor
     row: RowCrops
     class_token: int | None
+    merged: Merged | None = None
+    _keys: list[Tensor] = field(default_factory=list, repr=False)
 
     @property
     def crops(self) -> tuple[int, ...]:
@@ -137,26 +143,39 @@ class TowerRow:
         return self.states[:, self._class_token()]
 
     def keys(self) -> Tensor:
-        """``[H, n, d]`` the block's keys of the tokens' patches."""
-        return self._made("keys", self.hidden())
+        """``[H, n, d]`` the block's keys of the tokens' patches; zero for a separator."""
+        return self._own(self._all_keys()[:, self.row.crop, self.row.place], dim=1)
 
     def class_attention(self) -> Tensor:
         """``[H, n]`` how much each picture's class token attends to the tokens' patches.
+
+        Of a merged patch, that is in the place that stands for it, and zero in the others.
 
         Raises:
             UnsupportedModelError: this tower has no class token.
         """
         asked = self._made("queries", self.states[:, self._class_token()])  # [H, pictures, d]
-        pictures, patches = self.states.shape[:2]
-        keys = self._made("keys", self.states.flatten(0, 1))
-        keys = keys.view(len(keys), pictures, patches, -1)
         scaling = self.how.scaling(self.how.attention(self.module))
+        there = None if self.merged is None else self.merged.stands
         rows = [
-            softmax_rows(asked[:, i, None], keys[:, i], scaling, None)[:, 0]
-            for i in range(pictures)
+            softmax_rows(asked[:, i, None], keys, scaling, None if there is None else there[i])
+            for i, keys in enumerate(self._all_keys().unbind(1))
         ]
-        found = torch.stack(rows, dim=1)[:, self.row.crop, self.row.place]
+        found = torch.cat(rows, dim=1)[:, self.row.crop, self.row.place]
         return self._own(found, dim=1)
+
+    def left(self) -> Kept:
+        """The alive tokens that merging left, and what went into which."""
+        if self.merged is None:
+            return Kept(torch.arange(len(self.row.crop), device=self.row.crop.device))
+        return self.merged.left(self.row.crop, self.row.place)
+
+    def _all_keys(self) -> Tensor:
+        """``[H, pictures, patches, d]`` the block's keys of the row's pictures, made once."""
+        if not self._keys:
+            made = self._made("keys", self.states.flatten(0, 1))
+            self._keys.append(made.view(len(made), *self.states.shape[:2], -1))
+        return self._keys[0]
 
     def project(self, features: Tensor) -> Tensor:
         """``[k, D]`` what the model's own projector makes of ``features [k, D of the tower]``."""

@@ -97,10 +97,7 @@ class Signals(Protocol):
         """
 
     def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """What ``make`` gave the first time in this forward that the row was asked for ``name``.
-
-        For what is found once and used at several drops, while methods themselves keep nothing.
-        """
+        """What ``make`` gave at the row's first drop, for later drops of the forward as well."""
 
     def tower(self, layer: TowerLayer) -> TowerSignals:
         """A block of the vision tower, one of :attr:`Method.tower_layers`. Waits for the device.
@@ -114,7 +111,7 @@ class TowerSignals(Protocol):
     """What one block of the vision tower knows of the alive tokens' patches.
 
     Where an image is cut into tiles, some tokens are separators, which stand for no patch: their
-    states and attention are zero, their keys mean nothing.
+    states, keys and attention are zero.
     """
 
     @property
@@ -145,6 +142,9 @@ class TowerSignals(Protocol):
 
     def class_attention(self) -> Tensor:
         """``[H, n]`` how much the class token of each token's picture attends to its patch."""
+
+    def left(self) -> Kept:
+        """What :meth:`Method.merge_patches` left, for layer 0's drop. Waits for the device."""
 
     def project(self, features: Tensor) -> Tensor:
         """``[k, D]`` what the model's own projector makes of any ``[k, D of the tower]``."""
@@ -214,6 +214,9 @@ class Method:
         tower_layers: blocks of the vision tower that a method with :data:`TOWER` looks into,
             negative ones counted from the end; ``"projector"`` for what the projector is given,
             ``"output"`` for what the tower returns.
+        merges_patches: the block of the vision tower whose input :meth:`merge_patches` shortens;
+            it needs :data:`TOWER`, chooses its counts, and is asked for a drop at layer 0 whatever
+            the schedule says: there it keeps what :meth:`TowerSignals.left` says.
         chooses_count: :meth:`select` keeps as many tokens as it likes, for example all above a
             threshold, or merged ones on top of the schedule's count. It is then asked at every
             drop of the schedule, and counts in reports are those that it chose. Where the number
@@ -228,6 +231,7 @@ class Method:
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     tower_layers: ClassVar[tuple[TowerLayer, ...]] = ()
+    merges_patches: ClassVar[int | None] = None
     chooses_count: ClassVar[bool] = False
     thresholds: ClassVar[tuple[str, ...]] = ()
 
@@ -258,13 +262,13 @@ class Method:
         Raises:
             ScheduleError: it drops at layer 0, and the method compares with the layer before.
         """
-        if schedule.drops[0].layer == 0 and PREVIOUS_HIDDEN in self.at(0).needs:
+        compares = PREVIOUS_HIDDEN in self.at(0).needs and self.at(0).merges_patches is None
+        if schedule.drops[0].layer == 0 and compares:
             name = getattr(self, "name", type(self).__name__)
             raise ScheduleError(
                 f"{name} cannot drop at layer 0: it compares with the layer before, and there is "
                 "none",
-                hint="start at layer 1, or use a method that needs no earlier layer: random, "
-                "uniform",
+                hint="start at layer 1, or use one that needs no earlier layer: random, uniform",
             )
 
     def positions_at(self, layer: int) -> Positions:
@@ -301,6 +305,10 @@ class Method:
     def caveats(self) -> tuple[Caveat, ...]:
         """What the reader of this method's numbers must know, where that is not published."""
         return ()
+
+    def merge_patches(self, states: Tensor, sides: tuple[int, int]) -> Kept:
+        """Which patches ``[rows · columns, D]`` of a picture enter the block, in which order."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it merges")
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32, higher stays."""

@@ -21,6 +21,7 @@ from v2drop_cli.methods.base import (
     Kept,
     Method,
     Positions,
+    refuse_nan,
 )
 from v2drop_cli.methods.crops import best_of_groups, in_proportion, with_separators
 from v2drop_cli.methods.diversity import units
@@ -156,6 +157,7 @@ class HeroHere(Method):
             first += count
         tiled = max(tower.crops) > 1
         late = self._attention(ctx, self.late)
+        refuse_nan(self.hero, late.sum((0, 1)))
         early = self._attention(ctx, self.early) if tiled else late
         states = units(tower.class_hidden()) if tiled else None
         relevance = self._relevance(ctx, crops) if tiled else None

@@ -18,6 +18,7 @@ from v2drop_cli.methods.base import (
     Method,
     Positions,
     TowerSignals,
+    refuse_nan,
 )
 from v2drop_cli.methods.crops import best_of_groups, in_proportion, with_separators
 from v2drop_cli.methods.shape import Shape
@@ -65,6 +66,7 @@ class HiRED(Method):
         tower = ctx.signals.tower(-2)
         scores, crops = tower.class_attention().sum(0), tower.by_crop()
         marks = ctx.signals.tower(0).class_attention().sum(0) if max(tower.crops) > 1 else scores
+        refuse_nan(self, scores)
         images, first = [], 0
         for count in tower.crops:
             images.append(crops[first : first + count])

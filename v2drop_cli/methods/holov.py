@@ -18,6 +18,7 @@ from v2drop_cli.methods.base import (
     Kept,
     Method,
     Positions,
+    refuse_nan,
 )
 from v2drop_cli.methods.crops import best_of_groups
 from v2drop_cli.methods.shape import Shape
@@ -73,6 +74,7 @@ class HoloV(Method):
         attention = tower.class_attention().mean(0)
         own = torch.cat(tower.by_crop()).sort().values
         states = ctx.signals.embeddings()[ctx.positions][own].float()
+        refuse_nan(self, attention[own] + states.sum(-1))
         shares, runs = self._shares(attention[own], states)
         # Newline tokens are a last group without a quota.
         group = torch.full_like(ctx.positions, len(shares))

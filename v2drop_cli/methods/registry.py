@@ -34,6 +34,7 @@ METHODS: dict[str, str] = {
     "vtw": "v2drop_cli.methods.vtw:VTW",
     "dart": "v2drop_cli.methods.dart:Dart",
     "sparsevlm": "v2drop_cli.methods.sparsevlm:SparseVLM",
+    "mustdrop": "v2drop_cli.methods.mustdrop:MustDrop",
     "visionzip": "v2drop_cli.methods.visionzip:VisionZip",
     "holov": "v2drop_cli.methods.holov:HoloV",
     "scope": "v2drop_cli.methods.scope:Scope",

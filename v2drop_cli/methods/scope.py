@@ -17,6 +17,7 @@ from v2drop_cli.methods.base import (
     Kept,
     Method,
     Positions,
+    refuse_nan,
 )
 from v2drop_cli.methods.crops import of_each
 from v2drop_cli.methods.shape import Shape
@@ -60,6 +61,7 @@ class Scope(Method):
         tower = ctx.signals.tower(-2)
         weights = tower.class_attention().sum(0) ** self.alpha
         states = ctx.signals.tower("projector").hidden().float()
+        refuse_nan(self, weights + states.sum(-1))
 
         def pick(tokens: Tensor, count: int) -> Tensor:
             return _covering(states[tokens], weights[tokens], count)

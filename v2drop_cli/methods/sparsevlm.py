@@ -5,15 +5,13 @@ arXiv 2410.04417, §3.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from v2drop_cli.errors import ScheduleError, UsageError
+from v2drop_cli.errors import UsageError
 from v2drop_cli.methods.base import (
     ATTENTION,
     EMBEDDINGS,
@@ -29,7 +27,7 @@ from v2drop_cli.methods.base import (
 )
 from v2drop_cli.methods.density_peaks import density_peaks
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.schedule import Drop, DropPlan, Schedule
+from v2drop_cli.schedule import Drop, Schedule
 from v2drop_cli.tensors import top_k, true_columns
 
 # The authors' layers 2, 6 and 15 run in full, so the next ones are the first with shorter inputs.
@@ -52,17 +50,19 @@ class SparseVLM(Method):
     At a drop, the schedule's count of tokens stays, and of n alive tokens at most n − 1.
     *Recycling* then takes the best ``int(recycle · n) + 1`` of the n that were dropped, makes
     ``int(m / 10) + 1`` clusters of these m (density peaks), and appends the mean of each cluster
-    after the kept tokens, the best centre first. Merged tokens come on top of the schedule's
-    count, and later drops score them like others. In the trace, a merged token has the position
-    of its cluster's centre. ``merge=false`` only drops, and keeps exactly the schedule's count.
+    after the kept tokens, the best centre first. Of equally good centres (of one cluster, all are)
+    the one of larger s is better. Merged tokens come on top of the schedule's count, and later
+    drops score them like others. In the trace, a merged token has the position of its cluster's
+    centre. ``merge=false`` only drops, and keeps exactly the schedule's count.
 
     Survivors are renumbered. Without a schedule: the authors' counts for 192 tokens as shares.
     Their counts include no merged token, so a budget here comes to fewer kept ones than theirs.
 
-    Deviations, all "our setting": the authors add noise of 1e-6 to densities, and we add none;
-    where no word is above the mean (one word, say), all rate; all images of a row compete, and
-    the text after the last one rates. The paper finds the number of tokens by the rank of the
-    attention, while its code has the constants that we use.
+    Deviations, all "our setting": the authors add noise of 1e-6 to densities, and we add none, so
+    of two clusters both centres may be one pair of nearest tokens; where no word is above the mean
+    (one word, say), all rate. All images of a row compete, the text after the last one rates, and
+    merged tokens follow those of their centre's image. The paper finds the number of tokens by the
+    rank of the attention, while its code has the constants that we use.
 
     Cost: the attention rows of all raters in one layer a drop, one product of the picture's and
     the text's embeddings, and the distances of the recycled tokens. Finding the raters waits for
@@ -96,17 +96,19 @@ class SparseVLM(Method):
         dropped = torch.ones_like(ctx.positions, dtype=torch.bool).index_fill_(0, kept, False)
         gone = true_columns(dropped, alive - n_keep)
         recycled, clusters = self._recycled(alive - n_keep)
-        pool = gone[top_k(score[gone], recycled)]
+        # By attention, not by place: so ties among clusters fall as they do in the authors' code.
+        ranked = torch.argsort(score[gone], descending=True, stable=True)
+        pool = gone[ranked[:recycled]]
         hidden = ctx.signals.hidden()
         states = hidden[pool].float()
         found = density_peaks(states, clusters)
-        sources = torch.full_like(ctx.positions, -1).index_copy_(0, pool, n_keep + found.member)
-        return Kept(
-            index=torch.cat([kept, pool[found.centres]]),
-            merged=torch.cat([hidden[kept].float(), found.means(states)]),
-            sources=sources,
-            in_order=True,
-        )
+        index = torch.cat([kept, pool[found.centres]])
+        merged = torch.cat([hidden[kept].float(), found.means(states)])
+        # No token passes text: merged ones go to the end of the picture of their centre.
+        order = torch.searchsorted(ctx.signals.text(), ctx.positions[index]).argsort(stable=True)
+        entries = order.argsort()[n_keep + found.member]
+        sources = torch.full_like(ctx.positions, -1).index_copy_(0, pool, entries)
+        return Kept(index[order], merged[order], sources, in_order=True)
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` how much the raters attended to each token in the layer before."""
@@ -139,8 +141,8 @@ class SparseVLM(Method):
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """The authors' layers, whatever the depth; in a decoder that lacks one, relative depths.
 
-        A budget is met with the merged tokens counted: every drop keeps the same share of the
-        prompt's tokens more or less, to within half a token of layer average ("our setting").
+        A budget counts the merged tokens: each drop leaves the same share, of which it keeps as
+        many as there is room for beside them ("our setting").
 
         Raises:
             ScheduleError: no drops at these layers meet the budget.
@@ -149,41 +151,13 @@ class SparseVLM(Method):
         if budget is None:
             shares = zip(layers, KEEPS, strict=False)
             return Schedule(tuple(Drop(layer, keep=keep) for layer, keep in shares))
-        solved = shape.solved(budget, layers)
-        if not self.merge:
-            return solved
-        layers = tuple(drop.layer for drop in solved.drops)
-        counts = self._counts(budget, layers, shape)
-        pairs = zip(layers, counts, strict=True)
-        return replace(solved, drops=tuple(Drop(layer, count=count) for layer, count in pairs))
-
-    def _counts(self, budget: float, layers: Sequence[int], shape: Shape) -> tuple[int, ...]:
-        """What each drop keeps, so that the layer average is nearest to ``budget``."""
-        n_vision = shape.n_vision or 0
-
-        def average(counts: Sequence[int]) -> float:
-            alive, kept = n_vision, {}
-            for layer, count in zip(layers, counts, strict=True):
-                alive = kept[layer] = self.left(alive, count)
-            return DropPlan.realised(n_vision, shape.n_layers, kept).layer_average
-
-        def falling(share: float) -> list[int]:
-            return [round(n_vision * share ** (i + 1)) for i in range(len(layers))]
-
-        low, high = 0.0, 1.0
-        for _ in range(40):
-            share = (low + high) / 2
-            low, high = (share, high) if average(falling(share)) < budget else (low, share)
-        # Single tokens more or less mend what rounding costs.
-        near = itertools.product(*([max(0, c - 1), c, c + 1] for c in falling(high)))
-        best = min(near, key=lambda counts: abs(average(counts) - budget))
-        if abs(average(best) - budget) > 0.5:
-            raise ScheduleError(
-                f"sparsevlm cannot meet a budget of {budget:g}: its merged tokens come on top, "
-                f"and the nearest layer average is {average(best):.1f}",
-                hint="change the budget, or drop without merging: sparsevlm:merge=false",
-            )
-        return best
+        solved, alive, drops = shape.solved(budget, layers), shape.prompt, []
+        for drop in solved.drops:
+            room = drop.kept(alive)
+            fitting = (count for count in range(room, 0, -1) if self.left(alive, count) <= room)
+            drops.append(Drop(drop.layer, count=next(fitting, 0)))
+            alive = self.left(alive, drops[-1].kept(alive))
+        return replace(solved, drops=tuple(drops))
 
 
 def raters(signals: Signals, vision: Tensor) -> Tensor:

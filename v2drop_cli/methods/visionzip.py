@@ -20,6 +20,7 @@ from v2drop_cli.methods.base import (
     Method,
     Positions,
     TowerSignals,
+    refuse_nan,
 )
 from v2drop_cli.methods.crops import evenly, with_separators
 from v2drop_cli.methods.shape import Shape
@@ -127,6 +128,7 @@ class VisionZip(Method):
             )
         block, given = ctx.signals.tower(-2), ctx.signals.tower("projector")
         scores, keys = block.class_attention().sum(0), block.keys().float().mean(0)
+        refuse_nan(self, scores)
         pictures, made = block.by_crop(), _Made(ctx, given)
         counts = evenly(ctx.n_keep, [len(tokens) for tokens in pictures])
         parts = evenly(self._contextual(ctx.n_keep), [max(0, n - self.cls) for n in counts])
@@ -159,7 +161,7 @@ class _Made:
     given: TowerSignals
     index: list[Tensor] = field(default_factory=list)
     sources: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    places: list[Tensor] = field(default_factory=list)
     states: list[Tensor] = field(default_factory=list)
 
     def add(self, found: Zipped, tokens: Tensor, picture: int | None) -> None:
@@ -169,14 +171,15 @@ class _Made:
             # Some token's place is needed. One is left over: targets are fewer than the rest.
             spare = _without(len(tokens), torch.cat([found.dominant, found.targets]))[:1]
             self.index.append(tokens[spare])
-            self.places.append(at)
+            self.places.append(torch.arange(at, at + 1, device=tokens.device))
             self.states.append(self.given.class_hidden()[picture : picture + 1].float())
             at += 1
         self.index += [tokens[found.dominant], tokens[found.targets]]
         if len(found.targets):
             first = at + len(found.dominant)
             self.sources.append((tokens[found.others], found.goes + first))
-            self.places += range(first, first + len(found.targets))
+            last = first + len(found.targets)
+            self.places.append(torch.arange(first, last, device=tokens.device))
             self.states.append(found.merged(self.given.hidden()[tokens].float()))
 
     def kept(self, in_order: bool, pictures: Sequence[Tensor]) -> Kept:
@@ -187,11 +190,12 @@ class _Made:
             return Kept(index, in_order=in_order)
         merged = self.ctx.signals.hidden()[index]
         projected = self.given.project(torch.cat(self.states)).to(merged)
-        places = torch.tensor(self.places, device=index.device)
         sources = torch.full_like(self.ctx.positions, -1)
         for tokens, into in self.sources:
             sources[tokens] = into
-        return Kept(index, merged.index_copy(0, places, projected), sources, in_order)
+        return Kept(
+            index, merged.index_copy(0, torch.cat(self.places), projected), sources, in_order
+        )
 
 
 def _without(count: int, places: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from v2drop_cli.methods.base import (
     Kept,
     Method,
     Positions,
+    refuse_nan,
 )
 from v2drop_cli.methods.crops import of_each
 from v2drop_cli.methods.shape import Shape
@@ -67,6 +68,7 @@ class VisPruner(Method):
         tower = ctx.signals.tower(-2)
         attention = tower.class_attention().mean(0)
         states = ctx.signals.tower("projector").hidden().float()
+        refuse_nan(self, attention + states.sum(-1))
 
         def pick(tokens: Tensor, count: int) -> Tensor:
             order = torch.argsort(attention[tokens], descending=True, stable=True)

@@ -41,8 +41,7 @@ class VTW(Method):
             return Schedule(tuple(Drop(layer, count=0) for layer in shape.scaled(LAYERS)))
         lowest = max(1, shape.first_droppable)
         shape.solved(budget, [lowest])  # refuses what no drop from there on can meet
-        assert shape.n_vision is not None
-        layer = max(lowest, round(budget * shape.n_layers / max(1, shape.n_vision)))
+        layer = max(lowest, round(budget * shape.n_layers / max(1, shape.prompt)))
         if layer == shape.n_layers:  # the budget is all that there is
             return Schedule((Drop(layer - 1, keep=1.0),))
         return Schedule((Drop(layer, count=0),))
@@ -53,6 +52,7 @@ class VTW(Method):
         Raises:
             ScheduleError: one of its drops does.
         """
+        super().check(schedule)
         for drop in schedule.drops:
             if drop.count or drop.keep not in (None, 0.0, 1.0):
                 raise _keeps_some(drop)

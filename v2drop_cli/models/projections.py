@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
 import torch
@@ -157,6 +158,8 @@ class Tower:
         layers: tower → its blocks, in order; each is given ``[pictures, patches, D]``.
         patches: (config, patches of a picture) → ``[k]`` long, the patches that are handed on.
         class_token: config → the class token's place among the patches, ``None`` without one.
+        sides: patches of a picture, the class token not counted → how many rows and columns they
+            have.
         features: config → the tower's hidden states that the projector is given, side by side:
             the number of the block that they enter, ``None`` for what the tower returns.
         layouts: (config, what was encoded) → the ways in which the images' tokens may stand for
@@ -170,6 +173,7 @@ class Tower:
     layers: Callable[[Module], Any]
     patches: Callable[[Any, int], Tensor]
     class_token: Callable[[Any], int | None]
+    sides: Callable[[int], tuple[int, int]]
     features: Callable[[Any], tuple[int | None, ...]]
     layouts: Callable[[Any, Encoded], Sequence[Layout]] = _one_crop
     tiled: bool = False
@@ -212,6 +216,7 @@ SQUARE = Tower(
     layers=_square_layers,
     patches=_square_patches,
     class_token=lambda config: 0 if config.vision_config.model_type.startswith("clip") else None,
+    sides=lambda patches: (isqrt(patches), isqrt(patches)),
     features=_square_features,
     refusal=_square_refusal,
 )

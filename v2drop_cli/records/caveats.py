@@ -55,8 +55,8 @@ class CaveatKind(enum.Enum):
     )
     BUDGET_SPLIT = (
         "budget_split",
-        "{arm}: {entered} of {all} tokens enter the decoder and {average} are in a layer on average, "
-        "so that both methods reduce by much the same factor (our setting)",
+        "{arm}: {entered} of {all} tokens enter the decoder, {average} are in a layer on average: "
+        "both methods reduce by much the same factor (our setting)",
     )
     BUDGET_TRIED = (
         "budget_tried",

@@ -39,7 +39,7 @@ def notes(report: Report) -> Iterator[Fact]:
                     groups[claim.verdict.verdict].append(glued(names[found.arm]))
         said = [f"{_WORDS[verdict]}: {', '.join(arms)}" for verdict, arms in groups.items() if arms]
         if said:
-            yield Fact(label, f"in {time} {'; '.join(said)}")
+            yield Fact(label, f"in {time}, {'; '.join(said)}")
             label = ""
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from v2drop_cli.report.text import GLUE, told
 from v2drop_cli.report.view import Fact, Section, View
 
+MOST_COLUMNS = 4
+"""Of more arms than that each is a line of the tables, where quantities are the columns."""
+
 
 def to_markdown(view: View) -> str:
     """The finding, what it is of, the glance, one table per section, and how it was measured."""
@@ -22,7 +25,8 @@ def to_markdown(view: View) -> str:
         lines += ["", *_facts(view.notes)]
     for section in view.sections:
         lines += ["", f"## {_inline(section.title) or 'Arms'}", ""]
-        lines += _table(section, view.columns)
+        many = len(view.columns) > MOST_COLUMNS
+        lines += (_turned if many else _table)(section, view.columns)
     if view.footer:
         lines += ["", "## Notes", "", *_facts(view.footer)]
     return "\n".join(lines) + "\n"
@@ -50,6 +54,14 @@ def _facts(facts: Sequence[Fact]) -> list[str]:
 def _table(section: Section, columns: Sequence[str]) -> list[str]:
     rows = [[row.label, *(cell.text for cell in row.cells)] for row in section.rows]
     return _lines([["", *columns], *rows])
+
+
+def _turned(section: Section, columns: Sequence[str]) -> list[str]:
+    """The same with a line per arm."""
+    lines = [
+        [name, *(row.cells[at].in_a_row for row in section.rows)] for at, name in enumerate(columns)
+    ]
+    return _lines([["", *(row.label for row in section.rows)], *lines])
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> list[str]:

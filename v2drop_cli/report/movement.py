@@ -19,10 +19,10 @@ TITLE = "How tokens moved before each drop"
 # From here on more than half of the mean squared update is common to all tokens: 0.71 squared.
 MOSTLY_SHARED = 0.71
 READING = (
-    "shared update: length of the tokens' mean update over their mean length; 1 is the same for "
-    f"all, and from {MOSTLY_SHARED} on most of it is: the plain norm then ranks tokens by their "
-    "part in what all of them do, and says little of each alone. spread of scores: Gini "
-    "coefficient; 0 is the same score for all, near 1 a few tokens have it all"
+    "shared update, 0 to 1: how much of what the layer before did to the tokens is the same for "
+    f"all of them. From {MOSTLY_SHARED} on it is most: the plain norm then ranks tokens by their "
+    "part in what all of them do. Spread of scores, 0 to 1 (Gini): 0 is the same score for all "
+    "tokens, near 1 a few tokens have it all"
 )
 
 

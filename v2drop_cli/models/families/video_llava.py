@@ -47,12 +47,21 @@ def _waiting(config: Any, tensors: Mapping[str, Tensor]) -> dict[int, Iterator[t
     side = config.vision_config.image_size // config.vision_config.patch_size
     frame = (CLASS, Grid(1, side, side))
     image = frame[1:] if config.vision_feature_select_strategy == "default" else frame
-    images = tensors.get(_OLD_IMAGE.pixels, tensors.get(IMAGE.pixels, ()))
-    videos = tensors.get(VIDEO.pixels, ())
+    images = _pixels(tensors, _OLD_IMAGE, IMAGE)
+    videos = _pixels(tensors, VIDEO)
     return {
         config.image_token_id: repeat(image, len(images)),
         config.video_token_id: (frame * len(video) for video in videos),
     }
+
+
+def _pixels(tensors: Mapping[str, Tensor], *names: Placeholder) -> Sequence[Tensor]:
+    """What was given under any of ``names``; the model's call names some of them with ``None``."""
+    for name in names:
+        pixels = tensors.get(name.pixels)
+        if pixels is not None:
+            return tuple(pixels)
+    return ()
 
 
 def _process(

@@ -1,4 +1,4 @@
-"""Methods that look into the tower, in a model of tiles; and what looking costs."""
+"""What all methods have in common that look into the tower: before the decoder, and its cost."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.tiny_llava import make_llava, one_prompt
-from v2drop_cli.errors import UnsupportedModelError
+from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 
 # By method: blocks that are hooked, of two, and products made again in them.
 COSTS = {
-    "visionzip": (2, {"q_proj": 1, "k_proj": 2}),  # the patches' keys, and those of the row
+    "visionzip": (2, {"q_proj": 1, "k_proj": 1}),  # its keys are those of the row of attention
     "holov": (1, {"q_proj": 1, "k_proj": 1}),
     "scope": (2, {"q_proj": 1, "k_proj": 1}),
     "vispruner": (2, {"q_proj": 1, "k_proj": 1}),
@@ -51,6 +51,39 @@ def test_a_tower_without_a_class_token_is_refused_by_name(name):
     ):
         pass
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_a_tower_that_overflows_is_an_error_and_no_choice(name):
+    model, inputs = make_llava(4), one_prompt()
+    inputs["pixel_values"][0, 0, 0, 0] = float("nan")
+    with (
+        torch.no_grad(),
+        v2drop.dropping(model, "0:20t", method=name),
+        pytest.raises(InstrumentError, match="NaN"),
+    ):
+        model(**inputs)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_the_answer_is_that_to_the_shortened_prompt_itself(name):
+    """Renumbered, as all of them are by default: nothing tells that there ever was more."""
+    model, inputs = make_llava(4), one_prompt()
+    entered = []
+    with torch.no_grad(), v2drop.dropping(model, "0:20t", method=name):
+        handle = model.model.language_model.layers[0].register_forward_pre_hook(
+            lambda module, args: entered.append(args[0])
+        )
+        output = model(**inputs).logits[:, -1]
+        handle.remove()
+        answer = model.generate(**inputs, max_new_tokens=5, do_sample=False)
+    [short] = entered
+    with torch.no_grad():
+        wanted = model(inputs_embeds=short, attention_mask=torch.ones(short.shape[:2])).logits
+        answered = model.generate(inputs_embeds=short, max_new_tokens=5, do_sample=False)
+    assert short.shape[1] == inputs["input_ids"].shape[1] - 36 + 20
+    torch.testing.assert_close(output, wanted[:, -1], atol=1e-5, rtol=0)
+    assert answer[0, inputs["input_ids"].shape[1] :].tolist() == answered[0].tolist()
 
 
 @pytest.mark.parametrize("name", COSTS)

@@ -1,0 +1,244 @@
+"""Every method on the embedded model at equal budgets: python -m benchmarks.tiny.fair_fight
+
+Accuracy on questions about drawn scenes and clips, from a seed that nothing else uses, with 95 %
+Wilson intervals. Every question is about a scene or clip of its own. It counts as right where
+every token of the answer, the end mark included, is the most likely one: first after the prompt,
+which each method shortens as it is published, then after the answer's tokens on the same cache.
+Whole sentences ("describe") are not asked.
+
+Methods are those of ``--method all``, each with its own knobs for a layer average of 1/3, 2/9 and
+1/9 of the vision tokens. Where a method's counts depend on the prompt, its thresholds are found on
+one prompt and kept, so its layer average there is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import zip_longest
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+import v2drop_cli
+from benchmarks import tables
+from benchmarks.result import RESULTS, origin, write
+from benchmarks.tiny.clips import mosaics, sample_clip
+from benchmarks.tiny.model import SIDE
+from benchmarks.tiny.questions import CLIP_TASKS, SCENE_TASKS, Question
+from benchmarks.tiny.scenes import render, sample_scene
+from benchmarks.tiny.score import first_asked, summary
+from benchmarks.tiny.variant_study import HARD
+from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
+from v2drop_cli.bench.line_up import line_up
+from v2drop_cli.bench.passes import Passes, Subject
+from v2drop_cli.bench.watch import Watch
+from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.media import load_image, load_video
+from v2drop_cli.methods.base import TOWER
+from v2drop_cli.methods.registry import get_method
+from v2drop_cli.models.arguments import cache_name
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.records import Caveat
+
+OUTPUT = RESULTS / "fair-fight.json"
+SAMPLES = Path(__file__).parents[2] / "sample_media"
+# Layer averages, as shares of the vision tokens.
+BUDGETS = ("33.33%", "22.22%", "11.11%")
+MEDIA = ("image", "video")
+# Variants of v2drop that it is compared with elsewhere: docs/variants.md.
+LEFT_OUT = ("v2drop-l1", "v2drop-cosine")
+_SEED = "fair fight 2026-11"
+_CHUNK = 10
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question, ready for the model: its tensors, and the answer's tokens with the end mark."""
+
+    kind: str
+    tensors: dict[str, Any]
+    answer: list[int]
+
+
+@cache
+def model() -> LoadedModel:
+    """The embedded model of this process."""
+    torch.set_num_threads(1)
+    return v2drop_cli.load("tiny", device="cpu", dtype="float32")
+
+
+def arms_of(media: str, methods: Sequence[str]) -> tuple[list[Arm], list[Caveat]]:
+    """Dense and all methods at all budgets, for prompts with one picture or one clip."""
+    loaded = model()
+    file = SAMPLES / ("scene.png" if media == "image" else "clip.mp4")
+    shown = load_image(file) if media == "image" else load_video(file, 8)
+    options = ArmOptions(ScheduleOptions(budgets=BUDGETS), tuple(methods))
+    with Nvml(loaded.device) as nvml:
+        passes = Passes(Subject(loaded, (shown,), "what is the shape?"), nvml)
+        arms = line_up(options, passes, Watch())
+        fighting = [a for a in arms if a.method is None or a.method.split(":")[0] not in LEFT_OUT]
+        return fighting, list(passes.caveats())
+
+
+def question_of(media: str, task: int, index: int) -> Asked:
+    """Draw the question, with a scene or clip of its own."""
+    rng = random.Random(f"{_SEED}/{media}/{task}/{index}")
+    if media == "image":
+        scene, question = first_asked(sample_scene, SCENE_TASKS[task][0], rng)
+        pictures = [render(scene, SIDE)]
+    else:
+        clip, question = first_asked(sample_clip, CLIP_TASKS[task][0], rng)
+        pictures = mosaics(clip, SIDE)
+    return _ready(question, pictures)
+
+
+def _ready(question: Question, pictures: Sequence[Any]) -> Asked:
+    processor = model().processor
+    content: list[dict[str, str]] = [{"type": "image"} for _ in pictures]
+    content.append({"type": "text", "text": question.text})
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True
+    )
+    tensors = dict(processor(text=text, images=list(pictures), return_tensors="pt"))
+    words = processor.tokenizer(f" {question.answer}", add_special_tokens=False)["input_ids"]
+    return Asked(question.type, tensors, [*words, processor.tokenizer.eos_token_id])
+
+
+@torch.inference_mode()
+def right(asked: Asked, arm: Arm, seen: Any) -> bool:
+    """Whether ``arm`` answers so; ``seen`` are the encoded pictures, for methods that take them."""
+    loaded, tensors = model(), dict(asked.tensors)
+    if arm.method is None or TOWER not in get_method(arm.method).needs:
+        del tensors["pixel_values"]
+        tensors["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=seen)}
+    held = {cache_name(loaded.model): DynamicCache(), "use_cache": True}
+    wanted = torch.tensor([asked.answer])
+    with arm.applied(loaded):
+        first = loaded.model(**tensors, **held, logits_to_keep=1).logits[0, -1].argmax()
+        if first != wanted[0, 0] or wanted.shape[1] == 1:
+            return bool(first == wanted[0, 0])
+        mask = torch.ones(1, tensors["input_ids"].shape[1] + wanted.shape[1] - 1, dtype=torch.long)
+        later = loaded.model(input_ids=wanted[:, :-1], attention_mask=mask, **held).logits[0]
+    return torch.equal(later.argmax(dim=-1), wanted[0, 1:])
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker process is told: some questions of one task about one medium."""
+
+    media: str
+    task: int
+    first: int
+    count: int
+    arms: tuple[Arm, ...]
+
+    def run(self) -> list[tuple[str, dict[str, bool]]]:
+        """Each question's type, and per arm whether it was right."""
+        found = []
+        for index in range(self.first, self.first + self.count):
+            asked = question_of(self.media, self.task, index)
+            with torch.inference_mode():
+                pixels = asked.tensors["pixel_values"]
+                seen = model().model.get_image_features(pixels).pooler_output
+            found.append((asked.kind, {a.label: right(asked, a, seen) for a in self.arms}))
+        return found
+
+
+def jobs_of(media: str, per_task: int, arms: Sequence[Arm]) -> Iterator[Job]:
+    """All questions about one medium, a few of each task in turn."""
+    tasks = SCENE_TASKS if media == "image" else CLIP_TASKS
+    asked = [n for n in range(len(tasks)) if not _describes(media, n)]
+    for first in range(0, per_task, _CHUNK):
+        for task in asked:
+            yield Job(media, task, first, min(_CHUNK, per_task - first), tuple(arms))
+
+
+def _describes(media: str, task: int) -> bool:
+    return question_of(media, task, 0).kind.startswith("describe")
+
+
+@dataclass
+class Medium:
+    """One medium's arms, what there is to say of them, and per arm and kind what was right."""
+
+    media: str
+    arms: list[Arm]
+    caveats: list[Caveat]
+    hits: dict[str, dict[str, list[bool]]]
+
+    @classmethod
+    def of(cls, media: str, methods: Sequence[str]) -> Medium:
+        """Before the first question."""
+        arms, caveats = arms_of(media, methods)
+        return cls(media, arms, caveats, {arm.label: defaultdict(list) for arm in arms})
+
+    def add(self, answers: Sequence[tuple[str, dict[str, bool]]]) -> None:
+        """What one job found."""
+        for kind, by_arm in answers:
+            for label, hit in by_arm.items():
+                for name in ("all", "hard") if kind in HARD else ("all",):
+                    self.hits[label][name].append(hit)
+
+    def told(self) -> dict[str, Any]:
+        """The same for the result file."""
+        return {
+            "media": self.media,
+            "arms": [_result(arm, self.hits[arm.label]) for arm in self.arms],
+            "caveats": [caveat.message for caveat in self.caveats],
+        }
+
+
+def fought(
+    methods: Sequence[str], per_task: Mapping[str, int], workers: int
+) -> Iterator[list[dict[str, Any]]]:
+    """The results of both media, again after each job: a run that is broken off leaves them."""
+    found = {media: Medium.of(media, methods) for media in MEDIA}
+    by_media = [jobs_of(media, per_task[media], found[media].arms) for media in MEDIA]
+    # In turn, so that both media are there from the beginning.
+    jobs = [job for turn in zip_longest(*by_media) for job in turn if job is not None]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for number, (job, answers) in enumerate(zip(jobs, pool.map(Job.run, jobs), strict=True), 1):
+            print(f"{number} of {len(jobs)}", flush=True)
+            found[job.media].add(answers)
+            if all(medium.hits["dense"] for medium in found.values()):
+                yield [medium.told() for medium in found.values()]
+
+
+def _result(arm: Arm, hits: Mapping[str, Sequence[bool]]) -> dict[str, Any]:
+    return {
+        "arm": arm.label,
+        "method": arm.method,
+        "schedule": None if arm.schedule is None else str(arm.schedule),
+        **{name: summary(values) for name, values in hits.items()},
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Ask everything, save, and fill the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--methods", nargs="*", default=["all"])
+    parser.add_argument("--per-task", type=int, default=300, help="questions a task on images")
+    parser.add_argument("--per-clip-task", type=int, default=100, help="the same on clips")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    args = parser.parse_args(arguments)
+    head = origin()
+    per_task = {"image": args.per_task, "video": args.per_clip_task}
+    for media in fought(args.methods, per_task, args.workers):
+        write(args.output, head | {"budgets": BUDGETS, "media": media})
+    if args.output == OUTPUT:
+        tables.main()
+
+
+if __name__ == "__main__":
+    main()
