@@ -34,7 +34,8 @@ SELECTING = sorted(set(METHODS) - ELSEWHERE - MERGES)
 SETTINGS = {"visionzip": ",contextual=0", "sparsevlm": ",merge=false"}
 # Families in which a method is refused, because what it looks at is not known there.
 REFUSED: dict[str, frozenset[str]] = {
-    method: frozenset(NAMES) - {"llava", "llava_next"}  # the towers that have a class token
+    method: frozenset(NAMES)
+    - {"llava", "llava_next", "vipllava"}  # the towers that have a class token
     for method in METHODS
     if CLASS_TOKEN in get_method(method).needs
 }
@@ -46,6 +47,8 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "qwen3_vl_moe",
     "llava_onevision",
     "llava_next_video",
+    "hyperclovax_vision_v2",
+    "perception_lm",
 }
 
 

@@ -50,12 +50,17 @@ def process_images(
     Raises:
         MediaArgumentError: a video is among the media.
     """
+    refuse_video(config, media)
+    return process(processor, config, media, prompt, fallback)
+
+
+def refuse_video(config: Any, media: Sequence[Media]) -> None:
+    """Raise :class:`MediaArgumentError` where a video is among the media of an image model."""
     if any(item.kind == "video" for item in media):
         raise MediaArgumentError(
             f"{config.model_type} models take no video",
             hint="pass frames of it as --image, or choose a model that does: v2drop models",
         )
-    return process(processor, config, media, prompt, fallback)
 
 
 def ask(processor: Any, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -92,8 +97,9 @@ def _begins_itself(processor: Any, text: str) -> dict[str, Any]:
 
 def check_prompt(processor: Any, prompt: str) -> None:
     """Raise :class:`UsageError` for a prompt that places pictures itself."""
-    for kind in ("image", "video"):
-        token = getattr(processor, f"{kind}_token", None)
+    # Qianfan-OCR's templates have another word for a picture than its tokenizer.
+    for name in ("image_token", "video_token", "image_placeholder_token"):
+        token = getattr(processor, name, None)
         if isinstance(token, str) and token in prompt:
             raise UsageError(
                 f"the prompt holds the placeholder {token!r}",

@@ -13,6 +13,7 @@ PROVEN = frozenset({
     "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_v3", "diffllama",
     "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "glm", "glm4",
     "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "granite", "granitemoe",
+    "granite_docling_text",
     "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3", "hyperclovax",
     "internlm3", "iquestcoder", "jais2", "jetmoe", "llama", "mellum", "minicpm3", "minimax_m2",
     "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "persimmon", "phi",

@@ -118,9 +118,21 @@ def _internvl(config: Any) -> int:
     return int(_patches(tower.image_size, tower.patch_size) * config.downsample_ratio**2)
 
 
+def _granite_docling(config: Any) -> int:
+    tower = config.vision_config
+    return int(_patches(tower.image_size, tower.patch_size) / tower.scale_factor**2)
+
+
+def _janus(config: Any) -> int:
+    return _patches(config.vision_config.image_size, config.vision_config.patch_size)
+
+
 # Towers whose processors are told the tokens of a tile: the attribute, and how it is reckoned.
 _PER_TILE: dict[str, tuple[str, Callable[[Any], int]]] = {
     "idefics3_vision": ("image_seq_len", _idefics),
     "smolvlm_vision": ("image_seq_len", _idefics),
+    "granite_docling_vision": ("image_seq_len", _granite_docling),
     "internvl_vision": ("image_seq_length", _internvl),
+    "qianfan_ocr_vision": ("image_seq_length", _internvl),
+    "janus_vision_model": ("num_image_tokens", _janus),
 }

@@ -30,6 +30,14 @@ FAMILIES: dict[str, str] = {
     "mistral3": "v2drop_cli.models.families.mistral3:MISTRAL3",
     "video_llava": "v2drop_cli.models.families.video_llava:VIDEO_LLAVA",
     "paligemma": "v2drop_cli.models.families.paligemma:PALIGEMMA",
+    "vipllava": "v2drop_cli.models.families.vipllava:VIPLLAVA",
+    "qianfan_ocr": "v2drop_cli.models.families.qianfan_ocr:QIANFAN_OCR",
+    "janus": "v2drop_cli.models.families.janus:JANUS",
+    "lighton_ocr": "v2drop_cli.models.families.lighton_ocr:LIGHTON_OCR",
+    "got_ocr2": "v2drop_cli.models.families.got_ocr2:GOT_OCR2",
+    "hyperclovax_vision_v2": "v2drop_cli.models.families.hyperclovax_vision_v2:HYPERCLOVAX",
+    "granite_docling": "v2drop_cli.models.families.granite_docling:GRANITE_DOCLING",
+    "perception_lm": "v2drop_cli.models.families.perception_lm:PERCEPTION_LM",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.
