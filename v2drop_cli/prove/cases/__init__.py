@@ -26,7 +26,7 @@ NAMES = (
     "paligemma",
 )
 # Further architectures of a family, each with its family's name.
-VARIANTS = {"pixtral": "llava"}
+VARIANTS = {"pixtral": "llava", "ministral3": "mistral3", "mistral4": "mistral3"}
 
 
 def get_case(name: str) -> Case:
