@@ -36,6 +36,7 @@ from v2drop_cli.instrument.forward import (
     counted_after,
     text_after,
 )
+from v2drop_cli.instrument.layer_call import as_handed
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.instrument.numbering import (
     alive_rope,
@@ -43,6 +44,7 @@ from v2drop_cli.instrument.numbering import (
     numbered_anew,
     positions_of,
     shift_after,
+    told_positions,
 )
 from v2drop_cli.instrument.selection import Selection
 from v2drop_cli.instrument.signals import FROM_THE_CALL, Here, Reader, RowSignals
@@ -295,15 +297,10 @@ class DropState:
         columns = forward.columns
         changed: dict[str, Any] = {}
         if columns is not None or forward.shift is not None:
-            changed["position_embeddings"] = alive_rope(
-                self.reader.numbering, forward, hidden, kwargs, forward.shift
-            )
-        if columns is not None:
-            # A row of gapped positions would read as packed sequences to flash kernels.
-            changed["position_ids"] = None
-            new_valid = columns.valid
-        else:
-            new_valid = self._new_padding(forward, hidden)
+            rope = alive_rope(self.reader.numbering, forward, hidden, kwargs, forward.shift)
+            changed["position_embeddings"] = as_handed(rope)
+            changed["position_ids"] = told_positions(self.call, forward, kwargs, forward.shift)
+        new_valid = self._new_padding(forward, hidden) if columns is None else columns.valid
         valid = join_valid(past_valid, past, new_valid, hidden)
         blocks = forward.alive_blocks()
         if past and blocks is not None:

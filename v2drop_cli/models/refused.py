@@ -49,8 +49,8 @@ _NATIVE: dict[str, str] = {
     "kimi_k25": _NOT_PROVEN,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
     "llama4": "its decoder attends in chunks, which count dropped tokens",
+    "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
     "minicpmv4_6": _ONE_STATE,
     "minicpmv4_7": _ONE_STATE,
     "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
@@ -90,9 +90,12 @@ REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
 # Of served families: (family, configuration, reason). Each family's `refusal` says so.
 CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
     ("any", "a decoder with sliding windows, such as BakLLaVA's Mistral", _WINDOWS),
-    ("any", "a Ministral 3 or Mistral 4 decoder", "it scales queries by position ids"),
     ("any", "a decoder that attends in both directions (`is_causal=False`)", "masks stay causal"),
-    ("any", "a DeepSeek-V2 or Llama 4 decoder", "it has rotary tables of complex numbers"),
+    (
+        "any",
+        "one row of a Ministral 3 or Mistral 4 decoder under flash kernels, once it scales queries",
+        "they would read the gaps in its positions as packed sequences",
+    ),
     ("any", "a Doge decoder", "it makes masks of its own, at full length"),
     (
         "any",
