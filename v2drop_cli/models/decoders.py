@@ -11,7 +11,8 @@ from v2drop_cli.records import Caveat, CaveatKind
 
 PROVEN = frozenset({
     "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_v3", "diffllama",
-    "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "glm", "glm4",
+    "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
+    "gemma3_text", "glm", "glm4",
     "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "granite", "granitemoe",
     "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3", "hyperclovax",
     "internlm3", "iquestcoder", "jais2", "jetmoe", "llama", "mellum", "minicpm3", "minimax_m2",
@@ -23,7 +24,12 @@ PROVEN = frozenset({
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
+WINDOWED = frozenset({"gemma2", "gemma3_text", "mistral"})
+"""``model_type`` of the decoders whose sliding windows were proven to be counted in the positions
+of the whole prompt."""
+
 _COMPLEX = "its layers are handed rotary tables of complex numbers, which are not shortened"
+_WINDOW = "sliding_attention"  # as configurations call a layer with a window
 # And flash kernels would read gaps in position ids as packing.
 _SCALES = "its decoder scales queries by position ids, which shortened layers are not given"
 # model_type → why it cannot be served, whatever the user allows.
@@ -36,8 +42,30 @@ _WRONG = {
 }
 
 
+def windows(config: Any) -> tuple[int | None, ...]:
+    """Per layer, how many columns its sliding window leaves in view; empty if none has a window.
+
+    Args:
+        config: the model's.
+    """
+    text = config.get_text_config()
+    size, kinds = getattr(text, "sliding_window", None), getattr(text, "layer_types", None)
+    if not size:
+        return ()
+    if not kinds:
+        return (size,) * text.num_hidden_layers
+    found = tuple(size if kind == _WINDOW else None for kind in kinds)
+    return found if any(found) else ()
+
+
+def layer_kinds(config: Any) -> tuple[str, ...]:
+    """Per layer, its kind; empty if all are of one. Layers of a kind share masks and tables."""
+    kinds = tuple(getattr(config.get_text_config(), "layer_types", None) or ())
+    return kinds if len(set(kinds)) > 1 else ()
+
+
 def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
-    """Why no family can serve this decoder: a window, for one, counts columns, dropped ones too.
+    """Why no family can serve this decoder, or ``None``.
 
     Args:
         config: the model's.
@@ -45,8 +73,10 @@ def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
-    if getattr(text, "sliding_window", None) or "sliding_attention" in kinds:
+    window = getattr(text, "sliding_window", None) or _WINDOW in kinds
+    if window and text.model_type not in WINDOWED:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
+    kinds -= {_WINDOW}
     if text.model_type in _WRONG:
         return _WRONG[text.model_type]
     if kinds:

@@ -24,6 +24,7 @@ NAMES = (
     "mistral3",
     "video_llava",
     "paligemma",
+    "gemma3",
 )
 # Further architectures of a family, each with its family's name.
 VARIANTS = {"pixtral": "llava"}
