@@ -32,6 +32,7 @@ NAMES = (
     "hyperclovax_vision_v2",
     "granite_docling",
     "perception_lm",
+    "gemma3",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
 SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}

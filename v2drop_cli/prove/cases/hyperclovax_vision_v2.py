@@ -18,7 +18,11 @@ from v2drop_cli.prove.cases.qwen2_vl import IMAGE, VIDEO
 
 def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     """A tiny configuration; the decoder's factors are other than one."""
-    factors = {"embedding_multiplier": 2.0, "residual_multiplier": 0.7, "logits_scaling": 0.5}
+    factors: dict[str, Any] = {
+        "embedding_multiplier": 2.0,
+        "residual_multiplier": 0.7,
+        "logits_scaling": 0.5,
+    }
     return HyperCLOVAXVisionV2Config(
         vision_config={**VISION, "model_type": "qwen2_5_vl_vision"},
         text_config=HyperCLOVAXConfig(**text, **factors),
