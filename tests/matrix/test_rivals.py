@@ -39,7 +39,8 @@ REFUSED: dict[str, frozenset[str]] = {
     for method in METHODS
     if CLASS_TOKEN in get_method(method).needs
 }
-# Some take no video, some show its frames as pictures, and Video-LLaVA's have class tokens.
+# Some take no video, some show its frames as pictures, Video-LLaVA's have class tokens, and
+# PerceptionLM's call does not tell how images were cut, nor then anything of a video.
 REFUSED["evs"] = frozenset(NAMES) - {
     "qwen2_vl",
     "qwen2_5_vl",
@@ -48,7 +49,6 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "llava_onevision",
     "llava_next_video",
     "hyperclovax_vision_v2",
-    "perception_lm",
 }
 
 

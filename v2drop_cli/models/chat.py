@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from v2drop_cli.errors import MediaArgumentError, UsageError
 from v2drop_cli.models.picture_limits import check_media
 from v2drop_cli.models.shapes import check_rows
-from v2drop_cli.models.templates import Turn, render
+from v2drop_cli.models.templates import Turn, place_of, render
 from v2drop_cli.models.user_text import as_text, control_tokens
 
 if TYPE_CHECKING:
@@ -97,9 +97,8 @@ def _begins_itself(processor: Any, text: str) -> dict[str, Any]:
 
 def check_prompt(processor: Any, prompt: str) -> None:
     """Raise :class:`UsageError` for a prompt that places pictures itself."""
-    # Qianfan-OCR's templates have another word for a picture than its tokenizer.
-    for name in ("image_token", "video_token", "image_placeholder_token"):
-        token = getattr(processor, name, None)
+    tokens = [getattr(processor, f"{kind}_token", None) for kind in ("image", "video")]
+    for token in (*tokens, place_of(processor, "image")):
         if isinstance(token, str) and token in prompt:
             raise UsageError(
                 f"the prompt holds the placeholder {token!r}",

@@ -52,8 +52,8 @@ def windows(config: Any) -> tuple[int | None, ...]:
     if not size:
         return ()
     if not kinds:
-        return (size,) * text.num_hidden_layers
-    found: tuple[int | None, ...] = tuple(size if kind == _WINDOW else None for kind in kinds)
+        return (int(size),) * int(text.num_hidden_layers)
+    found = tuple(size if kind == _WINDOW else None for kind in kinds)
     return found if any(found) else ()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.packages import check_processor, processor_name
+from v2drop_cli.models.spans import timm_patch
 from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
@@ -80,14 +81,22 @@ def _facts(config: Any) -> Mapping[str, Any]:
     """What a processor must know of the tower, as far as the config tells; else nothing."""
     tower: Any = getattr(config, "vision_config", None)
     kind = getattr(tower, "model_type", "")
+    family = getattr(config, "model_type", "")
+    if family == "perception_lm":
+        facts, patch = {"pooling_ratio": config.projector_pooling_ratio}, timm_patch(tower)
+        return facts if patch is None else {**facts, "patch_size": patch}
     if kind in _PER_TILE:
         return {_PER_TILE[kind][0]: _PER_TILE[kind][1](config)}
     if kind not in _BESIDE:
         return {}
     facts = {"patch_size": tower.patch_size}
     if kind == "pixtral":
-        return {**facts, "spatial_merge_size": getattr(config, "spatial_merge_size", 1)}
-    strategy = getattr(config, "vision_feature_select_strategy", None)
+        merge = getattr(config, "spatial_merge_size", 1)
+        merged = tower.patch_size * merge  # LightOnOCR's processor multiplies when it is made
+        return {**facts, "spatial_merge_size": merge, "effective_patch_size": merged}
+    # ViP-LLaVA's code leaves the class token out, and its configuration does not say so.
+    usual = "default" if family == "vipllava" else None
+    strategy = getattr(config, "vision_feature_select_strategy", usual)
     if strategy is None:
         return {}
     return {

@@ -11,7 +11,6 @@ transformers stacks the images of a prompt, so all of them must have the same nu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.models import chat
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.families.llava import projector, vision_tower
-from v2drop_cli.models.spans import walk
+from v2drop_cli.models.spans import timm_patch, walk
 from v2drop_cli.models.synthetic.canvas import cut
 from v2drop_cli.models.synthetic.tiles import noise, square_clips
 from v2drop_cli.records import Grid
@@ -130,14 +129,14 @@ def _sizes(config: Any) -> tuple[int, int]:
     """
     vision = config.vision_config
     size = (getattr(vision, "model_args", None) or {}).get("img_size")
-    patch = re.search(r"patch(\d+)", getattr(vision, "architecture", ""))
+    patch = timm_patch(vision)
     if not size or patch is None:
         raise UnsupportedModelError(
             f"the configuration of this {config.model_type} model does not say how large its "
             "tower's pictures and patches are",
             hint="give --image FILE or --video FILE, and the model's processor",
         )
-    return int(size[0]), int(patch[1])
+    return int(size[0]), patch
 
 
 PERCEPTION_LM = Family(
