@@ -80,7 +80,8 @@ class Attended:
         if self.view is None:
             return None
         places = self.view.places[0].to(rows.device)
-        return places > places[rows, None] - self.view.size
+        near: Tensor = places > places[rows, None] - self.view.size
+        return near
 
 
 def softmax_rows(asked: Tensor, keys: Tensor, scaling: float, allowed: Tensor | None) -> Tensor:
@@ -103,10 +104,10 @@ def past_keys(cache: Any, layer: int, b: int, past: int) -> Tensor | None:
     if not past:
         return None
     held = cache.layers[layer]
-    keys: Tensor | None = getattr(held, "keys", None)
-    shown = isinstance(keys, Tensor) and keys.dim() == 4 and keys.shape[2] >= past
+    keys = getattr(held, "keys", None)
     # A sliding cache may have thrown the first ones away.
-    if keys is None or not shown or keys.shape[2] < getattr(held, "cumulative_length", 0):
+    least = max(past, getattr(held, "cumulative_length", 0))
+    if not isinstance(keys, Tensor) or keys.dim() != 4 or keys.shape[2] < least:
         raise InstrumentError(
             f"the attention of earlier turns cannot be read from a {type(cache).__name__}",
             hint="use the default dynamic cache, or a method that needs no attention",

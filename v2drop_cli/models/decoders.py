@@ -52,7 +52,8 @@ def windows(config: Any) -> tuple[int | None, ...]:
     if not size:
         return ()
     if not kinds:
-        return (int(size),) * int(text.num_hidden_layers)
+        depth: int = text.num_hidden_layers
+        return (size,) * depth
     found = tuple(size if kind == _WINDOW else None for kind in kinds)
     return found if any(found) else ()
 
