@@ -33,7 +33,8 @@ SIZES = [
     (40, 3),
 ]
 RATIO = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe")
-PIXTRAL = ("pixtral", "mistral3")
+MISTRAL3 = ("mistral3", "ministral3", "mistral4")
+PIXTRAL = ("pixtral", *MISTRAL3)
 LLAVA = ("llava", "pixtral")  # whose videos are pictures
 KINDS = [(n, k) for n in CASES for k in ("image", "images", "video") if k != "video" or CASES[n].video]  # fmt: skip # noqa: E501
 
@@ -76,7 +77,7 @@ def test_every_shape_is_answered_or_refused_by_name(loaded, name, kind, size):
     guessed = size[1] in (1, 3) and (
         name == "video_llava" or (kind == "video" and name not in LLAVA)
     )
-    alone = name == "mistral3" and kind == "image" and size in ((1, 1), (3, 2))
+    alone = name in MISTRAL3 and kind == "image" and size in ((1, 1), (3, 2))
     as_pictures = shown("image", size) if name in LLAVA and kind == "video" else media
     if guessed or alone or not transformers_takes(model, as_pictures):
         assert guessed or name in RATIO or name in PIXTRAL
