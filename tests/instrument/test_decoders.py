@@ -108,7 +108,7 @@ def test_a_loaded_model_brings_the_permission_and_the_caveat(tmp_path):
     [
         ("doge", {}, "masks of its own"),
         ("llama", {"is_causal": False}, "both directions"),
-        ("mistral", {"sliding_window": 8}, "sliding"),
+        ("starcoder2", {"sliding_window": 8}, "sliding"),
     ],
 )
 def test_what_is_wrong_stays_refused_whatever_is_allowed(name, changes, words):

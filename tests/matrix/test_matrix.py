@@ -141,7 +141,8 @@ def test_re_prefill_gives_the_log_probabilities_of_generate(name, shape):
         longer = dict(inputs, input_ids=out.sequences[:, :-1])
         for key in ("attention_mask", "mm_token_type_ids", "token_type_ids"):
             if key in inputs:
-                fill = 0 if key == "mm_token_type_ids" else 1  # answers are no prefix
+                answer = key == "token_type_ids" and case.prefix  # it is no prefix
+                fill = 1 if key == "attention_mask" or answer else 0
                 longer[key] = torch.nn.functional.pad(inputs[key], (0, 5), value=fill)
         with torch.no_grad():
             again = model(**longer).logits

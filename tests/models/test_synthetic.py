@@ -43,6 +43,8 @@ def prompt(case, made: Synthetic, media) -> dict[str, torch.Tensor]:
         inputs["mm_token_type_ids"] = torch.tensor([types])
     if case.prefix:
         inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+    if case.two_way:
+        inputs["token_type_ids"] = torch.tensor([types])
     return inputs | dict(made.tensors)
 
 

@@ -150,7 +150,9 @@ def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module
     if renumbers(method, schedule):
         numbering = Numbering.of(method, target.config, target.decoder)
     return Reader(
-        call=LayerCall.of(target.config, target.layers),
+        call=LayerCall.of(
+            target.config, target.layers, cuts_blocks=target.family.windows_cut_blocks
+        ),
         needs=method.needs,
         family=target.family,
         config=target.config,

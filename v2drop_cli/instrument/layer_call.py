@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
-from v2drop_cli.models.decoders import scaled_from
+from v2drop_cli.models.decoders import chunked, layer_kinds, scaled_from, windows
 
 # What is made anew for a shortened layer; other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
@@ -36,16 +36,24 @@ class LayerCall:
         named: the parameters that the layers name in their forward.
         scaled_from: the first position at which its layers scale queries by ``position_ids``;
             ``None`` where they do not read them.
+        windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
+        chunked: whether these are chunks.
+        kinds: per layer, its kind; empty if all are of one.
+        cuts_blocks: whether a window cuts blocks that attend in both directions.
     """
 
     config: Any
     cache_name: str = CACHE
     named: frozenset[str] = frozenset()
     scaled_from: int | None = None
+    windows: tuple[int | None, ...] = ()
+    chunked: bool = False
+    kinds: tuple[str, ...] = ()
+    cuts_blocks: bool = True
 
     @classmethod
-    def of(cls, config: Any, layers: Sequence[nn.Module]) -> LayerCall:
-        """What the classes of ``layers`` say of themselves.
+    def of(cls, config: Any, layers: Sequence[nn.Module], *, cuts_blocks: bool = True) -> LayerCall:
+        """What the classes of ``layers`` say of themselves, and the configuration.
 
         Raises:
             InstrumentError: they take no KV cache under a known name.
@@ -53,7 +61,24 @@ class LayerCall:
         names = {cache_name(layer) for layer in layers}
         assert len(names) == 1, names
         named = frozenset.union(*(parameters_of(type(layer).forward) for layer in layers))
-        return cls(config.get_text_config(), names.pop(), named, scaled_from(config))
+        return cls(
+            config.get_text_config(),
+            names.pop(),
+            named,
+            scaled_from=scaled_from(config),
+            windows=windows(config),
+            chunked=chunked(config),
+            kinds=layer_kinds(config),
+            cuts_blocks=cuts_blocks,
+        )
+
+    def window(self, layer: int) -> int | None:
+        """How many columns of the whole sequence ``layer`` has in view; ``None``: all."""
+        return self.windows[layer] if self.windows else None
+
+    def kind(self, layer: int) -> str | None:
+        """What tells ``layer`` from those that are handed other masks or rotary tables."""
+        return self.kinds[layer] if self.kinds else None
 
     def cache(self, kwargs: Mapping[str, Any]) -> Any:
         """The KV cache that a layer was handed, or ``None``."""

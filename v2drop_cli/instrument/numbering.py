@@ -25,6 +25,7 @@ from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.instrument.layer_call import LayerCall, Tables, as_tables, rotary_tables
 from v2drop_cli.methods.base import RENUMBERED, Method
+from v2drop_cli.models.decoders import windows
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import gather_rope, gather_rows
 
@@ -40,6 +41,8 @@ def no_renumbering(config: Any, decoder: Any) -> str | None:
     rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
     if "mrope_section" in rope:
         return "its positions have three axes (M-RoPE), and what renumbering means is not defined"
+    if windows(config):
+        return "its sliding windows are counted in the prompt's own positions"
     if not hasattr(decoder, "rotary_emb"):
         return f"a {type(decoder).__name__} has no rotary module to ask for other positions"
     return None

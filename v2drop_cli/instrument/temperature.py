@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.instrument.cache import columns_before
 from v2drop_cli.instrument.context import DropState
-from v2drop_cli.instrument.context import _columns_before as columns_before
 from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.instrument.hooks import After, Before
 from v2drop_cli.models.decoders import query_factor

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
 
 _PER_MULTIPLY_ADD = 2
@@ -53,6 +54,7 @@ class DecoderShape:
         kv_heads: heads of keys and values.
         head_dim: size of one head.
         kv_item_bytes: bytes of one number in the KV cache.
+        windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
     """
 
     layer_products: tuple[int, ...]
@@ -62,6 +64,14 @@ class DecoderShape:
     kv_heads: int
     head_dim: int
     kv_item_bytes: int
+    windows: tuple[int | None, ...] = ()
+
+    def held(self, columns: Sequence[int]) -> list[int]:
+        """Of ``columns`` per layer, those that the next token may look back to."""
+        if not self.windows:
+            return list(columns)
+        pairs = zip(columns, self.windows, strict=True)
+        return [count if size is None else min(count, size - 1) for count, size in pairs]
 
     def flops(self, queries: Sequence[int], columns: Sequence[int], rows: int) -> int:
         """FLOPs of one forward; the language head runs on one token a row.
@@ -90,11 +100,12 @@ def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: flo
         rows: batch size.
         bandwidth: of the device's memory in bytes a second, or ``None`` if unknown.
     """
-    held, one = [c + 1 for c in columns], [1] * len(columns)
+    prompt, one = shape.held(columns), [1] * len(columns)
+    held = [c + 1 for c in prompt]
     decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
     return Limit(
         prefill_flops=shape.flops(columns, columns, rows),
-        prefill_bytes=shape.weight_bytes + shape.kv_bytes(columns, rows),
+        prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
         decode_flops_per_token=shape.flops(one, held, rows),
         decode_bytes_per_token=decode_bytes,
         decode_floor_s_per_token=decode_bytes / bandwidth if bandwidth else None,
@@ -148,6 +159,7 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         kv_heads=kv_heads,
         head_dim=head_dim,
         kv_item_bytes=head.weight.element_size(),
+        windows=windows(config),
     )
 
 

@@ -34,7 +34,6 @@ _NATIVE: dict[str, str] = {
     "fast_vlm": _NOT_PROVEN,
     "florence2": _NO_TOKENS,
     "fuyu": _NOT_PROVEN,
-    "gemma3": "pictures attend in both directions, and sliding windows count dropped tokens",
     "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
     "gemma4": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
@@ -51,7 +50,6 @@ _NATIVE: dict[str, str] = {
     "kimi_k25": _NOT_PROVEN,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "llama4": "its decoder attends in chunks, which count dropped tokens",
     "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
     "lighton_ocr": _NOT_PROVEN,
     "minicpmv4_6": _ONE_STATE,
@@ -94,7 +92,11 @@ REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
 
 # Of served families: (family, configuration, reason). Each family's `refusal` says so.
 CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
-    ("any", "a decoder with sliding windows, such as BakLLaVA's Mistral", _WINDOWS),
+    (
+        "any",
+        "a decoder with sliding windows other than Gemma 2 and 3 and Mistral",
+        "nobody has proven that its windows are counted in the prompt's positions",
+    ),
     ("any", "a decoder that attends in both directions (`is_causal=False`)", "masks stay causal"),
     (
         "any",
@@ -110,5 +112,6 @@ CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
     ("llava", "a vision tower other than CLIP, SigLIP or Pixtral", "its tokens are not known"),
     ("paligemma", "PaliGemma 2", _WINDOWS),
     ("paligemma", "flash kernels", "transformers does not tell them where the prompt ends"),
+    ("gemma3", "flash kernels", "they take no mask that says which columns attend both ways"),
     ("glm4v_moe", "flash kernels", "transformers tells them wrong positions"),
 )

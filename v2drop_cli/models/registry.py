@@ -30,6 +30,8 @@ FAMILIES: dict[str, str] = {
     "mistral3": "v2drop_cli.models.families.mistral3:MISTRAL3",
     "video_llava": "v2drop_cli.models.families.video_llava:VIDEO_LLAVA",
     "paligemma": "v2drop_cli.models.families.paligemma:PALIGEMMA",
+    "llama4": "v2drop_cli.models.families.llama4:LLAMA4",
+    "gemma3": "v2drop_cli.models.families.gemma3:GEMMA3",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

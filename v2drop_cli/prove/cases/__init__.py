@@ -24,6 +24,8 @@ NAMES = (
     "mistral3",
     "video_llava",
     "paligemma",
+    "llama4",
+    "gemma3",
 )
 # Further architectures of a family, each with its family's name.
 VARIANTS = {"pixtral": "llava", "ministral3": "mistral3", "mistral4": "mistral3"}
