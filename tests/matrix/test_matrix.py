@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import v2drop_cli as v2drop
-from tests.families import CASES, NAMES, VARIANTS
+from tests.families import ABSENT, CASES, NAMES, VARIANTS
 from tests.instrument.test_dropping import hook_tables
 from v2drop_cli.models.registry import FAMILIES, family_for
 from v2drop_cli.prove.cases.case import FIRST_WORD
@@ -30,7 +30,7 @@ def model_of(name, attn):
 
 
 def test_registry_and_matrix_list_the_same_families():
-    assert set(NAMES) == set(FAMILIES)
+    assert {*NAMES, *ABSENT} == set(FAMILIES)
     for name, case in CASES.items():
         assert case.name == name
         assert (name in VARIANTS) == bool(case.variant_of)

@@ -28,7 +28,14 @@ class Recorder:
     """A processor that notes what it is given."""
 
     chat_template = "{{ messages }}"
-    image_processor = SimpleNamespace(min_patches=1, max_patches=12)
+    image_processor = SimpleNamespace(
+        min_patches=1,
+        max_patches=12,
+        get_tile_grid=lambda height, width: (1, 1),
+        vision_input_type="thumb+tile",
+        tile_size=16,
+        max_num_tiles=4,
+    )
 
     def apply_chat_template(self, messages, **options):
         self.messages, self.options = messages, options

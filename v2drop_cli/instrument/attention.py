@@ -103,7 +103,7 @@ def past_keys(cache: Any, layer: int, b: int, past: int) -> Tensor | None:
     if not past:
         return None
     held = cache.layers[layer]
-    keys = getattr(held, "keys", None)
+    keys: Tensor | None = getattr(held, "keys", None)
     shown = isinstance(keys, Tensor) and keys.dim() == 4 and keys.shape[2] >= past
     # A sliding cache may have thrown the first ones away.
     if keys is None or not shown or keys.shape[2] < getattr(held, "cumulative_length", 0):

@@ -100,7 +100,7 @@ def shown_columns(cache: Any, layer: int, given: int) -> int:
 
     A sliding cache throws the others away, or keeps them for a crop only.
     """
-    found = layer_of(cache, layer) if given else None
+    found: Any = layer_of(cache, layer) if given else None
     if not getattr(found, "is_sliding", False):
         return given
     return int(min(found.keys.shape[-2], found.sliding_window - 1))

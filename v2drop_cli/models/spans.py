@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -74,6 +75,12 @@ def cut_squares(count: int, cut: Sequence[int], side: int) -> Iterator[Grid]:
 def square_side(config: Any) -> int:
     """Tokens along one side of a picture, where they are the tower's patches."""
     return int(config.vision_config.image_size // config.vision_config.patch_size)
+
+
+def timm_patch(vision: Any) -> int | None:
+    """Pixels along a side of a timm tower's patches, which its architecture's name alone tells."""
+    found = re.search(r"patch(\d+)", getattr(vision, "architecture", None) or "")
+    return int(found[1]) if found else None
 
 
 def square_grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:

@@ -35,9 +35,10 @@ def _side(config: Any) -> int:
     return int(vision.image_size[0] // vision.patch_size[0] * config.downsample_ratio)
 
 
-def _process(
+def process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
+    """One user turn, and how its pictures were cut."""
     rule = processor.image_processor
     tiles: list[tuple[int, int]] = []
     for item in media:
@@ -99,7 +100,7 @@ INTERNVL = Family(
     model_types=("internvl",),
     placeholders=(IMAGE,),
     grids=_grids,
-    process=_process,
+    process=process,
     grid_tensors=(CUTS,),
     vision_tower=vision_tower,
     projector=projector,

@@ -24,9 +24,19 @@ NAMES = (
     "mistral3",
     "video_llava",
     "paligemma",
+    "vipllava",
+    "qianfan_ocr",
+    "janus",
+    "lighton_ocr",
+    "got_ocr2",
+    "hyperclovax_vision_v2",
+    "granite_docling",
+    "perception_lm",
     "llama4",
     "gemma3",
 )
+# The first release of transformers that has a family, where the oldest tested one lacks it.
+SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}
 # Further architectures of a family, each with its family's name.
 VARIANTS = {"pixtral": "llava", "ministral3": "mistral3", "mistral4": "mistral3"}
 
