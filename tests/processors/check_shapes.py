@@ -38,7 +38,8 @@ RATIO = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
     "hyperclovax_vision_v2",
 )
-PIXTRAL = ("pixtral", "mistral3", "lighton_ocr")
+MISTRAL3 = ("mistral3", "ministral3", "mistral4")
+PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
 LLAVA = ("llava", "pixtral", "vipllava")  # whose videos are pictures
 KINDS = [(n, k) for n in CASES for k in ("image", "images", "video") if k != "video" or CASES[n].video]  # fmt: skip # noqa: E501
 
@@ -89,7 +90,7 @@ def test_every_shape_is_answered_or_refused_by_name(loaded, name, kind, size):
     guessed = size[1] in (1, 3) and (
         name == "video_llava" or (kind == "video" and name not in LLAVA)
     )
-    alone = name == "mistral3" and kind == "image" and size in ((1, 1), (3, 2))
+    alone = name in MISTRAL3 and kind == "image" and size in ((1, 1), (3, 2))
     as_pictures = shown("image", size) if name in LLAVA and kind == "video" else media
     # LightOnOCR's processor makes no token of it, which no model takes.
     alone = alone or (name == "lighton_ocr" and no_merged_patch(size))

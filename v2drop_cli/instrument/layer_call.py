@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
-from v2drop_cli.models.decoders import layer_kinds, scaled_from, windows
+from v2drop_cli.models.decoders import chunked, layer_kinds, scaled_from, windows
 
 # What is made anew for a shortened layer; other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
@@ -37,6 +37,7 @@ class LayerCall:
         scaled_from: the first position at which its layers scale queries by ``position_ids``;
             ``None`` where they do not read them.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
+        chunked: whether these are chunks.
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
     """
@@ -46,6 +47,7 @@ class LayerCall:
     named: frozenset[str] = frozenset()
     scaled_from: int | None = None
     windows: tuple[int | None, ...] = ()
+    chunked: bool = False
     kinds: tuple[str, ...] = ()
     cuts_blocks: bool = True
 
@@ -63,10 +65,11 @@ class LayerCall:
             config.get_text_config(),
             names.pop(),
             named,
-            scaled_from(config),
-            windows(config),
-            layer_kinds(config),
-            cuts_blocks,
+            scaled_from=scaled_from(config),
+            windows=windows(config),
+            chunked=chunked(config),
+            kinds=layer_kinds(config),
+            cuts_blocks=cuts_blocks,
         )
 
     def window(self, layer: int) -> int | None:

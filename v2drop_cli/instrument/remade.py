@@ -114,7 +114,8 @@ def _shared(
     view = None
     cuts = held.window is not None and held.before + forward.width > held.window
     if cuts and held.window is not None and places is not None:
-        view = View(held.window, places[:, thrown:], reader.call.cuts_blocks)
+        starts = _starts(forward, hidden) if reader.call.chunked else None
+        view = View(held.window, places[:, thrown:], reader.call.cuts_blocks, starts)
     changed["attention_mask"] = causal_mask(
         reader.call.config,
         hidden,
@@ -144,6 +145,13 @@ def _places(forward: Forward, hidden: Tensor, past: Tensor, before: int) -> Tens
         else forward.columns.index
     )
     return torch.cat([past.to(hidden.device).expand(batch, -1), new.expand(batch, -1)], dim=1)
+
+
+def _starts(forward: Forward, hidden: Tensor) -> Tensor:
+    """``[B]``: the first column of each row that is no padding; chunks are counted from there."""
+    if forward.padding is None:
+        return torch.zeros(len(hidden), dtype=torch.long, device=hidden.device)
+    return (forward.padding.long().cumsum(dim=1) == 0).sum(dim=1)
 
 
 def _new_padding(forward: Forward, hidden: Tensor) -> Tensor | None:

@@ -19,9 +19,9 @@ PROVEN = frozenset({
     "gemma3_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text",
     "granite", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
     "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
-    "jais2", "jetmoe", "llama", "mellum", "minicpm3", "minimax_m2", "ministral3", "mistral",
-    "mistral4", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "persimmon", "phi",
-    "phi3", "phimoe", "qwen2", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
+    "jais2", "jetmoe", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2", "ministral3",
+    "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "persimmon",
+    "phi", "phi3", "phimoe", "qwen2", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
     "qwen3_moe", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3", "solar_open",
     "stablelm", "starcoder2", "youtu",
 })  # fmt: skip
@@ -35,6 +35,15 @@ of the whole prompt."""
 _WINDOW = "sliding_attention"  # as configurations call a layer with a window
 # Decoders whose layers scale queries by position ids, from a position on that their config names.
 _SCALED = frozenset({"ministral3", "mistral4"})
+# Decoders whose layers scale queries by position ids, from a position on that their config names.
+_SCALED = frozenset({"ministral3", "mistral4"})
+
+WINDOWED = frozenset({"gemma2", "gemma3_text", "llama4_text", "mistral"})
+"""``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
+positions of the whole prompt."""
+
+# As configurations call a layer with a window, and one that attends in chunks.
+_WINDOW, _CHUNK = "sliding_attention", "chunked_attention"
 # model_type → why it cannot be served, whatever the user allows.
 _WRONG = {
     "doge": "its attention makes masks of its own from all tokens, at full length",
@@ -44,18 +53,26 @@ _WRONG = {
 def windows(config: Any) -> tuple[int | None, ...]:
     """Per layer, how many columns its sliding window leaves in view; empty if none has a window.
 
+    Of a layer that attends in chunks, the size of a chunk.
+
     Args:
         config: the model's.
     """
     text = config.get_text_config()
     size, kinds = getattr(text, "sliding_window", None), getattr(text, "layer_types", None)
-    if not size:
-        return ()
     if not kinds:
         depth: int = text.num_hidden_layers
         return (size,) * depth
     found = tuple(size if kind == _WINDOW else None for kind in kinds)
+        return (size,) * text.num_hidden_layers if size else ()
+    sizes = {_WINDOW: size, _CHUNK: getattr(text, "attention_chunk_size", None)}
+    found = tuple(sizes.get(kind) for kind in kinds)
     return found if any(found) else ()
+
+
+def chunked(config: Any) -> bool:
+    """Whether the windows of :func:`windows` are chunks: places 0 to n-1, n to 2n-1 and so on."""
+    return _CHUNK in (getattr(config.get_text_config(), "layer_types", None) or ())
 
 
 def layer_kinds(config: Any) -> tuple[str, ...]:
@@ -76,7 +93,7 @@ def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
     window = getattr(text, "sliding_window", None) or _WINDOW in kinds
     if window and text.model_type not in WINDOWED:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
-    kinds -= {_WINDOW}
+    kinds -= {_WINDOW, _CHUNK} if text.model_type in WINDOWED else set()
     if text.model_type in _WRONG:
         return _WRONG[text.model_type]
     if kinds:

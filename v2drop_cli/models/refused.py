@@ -48,7 +48,6 @@ _NATIVE: dict[str, str] = {
     "kimi_k25": _NOT_PROVEN,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "llama4": "its decoder attends in chunks, which count dropped tokens",
     "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
     "minicpmv4_6": _ONE_STATE,
     "minicpmv4_7": _ONE_STATE,

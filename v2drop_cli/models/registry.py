@@ -38,6 +38,7 @@ FAMILIES: dict[str, str] = {
     "hyperclovax_vision_v2": "v2drop_cli.models.families.hyperclovax_vision_v2:HYPERCLOVAX",
     "granite_docling": "v2drop_cli.models.families.granite_docling:GRANITE_DOCLING",
     "perception_lm": "v2drop_cli.models.families.perception_lm:PERCEPTION_LM",
+    "llama4": "v2drop_cli.models.families.llama4:LLAMA4",
     "gemma3": "v2drop_cli.models.families.gemma3:GEMMA3",
 }
 

@@ -32,6 +32,7 @@ NAMES = (
     "hyperclovax_vision_v2",
     "granite_docling",
     "perception_lm",
+    "llama4",
     "gemma3",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
