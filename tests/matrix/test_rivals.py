@@ -40,7 +40,6 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "qwen2_5_vl",
     "qwen3_vl",
     "qwen3_vl_moe",
-    "cosmos3_edge",
     "llava_onevision",
     "llava_next_video",
 }

@@ -145,7 +145,7 @@ def test_the_command_runs(checkpoint, name, kind):
 
 
 # Their limits are the processor's, not the configuration's: see `check_patches.py`.
-LIMITED = [name for name in NAMES if CASES[name].types]
+LIMITED = [name for name in CASES if CASES[name].types]
 SIZES = [(16, 16), (64, 48), (20, 90), (300, 100), (33, 31)]
 MADE_UP = [
     (name, kind, size)

@@ -8,14 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-import v2drop_cli as v2drop
 from tests.families import CASES
-from tests.processors.check_families import NUMPY_OF_TORCH, checkpoint
+from tests.processors.check_families import NUMPY_OF_TORCH
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.media import Media
 from v2drop_cli.models import chat
 
-__all__ = ["checkpoint"]
 pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
 SIZES = [
     (1, 1),
@@ -32,7 +30,10 @@ SIZES = [
     (28, 5600),
     (40, 3),
 ]
-RATIO = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe")
+RATIO = (
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
+    *("cosmos3_omni", "cosmos3_edge"),
+)
 PIXTRAL = ("pixtral", "mistral3")
 LLAVA = ("llava", "pixtral")  # whose videos are pictures
 KINDS = [(n, k) for n in CASES for k in ("image", "images", "video") if k != "video" or CASES[n].video]  # fmt: skip # noqa: E501
@@ -49,12 +50,6 @@ def shown(kind, size):
     if kind == "images":
         made.append(Media(Path("b.png"), "image", (Image.new("RGB", (40, 30)),), None, 40, 30))
     return made
-
-
-@pytest.fixture(scope="module")
-def loaded(checkpoint):
-    made = {}
-    return lambda n: made[n] if n in made else made.setdefault(n, v2drop.load(str(checkpoint(n)), device="cpu"))  # fmt: skip # noqa: E501
 
 
 def transformers_takes(model, media):
