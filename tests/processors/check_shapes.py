@@ -9,15 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-import v2drop_cli as v2drop
 from tests.families import CASES
-from tests.processors.check_families import NUMPY_OF_TORCH, checkpoint
+from tests.processors.check_families import NUMPY_OF_TORCH
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.media import Media
 from v2drop_cli.models import chat
 from v2drop_cli.prove.cases.mistral3 import MERGE, PATCH
 
-__all__ = ["checkpoint"]
 pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
 SIZES = [
     (1, 1),
@@ -36,7 +34,7 @@ SIZES = [
 ]
 RATIO = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
-    "hyperclovax_vision_v2",
+    *("cosmos3_omni", "cosmos3_edge", "hyperclovax_vision_v2"),
 )
 MISTRAL3 = ("mistral3", "ministral3", "mistral4")
 PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
@@ -57,12 +55,6 @@ def shown(kind, size, alike=False):
     elif kind == "images":
         made.append(Media(Path("b.png"), "image", (Image.new("RGB", (40, 30)),), None, 40, 30))
     return made
-
-
-@pytest.fixture(scope="module")
-def loaded(checkpoint):
-    made = {}
-    return lambda n: made[n] if n in made else made.setdefault(n, v2drop.load(str(checkpoint(n)), device="cpu"))  # fmt: skip # noqa: E501
 
 
 def transformers_takes(model, media):
