@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.attention import beside_weights
 from v2drop_cli.instrument.tower_merging import Merged
 from v2drop_cli.instrument.tower_row import RowCrops, TowerRow, project, settled
 from v2drop_cli.models.projections import Crops, Projections
@@ -205,18 +204,17 @@ def test_what_merging_left_is_told_there_too():
     assert here.sources.device.type == "cpu"
 
 
-def test_a_block_is_given_its_input_where_its_weights_are():
-    """What entered a block may still be where the block before it ran."""
+def test_a_block_is_asked_where_its_weights_are():
+    """What entered it may still be where the block before it ran: on the CPU here."""
 
     class Elsewhere(Block):
         def __init__(self):
             super().__init__()
-            self.weight = torch.nn.Parameter(torch.empty(1, device="cpu"))
+            self.q, self.k = self.q.to("meta"), self.k.to("meta")
 
-    moved = []
-    states = states_of(2)
-    block = Elsewhere()
-    assert beside_weights(block, states) is states
-    block.weight = torch.nn.Parameter(torch.empty(1, device="meta"))  # fetched for each call
-    assert beside_weights(block, states) is states
-    assert not moved
+        def parameters(self):
+            return iter([Elsewhere.weight])
+
+    Elsewhere.weight = SimpleNamespace(device=torch.device("meta", 0))
+    row = tower_row(SEPARATED, Elsewhere())
+    assert (row.keys().device.type, row.class_attention().device.type) == ("meta", "meta")
