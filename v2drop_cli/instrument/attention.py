@@ -84,6 +84,16 @@ class Attended:
         return near
 
 
+def beside_weights(module: Any, states: Tensor) -> Tensor:
+    """``states`` on the device of ``module``'s weights.
+
+    On a model spread over devices it may have been made elsewhere. Weights that are fetched for
+    each call have no device until then, and come to the states.
+    """
+    devices = {weight.device for weight in module.parameters()} - {torch.device("meta")}
+    return states.to(next(iter(devices), states.device))
+
+
 def softmax_rows(asked: Tensor, keys: Tensor, scaling: float, allowed: Tensor | None) -> Tensor:
     """``[H, r, m]`` attention of queries ``[H, r, d]`` to keys ``[G, m, d]``, in float32."""
     heads, rows, size = asked.shape

@@ -35,17 +35,34 @@ def renumbers(method: Method, schedule: Schedule) -> bool:
     return any(method.positions_at(drop.layer) == RENUMBERED for drop in schedule.drops)
 
 
-def no_renumbering(config: Any, decoder: Any) -> str | None:
-    """Why tokens of this decoder cannot be numbered anew, or ``None``."""
+def keeps_numbers(config: Any) -> str | None:
+    """Why tokens of such a model cannot be numbered anew, as far as its configuration tells."""
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
     if "mrope_section" in rope:
         return "its positions have three axes (M-RoPE), and what renumbering means is not defined"
     if windows(config):
         return "its sliding windows are counted in the prompt's own positions"
+    return None
+
+
+def no_renumbering(config: Any, decoder: Any) -> str | None:
+    """Why tokens of this decoder cannot be numbered anew, or ``None``."""
+    why = keeps_numbers(config)
+    if why is not None:
+        return why
     if not hasattr(decoder, "rotary_emb"):
         return f"a {type(decoder).__name__} has no rotary module to ask for other positions"
     return None
+
+
+def cannot_renumber(method: Method, why: str) -> UnsupportedModelError:
+    """The error for a method that renumbers, in a model that cannot."""
+    name = next((part for part in method.parts if part.positions == RENUMBERED), method).name
+    return UnsupportedModelError(
+        f"{name} numbers its survivors anew, and this model cannot: {why}",
+        hint=f"write {name}:positions=original",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +84,7 @@ class Numbering:
         """
         why = no_renumbering(config, decoder)
         if why is not None:
-            renumbering = (part for part in method.parts if part.positions == RENUMBERED)
-            name = next(renumbering, method).name
-            raise UnsupportedModelError(
-                f"{name} numbers its survivors anew, and this model cannot: {why}",
-                hint=f"write {name}:positions=original",
-            )
+            raise cannot_renumber(method, why)
         return cls(decoder.rotary_emb)
 
     def tables(self, hidden: Tensor, positions: Tensor) -> Tables:

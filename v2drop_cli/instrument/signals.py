@@ -6,14 +6,14 @@ Nothing here runs for a method that needs hidden states alone, or nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.attention import Attended, past_keys
+from v2drop_cli.instrument.attention import Attended, beside_weights, past_keys
 from v2drop_cli.instrument.cache import (
     CacheBook,
     cached_length,
@@ -128,12 +128,10 @@ class Here:
     def attended(self, layer: int, states: Tensor) -> Attended:
         """What the attention of ``layer`` is made from, whose input is ``states [W, D]``.
 
-        On a model spread over devices all of it follows the layer's weights; those that are
-        fetched for each call come to the input.
+        On a model spread over devices all of it follows the layer's weights.
         """
         forward, b, module = self.forward, self.row, self.reader.layers[layer]
-        weights = {weight.device for weight in module.parameters()} - {torch.device("meta")}
-        states = states.to(next(iter(weights), states.device))
+        states = beside_weights(module, states)
         past = cached_length(self.cache, layer)
         past -= len(states) if layer < self.layer and self.cache is not None else 0
         blocks = forward.alive_blocks()
@@ -191,7 +189,9 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class RowSignals:
-    """Signals of one batch row's alive vision tokens; :class:`~v2drop_cli.methods.base.Signals`.
+    """What a method may look at of one batch row's alive vision tokens.
+
+    The class of :class:`~v2drop_cli.methods.signal_protocols.Signals`.
 
     Attributes:
         entering: ``[W, D]`` this row's hidden states entering the drop layer.
@@ -309,7 +309,9 @@ class RowSignals:
         assert mask is not None
         own = mask[here.row].nonzero()[:, 0]
         order = torch.searchsorted(own, here.original(self.vision).to(own.device))
-        return watch.row(layer, mask, here.row, order, here.forward.arguments)
+        found = watch.row(layer, mask, here.row, order, here.forward.arguments)
+        # On a model spread over devices, the tower may have run elsewhere.
+        return replace(found, device=self.entering.device)
 
     def _at(self, need: str, layer: int) -> tuple[Here, Tensor]:
         """The input of ``layer``, if that is at hand."""
