@@ -8,7 +8,7 @@ import torch
 import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.instrument.test_entry import gone
-from tests.matrix.test_matrix import ATTENTION, TOLERANCE, model_of
+from tests.matrix.test_matrix import ATTENTION, TOLERANCE, model_of, placed_as_alone
 from v2drop_cli.prove.cases.case import FIRST_WORD, schedule_text
 from v2drop_cli.prove.oracle import count, decode, evenly, masked
 
@@ -77,7 +77,7 @@ def test_a_row_does_not_depend_on_its_batch(name, attn):
     inputs, _ = case.batch(prompts)
     with dropping(name, attn, "random"):
         together, tokens = decode(model, inputs, 3)
-    for b, prompt in enumerate(prompts):
+    for b, prompt in placed_as_alone(case, prompts):
         alone, vision = case.batch([prompt])
         with dropping(name, attn, "random") as trace:
             single, _ = decode(model, alone, 3, [token[b : b + 1] for token in tokens])

@@ -32,7 +32,11 @@ SIZES = [
     (28, 5600),
     (40, 3),
 ]
-RATIO = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe")
+RATIO = (
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
+    *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
+)
+PADDED = ("deepseek_ocr2",)
 PIXTRAL = ("pixtral", "mistral3")
 LLAVA = ("llava", "pixtral")  # whose videos are pictures
 KINDS = [(n, k) for n in CASES for k in ("image", "images", "video") if k != "video" or CASES[n].video]  # fmt: skip # noqa: E501
@@ -59,7 +63,7 @@ def loaded(checkpoint):
 
 def transformers_takes(model, media):
     """Whether the processor itself, called as it is, makes something of the same media."""
-    checked = model.family.name in (*RATIO, "mistral3", "llava")
+    checked = model.family.name in (*RATIO, *PADDED, "mistral3", "llava")
     process = chat.process if checked else model.family.process
     try:
         process(model.processor, model.model.config, media, "why?")
@@ -79,7 +83,7 @@ def test_every_shape_is_answered_or_refused_by_name(loaded, name, kind, size):
     alone = name == "mistral3" and kind == "image" and size in ((1, 1), (3, 2))
     as_pictures = shown("image", size) if name in LLAVA and kind == "video" else media
     if guessed or alone or not transformers_takes(model, as_pictures):
-        assert guessed or name in RATIO or name in PIXTRAL
+        assert guessed or name in (*RATIO, *PADDED, *PIXTRAL)
         with pytest.raises(MediaArgumentError) as refused:
             model.prepare(media, "why?")
         for text in ("made.", f"{size[0]} x {size[1]} pixels"):

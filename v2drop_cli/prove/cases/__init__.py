@@ -24,9 +24,19 @@ NAMES = (
     "mistral3",
     "video_llava",
     "paligemma",
+    "glm46v",
+    "glm_ocr",
+    "ovis2",
+    "paddleocr_vl",
+    "hunyuan_vl",
+    "video_llama_3",
+    "aria",
+    "deepseek_vl",
+    "fast_vlm",
+    "deepseek_ocr2",
 )
 # Further architectures of a family, each with its family's name.
-VARIANTS = {"pixtral": "llava"}
+VARIANTS = {"pixtral": "llava", "glmga": "glm46v", "deepseek_vl_hybrid": "deepseek_vl"}
 
 
 def get_case(name: str) -> Case:
