@@ -156,7 +156,7 @@ def test_the_command_runs(checkpoint, name, kind):
 
 
 # Their limits are the processor's, not the configuration's: see `check_patches.py`.
-LIMITED = [n for n in CASES if CASES[n].types or n == "hyperclovax_vision_v2"]
+LIMITED = [n for n in CASES if CASES[n].types or n in ("hyperclovax_vision_v2", "video_llama_3")]
 SIZES = [(16, 16), (64, 48), (20, 90), (300, 100), (33, 31)]
 MADE_UP = [
     (name, kind, size)

@@ -35,7 +35,9 @@ SIZES = [
 RATIO = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
     *("cosmos3_omni", "cosmos3_edge", "hyperclovax_vision_v2"),
+    *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
 )
+PADDED = ("deepseek_ocr2",)
 MISTRAL3 = ("mistral3", "ministral3", "mistral4")
 PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
 LLAVA = ("llava", "pixtral", "vipllava")  # whose videos are pictures
@@ -59,7 +61,8 @@ def shown(kind, size, alike=False):
 
 def transformers_takes(model, media):
     """Whether the processor itself, called as it is, makes something of the same media."""
-    checked = model.family.name in (*RATIO, "mistral3", "lighton_ocr", "llava", "vipllava")
+    alike = ("mistral3", "lighton_ocr", "llava", "vipllava")
+    checked = model.family.name in (*RATIO, *PADDED, *alike)
     process = chat.process if checked else model.family.process
     try:
         process(model.processor, model.model.config, media, "why?")
@@ -87,7 +90,7 @@ def test_every_shape_is_answered_or_refused_by_name(loaded, name, kind, size):
     # LightOnOCR's processor makes no token of it, which no model takes.
     alone = alone or (name == "lighton_ocr" and no_merged_patch(size))
     if guessed or alone or not transformers_takes(model, as_pictures):
-        assert guessed or name in RATIO or name in PIXTRAL
+        assert guessed or name in (*RATIO, *PADDED, *PIXTRAL)
         with pytest.raises(MediaArgumentError) as refused:
             model.prepare(media, "why?")
         for text in ("made.", f"{size[0]} x {size[1]} pixels"):

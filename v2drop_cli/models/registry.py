@@ -40,6 +40,16 @@ FAMILIES: dict[str, str] = {
     "perception_lm": "v2drop_cli.models.families.perception_lm:PERCEPTION_LM",
     "llama4": "v2drop_cli.models.families.llama4:LLAMA4",
     "gemma3": "v2drop_cli.models.families.gemma3:GEMMA3",
+    "glm46v": "v2drop_cli.models.families.glm46v:GLM46V",
+    "glm_ocr": "v2drop_cli.models.families.glm_ocr:GLM_OCR",
+    "ovis2": "v2drop_cli.models.families.ovis2:OVIS2",
+    "paddleocr_vl": "v2drop_cli.models.families.paddleocr_vl:PADDLEOCR_VL",
+    "hunyuan_vl": "v2drop_cli.models.families.hunyuan_vl:HUNYUAN_VL",
+    "video_llama_3": "v2drop_cli.models.families.video_llama_3:VIDEO_LLAMA_3",
+    "aria": "v2drop_cli.models.families.aria:ARIA",
+    "deepseek_vl": "v2drop_cli.models.families.deepseek_vl:DEEPSEEK_VL",
+    "fast_vlm": "v2drop_cli.models.families.fast_vlm:FAST_VLM",
+    "deepseek_ocr2": "v2drop_cli.models.families.deepseek_ocr2:DEEPSEEK_OCR2",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

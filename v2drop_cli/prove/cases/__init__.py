@@ -34,11 +34,27 @@ NAMES = (
     "perception_lm",
     "llama4",
     "gemma3",
+    "glm46v",
+    "glm_ocr",
+    "ovis2",
+    "paddleocr_vl",
+    "hunyuan_vl",
+    "video_llama_3",
+    "aria",
+    "deepseek_vl",
+    "fast_vlm",
+    "deepseek_ocr2",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
 SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}
 # Further architectures of a family, each with its family's name.
-VARIANTS = {"pixtral": "llava", "ministral3": "mistral3", "mistral4": "mistral3"}
+VARIANTS = {
+    "pixtral": "llava",
+    "ministral3": "mistral3",
+    "mistral4": "mistral3",
+    "glmga": "glm46v",
+    "deepseek_vl_hybrid": "deepseek_vl",
+}
 
 
 def get_case(name: str) -> Case:
