@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.instrument.later_features import LaterFeatures
 from v2drop_cli.tensors import Columns, gather_rows
 
 
@@ -30,6 +31,7 @@ class Forward:
         numbers: ``[B, W]`` long, positions of the alive columns that a drop numbered anew.
         shift: ``[B]`` long, how far earlier turns moved the running layer's columns down.
         previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
+        later: vision features that the hooks add between layers, or ``None``.
         embeddings: ``[B, Q, D]`` what the decoder was given, if the method needs it.
         arguments: of the model's call, if the method needs them; else empty.
         notes: by row and name, what a method found once for all drops of this forward.
@@ -48,6 +50,7 @@ class Forward:
     numbers: Tensor | None = None
     shift: Tensor | None = None
     previous: Tensor | None = None
+    later: LaterFeatures | None = None
     embeddings: Tensor | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     notes: dict[tuple[int, str], Tensor] = field(default_factory=dict)

@@ -11,8 +11,7 @@ _WINDOWS = "its decoder has sliding windows, which count dropped tokens"
 _ONE_STATE = "its decoder has linear attention, which folds every token into one running state"
 _NO_TOKENS = "its decoder reads pictures by cross-attention: no vision tokens are in the sequence"
 _NO_ROTARY = "its decoder adds positions to the embeddings: there are no rotary tables to shorten"
-_DEEPSTACK = "its decoder adds picture features to hidden states between layers, at full length"
-_SOUND = "audio tokens lie among the vision tokens, and dropping beside them is not proven"
+_SPEAKS = "it speaks, and has no forward; its thinker, which reads and writes text, is served"
 _QUERIES = "it reads a picture as 32 queries, and OPT or T5 decoders have no rotary tables"
 _OWN_CODE = "transformers does not have it; its own code was not examined"
 _LLAVAS_PACKAGE = "it needs LLaVA's own package; use the llava-hf checkpoint of the same model"
@@ -41,14 +40,12 @@ _NATIVE: dict[str, str] = {
     "glm46v": _NOT_PROVEN,
     "glm_ocr": _NOT_PROVEN,
     "got_ocr2": _NOT_PROVEN,
-    "granite4_vision": _DEEPSTACK,
     "hunyuan_vl": _NOT_PROVEN,
     "idefics": _NO_TOKENS,
     "idefics2": _WINDOWS,
     "instructblip": _QUERIES,
     "instructblipvideo": _QUERIES,
     "janus": _NOT_PROVEN,
-    "kimi_k25": _NOT_PROVEN,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
     "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
@@ -64,12 +61,10 @@ _NATIVE: dict[str, str] = {
     "perception_lm": _NOT_PROVEN,
     "phi4_multimodal": "its decoder merges the pictures itself, behind the point that is hooked",
     "pix2struct": _NO_TOKENS,
-    "qwen2_5_omni": _SOUND,
-    "qwen2_5_omni_thinker": _SOUND,
+    "qwen2_5_omni": _SPEAKS,
     "qwen3_5": _ONE_STATE,
     "qwen3_5_moe": _ONE_STATE,
-    "qwen3_omni_moe": _SOUND,
-    "qwen3_omni_moe_thinker": _SOUND,
+    "qwen3_omni_moe": _SPEAKS,
     "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",
     "video_llama_3": _NOT_PROVEN,
     "vipllava": _NOT_PROVEN,

@@ -30,6 +30,10 @@ FAMILIES: dict[str, str] = {
     "mistral3": "v2drop_cli.models.families.mistral3:MISTRAL3",
     "video_llava": "v2drop_cli.models.families.video_llava:VIDEO_LLAVA",
     "paligemma": "v2drop_cli.models.families.paligemma:PALIGEMMA",
+    "granite4_vision": "v2drop_cli.models.families.granite4_vision:GRANITE4_VISION",
+    "qwen2_5_omni": "v2drop_cli.models.families.qwen2_5_omni:QWEN2_5_OMNI",
+    "qwen3_omni_moe": "v2drop_cli.models.families.qwen3_omni_moe:QWEN3_OMNI_MOE",
+    "kimi_k25": "v2drop_cli.models.families.kimi_k25:KIMI_K25",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

@@ -24,6 +24,10 @@ NAMES = (
     "mistral3",
     "video_llava",
     "paligemma",
+    "granite4_vision",
+    "qwen2_5_omni",
+    "qwen3_omni_moe",
+    "kimi_k25",
 )
 # Further architectures of a family, each with its family's name.
 VARIANTS = {"pixtral": "llava"}
