@@ -20,6 +20,7 @@ class Tested(Case):
         specials: further tokens that its tokenizers have whole, such as a tile's marker.
         needs: packages that its processor imports.
         template: a chat template like the family's.
+        alike: whether its processor takes several images only if they are cut alike.
     """
 
     tokens: dict[str, str] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Tested(Case):
     specials: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     template: str = ""
+    alike: bool = False
 
 
 def extended(case: Case, **more: Any) -> Tested:

@@ -49,7 +49,8 @@ def test_generate_knows_the_grids_that_a_forward_knows(name, shape):
     wanted = looked(case, inputs, lambda model, given: model(**given))
     found = looked(case, inputs, lambda model, given: model.generate(**given, max_new_tokens=2))
     assert found == wanted
-    assert any(wanted) or case.name == "internvl"  # whose processor alone knows the tiles
+    # Of these the processor alone knows the tiles.
+    assert any(wanted) or case.name in ("internvl", "qianfan_ocr", "granite_docling")
 
 
 @pytest.mark.parametrize("name", ["qwen2_vl", "llava_onevision", "llava"])

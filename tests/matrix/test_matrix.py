@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import v2drop_cli as v2drop
-from tests.families import CASES, NAMES, VARIANTS
+from tests.families import ABSENT, CASES, NAMES, VARIANTS
 from tests.instrument.test_dropping import hook_tables
 from v2drop_cli.models.registry import FAMILIES, family_for
 from v2drop_cli.prove.cases.case import FIRST_WORD
@@ -30,7 +30,7 @@ def model_of(name, attn):
 
 
 def test_registry_and_matrix_list_the_same_families():
-    assert set(NAMES) == set(FAMILIES)
+    assert {*NAMES, *ABSENT} == set(FAMILIES)
     for name, case in CASES.items():
         assert case.name == name
         assert (name in VARIANTS) == bool(case.variant_of)
@@ -141,7 +141,8 @@ def test_re_prefill_gives_the_log_probabilities_of_generate(name, shape):
         longer = dict(inputs, input_ids=out.sequences[:, :-1])
         for key in ("attention_mask", "mm_token_type_ids", "token_type_ids"):
             if key in inputs:
-                fill = 0 if key == "mm_token_type_ids" else 1  # answers are no prefix
+                answer = key == "token_type_ids" and case.prefix  # it is no prefix
+                fill = 1 if key == "attention_mask" or answer else 0
                 longer[key] = torch.nn.functional.pad(inputs[key], (0, 5), value=fill)
         with torch.no_grad():
             again = model(**longer).logits

@@ -34,11 +34,13 @@ SELECTING = sorted(set(METHODS) - ELSEWHERE - MERGES)
 SETTINGS = {"visionzip": ",contextual=0", "sparsevlm": ",merge=false"}
 # Families in which a method is refused, because what it looks at is not known there.
 REFUSED: dict[str, frozenset[str]] = {
-    method: frozenset(NAMES) - {"llava", "llava_next"}  # the towers that have a class token
+    method: frozenset(NAMES)
+    - {"llava", "llava_next", "vipllava"}  # the towers that have a class token
     for method in METHODS
     if CLASS_TOKEN in get_method(method).needs
 }
-# Some take no video, some show its frames as pictures, and Video-LLaVA's have class tokens.
+# Some take no video, some show its frames as pictures, Video-LLaVA's have class tokens, and
+# PerceptionLM's call does not tell how images were cut, nor then anything of a video.
 REFUSED["evs"] = frozenset(NAMES) - {
     "qwen2_vl",
     "qwen2_5_vl",
@@ -46,6 +48,7 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "qwen3_vl_moe",
     "llava_onevision",
     "llava_next_video",
+    "hyperclovax_vision_v2",
 }
 
 

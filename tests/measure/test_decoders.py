@@ -22,17 +22,11 @@ from v2drop_cli.units import NOT_AVAILABLE
 
 # Folders of transformers whose text configuration has another name.
 NAMES = {"gemma3": "gemma3_text"}
-FAMILIES = {
-    "glm4v",
-    "glm4v_moe",
-    "granite4_vision",
-    "qwen2_5_omni",
-    "qwen3_omni_moe",
-    "qwen2_vl",
-    "qwen2_5_vl",
-    "qwen3_vl",
-    "qwen3_vl_moe",
-}
+OF_FAMILIES = (
+    *("glm4v", "glm4v_moe", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
+    *("granite_docling", "granite4_vision", "qwen2_5_omni", "qwen3_omni_moe"),
+)
+FAMILIES = {name for name in OF_FAMILIES if exists(name)}
 DECODERS = [name for name in sorted(COUNTED - FAMILIES) if exists(name)]
 # What has no count, for what it does beside the plain formula: a second product with the values,
 # all experts for every token, latent keys, sinks, recurrence, experts in a list, one fused map.

@@ -11,7 +11,13 @@ from transformers.models.smolvlm import processing_smolvlm
 
 import v2drop_cli as v2drop
 from tests.families import CASES
-from tests.processors.check_families import CELLS, MEDIA, NUMPY_OF_TORCH, checkpoint
+from tests.processors.check_families import (
+    CELLS,
+    MEDIA,
+    NUMPY_OF_TORCH,
+    checkpoint,
+    media_for,
+)
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.chat import media_arguments
 
@@ -47,9 +53,12 @@ def same(ours, theirs):
     return True
 
 
-# LLaVA is shown a video as pictures; PaliGemma has no chat.
+# LLaVA is shown a video as pictures; PaliGemma has no chat, and GOT-OCR's processor does not take
+# pictures as its own base class hands them over.
 OWN = [
-    (n, k) for n, k in CELLS if n != "paligemma" and (k != "video" or CASES[n].family != "llava")
+    (n, k)
+    for n, k in CELLS
+    if n not in ("paligemma", "got_ocr2") and (k != "video" or CASES[n].family != "llava")
 ]
 
 
@@ -57,7 +66,7 @@ OWN = [
 @pytest.mark.parametrize(("name", "kind"), OWN)
 def test_ids_and_pixels_are_those_of_the_chat_template(checkpoint, name, kind, begins):
     loaded = v2drop.load(str(checkpoint(name)), device="cpu")
-    processor, media = loaded.processor, MEDIA[kind]()
+    processor, media = loaded.processor, media_for(name, kind)
     if begins:
         processor.chat_template = "{{ bos_token }}" + processor.chat_template
     ours = loaded.family.process(processor, loaded.model.config, media, ASKED)
@@ -79,11 +88,20 @@ def test_paligemmas_prompt_is_its_processors(checkpoint, kind):
     assert same(ours, dict(theirs))
 
 
+def test_got_ocrs_prompt_is_its_processors(checkpoint):
+    """What the processor writes by itself, where it is given a picture and no text."""
+    loaded = v2drop.load(str(checkpoint("got_ocr2")), device="cpu")
+    media = MEDIA["image"]()
+    ours = loaded.family.process(loaded.processor, loaded.model.config, media, " OCR: ")
+    theirs = loaded.processor(images=media[0].frames[0], num_image_tokens=16, return_tensors="pt")
+    assert same(ours, dict(theirs))
+
+
 @pytest.mark.parametrize(("name", "kind"), CELLS)
 def test_control_tokens_in_the_question_are_text(checkpoint, name, kind):
     """Every special token of the family; but the places of pictures, which are refused."""
     loaded = v2drop.load(str(checkpoint(name)), device="cpu")
-    tokenizer, media = loaded.processor.tokenizer, MEDIA[kind]()
+    tokenizer, media = loaded.processor.tokenizer, media_for(name, kind)
     places = {getattr(loaded.processor, f"{k}_token", None) for k in ("image", "video")}
     control = [
         t.content for t in tokenizer.added_tokens_decoder.values() if t.content not in places
@@ -109,7 +127,11 @@ def test_control_tokens_in_the_question_are_text(checkpoint, name, kind):
         loaded.model(**prepared.to(torch.device("cpu"), torch.float32).tensors)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].family not in ("llava", "video_llava", "paligemma")])  # fmt: skip # noqa: E501
+# These have a template of their own for checkpoints saved without one.
+FALLBACK = ("llava", "vipllava", "video_llava", "paligemma", "got_ocr2")
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].family not in FALLBACK])
 def test_without_a_template_there_is_one_clear_line(checkpoint, name):
     loaded = v2drop.load(str(checkpoint(name)), device="cpu")
     loaded.processor.chat_template = loaded.processor.tokenizer.chat_template = None

@@ -14,10 +14,17 @@ from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.attention import Attended, past_keys
-from v2drop_cli.instrument.cache import CacheBook, cached_length, join_valid
+from v2drop_cli.instrument.cache import (
+    CacheBook,
+    cached_length,
+    columns_before,
+    join_valid,
+    places_held,
+)
 from v2drop_cli.instrument.encodings import Encodings
 from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.instrument.layer_call import LayerCall
+from v2drop_cli.instrument.masks import View
 from v2drop_cli.instrument.numbering import Numbering, alive_rope
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.tower_row import TowerRow
@@ -137,6 +144,7 @@ class Here:
             past=past_keys(self.cache, layer, b, past),
             valid=self._valid(layer, past, states),
             blocks=None if blocks is None else blocks[b].to(states.device),
+            view=self._view(layer, past, states),
         )
 
     def _rope(self, layer: int, states: Tensor) -> Rope:
@@ -145,9 +153,24 @@ class Here:
         if layer == self.layer:  # not entered yet, so what is known of it is of earlier turns
             known = self.reader.book.known(self.cache, layer)
             shift = None if known is None else known.shift_of(len(self.forward.vision))
-        rope = alive_rope(self.reader.numbering, self.forward, states, self.kwargs, shift)
+        # Layers of another kind may have other tables.
+        handed = (layer < self.layer and self.forward.handed_before) or self.kwargs
+        rope = alive_rope(self.reader.numbering, self.forward, states, handed, shift)
         cos, sin = (_row_of(table, self.row).to(states.device) for table in rope)
         return cos, sin
+
+    def _view(self, layer: int, past: int, states: Tensor) -> View | None:
+        """What the sliding window of ``layer`` leaves in view, if it cuts anything."""
+        call, forward = self.reader.call, self.forward
+        size, before = call.window(layer), columns_before(self.cache, self.layer, forward.width)
+        if size is None or before + forward.width <= size:
+            return None
+        held = places_held(self.reader.book.known(self.cache, layer), past)
+        new = torch.arange(len(states), device=states.device)
+        if forward.columns is not None:
+            new = forward.columns.index[self.row].to(states.device)
+        own = held[self.row if len(held) > 1 else 0].to(states.device)
+        return View(size, torch.cat([own, new + before])[None], call.cuts_blocks)
 
     def _valid(self, layer: int, past: int, states: Tensor) -> Tensor | None:
         """``[past + W]`` bool: no padding and no filler, in the cache and here."""

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from v2drop_cli.measure.latents import Latents, latents
+from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
 
 _PER_MULTIPLY_ADD = 2
@@ -26,16 +27,16 @@ _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
-    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm",
-    "deepseek_v3", "dots1",
-    "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "glm",
-    "glm4", "glm4_moe", "glm4v", "glm4v_moe", "granite", "granite4_vision", "granite_swa",
-    "granitemoe", "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hy_v3",
-    "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "llama", "mellum",
-    "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo",
-    "olmo2", "olmo3", "olmoe", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl",
-    "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe",
-    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "vaultgemma",
+    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm", "deepseek_v3",
+    "dots1", "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3",
+    "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "granite", "granite4_vision",
+    "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa", "granitemoeshared", "helium",
+    "hunyuan_v1_dense", "hy_v3", "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1",
+    "laguna", "llama", "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mixtral",
+    "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_moe", "qwen3_omni_moe",
+    "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2",
+    "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
@@ -56,6 +57,7 @@ class DecoderShape:
         head_dim: size of one head.
         kv_item_bytes: bytes of one number in the KV cache.
         latents: where the cache holds compressed keys and values; else ``None``.
+        windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
     """
 
     layer_products: tuple[int, ...]
@@ -66,6 +68,14 @@ class DecoderShape:
     head_dim: int
     kv_item_bytes: int
     latents: Latents | None = None
+    windows: tuple[int | None, ...] = ()
+
+    def held(self, columns: Sequence[int]) -> list[int]:
+        """Of ``columns`` per layer, those that the next token may look back to."""
+        if not self.windows:
+            return list(columns)
+        pairs = zip(columns, self.windows, strict=True)
+        return [count if size is None else min(count, size - 1) for count, size in pairs]
 
     def flops(
         self, queries: Sequence[int], columns: Sequence[int], rows: int, answers: int = 1
@@ -111,11 +121,12 @@ def limit(
         bandwidth: of the device's memory in bytes a second, or ``None`` if unknown.
         answers: tokens of a row that the language head runs on in a prefill: one, or all of them.
     """
-    held, one = [c + 1 for c in columns], [1] * len(columns)
+    prompt, one = shape.held(columns), [1] * len(columns)
+    held = [c + 1 for c in prompt]
     decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
     return Limit(
         prefill_flops=shape.flops(columns, columns, rows, answers),
-        prefill_bytes=shape.weight_bytes + shape.kv_bytes(columns, rows),
+        prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
         decode_flops_per_token=shape.flops(one, held, rows),
         decode_bytes_per_token=decode_bytes,
         decode_floor_s_per_token=decode_bytes / bandwidth if bandwidth else None,
@@ -172,6 +183,7 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         head_dim=head_dim,
         kv_item_bytes=head.weight.element_size(),
         latents=compressed,
+        windows=windows(config),
     )
 
 

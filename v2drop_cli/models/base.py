@@ -152,6 +152,8 @@ class Family:
         placeholders: the ids whose positions are droppable vision tokens.
         grids: (config, processed tensors) → how each row's vision tokens lie over the pixels.
         process: (processor, config, media, prompt) → the tensors of one prompt.
+        types_name: the forward argument that marks pictures' tokens by 1 and videos' by 2, if the
+            model takes it.
         grid_tensors: names of what ``process`` gives to ``grids`` alone; no model takes them.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
@@ -167,6 +169,8 @@ class Family:
             as ``cache``, whatever this transformers calls it.
         later: the decoder's arguments → features that it adds between its layers, at the whole
             prompt's vision tokens; ``None`` where there are none.
+        windows_cut_blocks: whether a sliding window also ends what columns of one block see of
+            each other; if not, a block is seen whole.
         vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
             apart; for timing only.
         projections: how the decoder's layers make queries and keys.
@@ -187,6 +191,7 @@ class Family:
     placeholders: tuple[Placeholder, ...]
     grids: Callable[[Any, Mapping[str, Tensor]], Grids]
     process: Callable[[Any, Any, Sequence[Media], str], Mapping[str, Tensor]]
+    types_name: str = "mm_token_type_ids"
     grid_tensors: tuple[str, ...] = ()
     multimodal: Callable[[Module], Module] = inner_model
     decoder: Callable[[Module], Module] = language_model
@@ -196,6 +201,7 @@ class Family:
     refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
     later: Callable[[Mapping[str, Any]], Later | None] = lambda arguments: None
+    windows_cut_blocks: bool = True
     vision_tower: Callable[[Module], Module | None] = lambda model: None
     projections: Projections = field(default_factory=Projections)
     tower: Tower | None = None

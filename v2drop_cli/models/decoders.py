@@ -5,39 +5,66 @@ One family may hold many decoders: LLaVA alone is published around Llama, Mistra
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from v2drop_cli.records import Caveat, CaveatKind
 
 PROVEN = frozenset({
-    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_v3", "diffllama",
-    "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "glm", "glm4", "glm4_moe",
-    "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "granite", "granite4_vision_text",
-    "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3",
-    "hyperclovax", "internlm3", "iquestcoder", "jais2", "jetmoe", "llama", "mellum", "minicpm3",
-    "minimax_m2", "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe",
-    "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text",
-    "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
+    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_v2", "deepseek_v3",
+    "diffllama", "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
+    "gemma3_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text",
+    "granite", "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared",
+    "helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3", "hyperclovax", "internlm3",
+    "iquestcoder", "jais2", "jetmoe", "llama", "mellum", "minicpm3", "minimax_m2", "ministral3",
+    "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "persimmon",
+    "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe",
+    "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
     "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
-_COMPLEX = "its layers are handed rotary tables of complex numbers, which are not shortened"
-# And flash kernels would read gaps in position ids as packing.
-_SCALES = "its decoder scales queries by position ids, which shortened layers are not given"
+WINDOWED = frozenset({"gemma2", "gemma3_text", "mistral"})
+"""``model_type`` of the decoders whose sliding windows were proven to be counted in the positions
+of the whole prompt."""
+
+_WINDOW = "sliding_attention"  # as configurations call a layer with a window
+# Decoders whose layers scale queries by position ids, from a position on that their config names.
+_SCALED = frozenset({"ministral3", "mistral4"})
 # model_type → why it cannot be served, whatever the user allows.
 _WRONG = {
-    "deepseek_v2": _COMPLEX,
     "doge": "its attention makes masks of its own from all tokens, at full length",
-    "llama4_text": _COMPLEX,
-    "ministral3": _SCALES,
-    "mistral4": _SCALES,
 }
 
 
+def windows(config: Any) -> tuple[int | None, ...]:
+    """Per layer, how many columns its sliding window leaves in view; empty if none has a window.
+
+    Args:
+        config: the model's.
+    """
+    text = config.get_text_config()
+    size, kinds = getattr(text, "sliding_window", None), getattr(text, "layer_types", None)
+    if not size:
+        return ()
+    if not kinds:
+        return (int(size),) * int(text.num_hidden_layers)
+    found = tuple(size if kind == _WINDOW else None for kind in kinds)
+    return found if any(found) else ()
+
+
+def layer_kinds(config: Any) -> tuple[str, ...]:
+    """Per layer, its kind; empty if all are of one. Layers of a kind share masks and tables."""
+    kinds = tuple(getattr(config.get_text_config(), "layer_types", None) or ())
+    return kinds if len(set(kinds)) > 1 else ()
+
+
 def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
-    """Why no family can serve this decoder: a window, for one, counts columns, dropped ones too.
+    """Why no family can serve this decoder, or ``None``.
 
     Args:
         config: the model's.
@@ -45,8 +72,10 @@ def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
-    if getattr(text, "sliding_window", None) or "sliding_attention" in kinds:
+    window = getattr(text, "sliding_window", None) or _WINDOW in kinds
+    if window and text.model_type not in WINDOWED:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
+    kinds -= {_WINDOW}
     if text.model_type in _WRONG:
         return _WRONG[text.model_type]
     if kinds:
@@ -57,6 +86,34 @@ def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
     if getattr(text, "use_bidirectional_attention", None) and not two_way:
         return "its decoder attends in both directions (use_bidirectional_attention=True)"
     return None
+
+
+def scaled_from(config: Any) -> int | None:
+    """The first position whose query this decoder's layers scale by ``position_ids``.
+
+    ``None`` where they do not read them.
+    """
+    text = config.get_text_config()
+    if text.model_type not in _SCALED:
+        return None
+    return int(text.rope_parameters["original_max_position_embeddings"])
+
+
+def query_factor(layer: Any) -> Callable[[Tensor], Tensor] | None:
+    """What ``layer`` multiplies a query with, by its place; ``None`` unless it counts columns.
+
+    Llama 4's layers without rotary tables do, by the length of their own cache.
+    """
+    attention: Any = getattr(layer, "self_attn", None)
+    if not getattr(attention, "attn_temperature_tuning", False) or attention.use_rope:
+        return None
+
+    def factor(places: Tensor) -> Tensor:
+        steps = torch.floor((places.float() + 1.0) / attention.floor_scale)
+        factors: Tensor = torch.log1p(steps) * attention.attn_scale + 1.0
+        return factors
+
+    return factor
 
 
 def unproven(config: Any) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.packages import check_processor, processor_name
+from v2drop_cli.models.spans import timm_patch
 from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
@@ -80,14 +81,22 @@ def _facts(config: Any) -> Mapping[str, Any]:
     """What a processor must know of the tower, as far as the config tells; else nothing."""
     tower: Any = getattr(config, "vision_config", None)
     kind = getattr(tower, "model_type", "")
+    family = getattr(config, "model_type", "")
+    if family == "perception_lm":
+        facts, patch = {"pooling_ratio": config.projector_pooling_ratio}, timm_patch(tower)
+        return facts if patch is None else {**facts, "patch_size": patch}
     if kind in _PER_TILE:
         return {_PER_TILE[kind][0]: _PER_TILE[kind][1](config)}
     if kind not in _BESIDE:
         return {}
     facts = {"patch_size": tower.patch_size}
     if kind == "pixtral":
-        return {**facts, "spatial_merge_size": getattr(config, "spatial_merge_size", 1)}
-    strategy = getattr(config, "vision_feature_select_strategy", None)
+        merge = getattr(config, "spatial_merge_size", 1)
+        merged = tower.patch_size * merge  # LightOnOCR's processor multiplies when it is made
+        return {**facts, "spatial_merge_size": merge, "effective_patch_size": merged}
+    # ViP-LLaVA's code leaves the class token out, and its configuration does not say so.
+    usual = "default" if family == "vipllava" else None
+    strategy = getattr(config, "vision_feature_select_strategy", usual)
     if strategy is None:
         return {}
     return {
@@ -118,9 +127,21 @@ def _internvl(config: Any) -> int:
     return int(_patches(tower.image_size, tower.patch_size) * config.downsample_ratio**2)
 
 
+def _granite_docling(config: Any) -> int:
+    tower = config.vision_config
+    return int(_patches(tower.image_size, tower.patch_size) / tower.scale_factor**2)
+
+
+def _janus(config: Any) -> int:
+    return _patches(config.vision_config.image_size, config.vision_config.patch_size)
+
+
 # Towers whose processors are told the tokens of a tile: the attribute, and how it is reckoned.
 _PER_TILE: dict[str, tuple[str, Callable[[Any], int]]] = {
     "idefics3_vision": ("image_seq_len", _idefics),
     "smolvlm_vision": ("image_seq_len", _idefics),
+    "granite_docling_vision": ("image_seq_len", _granite_docling),
     "internvl_vision": ("image_seq_length", _internvl),
+    "qianfan_ocr_vision": ("image_seq_length", _internvl),
+    "janus_vision_model": ("num_image_tokens", _janus),
 }

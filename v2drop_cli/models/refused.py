@@ -33,24 +33,20 @@ _NATIVE: dict[str, str] = {
     "fast_vlm": _NOT_PROVEN,
     "florence2": _NO_TOKENS,
     "fuyu": _NOT_PROVEN,
-    "gemma3": "pictures attend in both directions, and sliding windows count dropped tokens",
     "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
     "gemma4": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
     "glm46v": _NOT_PROVEN,
     "glm_ocr": _NOT_PROVEN,
-    "got_ocr2": _NOT_PROVEN,
     "hunyuan_vl": _NOT_PROVEN,
     "idefics": _NO_TOKENS,
     "idefics2": _WINDOWS,
     "instructblip": _QUERIES,
     "instructblipvideo": _QUERIES,
-    "janus": _NOT_PROVEN,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
-    "lighton_ocr": _NOT_PROVEN,
     "llama4": "its decoder attends in chunks, which count dropped tokens",
+    "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
     "minicpmv4_6": _ONE_STATE,
     "minicpmv4_7": _ONE_STATE,
     "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
@@ -58,7 +54,6 @@ _NATIVE: dict[str, str] = {
     "molmo2": "not proven yet: its pictures attend in both directions",
     "ovis2": _NOT_PROVEN,
     "paddleocr_vl": _NOT_PROVEN,
-    "perception_lm": _NOT_PROVEN,
     "phi4_multimodal": "its decoder merges the pictures itself, behind the point that is hooked",
     "pix2struct": _NO_TOKENS,
     "qwen2_5_omni": _SPEAKS,
@@ -67,7 +62,6 @@ _NATIVE: dict[str, str] = {
     "qwen3_omni_moe": _SPEAKS,
     "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",
     "video_llama_3": _NOT_PROVEN,
-    "vipllava": _NOT_PROVEN,
     "vision-encoder-decoder": _NO_TOKENS,
 }
 
@@ -89,10 +83,17 @@ REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
 
 # Of served families: (family, configuration, reason). Each family's `refusal` says so.
 CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
-    ("any", "a decoder with sliding windows, such as BakLLaVA's Mistral", _WINDOWS),
-    ("any", "a Ministral 3 or Mistral 4 decoder", "it scales queries by position ids"),
+    (
+        "any",
+        "a decoder with sliding windows other than Gemma 2 and 3 and Mistral",
+        "nobody has proven that its windows are counted in the prompt's positions",
+    ),
     ("any", "a decoder that attends in both directions (`is_causal=False`)", "masks stay causal"),
-    ("any", "a DeepSeek-V2 or Llama 4 decoder", "it has rotary tables of complex numbers"),
+    (
+        "any",
+        "one row of a Ministral 3 or Mistral 4 decoder under flash kernels, once it scales queries",
+        "they would read the gaps in its positions as packed sequences",
+    ),
     ("any", "a Doge decoder", "it makes masks of its own, at full length"),
     (
         "any",
@@ -102,5 +103,6 @@ CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
     ("llava", "a vision tower other than CLIP, SigLIP or Pixtral", "its tokens are not known"),
     ("paligemma", "PaliGemma 2", _WINDOWS),
     ("paligemma", "flash kernels", "transformers does not tell them where the prompt ends"),
+    ("gemma3", "flash kernels", "they take no mask that says which columns attend both ways"),
     ("glm4v_moe", "flash kernels", "transformers tells them wrong positions"),
 )

@@ -34,6 +34,15 @@ FAMILIES: dict[str, str] = {
     "qwen2_5_omni": "v2drop_cli.models.families.qwen2_5_omni:QWEN2_5_OMNI",
     "qwen3_omni_moe": "v2drop_cli.models.families.qwen3_omni_moe:QWEN3_OMNI_MOE",
     "kimi_k25": "v2drop_cli.models.families.kimi_k25:KIMI_K25",
+    "vipllava": "v2drop_cli.models.families.vipllava:VIPLLAVA",
+    "qianfan_ocr": "v2drop_cli.models.families.qianfan_ocr:QIANFAN_OCR",
+    "janus": "v2drop_cli.models.families.janus:JANUS",
+    "lighton_ocr": "v2drop_cli.models.families.lighton_ocr:LIGHTON_OCR",
+    "got_ocr2": "v2drop_cli.models.families.got_ocr2:GOT_OCR2",
+    "hyperclovax_vision_v2": "v2drop_cli.models.families.hyperclovax_vision_v2:HYPERCLOVAX",
+    "granite_docling": "v2drop_cli.models.families.granite_docling:GRANITE_DOCLING",
+    "perception_lm": "v2drop_cli.models.families.perception_lm:PERCEPTION_LM",
+    "gemma3": "v2drop_cli.models.families.gemma3:GEMMA3",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

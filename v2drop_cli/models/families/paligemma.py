@@ -61,6 +61,11 @@ def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
         )
     if types is None or not (first or shown):
         return None
+    if not first:
+        raise InstrumentError(
+            "this model's prompt attends in both directions, and its cache is not empty",
+            hint="give each prompt with a picture a cache of its own",
+        )
     return torch.where(types == 0, 0, -1)
 
 

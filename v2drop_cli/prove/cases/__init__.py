@@ -28,9 +28,20 @@ NAMES = (
     "qwen2_5_omni",
     "qwen3_omni_moe",
     "kimi_k25",
+    "vipllava",
+    "qianfan_ocr",
+    "janus",
+    "lighton_ocr",
+    "got_ocr2",
+    "hyperclovax_vision_v2",
+    "granite_docling",
+    "perception_lm",
+    "gemma3",
 )
+# The first release of transformers that has a family, where the oldest tested one lacks it.
+SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}
 # Further architectures of a family, each with its family's name.
-VARIANTS = {"pixtral": "llava"}
+VARIANTS = {"pixtral": "llava", "ministral3": "mistral3", "mistral4": "mistral3"}
 
 
 def get_case(name: str) -> Case:

@@ -104,6 +104,7 @@ class Case:
         join: pieces of each prompt of a batch → the model's tensors.
         types: whether the model takes `mm_token_type_ids`.
         prefix: whether it takes `token_type_ids`, 0 for what attends both ways: the prompt.
+        two_way: whether it takes them as 1 for what attends both ways: each picture.
         drops: (layer, share or count) of each drop.
         entry: the same for a schedule that begins with the decoder's input, at layer 0; ``None``
             where the family cannot drop there.
@@ -124,6 +125,7 @@ class Case:
     join: Callable[[Rows], Tensors] = _all_pieces
     types: bool = False
     prefix: bool = False
+    two_way: bool = False
     variant_of: str = ""
     drops: Drops = ((1, 0.5), (3, 0.5), (5, 1))
     entry: Drops | None = ((0, 0.5), (3, 0.5))
@@ -207,6 +209,9 @@ class Case:
             inputs["mm_token_type_ids"] = torch.tensor(types)
         if self.prefix:
             inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+        if self.two_way:
+            types = [[0] * f + p.types for f, p in zip(fills, prompts, strict=True)]
+            inputs["token_type_ids"] = torch.tensor(types)
         if any(p.pieces for p in prompts):
             inputs |= self.join([p.pieces for p in prompts])
         vision = [[f + i for i in p.vision] for f, p in zip(fills, prompts, strict=True)]
@@ -217,6 +222,9 @@ def build(model_class: Any, config: Any, attn: str) -> Any:
     """Random weights under a fixed seed; no end token, for an early stop would compare nothing."""
     torch.manual_seed(0)
     model = model_class(config).eval()
+    for weight in model.parameters():
+        if weight.dim() > 1 and not weight.any():  # a projector of zeros would show no picture
+            torch.nn.init.normal_(weight, std=TEXT["initializer_range"])
     model.set_attn_implementation(attn)
     model.generation_config.pad_token_id = PAD
     model.generation_config.eos_token_id = None
