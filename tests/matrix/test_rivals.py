@@ -14,7 +14,7 @@ from tests.instrument.test_dropping import hook_tables
 from tests.matrix.test_matrix import dropped_in
 from tests.matrix.truth import batch, check, gone, model_of
 from v2drop_cli.errors import ScheduleError, UnsupportedModelError
-from v2drop_cli.methods.base import CLASS_TOKEN
+from v2drop_cli.methods.base import ATTENTION, CLASS_TOKEN, KEYS
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.registry import family_for
@@ -35,6 +35,11 @@ REFUSED: dict[str, frozenset[str]] = {
     for method in METHODS
     if CLASS_TOKEN in get_method(method).needs
 }
+# Rows of latent attention are not made again.
+NO_ROWS = frozenset({"kimi_k25"})
+for method in METHODS:
+    if get_method(method).needs & {ATTENTION, KEYS}:
+        REFUSED[method] = REFUSED.get(method, frozenset()) | NO_ROWS
 # Some take no video, some show its frames as pictures, Video-LLaVA's have class tokens, and
 # PerceptionLM's call does not tell how images were cut, nor then anything of a video.
 REFUSED["evs"] = frozenset(NAMES) - {
@@ -45,6 +50,8 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "llava_onevision",
     "llava_next_video",
     "hyperclovax_vision_v2",
+    "qwen2_5_omni",
+    "qwen3_omni_moe",
 }
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -221,7 +222,11 @@ class Passes:
             return None
         text = self.inputs.tensors["input_ids"].shape[1] - self.vision_tokens
         columns = [text + vision for vision in self.plan(arm).counts]
-        return limit(shape, columns, self.subject.batch_size, memory_bandwidth(loaded.device))
+        # Some models make logits of the whole prompt, whatever they are asked for.
+        asked = "logits_to_keep" in signature(type(loaded.model).forward).parameters
+        answers = 1 if asked else text + self.vision_tokens
+        bandwidth = memory_bandwidth(loaded.device)
+        return limit(shape, columns, self.subject.batch_size, bandwidth, answers)
 
     def memory(self, arm: Arm, new_tokens: int) -> Memory:
         """Peaks of one generation of ``new_tokens``."""

@@ -29,6 +29,7 @@ from v2drop_cli.instrument.forward import (
     compose,
     counted_after,
 )
+from v2drop_cli.instrument.later_features import as_given, taken_over
 from v2drop_cli.instrument.numbering import carried, numbered_anew, positions_of
 from v2drop_cli.instrument.remade import remade
 from v2drop_cli.instrument.selection import Selection
@@ -81,10 +82,19 @@ class DropState:
         if self.forward is not None and self.method.needs & FROM_THE_CALL:
             self.forward.arguments = arguments
 
-    def look_at_input(self, arguments: Mapping[str, Any]) -> None:
-        """The same for what the decoder is given."""
-        if self.forward is not None and EMBEDDINGS in self.method.needs:
-            self.forward.embeddings = arguments.get("inputs_embeds")
+    def look_at_input(self, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The same for what the decoder is given; its arguments, where they must be others."""
+        forward, later = self.forward, self.reader.family.later(arguments)
+        if forward is None:
+            return None
+        given = arguments.get("inputs_embeds")
+        if EMBEDDINGS in self.method.needs and given is not None:
+            forward.embeddings = as_given(later, given)
+        taken = taken_over(later, min(self.drops), arguments)
+        if taken is None:
+            return None
+        forward.later, changed = taken
+        return changed
 
     # One forward -----------------------------------------------------------------------------
 
@@ -129,6 +139,13 @@ class DropState:
         if forward is None:
             return None
         forward.move(hidden.device)
+        entering = hidden
+        if forward.later is not None:
+            entering = forward.later.added(layer, hidden, forward.columns)
+        changed = self._enter(forward, layer, entering, kwargs)
+        return (entering, kwargs) if changed is None and entering is not hidden else changed
+
+    def _enter(self, forward: Forward, layer: int, hidden: Tensor, kwargs: dict[str, Any]) -> Any:
         if layer not in self.drops or not any(len(row) for row in forward.alive):
             return self._arguments(forward, layer, hidden, kwargs)
         self.call.check(kwargs)

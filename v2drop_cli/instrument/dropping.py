@@ -299,8 +299,8 @@ def _decoder_call(
         tokens = kwargs.get("input_ids", args[0] if args else None) if tokens is None else tokens
         if tokens is not None:
             state.begin((), kwargs.get("attention_mask"), tokens.shape[1])
-    state.look_at_input(kwargs)
-    return None
+    changed = state.look_at_input(kwargs)
+    return None if changed is None else (args, changed)
 
 
 def _layer_call(

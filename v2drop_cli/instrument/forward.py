@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.instrument.later_features import LaterFeatures
 from v2drop_cli.tensors import Columns, gather_rows
 
 
@@ -31,6 +32,7 @@ class Forward:
         shift: ``[B]`` long, how far earlier turns moved the running layer's columns down.
         moved: whether a method gave tokens another order than the sequence's.
         previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
+        later: vision features that the hooks add between layers, or ``None``.
         handed_before: what the decoder handed that layer, likewise.
         embeddings: ``[B, Q, D]`` what the decoder was given, if the method needs it.
         arguments: of the model's call, if the method needs them; else empty.
@@ -51,6 +53,7 @@ class Forward:
     shift: Tensor | None = None
     moved: bool = False
     previous: Tensor | None = None
+    later: LaterFeatures | None = None
     handed_before: Mapping[str, Any] = field(default_factory=dict)
     embeddings: Tensor | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -318,7 +318,10 @@ class RowSignals:
         here = self._here(need)
         why = here.reader.family.projections.refusal(here.reader.config)
         if why is not None:
-            raise UnsupportedModelError(f"no {need} of {here.reader.family.name}: {why}")
+            raise UnsupportedModelError(
+                f"no {need} of {here.reader.family.name}: {why}",
+                hint="take a method that looks at hidden states: v2drop, or at nothing: uniform",
+            )
         if layer == here.layer:
             return here, self.entering
         if layer == here.layer - 1:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from v2drop_cli.measure.latents import Latents, latents
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
 
@@ -26,15 +27,16 @@ _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
-    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm", "dots1",
-    "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "glm",
-    "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite", "granite_docling",
-    "granite_swa", "granitemoe", "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense",
-    "hunyuan_vl", "hy_v3", "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna",
-    "llama", "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "nanochat",
-    "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2",
-    "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe",
-    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "vaultgemma",
+    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm", "deepseek_v3",
+    "dots1", "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3",
+    "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite", "granite4_vision",
+    "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa", "granitemoeshared", "helium",
+    "hunyuan_v1_dense", "hunyuan_vl", "hy_v3", "hyperclovax", "internlm3", "iquestcoder", "jais2",
+    "kolibri1", "laguna", "llama", "mellum", "minimax_m2", "ministral", "ministral3", "mistral",
+    "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi",
+    "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3",
+    "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open",
+    "stablelm", "starcoder2", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
@@ -54,6 +56,7 @@ class DecoderShape:
         kv_heads: heads of keys and values.
         head_dim: size of one head.
         kv_item_bytes: bytes of one number in the KV cache.
+        latents: where the cache holds compressed keys and values; else ``None``.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
     """
 
@@ -64,6 +67,7 @@ class DecoderShape:
     kv_heads: int
     head_dim: int
     kv_item_bytes: int
+    latents: Latents | None = None
     windows: tuple[int | None, ...] = ()
 
     def held(self, columns: Sequence[int]) -> list[int]:
@@ -73,25 +77,41 @@ class DecoderShape:
         pairs = zip(columns, self.windows, strict=True)
         return [count if size is None else min(count, size - 1) for count, size in pairs]
 
-    def flops(self, queries: Sequence[int], columns: Sequence[int], rows: int) -> int:
-        """FLOPs of one forward; the language head runs on one token a row.
+    def flops(
+        self, queries: Sequence[int], columns: Sequence[int], rows: int, answers: int = 1
+    ) -> int:
+        """FLOPs of one forward.
 
         Args:
             queries: per layer, tokens it processes.
             columns: per layer, columns they attend to, themselves included.
             rows: batch size.
+            answers: tokens of a row that the language head runs on.
         """
         linear = sum(p * q for p, q in zip(self.layer_products, queries, strict=True))
         pairs = sum(q * c for q, c in zip(queries, columns, strict=True))
-        attention = 2 * self.heads * self.head_dim * pairs  # scores, then values
-        return _PER_MULTIPLY_ADD * rows * (linear + attention + self.head_products)
+        sizes = 2 * self.head_dim  # scores, then values
+        if self.latents is not None:
+            sizes = self.latents.keys + self.latents.values
+            linear += sum(p * c for p, c in zip(self.latents.expanding, columns, strict=True))
+        attention = self.heads * sizes * pairs
+        return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
         """Keys and values of ``columns`` per layer."""
-        return 2 * rows * self.kv_heads * self.head_dim * self.kv_item_bytes * sum(columns)
+        numbers = 2 * self.kv_heads * self.head_dim
+        if self.latents is not None:
+            numbers = self.latents.held
+        return rows * numbers * self.kv_item_bytes * sum(columns)
 
 
-def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: float | None) -> Limit:
+def limit(
+    shape: DecoderShape,
+    columns: Sequence[int],
+    rows: int,
+    bandwidth: float | None,
+    answers: int = 1,
+) -> Limit:
     """The cost of a prefill and of the first token after it.
 
     Args:
@@ -99,12 +119,13 @@ def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: flo
         columns: per layer, prompt columns of one row that it processes.
         rows: batch size.
         bandwidth: of the device's memory in bytes a second, or ``None`` if unknown.
+        answers: tokens of a row that the language head runs on in a prefill: one, or all of them.
     """
     prompt, one = shape.held(columns), [1] * len(columns)
     held = [c + 1 for c in prompt]
     decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
     return Limit(
-        prefill_flops=shape.flops(columns, columns, rows),
+        prefill_flops=shape.flops(columns, columns, rows, answers),
         prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
         decode_flops_per_token=shape.flops(one, held, rows),
         decode_bytes_per_token=decode_bytes,
@@ -147,11 +168,13 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     known = [found for found in products if found is not None]
     if len(known) < len(products):
         return None
-    if not all(_attends_with(layer, *widths) for layer in layers):
+    compressed = latents(layers, config)
+    if compressed is None and not all(_attends_with(layer, *widths) for layer in layers):
         return None
+    expanding = (0,) * len(known) if compressed is None else compressed.expanding
     parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
     return DecoderShape(
-        layer_products=tuple(found.active for found in known),
+        layer_products=tuple(f.active - e for f, e in zip(known, expanding, strict=True)),
         head_products=head.weight.numel(),
         weight_bytes=sum(p.numel() * p.element_size() for p in parameters.values())
         - sum(found.idle_bytes for found in known),
@@ -159,6 +182,7 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         kv_heads=kv_heads,
         head_dim=head_dim,
         kv_item_bytes=head.weight.element_size(),
+        latents=compressed,
         windows=windows(config),
     )
 

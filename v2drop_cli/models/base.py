@@ -16,6 +16,7 @@ from torch import Tensor
 from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.models.answers import Generated, Prompts, decoded
 from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.later import Later
 from v2drop_cli.models.parts import inner_model, language_model
 from v2drop_cli.models.projections import Projections, Tower
 from v2drop_cli.records import Caveat, Grid
@@ -166,6 +167,8 @@ class Family:
             of one block attend to each other in both directions, ``-1`` is causal. ``None``
             where the model attends causally, as most do. The KV cache is among the arguments
             as ``cache``, whatever this transformers calls it.
+        later: the decoder's arguments → features that it adds between its layers, at the whole
+            prompt's vision tokens; ``None`` where there are none.
         windows_cut_blocks: whether a sliding window also ends what columns of one block see of
             each other; if not, a block is seen whole.
         vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
@@ -197,6 +200,7 @@ class Family:
     first_position: int = 0
     refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
+    later: Callable[[Mapping[str, Any]], Later | None] = lambda arguments: None
     windows_cut_blocks: bool = True
     vision_tower: Callable[[Module], Module | None] = lambda model: None
     projections: Projections = field(default_factory=Projections)

@@ -21,8 +21,7 @@ _DISTANCE = (
 _ENCODER = "it is an encoder-decoder: no vision tokens are in the sequence that its decoder extends"
 _NO_TOKENS = "its decoder reads pictures by cross-attention: no vision tokens are in the sequence"
 _NO_ROTARY = "its decoder adds positions to the embeddings: there are no rotary tables to shorten"
-_DEEPSTACK = "its decoder adds picture features to hidden states between layers, at full length"
-_SOUND = "audio tokens lie among the vision tokens, and dropping beside them is not proven"
+_SPEAKS = "it speaks, and has no forward; its thinker, which reads and writes text, is served"
 _QUERIES = "it reads a picture as 32 queries, and OPT or T5 decoders have no rotary tables"
 _OWN_CODE = "transformers does not have it; its own code was not examined"
 _LLAVAS_PACKAGE = "it needs LLaVA's own package; use the llava-hf checkpoint of the same model"
@@ -47,7 +46,6 @@ _NATIVE: dict[str, str] = {
     "gemma4": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
     "glm5_next": _NO_INDEX,
-    "granite4_vision": _DEEPSTACK,
     "idefics": _NO_TOKENS,
     "idefics2": _WINDOWS,
     "inkling2": _DISTANCE,
@@ -55,7 +53,6 @@ _NATIVE: dict[str, str] = {
     "inkling_mm_model": _DISTANCE,
     "instructblip": _QUERIES,
     "instructblipvideo": _QUERIES,
-    "kimi_k25": _NOT_PROVEN,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
     "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
@@ -69,12 +66,10 @@ _NATIVE: dict[str, str] = {
     "pi0": "it answers with a robot's actions, which a second model denoises: there is no text",
     "pix2struct": _ENCODER,
     "pp_formulanet": _ENCODER,
-    "qwen2_5_omni": _SOUND,
-    "qwen2_5_omni_thinker": _SOUND,
+    "qwen2_5_omni": _SPEAKS,
     "qwen3_5": _ONE_STATE,
     "qwen3_5_moe": _ONE_STATE,
-    "qwen3_omni_moe": _SOUND,
-    "qwen3_omni_moe_thinker": _SOUND,
+    "qwen3_omni_moe": _SPEAKS,
     "qwen4_exp": _NO_INDEX,
     "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",
     "t5gemma2": _ENCODER,
@@ -98,7 +93,7 @@ FOREIGN: dict[str, str] = {
 
 REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
 
-_UNTRIED = {_NOT_PROVEN, _NO_INDEX, _SOUND, _TWO_WAY}
+_UNTRIED = {_NOT_PROVEN, _NO_INDEX, _TWO_WAY}
 UNPROVEN = frozenset(name for name, reason in _NATIVE.items() if reason in _UNTRIED)
 """Those that no law forbids: they were not tried, or not to the end."""
 
