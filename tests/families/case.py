@@ -20,6 +20,7 @@ class Tested(Case):
         specials: further tokens that its tokenizers have whole, such as a tile's marker.
         needs: packages that its processor imports.
         template: a chat template like the family's.
+        attention: what the matrix runs it in.
     """
 
     tokens: dict[str, str] = field(default_factory=dict)
@@ -28,6 +29,12 @@ class Tested(Case):
     specials: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     template: str = ""
+    attention: tuple[str, ...] = ("eager", "sdpa")
+
+    def make(self, attn: str, smooth: bool = False) -> Any:
+        """As ever; eager in place of sdpa, where transformers has none for it."""
+        there = attn != "sdpa" or attn in self.attention
+        return super().make(attn if there else "eager", smooth)
 
 
 def extended(case: Case, **more: Any) -> Tested:

@@ -22,7 +22,12 @@ _TICKS_PER_S = 1000
 
 
 def process(
-    processor: Any, config: Any, media: Sequence[Media], prompt: str, fallback: str | None = None
+    processor: Any,
+    config: Any,
+    media: Sequence[Media],
+    prompt: str,
+    fallback: str | None = None,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """One user turn, media first, through a processor that takes images and videos.
 
@@ -32,10 +37,11 @@ def process(
         media: what the turn shows, in order.
         prompt: the question.
         fallback: a template for checkpoints saved without one.
+        options: further arguments of the processor.
     """
     check_media(processor, media)
     turn = Turn([item.kind for item in media], prompt, fallback)
-    return ask(processor, turn, media_arguments(media))
+    return ask(processor, turn, {**media_arguments(media), **options})
 
 
 def process_images(
@@ -44,6 +50,7 @@ def process_images(
     media: Sequence[Media],
     prompt: str,
     fallback: str | None = None,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """The same for a model that takes images only.
 
@@ -55,7 +62,7 @@ def process_images(
             f"{config.model_type} models take no video",
             hint="pass frames of it as --image, or choose a model that does: v2drop models",
         )
-    return process(processor, config, media, prompt, fallback)
+    return process(processor, config, media, prompt, fallback, **options)
 
 
 def ask(processor: Any, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Tensor]:

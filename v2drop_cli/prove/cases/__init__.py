@@ -27,7 +27,7 @@ NAMES = (
     "gemma3",
 )
 # Further architectures of a family, each with its family's name.
-VARIANTS = {"pixtral": "llava"}
+VARIANTS = {"pixtral": "llava", "paligemma2": "paligemma"}
 
 
 def get_case(name: str) -> Case:
