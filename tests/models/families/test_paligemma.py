@@ -15,6 +15,7 @@ from tests.release import CACHE
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.masks import View, causal_mask
 from v2drop_cli.models.registry import family_for, get_family
+from v2drop_cli.prove.cases.case import TEXT
 
 CASE = CASES["paligemma"]
 
