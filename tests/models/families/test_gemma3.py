@@ -86,9 +86,9 @@ def test_without_types_pictures_attend_causally_as_in_the_model_itself():
     del inputs["token_type_ids"]
     with v2drop.dropping(model, CASE.schedule) as trace, torch.no_grad():
         got = model(**inputs).logits[:, -1]
-    with masked(CASE.layers(model), inputs["attention_mask"], gone(trace.events, vision)):
-        with torch.no_grad():
-            wanted = model(**inputs).logits[:, -1]
+    lost, padding = gone(trace.events, vision), inputs["attention_mask"]
+    with masked(CASE.layers(model), padding, lost), torch.no_grad():
+        wanted = model(**inputs).logits[:, -1]
     torch.testing.assert_close(got, wanted, **TOLERANCE)
 
 
