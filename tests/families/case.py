@@ -23,6 +23,7 @@ class Tested(Case):
         needs: packages that its processor imports.
         template: a chat template like the family's.
         alike: whether its processor takes several images only if they are cut alike.
+        attention: what the matrix runs it in.
     """
 
     tokens: dict[str, str] = field(default_factory=dict)
@@ -32,11 +33,16 @@ class Tested(Case):
     needs: tuple[str, ...] = ()
     template: str = ""
     alike: bool = False
+    attention: tuple[str, ...] = ("eager", "sdpa")
 
     def make(self, attn: str, smooth: bool = False) -> Any:
-        """The tiny model, to do with as you like: a copy, which is made faster than a model."""
+        """The tiny model, to do with as you like: a copy, which is made faster than a model.
+
+        Eager in place of sdpa, where transformers has none for it.
+        """
+        there = attn != "sdpa" or attn in self.attention
         key = (self.model, self.config, tuple(self.ids.items()), tuple(self.smooth.items()))
-        return copy.deepcopy(_first(Made(self, attn, smooth, key)))
+        return copy.deepcopy(_first(Made(self, attn if there else "eager", smooth, key)))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ ENTRY = [name for name, case in CASES.items() if case.entry]
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")
     for name in ENTRY
-    for attn in ATTENTION
+    for attn in CASES[name].attention
     for shape in CASES[name].shapes
 ]
 

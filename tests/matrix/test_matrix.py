@@ -17,7 +17,7 @@ ATTENTION = ["eager", "sdpa"]
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")
     for name in CASES
-    for attn in ATTENTION
+    for attn in CASES[name].attention
     for shape in CASES[name].shapes
 ]
 

@@ -30,13 +30,6 @@ PROVEN = frozenset({
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
-WINDOWED = frozenset({"gemma2", "gemma3_text", "mistral"})
-"""``model_type`` of the decoders whose sliding windows were proven to be counted in the positions
-of the whole prompt."""
-
-_WINDOW = "sliding_attention"  # as configurations call a layer with a window
-# Decoders whose layers scale queries by position ids, from a position on that their config names.
-_SCALED = frozenset({"ministral3", "mistral4"})
 # Decoders whose layers scale queries by position ids, from a position on that their config names.
 _SCALED = frozenset({"ministral3", "mistral4"})
 

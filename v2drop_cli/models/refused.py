@@ -117,7 +117,6 @@ CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
         "not known to be right; `--allow-unproven` serves it, and the report says so",
     ),
     ("llava", "a vision tower other than CLIP, SigLIP or Pixtral", "its tokens are not known"),
-    ("paligemma", "PaliGemma 2", _WINDOWS),
     ("paligemma", "flash kernels", "transformers does not tell them where the prompt ends"),
     ("gemma3", "flash kernels", "they take no mask that says which columns attend both ways"),
     ("glm4v_moe", "flash kernels", "transformers tells them wrong positions"),

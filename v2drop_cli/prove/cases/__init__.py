@@ -53,6 +53,7 @@ NAMES = (
 SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
+    "paligemma2": "paligemma",
     "pixtral": "llava",
     "ministral3": "mistral3",
     "mistral4": "mistral3",
