@@ -316,7 +316,10 @@ class RowSignals:
         here = self._here(need)
         why = here.reader.family.projections.refusal(here.reader.config)
         if why is not None:
-            raise UnsupportedModelError(f"no {need} of {here.reader.family.name}: {why}")
+            raise UnsupportedModelError(
+                f"no {need} of {here.reader.family.name}: {why}",
+                hint="use a method that looks at hidden states alone, such as v2drop",
+            )
         if layer == here.layer:
             return here, self.entering
         if layer == here.layer - 1:
