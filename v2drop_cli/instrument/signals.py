@@ -320,7 +320,7 @@ class RowSignals:
         if why is not None:
             raise UnsupportedModelError(
                 f"no {need} of {here.reader.family.name}: {why}",
-                hint="take a method that looks at hidden states: v2drop, or at nothing: uniform",
+                hint="use a method that looks at hidden states alone, such as v2drop",
             )
         if layer == here.layer:
             return here, self.entering

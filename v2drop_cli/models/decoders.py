@@ -56,8 +56,7 @@ def windows(config: Any) -> tuple[int | None, ...]:
     text = config.get_text_config()
     size, kinds = getattr(text, "sliding_window", None), getattr(text, "layer_types", None)
     if not kinds:
-        depth: int = text.num_hidden_layers
-        return (size,) * depth if size else ()
+        return (int(size),) * int(text.num_hidden_layers) if size else ()
     sizes = {_WINDOW: size, _CHUNK: getattr(text, "attention_chunk_size", None)}
     found = tuple(sizes.get(kind) for kind in kinds)
     return found if any(found) else ()
