@@ -49,6 +49,7 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "llava_onevision",
     "llava_next_video",
     "hyperclovax_vision_v2",
+    "cohere_compass",
 }
 
 

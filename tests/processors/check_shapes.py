@@ -36,7 +36,7 @@ SIZES = [
 ]
 RATIO = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
-    "hyperclovax_vision_v2",
+    *("hyperclovax_vision_v2", "cohere_compass"),
 )
 PIXTRAL = ("pixtral", "mistral3", "lighton_ocr")
 LLAVA = ("llava", "pixtral", "vipllava")  # whose videos are pictures

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
-from v2drop_cli.models.decoders import layer_kinds, scaled_from, windows
+from v2drop_cli.models.decoders import layer_kinds, scaled_from, windows, without_rotary
 
 # What is made anew for a shortened layer; other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
@@ -39,6 +39,7 @@ class LayerCall:
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
+        without_rotary: whether layers of some kind are handed no rotary tables.
     """
 
     config: Any
@@ -48,6 +49,7 @@ class LayerCall:
     windows: tuple[int | None, ...] = ()
     kinds: tuple[str, ...] = ()
     cuts_blocks: bool = True
+    without_rotary: bool = False
 
     @classmethod
     def of(cls, config: Any, layers: Sequence[nn.Module], *, cuts_blocks: bool = True) -> LayerCall:
@@ -67,6 +69,7 @@ class LayerCall:
             windows(config),
             layer_kinds(config),
             cuts_blocks,
+            without_rotary(config),
         )
 
     def window(self, layer: int) -> int | None:
@@ -76,6 +79,10 @@ class LayerCall:
     def kind(self, layer: int) -> str | None:
         """What tells ``layer`` from those that are handed other masks or rotary tables."""
         return self.kinds[layer] if self.kinds else None
+
+    def turns(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the layer that was handed ``kwargs`` turns queries and keys by rotary tables."""
+        return kwargs.get("position_embeddings") is not None or not self.without_rotary
 
     def cache(self, kwargs: Mapping[str, Any]) -> Any:
         """The KV cache that a layer was handed, or ``None``."""

@@ -29,7 +29,7 @@ COUNTED = frozenset({
     "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm", "dots1",
     "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "glm",
     "glm4", "glm4_moe", "glm4v", "glm4v_moe", "granite", "granite_swa", "granitemoe",
-    "granite_docling",
+    "granite_docling", "cohere_compass",
     "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hy_v3", "hyperclovax",
     "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "llama", "mellum", "minimax_m2",
     "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2",

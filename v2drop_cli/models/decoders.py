@@ -24,11 +24,12 @@ PROVEN = frozenset({
     "phi3", "phimoe", "qwen2", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
     "qwen3_moe", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3", "solar_open",
     "stablelm", "starcoder2", "youtu",
+    "cohere_compass_text", "step3p5",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
-WINDOWED = frozenset({"gemma2", "gemma3_text", "mistral"})
+WINDOWED = frozenset({"cohere_compass_text", "step3p5", "gemma2", "gemma3_text", "mistral"})
 """``model_type`` of the decoders whose sliding windows were proven to be counted in the positions
 of the whole prompt."""
 
@@ -61,6 +62,13 @@ def layer_kinds(config: Any) -> tuple[str, ...]:
     """Per layer, its kind; empty if all are of one. Layers of a kind share masks and tables."""
     kinds = tuple(getattr(config.get_text_config(), "layer_types", None) or ())
     return kinds if len(set(kinds)) > 1 else ()
+
+
+def without_rotary(config: Any) -> bool:
+    """Whether the layers of some kind are handed no rotary tables: Compass's without a window."""
+    text = config.get_text_config()
+    tables: Any = getattr(text, "rope_parameters", None) or {}
+    return any(kind in tables and tables[kind] is None for kind in layer_kinds(config))
 
 
 def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:

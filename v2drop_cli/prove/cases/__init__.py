@@ -32,6 +32,8 @@ NAMES = (
     "hyperclovax_vision_v2",
     "granite_docling",
     "perception_lm",
+    "cohere_compass",
+    "step3p7",
     "gemma3",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
