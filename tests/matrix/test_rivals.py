@@ -52,6 +52,7 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "hyperclovax_vision_v2",
     "qwen2_5_omni",
     "qwen3_omni_moe",
+    "cohere_compass",
 }
 # Nobody has shown how rows of their decoders' attention are made again.
 NO_ROWS = frozenset({"llama4"})

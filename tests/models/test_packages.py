@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 NEEDS_TORCHVISION = {
     "qwen2_vl", "qwen2_5_vl", "llava_onevision", "smolvlm", "qwen3_vl", "qwen3_vl_moe",
     "llava_next_video", "internvl", "glm4v", "glm4v_moe", "mistral3", "video_llava",
-    "hyperclovax_vision_v2", "perception_lm",
+    "hyperclovax_vision_v2", "perception_lm", "cohere_compass", "step3p7",
 }  # fmt: skip
 
 

@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
-from v2drop_cli.models.decoders import chunked, layer_kinds, scaled_from, windows
+from v2drop_cli.models.decoders import (
+    chunked,
+    layer_kinds,
+    scaled_from,
+    windows,
+    without_rotary,
+)
 
 # What is made anew for a shortened layer; other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
@@ -40,6 +46,7 @@ class LayerCall:
         chunked: whether these are chunks.
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
+        without_rotary: whether layers of some kind are handed no rotary tables.
     """
 
     config: Any
@@ -50,6 +57,7 @@ class LayerCall:
     chunked: bool = False
     kinds: tuple[str, ...] = ()
     cuts_blocks: bool = True
+    without_rotary: bool = False
 
     @classmethod
     def of(cls, config: Any, layers: Sequence[nn.Module], *, cuts_blocks: bool = True) -> LayerCall:
@@ -70,6 +78,7 @@ class LayerCall:
             chunked=chunked(config),
             kinds=layer_kinds(config),
             cuts_blocks=cuts_blocks,
+            without_rotary=without_rotary(config),
         )
 
     def window(self, layer: int) -> int | None:
@@ -79,6 +88,10 @@ class LayerCall:
     def kind(self, layer: int) -> str | None:
         """What tells ``layer`` from those that are handed other masks or rotary tables."""
         return self.kinds[layer] if self.kinds else None
+
+    def turns(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the layer that was handed ``kwargs`` turns queries and keys by rotary tables."""
+        return kwargs.get("position_embeddings") is not None or not self.without_rotary
 
     def cache(self, kwargs: Mapping[str, Any]) -> Any:
         """The KV cache that a layer was handed, or ``None``."""

@@ -104,8 +104,9 @@ def _shared(
     columns = forward.columns
     changed: dict[str, Any] = {}
     if columns is not None or forward.shift is not None:
-        rope = alive_rope(reader.numbering, forward, hidden, kwargs, forward.shift)
-        changed["position_embeddings"] = as_handed(rope)
+        if reader.call.turns(kwargs):
+            rope = alive_rope(reader.numbering, forward, hidden, kwargs, forward.shift)
+            changed["position_embeddings"] = as_handed(rope)
         changed["position_ids"] = told_positions(reader.call, forward, kwargs, forward.shift)
     new_valid = _new_padding(forward, hidden) if columns is None else columns.valid
     valid = join_valid(held.valid, held.past, new_valid, hidden)

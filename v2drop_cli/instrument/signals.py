@@ -153,6 +153,10 @@ class Here:
             shift = None if known is None else known.shift_of(len(self.forward.vision))
         # Layers of another kind may have other tables.
         handed = (layer < self.layer and self.forward.handed_before) or self.kwargs
+        if not self.reader.call.turns(handed):  # by nothing at all
+            text = self.reader.call.config
+            size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+            return states.new_ones(len(states), size), states.new_zeros(len(states), size)
         rope = alive_rope(self.reader.numbering, self.forward, states, handed, shift)
         cos, sin = (_row_of(table, self.row).to(states.device) for table in rope)
         return cos, sin

@@ -14,18 +14,18 @@ from torch import Tensor
 from v2drop_cli.records import Caveat, CaveatKind
 
 PROVEN = frozenset({
-    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_ocr2_text",
-    "deepseek_v2", "deepseek_v3", "diffllama", "dots1", "ernie4_5", "ernie4_5_moe", "exaone4",
-    "flex_olmo", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
-    "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite", "granite4_vision_text",
-    "granite_docling_text", "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense",
-    "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
-    "jais2", "jetmoe", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2", "ministral3",
-    "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe",
-    "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text",
-    "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_omni_moe_text",
-    "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "stablelm",
-    "starcoder2", "youtu",
+    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cohere_compass_text",
+    "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1", "ernie4_5",
+    "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2", "gemma3_text", "glm", "glm4",
+    "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
+    "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
+    "hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3",
+    "iquestcoder", "jais2", "jetmoe", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
+    "ministral3", "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo", "olmo2",
+    "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_moe",
+    "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3",
+    "solar_open", "stablelm", "starcoder2", "step3p5", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
@@ -33,7 +33,9 @@ in each. Windows and other kinds of layers are refused in these too."""
 # Decoders whose layers scale queries by position ids, from a position on that their config names.
 _SCALED = frozenset({"ministral3", "mistral4"})
 
-WINDOWED = frozenset({"gemma2", "gemma3_text", "llama4_text", "mistral"})
+WINDOWED = frozenset({
+    "cohere_compass_text", "gemma2", "gemma3_text", "llama4_text", "mistral", "step3p5",
+})  # fmt: skip
 """``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
 positions of the whole prompt."""
 
@@ -71,6 +73,13 @@ def layer_kinds(config: Any) -> tuple[str, ...]:
     """Per layer, its kind; empty if all are of one. Layers of a kind share masks and tables."""
     kinds = tuple(getattr(config.get_text_config(), "layer_types", None) or ())
     return kinds if len(set(kinds)) > 1 else ()
+
+
+def without_rotary(config: Any) -> bool:
+    """Whether the layers of some kind are handed no rotary tables: Compass's without a window."""
+    text = config.get_text_config()
+    tables: Any = getattr(text, "rope_parameters", None) or {}
+    return any(kind in tables and tables[kind] is None for kind in layer_kinds(config))
 
 
 def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:

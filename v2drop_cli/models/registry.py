@@ -41,6 +41,8 @@ FAMILIES: dict[str, str] = {
     "got_ocr2": "v2drop_cli.models.families.got_ocr2:GOT_OCR2",
     "hyperclovax_vision_v2": "v2drop_cli.models.families.hyperclovax_vision_v2:HYPERCLOVAX",
     "granite_docling": "v2drop_cli.models.families.granite_docling:GRANITE_DOCLING",
+    "step3p7": "v2drop_cli.models.families.step3p7:STEP3P7",
+    "cohere_compass": "v2drop_cli.models.families.cohere_compass:COHERE_COMPASS",
     "perception_lm": "v2drop_cli.models.families.perception_lm:PERCEPTION_LM",
     "llama4": "v2drop_cli.models.families.llama4:LLAMA4",
     "gemma3": "v2drop_cli.models.families.gemma3:GEMMA3",

@@ -37,6 +37,8 @@ NAMES = (
     "granite_docling",
     "perception_lm",
     "llama4",
+    "cohere_compass",
+    "step3p7",
     "gemma3",
     "glm46v",
     "glm_ocr",
