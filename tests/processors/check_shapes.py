@@ -32,7 +32,16 @@ SIZES = [
     (28, 5600),
     (40, 3),
 ]
-RATIO = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe")
+RATIO = (
+    "qwen2_vl",
+    "qwen2_5_vl",
+    "qwen3_vl",
+    "qwen3_vl_moe",
+    "qwen3_5",
+    "qwen3_5_moe",
+    "glm4v",
+    "glm4v_moe",
+)
 PIXTRAL = ("pixtral", "mistral3")
 LLAVA = ("llava", "pixtral")  # whose videos are pictures
 KINDS = [(n, k) for n in CASES for k in ("image", "images", "video") if k != "video" or CASES[n].video]  # fmt: skip # noqa: E501

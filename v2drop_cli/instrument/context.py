@@ -28,7 +28,8 @@ from v2drop_cli.instrument.cache import (
     sequence_length,
 )
 from v2drop_cli.instrument.chunks import PictureWatch
-from v2drop_cli.instrument.entry import leave_out
+from v2drop_cli.instrument.entry import leave_out, teller
+from v2drop_cli.instrument.folding import folded, folded_call
 from v2drop_cli.instrument.forward import (
     Forward,
     as_padding,
@@ -142,15 +143,18 @@ class DropState:
         if forward is None:
             return None
         forward.move(hidden.device)
-        if layer not in self.drops or not any(len(row) for row in forward.alive):
-            return self._arguments(forward, layer, hidden, kwargs)
-        self.call.check(kwargs)
-        self.mark(DROP_BEGINS)
-        hidden = self._drop(forward, self.drops[layer], hidden, kwargs)
+        drops = layer in self.drops and any(len(row) for row in forward.alive)
+        if drops:
+            self.call.check(kwargs)
+            self.mark(DROP_BEGINS)
+            hidden = self._drop(forward, self.drops[layer], hidden, kwargs)
         changed = self._arguments(forward, layer, hidden, kwargs)
-        if layer == 0 and forward.columns is not None:
-            leave_out(self.call.cache(kwargs), forward.width - forward.columns.width)
-        self.mark(DROP_ENDS)
+        if forward.columns is not None:
+            cache = self.call.cache(kwargs)
+            if layer == teller(cache):
+                leave_out(cache, forward.width - forward.columns.width)
+        if drops:
+            self.mark(DROP_ENDS)
         return changed
 
     def _arguments(
@@ -160,7 +164,9 @@ class DropState:
         cache = self.call.cache(kwargs)
         if PREVIOUS_HIDDEN in self.method.needs:
             forward.previous = hidden if layer + 1 in self.drops else None
-        known = self.book.shortened(cache, layer, _columns_before(cache, layer, forward.width))
+        before = _columns_before(cache, layer, forward.width)
+        folds = layer in self.call.no_columns
+        known = (self.book.folded if folds else self.book.shortened)(cache, layer, before)
         forward.shift = None if known is None else known.shift_of(len(hidden))
         if forward.columns is None and known is None:
             return None
@@ -169,6 +175,9 @@ class DropState:
                 "dropping needs the 2-D attention mask (1 for tokens, 0 for padding)",
                 hint="pass the processor's attention_mask, and use the default dynamic cache",
             )
+        if folds:
+            self.book.remember(cache, layer, folded(forward, known, before))
+            return folded_call(forward, hidden, kwargs)
         return hidden, self._kwargs_for(forward, layer, hidden, kwargs, known)
 
     def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, kwargs: dict[str, Any]) -> Tensor:
@@ -187,10 +196,12 @@ class DropState:
                 self._record(forward, drop.layer, found, past)
             return hidden
         self._record(forward, drop.layer, found, past)
-        packed = pack(found.rows)
+        packed = pack(found.rows, left=bool(self.call.no_columns))
         hidden = gather_rows(hidden if found.hidden is None else found.hidden, packed.index)
         forward.columns = compose(forward.columns, packed)
         forward.alive = found.alive
+        if packed.left and packed.valid is not None:
+            forward.alive = [row + packed.start(b) for b, row in enumerate(found.alive)]
         forward.numbers = carried(forward.numbers, packed.index)
         if self.method.positions_at(drop.layer) == RENUMBERED:
             forward.numbers = numbered_anew(forward, positions_of(kwargs))
@@ -334,5 +345,5 @@ class DropState:
 def _columns_before(cache: Any, layer: int, width: int) -> int:
     """Columns of the whole sequence before this forward."""
     length = sequence_length(cache)
-    # It is told by layer 0, which holds this forward's columns by the time a later one is entered.
-    return max(0, length - width) if layer else length
+    # Its teller, layer 0 as a rule, holds this forward's columns when a later layer is entered.
+    return max(0, length - width) if length and layer > teller(cache) else length

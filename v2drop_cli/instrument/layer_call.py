@@ -14,8 +14,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
+from v2drop_cli.models.decoders import no_columns
 
 # What is made anew for a shortened layer; other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
@@ -31,11 +32,14 @@ class LayerCall:
         config: the decoder's; its attention implementation decides the form of masks.
         cache_name: what its layers call the KV cache.
         named: the parameters that the layers name in their forward.
+        no_columns: the layers that keep no keys of their tokens: they fold them into a running
+            state, or look at one token at a time.
     """
 
     config: Any
     cache_name: str = CACHE
     named: frozenset[str] = frozenset()
+    no_columns: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, config: Any, layers: Sequence[nn.Module]) -> LayerCall:
@@ -47,11 +51,29 @@ class LayerCall:
         names = {cache_name(layer) for layer in layers}
         assert len(names) == 1, names
         named = frozenset.union(*(parameters_of(type(layer).forward) for layer in layers))
-        return cls(config.get_text_config(), names.pop(), named)
+        text = config.get_text_config()
+        return cls(text, names.pop(), named, no_columns(text))
 
     def cache(self, kwargs: Mapping[str, Any]) -> Any:
         """The KV cache that a layer was handed, or ``None``."""
         return kwargs.get(self.cache_name)
+
+    def refuse_no_columns(self, layer: int, need: str) -> None:
+        """Raise for a signal of an attention that ``layer`` does not have.
+
+        Args:
+            layer: the layer whose ``need`` was asked for.
+            need: the signal, as in :mod:`v2drop_cli.methods.base`.
+
+        Raises:
+            UnsupportedModelError: it keeps no columns.
+        """
+        if layer in self.no_columns:
+            raise UnsupportedModelError(
+                f"layer {layer} of this decoder has no {need}: it keeps a running state instead",
+                hint="drop at another layer, or take a method that looks at no attention and no "
+                "keys, such as v2drop",
+            )
 
     def check(self, kwargs: Mapping[str, Any]) -> None:
         """Refuse a call with arguments along the sequence that nobody would shorten.

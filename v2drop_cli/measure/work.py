@@ -7,6 +7,7 @@ Norms, rotary tables, activations and the scoring itself are left out: they are 
 products. Bytes are weights read once and keys and values moved once; activations are left out,
 so a floor made from them is one that nothing can go below. Of a mixture of experts only those
 that one token takes are counted: in FLOPs that is exact, in bytes the least there can be.
+Layers that fold tokens into a state keep no columns: see :mod:`~v2drop_cli.measure.states`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 
+from v2drop_cli.measure.states import FoldedState, folded_state
 from v2drop_cli.records import Limit
 
 _PER_MULTIPLY_ADD = 2
@@ -32,7 +34,8 @@ COUNTED = frozenset({
     "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "llama", "mellum", "minimax_m2",
     "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2",
     "olmo3", "olmoe", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_vl", "qwen2_moe", "qwen2_vl",
-    "qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open",
+    "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss",
+    "smollm3", "solar_open",
     "stablelm", "starcoder2", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
@@ -53,6 +56,8 @@ class DecoderShape:
         kv_heads: heads of keys and values.
         head_dim: size of one head.
         kv_item_bytes: bytes of one number in the KV cache.
+        states: per layer, what it folds tokens into; ``None`` for one that attends. Empty where
+            all do.
     """
 
     layer_products: tuple[int, ...]
@@ -62,6 +67,12 @@ class DecoderShape:
     kv_heads: int
     head_dim: int
     kv_item_bytes: int
+    states: tuple[FoldedState | None, ...] = ()
+
+    def attending(self, columns: Sequence[int]) -> list[int]:
+        """Of numbers for each layer those of the layers that attend."""
+        states = self.states or (None,) * len(columns)
+        return [n for n, state in zip(columns, states, strict=True) if state is None]
 
     def flops(self, queries: Sequence[int], columns: Sequence[int], rows: int) -> int:
         """FLOPs of one forward; the language head runs on one token a row.
@@ -72,13 +83,19 @@ class DecoderShape:
             rows: batch size.
         """
         linear = sum(p * q for p, q in zip(self.layer_products, queries, strict=True))
-        pairs = sum(q * c for q, c in zip(queries, columns, strict=True))
+        if self.states:
+            folds = zip(self.states, queries, strict=True)
+            linear += sum(state.products * q for state, q in folds if state is not None)
+        both = zip(self.attending(queries), self.attending(columns), strict=True)
+        pairs = sum(q * c for q, c in both)
         attention = 2 * self.heads * self.head_dim * pairs  # scores, then values
         return _PER_MULTIPLY_ADD * rows * (linear + attention + self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
-        """Keys and values of ``columns`` per layer."""
-        return 2 * rows * self.kv_heads * self.head_dim * self.kv_item_bytes * sum(columns)
+        """Keys and values of ``columns`` per layer, and the states of layers that keep none."""
+        one_column = 2 * self.kv_heads * self.head_dim * self.kv_item_bytes
+        states = sum(state.nbytes for state in self.states if state is not None)
+        return rows * (one_column * sum(self.attending(columns)) + states)
 
 
 def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: float | None) -> Limit:
@@ -136,8 +153,10 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     known = [found for found in products if found is not None]
     if len(known) < len(products):
         return None
-    if not all(_attends_with(layer, *widths) for layer in layers):
-        return None
+    states = [folded_state(layer) for layer in layers]
+    for layer, state in zip(layers, states, strict=True):
+        if state is None and not _attends_with(layer, *widths):
+            return None
     parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
     return DecoderShape(
         layer_products=tuple(found.active for found in known),
@@ -148,6 +167,7 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         kv_heads=kv_heads,
         head_dim=head_dim,
         kv_item_bytes=head.weight.element_size(),
+        states=tuple(states) if any(states) else (),
     )
 
 
@@ -175,6 +195,8 @@ def _products(layer: Any) -> _Products | None:
     for name, module in layer.named_modules():
         if isinstance(module, torch.nn.ModuleList) and name.endswith("experts"):
             return None  # which of them a token meets is not to be seen
+        if isinstance(module, torch.nn.Conv1d):
+            continue  # counted with the state
         for parameter in module.parameters(recurse=False):
             if parameter.ndim < 2:
                 continue  # norms and biases are no matrix products
@@ -206,4 +228,6 @@ def _attends_with(layer: Any, queries: int, keys: int) -> bool:
             found.setdefault(name.rpartition(".")[2], []).append(module.out_features)
     if "qkv_proj" in found:
         return found["qkv_proj"] == [queries + 2 * keys]
-    return [found.get(f"{part}_proj") for part in "qkv"] == [[queries], [keys], [keys]]
+    # Qwen3.5 makes a gate beside each query, by the same map.
+    made = [found.get(f"{part}_proj") for part in "qkv"]
+    return made in ([[queries], [keys], [keys]], [[2 * queries], [keys], [keys]])

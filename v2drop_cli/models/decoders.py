@@ -17,11 +17,23 @@ PROVEN = frozenset({
     "internlm3", "iquestcoder", "jais2", "jetmoe", "llama", "mellum", "minicpm3", "minimax_m2",
     "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "persimmon", "phi",
     "phi3", "phimoe", "qwen2", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
-    "qwen3_moe", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3", "solar_open",
+    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_vl_moe_text", "qwen3_vl_text",
+    "seed_oss", "smollm3", "solar_open",
     "stablelm", "starcoder2", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
+
+NO_COLUMNS = frozenset({"linear_attention", "conv"})
+"""Kinds of layers, as in ``layer_types``, that keep no keys and values of each token: they fold
+the tokens into a state of a fixed size, or into the last few of a convolution."""
+
+
+def no_columns(text: Any) -> frozenset[int]:
+    """The layers of a decoder that keep no columns, from its configuration."""
+    kinds = getattr(text, "layer_types", None) or ()
+    return frozenset(layer for layer, kind in enumerate(kinds) if kind in NO_COLUMNS)
+
 
 _COMPLEX = "its layers are handed rotary tables of complex numbers, which are not shortened"
 # And flash kernels would read gaps in position ids as packing.
@@ -36,15 +48,18 @@ _WRONG = {
 }
 
 
-def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
+def refuse_decoder(config: Any, *, two_way: bool = False, folds: bool = False) -> str | None:
     """Why no family can serve this decoder: a window, for one, counts columns, dropped ones too.
 
     Args:
         config: the model's.
         two_way: the family knows which columns attend in both directions, see ``Family.blocks``.
+        folds: the family's layers that fold tokens into a state leave padding out of it.
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
+    if folds:
+        kinds -= NO_COLUMNS
     if getattr(text, "sliding_window", None) or "sliding_attention" in kinds:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
     if text.model_type in _WRONG:
@@ -71,6 +86,11 @@ def unproven_caveats(config: Any) -> tuple[Caveat, ...]:
     if name is None:
         return ()
     return (CaveatKind.DECODER_UNPROVEN.caveat(decoder=name),)
+
+
+def refuse_folding(config: Any) -> str | None:
+    """As :func:`refuse_decoder`, of a family whose layers leave padding out of their states."""
+    return refuse_decoder(config, folds=True)
 
 
 def refuse_flash(config: Any, why: str) -> str | None:

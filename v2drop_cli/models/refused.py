@@ -66,8 +66,6 @@ _NATIVE: dict[str, str] = {
     "pix2struct": _NO_TOKENS,
     "qwen2_5_omni": _SOUND,
     "qwen2_5_omni_thinker": _SOUND,
-    "qwen3_5": _ONE_STATE,
-    "qwen3_5_moe": _ONE_STATE,
     "qwen3_omni_moe": _SOUND,
     "qwen3_omni_moe_thinker": _SOUND,
     "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",

@@ -30,6 +30,8 @@ FAMILIES: dict[str, str] = {
     "mistral3": "v2drop_cli.models.families.mistral3:MISTRAL3",
     "video_llava": "v2drop_cli.models.families.video_llava:VIDEO_LLAVA",
     "paligemma": "v2drop_cli.models.families.paligemma:PALIGEMMA",
+    "qwen3_5": "v2drop_cli.models.families.qwen3_5:QWEN3_5",
+    "qwen3_5_moe": "v2drop_cli.models.families.qwen3_5_moe:QWEN3_5_MOE",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

@@ -24,6 +24,8 @@ NAMES = (
     "mistral3",
     "video_llava",
     "paligemma",
+    "qwen3_5",
+    "qwen3_5_moe",
 )
 # Further architectures of a family, each with its family's name.
 VARIANTS = {"pixtral": "llava"}
