@@ -81,7 +81,7 @@ def test_a_rival_equals_the_masked_oracle_or_is_refused_by_name(method, name):
     case, model, vision = CASES[name], model_of(name, "sdpa"), batch(name, shape)[1]
     own, before = own_schedule(get_method(method), case, model), hook_tables(model)
     no_entry = own.drops[0].layer == 0 and case.entry is None
-    refused = no_entry or name in REFUSED.get(method, ())
+    refused = no_entry or name in REFUSED.get(method, ()) or looks_at_a_state(method, case, model)
     try:
         text = f"{method}:positions=original{SETTINGS.get(method, '')}"
         got, trace = dropped_in(model, name, shape, schedule_for(own, case), text, STEPS)
@@ -96,3 +96,16 @@ def test_a_rival_equals_the_masked_oracle_or_is_refused_by_name(method, name):
     dropped = gone(trace.events, vision)
     assert any(columns for rows in dropped.values() for columns in rows)
     check(name, shape, dropped, got, STEPS)
+
+
+def looks_at_a_state(method, case, model):
+    """Whether the method wants attention or keys of a layer that has a running state instead.
+
+    The case's drops are at such a layer, or right behind one.
+    """
+    text = model.config.get_text_config()
+    states = {
+        i for i, kind in enumerate(getattr(text, "layer_types", None) or ()) if "linear" in kind
+    }
+    near = {layer - back for layer, _ in case.drops for back in (0, 1)}
+    return bool(states & near and get_method(method).needs & {ATTENTION, KEYS})

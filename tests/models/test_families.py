@@ -146,7 +146,7 @@ def test_images_with_videos_are_refused_where_the_model_cannot_tell_them_apart(n
 
 
 @pytest.mark.parametrize(
-    "name", ["qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe", "glm46v", "glm_ocr"]
+    "name", ["qwen3_vl", "qwen3_vl_moe", "qwen3_5", "glm4v", "glm4v_moe", "glm46v", "glm_ocr"]
 )
 def test_a_video_of_one_frame_is_refused_where_the_processor_takes_none(name):
     clip = shown("video", 1, (0.0,))

@@ -25,6 +25,9 @@ TOKENS = {
     ("qwen3_vl", IMAGE): [28 * 38],
     ("qwen3_vl", VIDEO): [3 * 6 * 8],
     ("qwen3_vl_moe", IMAGE): [28 * 38],
+    ("qwen3_5", IMAGE): [28 * 38],
+    ("qwen3_5", VIDEO): [3 * 6 * 8],
+    ("qwen3_5_moe", IMAGE): [28 * 38],
     # An image counts twice, and 2 x 64 x 80 pixels are less than 112 x 112.
     ("glm4v", IMAGE): [9 * 12],
     # Five frames count as four of 64 x 48, which is less too; scaled up together, as five.

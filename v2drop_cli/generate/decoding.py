@@ -280,6 +280,13 @@ def new_cache(loaded: LoadedModel) -> Any:
 
 
 def cache_bytes(cache: Any) -> int:
-    """Bytes that the layers of a KV cache hold."""
-    held = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
+    """Bytes that the layers of a KV cache hold, in keys and values and in running states."""
+    held = [tensor for layer in cache.layers for tensor in _held(layer) if tensor is not None]
     return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+
+def _held(layer: Any) -> Iterator[Tensor | None]:
+    """What one layer of a cache keeps: each kind of layer has keys and values, states, or both."""
+    yield from (getattr(layer, name, None) for name in ("keys", "values"))
+    for name in ("conv_states", "recurrent_states"):
+        yield from getattr(layer, name, {}).values()

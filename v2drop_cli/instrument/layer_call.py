@@ -14,11 +14,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
 from v2drop_cli.models.decoders import (
     chunked,
     layer_kinds,
+    no_columns,
     scaled_from,
     windows,
     without_rotary,
@@ -47,6 +48,8 @@ class LayerCall:
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
         without_rotary: whether layers of some kind are handed no rotary tables.
+        no_columns: the layers that keep no keys of their tokens: they fold them into a running
+            state, or look at one token at a time.
     """
 
     config: Any
@@ -58,6 +61,7 @@ class LayerCall:
     kinds: tuple[str, ...] = ()
     cuts_blocks: bool = True
     without_rotary: bool = False
+    no_columns: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, config: Any, layers: Sequence[nn.Module], *, cuts_blocks: bool = True) -> LayerCall:
@@ -79,6 +83,7 @@ class LayerCall:
             kinds=layer_kinds(config),
             cuts_blocks=cuts_blocks,
             without_rotary=without_rotary(config),
+            no_columns=no_columns(config.get_text_config()),
         )
 
     def window(self, layer: int) -> int | None:
@@ -96,6 +101,23 @@ class LayerCall:
     def cache(self, kwargs: Mapping[str, Any]) -> Any:
         """The KV cache that a layer was handed, or ``None``."""
         return kwargs.get(self.cache_name)
+
+    def refuse_no_columns(self, layer: int, need: str) -> None:
+        """Raise for a signal of an attention that ``layer`` does not have.
+
+        Args:
+            layer: the layer whose ``need`` was asked for.
+            need: the signal, as in :mod:`v2drop_cli.methods.base`.
+
+        Raises:
+            UnsupportedModelError: it keeps no columns.
+        """
+        if layer in self.no_columns:
+            raise UnsupportedModelError(
+                f"layer {layer} of this decoder has no {need}: it keeps a running state instead",
+                hint="drop at another layer, or take a method that looks at no attention and no "
+                "keys, such as v2drop",
+            )
 
     def check(self, kwargs: Mapping[str, Any]) -> None:
         """Refuse a call with arguments along the sequence that nobody would shorten.

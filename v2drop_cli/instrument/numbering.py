@@ -108,7 +108,10 @@ def numbered_anew(forward: Forward, positions: Tensor) -> Tensor:
     if forward.padding is not None:
         own = forward.padding[:, -forward.width :].to(torch.uint8)
         first = own.argmax(dim=1, keepdim=True).to(index.device)
-    return positions.gather(1, first) + torch.arange(index.shape[1], device=index.device)
+    order = torch.arange(index.shape[1], device=index.device)
+    if forward.columns.left and forward.columns.valid is not None:  # filler comes first
+        order = (forward.columns.valid.to(index.device).cumsum(dim=1) - 1).clamp(min=0)
+    return positions.gather(1, first) + order
 
 
 def positions_of(kwargs: Mapping[str, Any]) -> Tensor:
@@ -161,7 +164,7 @@ def shift_after(forward: Forward, kwargs: Mapping[str, Any], shift: Tensor | Non
         return shift
     index = forward.columns.index
     last = torch.full_like(index[:, :1], index.shape[1] - 1)
-    if forward.columns.valid is not None:
+    if forward.columns.valid is not None and not forward.columns.left:
         last = forward.columns.valid.sum(dim=1, keepdim=True) - 1
     before = positions_of(kwargs).to(index.device).expand(len(index), -1)
     moved = (before.gather(1, index.gather(1, last)) - forward.numbers.gather(1, last))[:, 0]

@@ -109,9 +109,10 @@ class Here:
         found = self.forward.columns
         if found is None:
             return positions
-        columns = found.index[self.row, : found.lengths[self.row]]
+        first = found.start(self.row)
+        columns = found.index[self.row, first : first + found.lengths[self.row]]
         places = columns.new_zeros(self.forward.width)
-        places[columns] = torch.arange(len(columns), device=columns.device)
+        places[columns] = torch.arange(len(columns), device=columns.device) + first
         return places[positions]
 
     def text(self) -> Tensor:
@@ -326,6 +327,7 @@ class RowSignals:
                 f"no {need} of {here.reader.family.name}: {why}",
                 hint="use a method that looks at hidden states alone, such as v2drop",
             )
+        here.reader.call.refuse_no_columns(layer, need)
         if layer == here.layer:
             return here, self.entering
         if layer == here.layer - 1:

@@ -7,6 +7,7 @@ Norms, rotary tables, activations and the scoring itself are left out: they are 
 products. Bytes are weights read once and keys and values moved once; activations are left out,
 so a floor made from them is one that nothing can go below. Of a mixture of experts only those
 that one token takes are counted: in FLOPs that is exact, in bytes the least there can be.
+Layers that fold tokens into a state keep no columns: see :mod:`~v2drop_cli.measure.states`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from v2drop_cli.measure.latents import Latents, latents
+from v2drop_cli.measure.states import FoldedState, folded_state
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
 
@@ -35,8 +37,9 @@ COUNTED = frozenset({
     "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "llama", "mellum", "minimax_m2",
     "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2",
     "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni",
-    "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl",
-    "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "vaultgemma",
+    "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe",
+    "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open", "stablelm",
+    "starcoder2", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
@@ -58,6 +61,8 @@ class DecoderShape:
         kv_item_bytes: bytes of one number in the KV cache.
         latents: where the cache holds compressed keys and values; else ``None``.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
+        states: per layer, what it folds tokens into; ``None`` for one that attends. Empty where
+            all do.
     """
 
     layer_products: tuple[int, ...]
@@ -69,6 +74,12 @@ class DecoderShape:
     kv_item_bytes: int
     latents: Latents | None = None
     windows: tuple[int | None, ...] = ()
+    states: tuple[FoldedState | None, ...] = ()
+
+    def attending(self, columns: Sequence[int]) -> list[int]:
+        """Of numbers for each layer those of the layers that attend."""
+        states = self.states or (None,) * len(columns)
+        return [n for n, state in zip(columns, states, strict=True) if state is None]
 
     def held(self, columns: Sequence[int]) -> list[int]:
         """Of ``columns`` per layer, those that the next token may look back to."""
@@ -89,7 +100,11 @@ class DecoderShape:
             answers: tokens of a row that the language head runs on.
         """
         linear = sum(p * q for p, q in zip(self.layer_products, queries, strict=True))
-        pairs = sum(q * c for q, c in zip(queries, columns, strict=True))
+        if self.states:
+            folds = zip(self.states, queries, strict=True)
+            linear += sum(state.products * q for state, q in folds if state is not None)
+        both = zip(self.attending(queries), self.attending(columns), strict=True)
+        pairs = sum(q * c for q, c in both)
         sizes = 2 * self.head_dim  # scores, then values
         if self.latents is not None:
             sizes = self.latents.keys + self.latents.values
@@ -98,11 +113,13 @@ class DecoderShape:
         return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
-        """Keys and values of ``columns`` per layer."""
+        """Keys and values of ``columns`` per layer, and the states of layers that keep none."""
         numbers = 2 * self.kv_heads * self.head_dim
         if self.latents is not None:
             numbers = self.latents.held
-        return rows * numbers * self.kv_item_bytes * sum(columns)
+        states = sum(state.nbytes for state in self.states if state is not None)
+        held = numbers * self.kv_item_bytes * sum(self.attending(columns))
+        return rows * (held + states)
 
 
 def limit(
@@ -169,8 +186,10 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     if len(known) < len(products):
         return None
     compressed = latents(layers, config)
-    if compressed is None and not all(_attends_with(layer, *widths) for layer in layers):
-        return None
+    states = [folded_state(layer) for layer in layers]
+    for layer, state in zip(layers, states, strict=True):
+        if compressed is None and state is None and not _attends_with(layer, *widths):
+            return None
     expanding = (0,) * len(known) if compressed is None else compressed.expanding
     parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
     return DecoderShape(
@@ -184,6 +203,7 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         kv_item_bytes=head.weight.element_size(),
         latents=compressed,
         windows=windows(config),
+        states=tuple(states) if any(states) else (),
     )
 
 
@@ -211,6 +231,8 @@ def _products(layer: Any) -> _Products | None:
     for name, module in layer.named_modules():
         if isinstance(module, torch.nn.ModuleList) and name.endswith("experts"):
             return None  # which of them a token meets is not to be seen
+        if isinstance(module, torch.nn.Conv1d):
+            continue  # counted with the state
         for parameter in module.parameters(recurse=False):
             if parameter.ndim < 2:
                 continue  # norms and biases are no matrix products
@@ -242,4 +264,6 @@ def _attends_with(layer: Any, queries: int, keys: int) -> bool:
             found.setdefault(name.rpartition(".")[2], []).append(module.out_features)
     if "qkv_proj" in found:
         return found["qkv_proj"] == [queries + 2 * keys]
-    return [found.get(f"{part}_proj") for part in "qkv"] == [[queries], [keys], [keys]]
+    # Qwen3.5 makes a gate beside each query, by the same map.
+    made = [found.get(f"{part}_proj") for part in "qkv"]
+    return made in ([[queries], [keys], [keys]], [[2 * queries], [keys], [keys]])

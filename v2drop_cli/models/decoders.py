@@ -23,9 +23,10 @@ PROVEN = frozenset({
     "iquestcoder", "jais2", "jetmoe", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
     "ministral3", "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo", "olmo2",
     "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
-    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_moe",
-    "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3",
-    "solar_open", "stablelm", "starcoder2", "step3p5", "youtu",
+    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
+    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
+    "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p5",
+    "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
@@ -41,6 +42,17 @@ positions of the whole prompt."""
 
 # As configurations call a layer with a window, and one that attends in chunks.
 _WINDOW, _CHUNK = "sliding_attention", "chunked_attention"
+NO_COLUMNS = frozenset({"linear_attention", "conv"})
+"""Kinds of layers, as in ``layer_types``, that keep no keys and values of each token: they fold
+the tokens into a state of a fixed size, or into the last few of a convolution."""
+
+
+def no_columns(text: Any) -> frozenset[int]:
+    """The layers of a decoder that keep no columns, from its configuration."""
+    kinds = getattr(text, "layer_types", None) or ()
+    return frozenset(layer for layer, kind in enumerate(kinds) if kind in NO_COLUMNS)
+
+
 # model_type → why it cannot be served, whatever the user allows.
 _WRONG = {
     "doge": "its attention makes masks of its own from all tokens, at full length",
@@ -82,15 +94,18 @@ def without_rotary(config: Any) -> bool:
     return any(kind in tables and tables[kind] is None for kind in layer_kinds(config))
 
 
-def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
+def refuse_decoder(config: Any, *, two_way: bool = False, folds: bool = False) -> str | None:
     """Why no family can serve this decoder, or ``None``.
 
     Args:
         config: the model's.
         two_way: the family knows which columns attend in both directions, see ``Family.blocks``.
+        folds: the family's layers that fold tokens into a state leave padding out of it.
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
+    if folds:
+        kinds -= NO_COLUMNS
     window = getattr(text, "sliding_window", None) or _WINDOW in kinds
     if window and text.model_type not in WINDOWED:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
@@ -147,6 +162,11 @@ def unproven_caveats(config: Any) -> tuple[Caveat, ...]:
     if name is None:
         return ()
     return (CaveatKind.DECODER_UNPROVEN.caveat(decoder=name),)
+
+
+def refuse_folding(config: Any) -> str | None:
+    """As :func:`refuse_decoder`, of a family whose layers leave padding out of their states."""
+    return refuse_decoder(config, folds=True)
 
 
 def refuse_flash(config: Any, why: str) -> str | None:

@@ -67,8 +67,6 @@ _NATIVE: dict[str, str] = {
     "pix2struct": _ENCODER,
     "pp_formulanet": _ENCODER,
     "qwen2_5_omni": _SPEAKS,
-    "qwen3_5": _ONE_STATE,
-    "qwen3_5_moe": _ONE_STATE,
     "qwen3_omni_moe": _SPEAKS,
     "qwen4_exp": _NO_INDEX,
     "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",

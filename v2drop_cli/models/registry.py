@@ -56,6 +56,8 @@ FAMILIES: dict[str, str] = {
     "deepseek_vl": "v2drop_cli.models.families.deepseek_vl:DEEPSEEK_VL",
     "fast_vlm": "v2drop_cli.models.families.fast_vlm:FAST_VLM",
     "deepseek_ocr2": "v2drop_cli.models.families.deepseek_ocr2:DEEPSEEK_OCR2",
+    "qwen3_5": "v2drop_cli.models.families.qwen3_5:QWEN3_5",
+    "qwen3_5_moe": "v2drop_cli.models.families.qwen3_5_moe:QWEN3_5_MOE",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

@@ -50,6 +50,8 @@ NAMES = (
     "deepseek_vl",
     "fast_vlm",
     "deepseek_ocr2",
+    "qwen3_5",
+    "qwen3_5_moe",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
 SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}
