@@ -293,7 +293,10 @@ class RowSignals:
         here = self._here(need)
         why = here.reader.family.projections.refusal(here.reader.config)
         if why is not None:
-            raise UnsupportedModelError(f"no {need} of {here.reader.family.name}: {why}")
+            raise UnsupportedModelError(
+                f"no {need} of {here.reader.family.name}: {why}",
+                hint="choose a method that asks for no attention, such as v2drop",
+            )
         if layer == here.layer:
             return here, self.entering
         if layer == here.layer - 1:
