@@ -45,14 +45,14 @@ class Attended:
         """``[G, W, d]`` keys of all columns, rotated."""
         attention = how.attention(self.module)
         made = how.keys(attention, how.norm(self.module)(self.states))
-        return how.rotate(attention, made, self.rope)
+        return how.settle(attention, how.rotate(attention, made, self.rope), "k")
 
     def rows(self, how: Projections, columns: Tensor) -> Tensor:
         """``[H, r, W]``: how much the rows ``columns`` attend to each column of this forward."""
         attention = how.attention(self.module)
         asked = how.queries(attention, how.norm(self.module)(self.states[columns]))
         cos, sin = (table.index_select(-2, columns) for table in self.rope)
-        asked = how.rotate(attention, asked, (cos, sin))
+        asked = how.settle(attention, how.rotate(attention, asked, (cos, sin)), "q")
         keys = self.keys(how)
         if self.past is not None:
             keys = torch.cat([self.past.to(keys), keys], dim=1)

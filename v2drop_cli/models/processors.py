@@ -175,6 +175,7 @@ def _fast(config: Any) -> Mapping[str, Any]:
 _OF_MODELS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "deepseek_vl": _square,
     "deepseek_vl_hybrid": _square,
+    "aria": lambda config: {},  # its tower is Idefics3's, its tokens are learned queries
     "ovis2": _ovis,
     "deepseek_ocr2": lambda config: {"patch_size": config.vision_config.sam_config.patch_size},
     "fast_vlm": _fast,
