@@ -22,6 +22,7 @@ class Tested(Case):
         specials: further tokens that its tokenizers have whole, such as a tile's marker.
         needs: packages that its processor imports.
         template: a chat template like the family's.
+        asked: what its processor must be asked for by name.
     """
 
     tokens: dict[str, str] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Tested(Case):
     specials: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     template: str = ""
+    asked: dict[str, Any] = field(default_factory=dict)
 
     def make(self, attn: str, smooth: bool = False) -> Any:
         """The tiny model, to do with as you like: a copy, which is made faster than a model."""

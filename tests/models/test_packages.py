@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 # Of transformers 5.17 and 5.23: of the others, some have a picture part without torchvision.
 NEEDS_TORCHVISION = {
     "qwen2_vl", "qwen2_5_vl", "llava_onevision", "smolvlm", "qwen3_vl", "qwen3_vl_moe",
-    "llava_next_video", "internvl", "glm4v", "glm4v_moe", "mistral3", "video_llava",
+    "llava_next_video", "internvl", "glm4v", "glm4v_moe", "mistral3", "video_llava", "cosmos3_edge",
 }  # fmt: skip
 
 

@@ -30,6 +30,8 @@ TOKENS = {
     # Five frames count as four of 64 x 48, which is less too; scaled up together, as five.
     ("glm4v", VIDEO): [3 * 6 * 8],
     ("glm4v_moe", VIDEO): [3 * 6 * 8],
+    ("cosmos3_edge", IMAGE): [28 * 38],
+    ("cosmos3_edge", VIDEO): [5 * 6 * 8],
 }
 
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import v2drop_cli as v2drop
 from tests.checkpoints import edit_json
 from tests.cli.conftest import QUICK
-from tests.families import CASES, NAMES
+from tests.families import CASES
 from tests.processors.published import PROCESSORS
 from v2drop_cli.cli import app
 from v2drop_cli.media import Media, load_image, load_video

@@ -31,6 +31,7 @@ FILES = {
             "size": {"shortest_edge": 4096, "longest_edge": 25165824}
         },
     },
+    "cosmos3_edge": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
     "glm4v": {
         "preprocessor_config.json": {"size": {"shortest_edge": 12544, "longest_edge": 9633792}},
         "video_preprocessor_config.json": {},  # the class's own
@@ -40,6 +41,11 @@ CLASSES = {
     "qwen2_vl": ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor", "Qwen2VLProcessor"),
     "qwen2_5_vl": ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor", "Qwen2_5_VLProcessor"),
     "qwen3_vl": ("Qwen2VLImageProcessor", "Qwen3VLVideoProcessor", "Qwen3VLProcessor"),
+    "cosmos3_edge": (
+        "Cosmos3EdgeImageProcessor",
+        "Cosmos3EdgeVideoProcessor",
+        "Cosmos3EdgeProcessor",
+    ),
     "glm4v": ("Glm4vImageProcessor", "Glm4vVideoProcessor", "Glm4vProcessor"),
 }
 pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
@@ -65,7 +71,9 @@ def published(tmp_path_factory):
                 own = {"video_processor_type": videos}
                 own = own if file.startswith("video") else {"image_processor_type": images}
                 kind = {"processor_class": processor, **own}
-                shapes = {"patch_size": PATCH, "temporal_patch_size": 2, "merge_size": 2}
+                shapes = {"patch_size": PATCH, "merge_size": 2}
+                if name != "cosmos3_edge":  # which knows no time steps
+                    shapes["temporal_patch_size"] = 2
                 (folder / file).write_text(json.dumps({**settings, **shapes, **kind}))
             made[name] = AutoProcessor.from_pretrained(folder)
             made[name].chat_template = case.template

@@ -56,8 +56,9 @@ def transformers_takes(model, media):
     """Whether the processor itself, called as it is, makes something of the same media."""
     checked = model.family.name in (*RATIO, "mistral3", "llava")
     process = chat.process if checked else model.family.process
+    more = {"more": CASES[model.family.name].asked} if checked else {}
     try:
-        process(model.processor, model.model.config, media, "why?")
+        process(model.processor, model.model.config, media, "why?", **more)
     except ValueError:
         return False
     return True

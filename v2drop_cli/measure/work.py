@@ -25,7 +25,8 @@ _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
-    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm", "dots1",
+    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cosmos3_edge", "cwm",
+    "dots1",
     "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "glm",
     "glm4", "glm4_moe", "glm4v", "glm4v_moe", "granite", "granite_swa", "granitemoe",
     "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hy_v3", "hyperclovax",

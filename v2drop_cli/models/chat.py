@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import MediaArgumentError, UsageError
@@ -22,7 +23,12 @@ _TICKS_PER_S = 1000
 
 
 def process(
-    processor: Any, config: Any, media: Sequence[Media], prompt: str, fallback: str | None = None
+    processor: Any,
+    config: Any,
+    media: Sequence[Media],
+    prompt: str,
+    fallback: str | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Tensor]:
     """One user turn, media first, through a processor that takes images and videos.
 
@@ -32,10 +38,11 @@ def process(
         media: what the turn shows, in order.
         prompt: the question.
         fallback: a template for checkpoints saved without one.
+        more: what the processor must be asked for by name.
     """
     check_media(processor, media)
     turn = Turn([item.kind for item in media], prompt, fallback)
-    return ask(processor, turn, media_arguments(media))
+    return ask(processor, turn, {**media_arguments(media), **more})
 
 
 def process_images(
@@ -76,7 +83,9 @@ def ask(processor: Any, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, T
     def call(processor: Any, words: str) -> dict[str, Tensor]:
         text = render(processor, replace(turn, prompt=words))
         options = _begins_itself(processor, text)
-        return dict(processor(text=[text], return_tensors="pt", **options, **arguments))
+        found = dict(processor(text=[text], return_tensors="pt", **options, **arguments))
+        found.pop("video_metadata", None)  # where the processor was asked for it: no tensor
+        return found
 
     tokenizer = getattr(processor, "tokenizer", None)
     if tokenizer is not None and control_tokens(tokenizer, turn.prompt):

@@ -10,7 +10,8 @@ from typing import Any
 from v2drop_cli.records import Caveat, CaveatKind
 
 PROVEN = frozenset({
-    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_v3", "diffllama",
+    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cosmos3_edge_text",
+    "deepseek_v3", "diffllama",
     "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "glm", "glm4",
     "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "granite", "granitemoe",
     "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3", "hyperclovax",

@@ -20,7 +20,8 @@ Module = Any
 Rope = tuple[Tensor, Tensor]
 
 KNOWN = frozenset({
-    "arcee", "bitnet", "cohere", "dots1", "ernie4_5", "ernie4_5_moe", "gemma", "glm", "glm4",
+    "arcee", "bitnet", "cohere", "cosmos3_edge_text", "dots1", "ernie4_5", "ernie4_5_moe", "gemma",
+    "glm", "glm4",
     "glm4_moe", "glm4v_moe_text", "glm4v_text", "granite", "granitemoe", "granitemoeshared",
     "helium", "hy_v3", "hyperclovax", "internlm3", "iquestcoder", "jais2", "llama", "mellum",
     "mistral", "mixtral", "nanochat", "nemotron", "phimoe", "qwen2", "qwen2_5_vl_text",

@@ -30,6 +30,7 @@ FAMILIES: dict[str, str] = {
     "mistral3": "v2drop_cli.models.families.mistral3:MISTRAL3",
     "video_llava": "v2drop_cli.models.families.video_llava:VIDEO_LLAVA",
     "paligemma": "v2drop_cli.models.families.paligemma:PALIGEMMA",
+    "cosmos3_edge": "v2drop_cli.models.families.cosmos3_edge:COSMOS3_EDGE",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

@@ -24,9 +24,10 @@ NAMES = (
     "mistral3",
     "video_llava",
     "paligemma",
+    "cosmos3_edge",
 )
 # Further architectures of a family, each with its family's name.
-VARIANTS = {"pixtral": "llava"}
+VARIANTS = {"pixtral": "llava", "cosmos3_omni": "qwen3_vl"}
 
 
 def get_case(name: str) -> Case:
