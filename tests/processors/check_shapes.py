@@ -65,8 +65,9 @@ def transformers_takes(model, media):
     alike = ("mistral3", "lighton_ocr", "llava", "vipllava")
     checked = model.family.name in (*RATIO, *PADDED, *alike)
     process = chat.process if checked else model.family.process
+    more = CASES[model.family.name].asked if checked else {}
     try:
-        process(model.processor, model.model.config, media, "why?")
+        process(model.processor, model.model.config, media, "why?", **more)
     except ValueError:
         return False
     return True

@@ -15,9 +15,9 @@ from v2drop_cli.records import Caveat, CaveatKind
 
 PROVEN = frozenset({
     "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cohere_compass_text",
-    "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1", "ernie4_5",
-    "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2", "gemma3_text", "glm", "glm4",
-    "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
+    "cosmos3_edge_text", "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1",
+    "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2", "gemma3_text", "glm",
+    "glm4", "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
     "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
     "hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3",
     "iquestcoder", "jais2", "jetmoe", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",

@@ -58,6 +58,7 @@ FAMILIES: dict[str, str] = {
     "deepseek_ocr2": "v2drop_cli.models.families.deepseek_ocr2:DEEPSEEK_OCR2",
     "qwen3_5": "v2drop_cli.models.families.qwen3_5:QWEN3_5",
     "qwen3_5_moe": "v2drop_cli.models.families.qwen3_5_moe:QWEN3_5_MOE",
+    "cosmos3_edge": "v2drop_cli.models.families.cosmos3_edge:COSMOS3_EDGE",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

@@ -52,11 +52,13 @@ NAMES = (
     "deepseek_ocr2",
     "qwen3_5",
     "qwen3_5_moe",
+    "cosmos3_edge",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
 SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
+    "cosmos3_omni": "qwen3_vl",
     "paligemma2": "paligemma",
     "pixtral": "llava",
     "ministral3": "mistral3",
