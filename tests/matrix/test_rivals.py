@@ -110,7 +110,9 @@ def looks_at_a_state(method, case, model):
     The case's drops are at such a layer, or right behind one.
     """
     text = model.config.get_text_config()
-    states = {i for i, kind in enumerate(getattr(text, "layer_types", ())) if "linear" in kind}
+    states = {
+        i for i, kind in enumerate(getattr(text, "layer_types", ())) if kind != "full_attention"
+    }
     near = {layer - back for layer, _ in case.drops for back in (0, 1)}
     return bool(states & near and get_method(method).needs & {ATTENTION, KEYS})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 _NOT_PROVEN = "not proven yet: no exactness tests were run for it"
 _WINDOWS = "its decoder has sliding windows, which count dropped tokens"
-_ONE_STATE = "its decoder has linear attention, which folds every token into one running state"
 _NO_TOKENS = "its decoder reads pictures by cross-attention: no vision tokens are in the sequence"
 _NO_ROTARY = "its decoder adds positions to the embeddings: there are no rotary tables to shorten"
 _DEEPSTACK = "its decoder adds picture features to hidden states between layers, at full length"
@@ -51,11 +50,8 @@ _NATIVE: dict[str, str] = {
     "kimi_k25": _NOT_PROVEN,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
     "lighton_ocr": _NOT_PROVEN,
     "llama4": "its decoder attends in chunks, which count dropped tokens",
-    "minicpmv4_6": _ONE_STATE,
-    "minicpmv4_7": _ONE_STATE,
     "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
     "mllama": _NO_TOKENS,
     "molmo2": "not proven yet: its pictures attend in both directions",

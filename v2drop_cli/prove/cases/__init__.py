@@ -26,6 +26,9 @@ NAMES = (
     "paligemma",
     "qwen3_5",
     "qwen3_5_moe",
+    "lfm2_vl",
+    "minicpmv4_6",
+    "minicpmv4_7",
 )
 # Further architectures of a family, each with its family's name.
 VARIANTS = {"pixtral": "llava"}
