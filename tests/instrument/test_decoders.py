@@ -90,11 +90,11 @@ def test_a_decoder_that_nobody_tried_is_refused_unless_allowed(tmp_path):
 
 
 def test_a_loaded_model_brings_the_permission_and_the_caveat(tmp_path):
-    """As `--allow-unproven` does: LFM2 has no convolutions here, and nobody proved it."""
+    """As `--allow-unproven` does; nobody proved OLMo 3 without its windows."""
     given = SyntheticInput(((24, 24),), None, 7, 0)
-    llava_with("lfm2").config.save_pretrained(tmp_path)
+    llava_with("olmo3", **full_attention("olmo3")).config.save_pretrained(tmp_path)
     options = {"weights": "dummy", "device": "cpu", "synthetic": given}
-    with pytest.raises(UnsupportedModelError, match="lfm2 decoder"):
+    with pytest.raises(UnsupportedModelError, match="olmo3 decoder"):
         v2drop.load(str(tmp_path / "config.json"), **options)
     loaded = v2drop.load(str(tmp_path / "config.json"), allow_unproven=True, **options)
     assert [caveat.code for caveat in loaded.caveats] == ["decoder_unproven"]

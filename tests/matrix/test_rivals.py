@@ -17,6 +17,7 @@ from v2drop_cli.errors import ScheduleError, UnsupportedModelError
 from v2drop_cli.methods.base import ATTENTION, CLASS_TOKEN, KEYS
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.methods.shape import Shape
+from v2drop_cli.models.decoders import NO_COLUMNS
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import schedule_text
 
@@ -105,7 +106,7 @@ def looks_at_a_state(method, case, model):
     """
     text = model.config.get_text_config()
     states = {
-        i for i, kind in enumerate(getattr(text, "layer_types", None) or ()) if "linear" in kind
+        i for i, kind in enumerate(getattr(text, "layer_types", None) or ()) if kind in NO_COLUMNS
     }
     near = {layer - back for layer, _ in case.drops for back in (0, 1)}
     return bool(states & near and get_method(method).needs & {ATTENTION, KEYS})

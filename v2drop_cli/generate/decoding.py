@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UsageError
-from v2drop_cli.generate.fixed_cache import FixedCache
+from v2drop_cli.generate.fixed_cache import FixedCache, states_of
 from v2drop_cli.generate.greedy import (
     Start,
     decode,
@@ -281,12 +281,10 @@ def new_cache(loaded: LoadedModel) -> Any:
 
 def cache_bytes(cache: Any) -> int:
     """Bytes that the layers of a KV cache hold, in keys and values and in running states."""
-    held = [tensor for layer in cache.layers for tensor in _held(layer) if tensor is not None]
+    held = [t for layer in cache.layers for t in (*_columns(layer), *states_of(layer))]
     return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
 
-def _held(layer: Any) -> Iterator[Tensor | None]:
-    """What one layer of a cache keeps: each kind of layer has keys and values, states, or both."""
-    yield from (getattr(layer, name, None) for name in ("keys", "values"))
-    for name in ("conv_states", "recurrent_states"):
-        yield from getattr(layer, name, {}).values()
+def _columns(layer: Any) -> list[Tensor]:
+    kept = (getattr(layer, name, None) for name in ("keys", "values"))
+    return [tensor for tensor in kept if tensor is not None]

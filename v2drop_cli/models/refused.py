@@ -8,7 +8,6 @@ from __future__ import annotations
 
 _NOT_PROVEN = "not proven yet: no exactness tests were run for it"
 _WINDOWS = "its decoder has sliding windows, which count dropped tokens"
-_ONE_STATE = "its decoder has linear attention, which folds every token into one running state"
 _TWO_WAY = "not proven yet: its pictures attend in both directions"
 _NO_INDEX = (
     "not proven yet: its sparse attention chooses tokens by an index, and no exactness tests were "
@@ -55,9 +54,6 @@ _NATIVE: dict[str, str] = {
     "instructblipvideo": _QUERIES,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
-    "minicpmv4_6": _ONE_STATE,
-    "minicpmv4_7": _ONE_STATE,
     "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
     "mistral_large4": _NO_INDEX,
     "mllama": _NO_TOKENS,

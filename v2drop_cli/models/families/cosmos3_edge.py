@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
 
-_ASKED = {"return_mm_token_type_ids": True, "return_metadata": True}
+_ASKED: dict[str, Any] = {"return_mm_token_type_ids": True, "return_metadata": True}
 
 
 def _process(

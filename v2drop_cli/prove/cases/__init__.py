@@ -53,6 +53,9 @@ NAMES = (
     "qwen3_5",
     "qwen3_5_moe",
     "cosmos3_edge",
+    "lfm2_vl",
+    "minicpmv4_6",
+    "minicpmv4_7",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
 SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}
