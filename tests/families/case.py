@@ -22,6 +22,8 @@ class Tested(Case):
         specials: further tokens that its tokenizers have whole, such as a tile's marker.
         needs: packages that its processor imports.
         template: a chat template like the family's.
+        alike: whether its processor takes several images only if they are cut alike.
+        attention: what the matrix runs it in.
         asked: what its processor must be asked for by name.
     """
 
@@ -31,12 +33,18 @@ class Tested(Case):
     specials: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     template: str = ""
+    alike: bool = False
+    attention: tuple[str, ...] = ("eager", "sdpa")
     asked: dict[str, Any] = field(default_factory=dict)
 
     def make(self, attn: str, smooth: bool = False) -> Any:
-        """The tiny model, to do with as you like: a copy, which is made faster than a model."""
+        """The tiny model, to do with as you like: a copy, which is made faster than a model.
+
+        Eager in place of sdpa, where transformers has none for it.
+        """
+        there = attn != "sdpa" or attn in self.attention
         key = (self.model, self.config, tuple(self.ids.items()), tuple(self.smooth.items()))
-        return copy.deepcopy(_first(Made(self, attn, smooth, key)))
+        return copy.deepcopy(_first(Made(self, attn if there else "eager", smooth, key)))
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,8 @@ def by_hand(model, states, drops, numbers=anew, look=None):
             if look is not None:
                 normed = layer.input_layernorm(hidden)
                 look(i, layer.self_attn(normed, rope, mask)[1][0])
-            hidden = layer(hidden, attention_mask=mask, position_embeddings=rope)
+            at = {"position_embeddings": rope, "position_ids": positions[None]}
+            hidden = layer(hidden, attention_mask=mask, **at)
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
     with torch.no_grad():
         return model.lm_head(decoder.norm(hidden))[0]

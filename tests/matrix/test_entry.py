@@ -7,7 +7,7 @@ import torch
 
 import v2drop_cli as v2drop
 from tests.families import CASES
-from tests.matrix.test_matrix import ATTENTION, dropped_in
+from tests.matrix.test_matrix import ATTENTION, dropped_in, placed_as_alone
 from tests.matrix.truth import TOLERANCE, batch, check, gone, model_of, spaced
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import FIRST_WORD, schedule_text
@@ -17,7 +17,7 @@ ENTRY = [name for name, case in CASES.items() if case.entry]
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")
     for name in ENTRY
-    for attn in ATTENTION
+    for attn in CASES[name].attention
     for shape in CASES[name].shapes
 ]
 
@@ -54,7 +54,7 @@ def test_a_row_does_not_depend_on_its_batch(name, attn):
     inputs, _ = batch(name, "ragged")
     with dropping(name, attn, "random"):
         together, tokens = decode(model, inputs, 3)
-    for b, prompt in enumerate(case.prompts("ragged")):
+    for b, prompt in placed_as_alone(case, case.prompts("ragged")):
         alone, vision = case.batch([prompt])
         with dropping(name, attn, "random") as trace:
             single, _ = decode(model, alone, 3, [token[b : b + 1] for token in tokens])

@@ -6,24 +6,24 @@ import pytest
 import torch
 
 import v2drop_cli as v2drop
-from tests.families import CASES, NAMES, VARIANTS
+from tests.families import ABSENT, CASES, NAMES, VARIANTS
 from tests.instrument.test_dropping import hook_tables
 from tests.matrix.truth import STEPS, TOLERANCE, batch, check, defined, dense, gone, model_of
 from v2drop_cli.models.registry import FAMILIES, family_for
 from v2drop_cli.prove.cases.case import FIRST_WORD
-from v2drop_cli.prove.oracle import count, decode
+from v2drop_cli.prove.oracle import count, decode, positions
 
 ATTENTION = ["eager", "sdpa"]
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")
     for name in CASES
-    for attn in ATTENTION
+    for attn in CASES[name].attention
     for shape in CASES[name].shapes
 ]
 
 
 def test_registry_and_matrix_list_the_same_families():
-    assert set(NAMES) == set(FAMILIES)
+    assert {*NAMES, *ABSENT} == set(FAMILIES)
     for name, case in CASES.items():
         assert case.name == name
         assert (name in VARIANTS) == bool(case.variant_of)
@@ -76,6 +76,26 @@ def test_keeping_everything_is_bit_identical_and_hooks_go(name, attn):
     assert all(torch.equal(a, b) for a, b in zip(plain, hooked, strict=True))
 
 
+def placed_as_alone(case, prompts):
+    """Rows to which the model gives the positions that it gives them alone, with their numbers."""
+    rows = list(enumerate(prompts))
+    if not case.numbered:
+        return rows
+    first = next(b for b, prompt in rows if prompt.pieces)
+    return [(b, prompt) for b, prompt in rows if b <= first or not prompt.pieces]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].numbered])
+def test_positions_of_numbered_pictures_depend_on_the_batch(name):
+    """The day they do not, this fails, and no row need be left out above."""
+    case, model = CASES[name], model_of(name, "sdpa")
+    prompts = case.prompts("ragged")
+    together = positions(model, case.batch(prompts)[0])
+    alone = positions(model, case.batch(prompts[-1:])[0])
+    assert prompts[-1].pieces
+    assert not torch.equal(together[:, -1, -alone.shape[-1] :], alone[:, 0])
+
+
 @pytest.mark.parametrize("method", ["v2drop", "random"])
 @pytest.mark.parametrize("attn", ATTENTION)
 @pytest.mark.parametrize("name", CASES)
@@ -84,7 +104,7 @@ def test_a_row_does_not_depend_on_its_batch(name, attn, method):
     inputs, _ = batch(name, "ragged")
     with v2drop.dropping(model, case.schedule, method=method):
         together, tokens = decode(model, inputs, 3)
-    for b, prompt in enumerate(case.prompts("ragged")):
+    for b, prompt in placed_as_alone(case, case.prompts("ragged")):
         alone, vision = case.batch([prompt])
         with v2drop.dropping(model, case.schedule, method=method) as trace:
             single, _ = decode(model, alone, 3, [token[b : b + 1] for token in tokens])
@@ -115,7 +135,8 @@ def test_re_prefill_gives_the_log_probabilities_of_generate(name, shape):
         longer = dict(inputs, input_ids=out.sequences[:, :-1])
         for key in ("attention_mask", "mm_token_type_ids", "token_type_ids"):
             if key in inputs:
-                fill = 0 if key == "mm_token_type_ids" else 1  # answers are no prefix
+                answer = key == "token_type_ids" and case.prefix  # it is no prefix
+                fill = 1 if key == "attention_mask" or answer else 0
                 longer[key] = torch.nn.functional.pad(inputs[key], (0, 5), value=fill)
         with torch.no_grad():
             again = model(**longer).logits

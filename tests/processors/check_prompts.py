@@ -12,7 +12,7 @@ import torch
 from transformers.models.smolvlm import processing_smolvlm
 
 from tests.families import CASES
-from tests.processors.check_families import CELLS, MEDIA, NUMPY_OF_TORCH
+from tests.processors.check_families import CELLS, MEDIA, NUMPY_OF_TORCH, media_for
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.chat import media_arguments
 
@@ -48,9 +48,12 @@ def same(ours, theirs):
     return True
 
 
-# LLaVA is shown a video as pictures; PaliGemma has no chat.
+# LLaVA is shown a video as pictures; PaliGemma has no chat, and GOT-OCR's processor does not take
+# pictures as its own base class hands them over.
 OWN = [
-    (n, k) for n, k in CELLS if n != "paligemma" and (k != "video" or CASES[n].family != "llava")
+    (n, k)
+    for n, k in CELLS
+    if n not in ("paligemma", "got_ocr2") and (k != "video" or CASES[n].family != "llava")
 ]
 
 
@@ -58,7 +61,7 @@ OWN = [
 @pytest.mark.parametrize(("name", "kind"), OWN)
 def test_ids_and_pixels_are_those_of_the_chat_template(loaded, monkeypatch, name, kind, begins):
     loaded = loaded(name)
-    processor, media = loaded.processor, MEDIA[kind]()
+    processor, media = loaded.processor, media_for(name, kind)
     if begins:
         begun = "{{ bos_token }}" + processor.chat_template
         monkeypatch.setattr(processor, "chat_template", begun)
@@ -89,11 +92,20 @@ def two_of_each(tokens):
     return [token for kind in kinds.values() for token in dict.fromkeys((kind[0], kind[-1]))]
 
 
+def test_got_ocrs_prompt_is_its_processors(loaded):
+    """What the processor writes by itself, where it is given a picture and no text."""
+    loaded = loaded("got_ocr2")
+    media = MEDIA["image"]()
+    ours = loaded.family.process(loaded.processor, loaded.model.config, media, " OCR: ")
+    theirs = loaded.processor(images=media[0].frames[0], num_image_tokens=16, return_tensors="pt")
+    assert same(ours, dict(theirs))
+
+
 @pytest.mark.parametrize(("name", "kind"), CELLS)
 def test_control_tokens_in_the_question_are_text(loaded, name, kind):
     """Every kind of special token of the family; but the places of pictures, which are refused."""
     loaded = loaded(name)
-    tokenizer, media = loaded.processor.tokenizer, MEDIA[kind]()
+    tokenizer, media = loaded.processor.tokenizer, media_for(name, kind)
     places = {getattr(loaded.processor, f"{k}_token", None) for k in ("image", "video")}
     added = [token.content for token in tokenizer.added_tokens_decoder.values()]
     control = two_of_each([token for token in added if token not in places])
@@ -118,7 +130,11 @@ def test_control_tokens_in_the_question_are_text(loaded, name, kind):
         loaded.model(**prepared.to(torch.device("cpu"), torch.float32).tensors)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].family not in ("llava", "video_llava", "paligemma")])  # fmt: skip # noqa: E501
+# These have a template of their own for checkpoints saved without one.
+FALLBACK = ("llava", "vipllava", "video_llava", "paligemma", "got_ocr2")
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].family not in FALLBACK])
 def test_without_a_template_there_is_one_clear_line(loaded, monkeypatch, name):
     loaded = loaded(name)
     for holder in (loaded.processor, loaded.processor.tokenizer):

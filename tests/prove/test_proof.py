@@ -7,11 +7,12 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from tests.families import NAMES, VARIANTS
 from tests.matrix.flash import NAME, recorded
 from tests.prove.faults import ENTRY_FAULTS, FAULTS
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.prove import proof as room
-from v2drop_cli.prove.cases import NAMES, VARIANTS, get_case
+from v2drop_cli.prove.cases import get_case
 from v2drop_cli.prove.plan import BATCHES
 from v2drop_cli.prove.proof import ENTRY, LAYERS, Cell, Prover
 from v2drop_cli.prove.reference import Loss, Reference

@@ -9,7 +9,7 @@ and know which of its columns are filler.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,19 +17,26 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
-from v2drop_cli.instrument.entry import cropped_into_a_prompt, held_at_entry
+from v2drop_cli.instrument.entry import cropped_into_a_prompt, held_at_entry, teller
 
 
 def cached_length(cache: Any, layer: int) -> int:
     """Columns that ``cache`` holds at ``layer``; 0 without a cache."""
     if cache is None:
         return 0
-    return int(cache.get_seq_length(layer)) if layer else held_at_entry(cache)
+    return held_at_entry(cache) if layer == teller(cache) else int(cache.get_seq_length(layer))
 
 
 def sequence_length(cache: Any) -> int:
     """Columns of the whole sequence in ``cache``, dropped ones counted; 0 without a cache."""
     return 0 if cache is None else int(cache.get_seq_length())
+
+
+def columns_before(cache: Any, layer: int, width: int) -> int:
+    """Columns of the whole sequence before the forward of ``width`` that enters ``layer``."""
+    length = sequence_length(cache)
+    # Its teller, layer 0 as a rule, holds this forward's columns when a later layer is entered.
+    return max(0, length - width) if length and layer > teller(cache) else length
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class CachedColumns:
         sequence: columns of the whole sequence, dropped ones counted.
         shift: ``[B]`` long, how far below its position in the sequence the next token is, where
             survivors were numbered anew; else ``None``.
+        places: ``[B, length]`` long, which columns of the whole sequence these are; known where
+            a sliding window counts them, else ``None``.
     """
 
     length: int
@@ -52,6 +61,7 @@ class CachedColumns:
     fixed: Tensor
     sequence: int
     shift: Tensor | None = None
+    places: Tensor | None = None
 
     def holds(self, length: int, sequence: int) -> bool:
         """Whether a layer of ``length`` columns is this one, as it was or cropped.
@@ -79,11 +89,12 @@ class CachedColumns:
             InstrumentError: the cache has another number of rows.
         """
         if self.shift is not None and len(self.shift) not in (1, rows):
-            raise _other_rows(len(self.shift), rows)
+            raise other_rows(len(self.shift), rows)
         return self.shift
 
 
-def _other_rows(cached: int, new: int) -> InstrumentError:
+def other_rows(cached: int, new: int) -> InstrumentError:
+    """What is said of a cache that has another number of rows than the forward."""
     return InstrumentError(
         f"the KV cache has {cached} rows, the new tokens {new}",
         hint="repeat or select rows before the first forward, not on the cache",
@@ -95,6 +106,13 @@ def _from_elsewhere() -> InstrumentError:
         "this KV cache was filled, shortened or copied outside this dropping() context",
         hint="keep one dropping() context open for all turns on a cache",
     )
+
+
+def places_held(known: CachedColumns | None, past: int) -> Tensor:
+    """``[B or 1, past]``: which columns of the sequence a layer's cached ones are."""
+    if known is None or known.places is None:  # nothing was dropped there
+        return torch.arange(past)[None]
+    return known.places[:, :past]
 
 
 class CacheBook:
@@ -126,6 +144,32 @@ class CacheBook:
             self._pages.get(cache, {}).pop(layer, None)
             return None
         raise _from_elsewhere()
+
+    def folded(self, cache: Any, layer: int, before: int) -> CachedColumns | None:
+        """What is known of a ``layer`` that keeps no columns; ``None`` if its state saw them all.
+
+        A state does not say what was folded into it. What this context knows is followed: it goes
+        on by as many columns as the sequence, and a crop takes as many off.
+
+        Args:
+            cache: the cache, or ``None``.
+            layer: the layer about to run.
+            before: columns of the whole sequence before this forward.
+
+        Raises:
+            InstrumentError: the sequence grew outside this context, or was cropped into a prompt.
+        """
+        known = None if cache is None else self._pages.get(cache, {}).get(layer)
+        if known is None:
+            return None
+        if not before:  # an emptied cache starts over
+            del self._pages[cache][layer]
+            return None
+        if before > known.sequence:
+            raise _from_elsewhere()
+        length = known.length - (known.sequence - before)
+        known.cut(length)
+        return replace(known, length=length)
 
     def known(self, cache: Any, layer: int) -> CachedColumns | None:
         """What was last noted for ``layer``; ``None`` if it is empty, or was never shortened."""
@@ -190,7 +234,7 @@ def join_valid(past: Tensor | None, past_length: int, new: Tensor | None, like: 
         return None
     batch, width = like.shape[:2]
     if past is not None and len(past) != batch:
-        raise _other_rows(len(past), batch)
+        raise other_rows(len(past), batch)
     ones = {"dtype": torch.bool, "device": like.device}
     past = torch.ones(batch, past_length, **ones) if past is None else past  # type: ignore[call-overload]
     new = torch.ones(batch, width, **ones) if new is None else new  # type: ignore[call-overload]

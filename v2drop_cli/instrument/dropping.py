@@ -21,7 +21,7 @@ from v2drop_cli.errors import (
 from v2drop_cli.instrument.cache import refuse_rebuilt
 from v2drop_cli.instrument.context import DropState
 from v2drop_cli.instrument.encodings import Encodings, noting
-from v2drop_cli.instrument.entry import start_over, with_entry
+from v2drop_cli.instrument.entry import start_over, teller, with_entry
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
@@ -35,6 +35,7 @@ from v2drop_cli.instrument.refusals import (
 )
 from v2drop_cli.instrument.running import Running
 from v2drop_cli.instrument.signals import Reader
+from v2drop_cli.instrument.temperature import temperature_hooks
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import GRIDS, TOWER, Method
@@ -149,7 +150,9 @@ def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module
     if renumbers(method, schedule):
         numbering = Numbering.of(method, target.config, target.decoder)
     return Reader(
-        call=LayerCall.of(target.config, target.layers),
+        call=LayerCall.of(
+            target.config, target.layers, cuts_blocks=target.family.windows_cut_blocks
+        ),
         needs=method.needs,
         family=target.family,
         config=target.config,
@@ -202,7 +205,8 @@ class Target:
     @property
     def encoders(self) -> list[nn.Module]:
         """What runs before the decoder if there are pixels: the vision tower, the projector."""
-        return [child for child in self.multimodal.children() if child is not self.decoder]
+        children = self.multimodal.children()
+        return [child for child in children if all(m is not self.decoder for m in child.modules())]
 
 
 def _hooks(state: DropState, target: Target) -> list[Before | After]:
@@ -218,6 +222,7 @@ def _hooks(state: DropState, target: Target) -> list[Before | After]:
             for i, layer in enumerate(target.layers)
             if i >= state.first_hooked
         ),
+        *temperature_hooks(state, target.layers),
         *(After(encoder, partial(_encoded, state, running)) for encoder in target.encoders),
     ]
 
@@ -269,8 +274,8 @@ def _forward_call(
         return None
     mask = target.family.vision_mask(target.config, given)
     state.pictures.look(cache, ids.shape[1], mask, given)
-    state.book.check(cache, range(state.first_hooked))
-    if 0 in state.drops:
+    state.book.check(cache, set(range(state.first_hooked)) - state.call.no_columns)
+    if min(state.drops) <= teller(cache):
         start_over(cache)
         refuse_rebuilt(cache, as_padding(attention_mask), ids.shape[1])
     vision: tuple[Tensor, ...] = ()
@@ -294,8 +299,8 @@ def _decoder_call(
         tokens = kwargs.get("input_ids", args[0] if args else None) if tokens is None else tokens
         if tokens is not None:
             state.begin((), kwargs.get("attention_mask"), tokens.shape[1])
-    state.look_at_input(kwargs)
-    return None
+    changed = state.look_at_input(kwargs)
+    return None if changed is None else (args, changed)
 
 
 def _layer_call(

@@ -7,6 +7,7 @@ Norms, rotary tables, activations and the scoring itself are left out: they are 
 products. Bytes are weights read once and keys and values moved once; activations are left out,
 so a floor made from them is one that nothing can go below. Of a mixture of experts only those
 that one token takes are counted: in FLOPs that is exact, in bytes the least there can be.
+Layers that fold tokens into a state keep no columns: see :mod:`~v2drop_cli.measure.states`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Any
 
 import torch
 
+from v2drop_cli.measure.latents import Latents, latents
+from v2drop_cli.measure.states import FoldedState, folded_state
+from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
 
 _PER_MULTIPLY_ADD = 2
@@ -25,15 +29,16 @@ _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
-    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cosmos3_edge", "cwm",
-    "dots1",
-    "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "glm",
-    "glm4", "glm4_moe", "glm4v", "glm4v_moe", "granite", "granite_swa", "granitemoe",
-    "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hy_v3", "hyperclovax",
-    "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "llama", "mellum", "minimax_m2",
-    "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2",
-    "olmo3", "olmoe", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_vl", "qwen2_moe", "qwen2_vl",
-    "qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open",
+    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cohere_compass",
+    "cosmos3_edge", "cwm", "deepseek_v3", "dots1", "ernie4_5", "exaone4", "exaone_moe", "flex_olmo",
+    "flint", "gemma", "gemma2", "gemma3", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe",
+    "glm_ocr", "granite", "granite4_vision", "granite_docling", "granite_swa", "granitemoe",
+    "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3",
+    "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "llama",
+    "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron",
+    "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe",
+    "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open",
     "stablelm", "starcoder2", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
@@ -54,6 +59,10 @@ class DecoderShape:
         kv_heads: heads of keys and values.
         head_dim: size of one head.
         kv_item_bytes: bytes of one number in the KV cache.
+        latents: where the cache holds compressed keys and values; else ``None``.
+        windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
+        states: per layer, what it folds tokens into; ``None`` for one that attends. Empty where
+            all do.
     """
 
     layer_products: tuple[int, ...]
@@ -63,26 +72,63 @@ class DecoderShape:
     kv_heads: int
     head_dim: int
     kv_item_bytes: int
+    latents: Latents | None = None
+    windows: tuple[int | None, ...] = ()
+    states: tuple[FoldedState | None, ...] = ()
 
-    def flops(self, queries: Sequence[int], columns: Sequence[int], rows: int) -> int:
-        """FLOPs of one forward; the language head runs on one token a row.
+    def attending(self, columns: Sequence[int]) -> list[int]:
+        """Of numbers for each layer those of the layers that attend."""
+        states = self.states or (None,) * len(columns)
+        return [n for n, state in zip(columns, states, strict=True) if state is None]
+
+    def held(self, columns: Sequence[int]) -> list[int]:
+        """Of ``columns`` per layer, those that the next token may look back to."""
+        if not self.windows:
+            return list(columns)
+        pairs = zip(columns, self.windows, strict=True)
+        return [count if size is None else min(count, size - 1) for count, size in pairs]
+
+    def flops(
+        self, queries: Sequence[int], columns: Sequence[int], rows: int, answers: int = 1
+    ) -> int:
+        """FLOPs of one forward.
 
         Args:
             queries: per layer, tokens it processes.
             columns: per layer, columns they attend to, themselves included.
             rows: batch size.
+            answers: tokens of a row that the language head runs on.
         """
         linear = sum(p * q for p, q in zip(self.layer_products, queries, strict=True))
-        pairs = sum(q * c for q, c in zip(queries, columns, strict=True))
-        attention = 2 * self.heads * self.head_dim * pairs  # scores, then values
-        return _PER_MULTIPLY_ADD * rows * (linear + attention + self.head_products)
+        if self.states:
+            folds = zip(self.states, queries, strict=True)
+            linear += sum(state.products * q for state, q in folds if state is not None)
+        both = zip(self.attending(queries), self.attending(columns), strict=True)
+        pairs = sum(q * c for q, c in both)
+        sizes = 2 * self.head_dim  # scores, then values
+        if self.latents is not None:
+            sizes = self.latents.keys + self.latents.values
+            linear += sum(p * c for p, c in zip(self.latents.expanding, columns, strict=True))
+        attention = self.heads * sizes * pairs
+        return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
-        """Keys and values of ``columns`` per layer."""
-        return 2 * rows * self.kv_heads * self.head_dim * self.kv_item_bytes * sum(columns)
+        """Keys and values of ``columns`` per layer, and the states of layers that keep none."""
+        numbers = 2 * self.kv_heads * self.head_dim
+        if self.latents is not None:
+            numbers = self.latents.held
+        states = sum(state.nbytes for state in self.states if state is not None)
+        held = numbers * self.kv_item_bytes * sum(self.attending(columns))
+        return rows * (held + states)
 
 
-def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: float | None) -> Limit:
+def limit(
+    shape: DecoderShape,
+    columns: Sequence[int],
+    rows: int,
+    bandwidth: float | None,
+    answers: int = 1,
+) -> Limit:
     """The cost of a prefill and of the first token after it.
 
     Args:
@@ -90,12 +136,14 @@ def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: flo
         columns: per layer, prompt columns of one row that it processes.
         rows: batch size.
         bandwidth: of the device's memory in bytes a second, or ``None`` if unknown.
+        answers: tokens of a row that the language head runs on in a prefill: one, or all of them.
     """
-    held, one = [c + 1 for c in columns], [1] * len(columns)
+    prompt, one = shape.held(columns), [1] * len(columns)
+    held = [c + 1 for c in prompt]
     decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
     return Limit(
-        prefill_flops=shape.flops(columns, columns, rows),
-        prefill_bytes=shape.weight_bytes + shape.kv_bytes(columns, rows),
+        prefill_flops=shape.flops(columns, columns, rows, answers),
+        prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
         decode_flops_per_token=shape.flops(one, held, rows),
         decode_bytes_per_token=decode_bytes,
         decode_floor_s_per_token=decode_bytes / bandwidth if bandwidth else None,
@@ -137,11 +185,15 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     known = [found for found in products if found is not None]
     if len(known) < len(products):
         return None
-    if not all(_attends_with(layer, *widths) for layer in layers):
-        return None
+    compressed = latents(layers, config)
+    states = [folded_state(layer) for layer in layers]
+    for layer, state in zip(layers, states, strict=True):
+        if compressed is None and state is None and not _attends_with(layer, *widths):
+            return None
+    expanding = (0,) * len(known) if compressed is None else compressed.expanding
     parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
     return DecoderShape(
-        layer_products=tuple(found.active for found in known),
+        layer_products=tuple(f.active - e for f, e in zip(known, expanding, strict=True)),
         head_products=head.weight.numel(),
         weight_bytes=sum(p.numel() * p.element_size() for p in parameters.values())
         - sum(found.idle_bytes for found in known),
@@ -149,6 +201,9 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         kv_heads=kv_heads,
         head_dim=head_dim,
         kv_item_bytes=head.weight.element_size(),
+        latents=compressed,
+        windows=windows(config),
+        states=tuple(states) if any(states) else (),
     )
 
 
@@ -176,6 +231,8 @@ def _products(layer: Any) -> _Products | None:
     for name, module in layer.named_modules():
         if isinstance(module, torch.nn.ModuleList) and name.endswith("experts"):
             return None  # which of them a token meets is not to be seen
+        if isinstance(module, torch.nn.Conv1d):
+            continue  # counted with the state
         for parameter in module.parameters(recurse=False):
             if parameter.ndim < 2:
                 continue  # norms and biases are no matrix products
@@ -207,4 +264,6 @@ def _attends_with(layer: Any, queries: int, keys: int) -> bool:
             found.setdefault(name.rpartition(".")[2], []).append(module.out_features)
     if "qkv_proj" in found:
         return found["qkv_proj"] == [queries + 2 * keys]
-    return [found.get(f"{part}_proj") for part in "qkv"] == [[queries], [keys], [keys]]
+    # Qwen3.5 makes a gate beside each query, by the same map.
+    made = [found.get(f"{part}_proj") for part in "qkv"]
+    return made in ([[queries], [keys], [keys]], [[2 * queries], [keys], [keys]])

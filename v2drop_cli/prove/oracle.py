@@ -2,8 +2,10 @@
 
 Nothing is removed: every token keeps its place, its position and its cache entry; the dropped ones
 are simply never attended to at and after their drop layer. Physical dropping must give the same
-numbers. Written from the definition with plain Python and the models of transformers; a contract
-in ``pyproject.toml`` keeps it from importing anything that it judges.
+numbers. Layers that fold tokens into a state have nothing to mask: they are called by hand on what
+is left, see :mod:`~v2drop_cli.prove.shortened`. Written from the definition with plain Python and
+the models of transformers; a contract in ``pyproject.toml`` keeps it from importing anything that
+it judges.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache, LlamaForCausalLM
+
+from v2drop_cli.prove.shortened import Shortened, folds
 
 Dropped = Mapping[int, Sequence[set[int]]]  # layer → per row, columns gone from that layer on
 Layers = Sequence[torch.nn.Module]
@@ -41,25 +45,34 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             hidden, cache = args[0], kwargs.get(CACHE)
             past = cache.get_seq_length(index) if cache is not None else 0
             batch, n = hidden.shape[:2]
-            keys = padding[:, : past + n].bool().clone()
+            keys = padding.bool().clone()
             for layer, rows in dropped.items():
                 for b, gone in enumerate(rows if layer <= index else []):
                     keys[b, list(gone)] = False
-            allowed = _dense(kwargs["attention_mask"], past, hidden) & keys[:, None]
-            mask = hidden.new_zeros(batch, 1, n, past + n)
+            keys = keys[:, : past + n]
+            dense = _dense(kwargs["attention_mask"], past, hidden)
+            shown = dense.shape[-1]  # a sliding window's cache shows the last columns only
+            allowed = dense & keys[:, None, -shown:]
+            mask = hidden.new_zeros(batch, 1, n, shown)
             mask.masked_fill_(~allowed[:, None], torch.finfo(mask.dtype).min)
             return args, {**kwargs, "attention_mask": mask}
 
         return pre
 
-    handles = [
-        layer.register_forward_pre_hook(hook(i), with_kwargs=True) for i, layer in enumerate(layers)
-    ]
+    by_hand = Shortened(layers, padding, dropped, CACHE)
+    handles = []
+    for i, layer in enumerate(layers):
+        if folds(layer):
+            layer.forward = by_hand.forward(i, layer)
+        else:
+            handles.append(layer.register_forward_pre_hook(hook(i), with_kwargs=True))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+        for layer in filter(folds, layers):
+            del layer.forward
 
 
 def _dense(mask: Tensor | None, past: int, hidden: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
 
-_ASKED = {"return_mm_token_type_ids": True, "return_metadata": True}
+_ASKED: dict[str, Any] = {"return_mm_token_type_ids": True, "return_metadata": True}
 
 
 def _process(
@@ -45,7 +45,7 @@ def _process(
     video's times unless it is asked.
     """
     check_ratio(config, media, enlarged=("image", "video"))
-    return chat.process(processor, config, media, prompt, more=_ASKED)
+    return chat.process(processor, config, media, prompt, **_ASKED)
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
@@ -79,7 +79,7 @@ COSMOS3_EDGE = Family(
     placeholders=(IMAGE, VIDEO),
     grids=thw_grids,
     process=_process,
-    vision_tower=lambda model: inner_model(model).visual,
-    projector=lambda model: inner_model(model).projector,
+    vision_tower=lambda model: getattr(inner_model(model), "visual", None),
+    projector=lambda model: getattr(inner_model(model), "projector", None),
     synthetic=_synthetic,
 )

@@ -6,6 +6,7 @@ checkpoints' processors, named where they are used.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,15 +37,24 @@ class Limits:
     most: int
 
 
-def frame_patches(config: Any, item: SyntheticMedia, limits: Limits) -> Patches:
+def frame_patches(
+    config: Any, item: SyntheticMedia, limits: Limits, merge: int | None = None, resize: Any = None
+) -> Patches:
     """Patches of a picture or video whose every frame is kept within ``limits``.
+
+    Args:
+        config: the model's.
+        item: what to cut.
+        limits: of a picture, or of each frame.
+        merge: patches that a token covers each way, where the processor alone decides it.
+        resize: the processor's own ``smart_resize``, where it is not Qwen2-VL's.
 
     Raises:
         MediaArgumentError: the processor would refuse this size.
     """
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-    return _patches(config, item, limits, smart_resize)
+    return _patches(config, item, limits, resize or smart_resize, merge)
 
 
 def clip_patches(config: Any, item: SyntheticMedia, limits: Limits) -> Patches:
@@ -57,21 +67,22 @@ def clip_patches(config: Any, item: SyntheticMedia, limits: Limits) -> Patches:
 
     temporal = frames_a_step(config)
     frames = item.frames or temporal
-    return _patches(config, item, limits, smart_resize, num_frames=frames, temporal_factor=temporal)
+    more = {"num_frames": frames, "temporal_factor": temporal}
+    return _patches(config, item, limits, functools.partial(smart_resize, **more))
 
 
 def _patches(
-    config: Any, item: SyntheticMedia, limits: Limits, smart_resize: Any, **more: int
+    config: Any, item: SyntheticMedia, limits: Limits, resize: Any, merge: int | None = None
 ) -> Patches:
     vision = config.vision_config
+    merge = merge or vision.spatial_merge_size
     try:
-        height, width = smart_resize(
+        height, width = resize(
             height=item.height,
             width=item.width,
-            factor=vision.patch_size * vision.spatial_merge_size,
+            factor=vision.patch_size * merge,
             min_pixels=limits.least,
             max_pixels=limits.most,
-            **more,
         )
     except ValueError as error:
         raise MediaArgumentError(f"{config.model_type} takes no such picture: {error}") from None
