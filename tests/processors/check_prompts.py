@@ -5,6 +5,8 @@ The truth is transformers' own way from messages to tensors.
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from transformers.models.smolvlm import processing_smolvlm
@@ -82,6 +84,14 @@ def test_paligemmas_prompt_is_its_processors(loaded, kind):
     assert same(ours, dict(theirs))
 
 
+def two_of_each(tokens):
+    """Of tokens that differ in a number alone, such as PaliGemma's 1024 places, the ends."""
+    kinds = {}
+    for token in tokens:
+        kinds.setdefault(re.sub(r"\d+", "0", token), []).append(token)
+    return [token for kind in kinds.values() for token in dict.fromkeys((kind[0], kind[-1]))]
+
+
 def test_got_ocrs_prompt_is_its_processors(loaded):
     """What the processor writes by itself, where it is given a picture and no text."""
     loaded = loaded("got_ocr2")
@@ -93,13 +103,12 @@ def test_got_ocrs_prompt_is_its_processors(loaded):
 
 @pytest.mark.parametrize(("name", "kind"), CELLS)
 def test_control_tokens_in_the_question_are_text(loaded, name, kind):
-    """Every special token of the family; but the places of pictures, which are refused."""
+    """Every kind of special token of the family; but the places of pictures, which are refused."""
     loaded = loaded(name)
     tokenizer, media = loaded.processor.tokenizer, media_for(name, kind)
     places = {getattr(loaded.processor, f"{k}_token", None) for k in ("image", "video")}
-    control = [
-        t.content for t in tokenizer.added_tokens_decoder.values() if t.content not in places
-    ]
+    added = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    control = two_of_each([token for token in added if token not in places])
     prompt = f"a {' b'.join(control)} c?"
     plain = loaded.prepare(media, "harmless")
     prepared = loaded.prepare(media, prompt)
