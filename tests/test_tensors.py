@@ -80,6 +80,13 @@ def test_rope_of_one_row_serves_a_batch_and_m_rope_keeps_its_axes():
     assert cos[2, 1, :, 0].tolist() == [21, 23]
 
 
+def test_rope_of_complex_numbers_is_one_table():
+    index = torch.tensor([[0, 2], [1, 3]])
+    turns = torch.polar(torch.ones(1, 4, 1), torch.arange(4.0).view(1, 4, 1))
+    [table] = gather_rope((turns,), index)
+    assert torch.equal(table[..., 0], turns[0, :, 0][index])
+
+
 def allowed(vision, padding=None):
     mask = None if padding is None else torch.tensor(padding, dtype=torch.bool)
     return droppable(torch.tensor(vision, dtype=torch.bool), mask).int().tolist()

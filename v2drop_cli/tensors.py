@@ -153,10 +153,12 @@ def gather_rows(values: Tensor, index: Tensor, dim: int = 1) -> Tensor:
     return values.gather(dim, index.view(shape).expand(target))
 
 
-def gather_rope(rope: tuple[Tensor, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
-    """Survivors' cosines and sines, 1-D ``[B or 1, Q, d]`` or M-RoPE ``[3, B, Q, d]``."""
-    cos, sin = rope
-    return gather_rows(cos, index, cos.dim() - 2), gather_rows(sin, index, sin.dim() - 2)
+def gather_rope(rope: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
+    """Survivors' cosines and sines, 1-D ``[B or 1, Q, d]`` or M-RoPE ``[3, B, Q, d]``.
+
+    Or one table of complex numbers.
+    """
+    return tuple(gather_rows(table, index, table.dim() - 2) for table in rope)
 
 
 def scatter_rows(short: Tensor, columns: Columns, full_width: int) -> Tensor:

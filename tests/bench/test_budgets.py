@@ -84,7 +84,8 @@ def test_thresholds_come_as_near_to_a_budget_as_any_factor_does(passes):
     best = min(abs(found - 18) for found in tried)
     assert abs(average(passes, arm) - 18) <= max(best, 0.18)
     assert method.times != 1.0
-    assert arm.label == "longer budget 50%"
+    assert (arm.label, arm.budget.name) == ("longer budget 50%", "50%")
+    assert arm.solved == ("times",)
     [tried] = said(passes, "budget_tried")
     assert f"times={method.times}" in tried
 
@@ -100,7 +101,7 @@ def test_tokens_on_top_of_a_count_are_part_of_the_budget(passes):
     [_, arm] = lined_up(passes, ("extra",), budgets=("12",))
     assert average(passes, arm) == pytest.approx(12, abs=0.5)
     assert arm.schedule.resolve(PATCHES, 12).layer_average < 11.5
-    assert arm.method == "extra"
+    assert (arm.method, arm.solved) == ("extra", ("schedule",))
     [tried] = said(passes, "budget_tried")
     assert f"the schedule {arm.schedule}" in tried
 
@@ -139,6 +140,7 @@ def test_a_method_with_counts_is_not_tried(passes, monkeypatch):
     monkeypatch.setattr(Passes, "prefill", lambda self, arm: pytest.fail("it prefilled"))
     arms = lined_up(passes, ("v2drop", "random", "once", "entry"), budgets=("33%",))
     assert [average(passes, arm) for arm in arms[1:]] == pytest.approx([11.88] * 4, abs=0.5)
+    assert {arm.solved for arm in arms} == {()}
     assert not said(passes, "budget_tried")
     assert not said(passes, "budget_missed")
 

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import importlib
 
+import transformers
+from packaging.version import Version
+
 from tests.families.case import Tested
-from v2drop_cli.prove.cases import NAMES, VARIANTS
+from v2drop_cli.prove.cases import NAMES as REGISTERED
+from v2drop_cli.prove.cases import SINCE, VARIANTS
 
-__all__ = ["CASES", "NAMES", "VARIANTS"]
+__all__ = ["ABSENT", "CASES", "NAMES", "VARIANTS"]
 
+# Families whose models this transformers does not have.
+ABSENT = frozenset(
+    name for name, since in SINCE.items() if Version(transformers.__version__) < Version(since)
+)
+NAMES = tuple(name for name in REGISTERED if name not in ABSENT)
 CASES: dict[str, Tested] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in (*NAMES, *VARIANTS)
 }

@@ -614,11 +614,13 @@ def test_columns_of_one_block_attend_to_each_other_after_a_drop():
     assert layers.attends(3) == wanted
 
 
-def test_blocks_over_a_cache_that_is_not_empty_are_refused():
+def test_blocks_of_new_columns_see_all_of_the_cache_before_them():
     layers = Layers("3:0.5", Chosen(example_of()))
     layers.state.begin((), torch.ones(1, 4), 4)
     layers.run(states(1, 4))
     layers.state.begin(positions(range(2, 8)), torch.ones(1, 14), 10, BLOCKS)
-    with pytest.raises(InstrumentError, match="both directions") as caught:
-        layers.run(states(1, 10, 4))
-    assert caught.value.hint
+    layers.run(states(1, 10, 4))
+    wanted = causal(7, past=4)
+    for row in (2, 3, 4):
+        wanted[row][4 + 2 : 4 + 5] = [True] * 3
+    assert layers.attends(3) == wanted

@@ -50,7 +50,7 @@ def test_generate_knows_the_grids_that_a_forward_knows(name, shape):
     wanted = looked(case, inputs, lambda model, given: model(**given))
     found = looked(case, inputs, lambda model, given: model.generate(**given, max_new_tokens=2))
     assert found == wanted
-    # Where there are further tensors for grids, the processor alone knows the tiles.
+    # Of some the processor alone knows the tiles.
     assert any(wanted) or get_family(case.family).grid_tensors
 
 

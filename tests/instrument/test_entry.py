@@ -417,7 +417,7 @@ def test_turns_through_generate_with_a_reused_cache(name):
         ids = torch.cat([first.sequences, torch.tensor([[19, 20, 21]])], dim=1)
         again = {**inputs, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
         more = ids.shape[1] - inputs["input_ids"].shape[1]
-        for key, fill in (("mm_token_type_ids", 0), ("token_type_ids", 1)):
+        for key, fill in (("mm_token_type_ids", 0), ("token_type_ids", int(case.prefix))):
             if key in inputs:
                 again[key] = torch.nn.functional.pad(inputs[key], (0, more), value=fill)
         fresh = model.generate(**again, **options)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from v2drop_cli.errors import InstrumentError
-from v2drop_cli.instrument.layer_call import LayerCall, only_hidden, rotary_tables
+from v2drop_cli.instrument.layer_call import LayerCall, as_handed, only_hidden, rotary_tables
 
 TENSOR = torch.zeros(2)
 
@@ -31,7 +31,7 @@ class Wide(nn.Module):
 
 
 def call(*layers):
-    text = SimpleNamespace(kind="text")
+    text = SimpleNamespace(kind="text", model_type="text")
     return LayerCall.of(SimpleNamespace(get_text_config=lambda: text), layers)
 
 
@@ -99,13 +99,17 @@ def test_hidden_states_are_all_that_comes_by_position():
         assert caught.value.hint
 
 
-def test_rotary_tables_are_a_cosine_and_a_sine():
-    both = (TENSOR, TENSOR)
+def test_rotary_tables_are_a_cosine_and_a_sine_or_complex_numbers():
+    both, turns = (TENSOR, TENSOR), torch.zeros(2, dtype=torch.complex64)
     assert rotary_tables({"position_embeddings": both}) is both
+    assert as_handed(both) is both
+    alone = rotary_tables({"position_embeddings": turns})
+    assert (len(alone), alone[0] is turns, as_handed(alone) is turns) == (1, True, True)
     for tables, said in (
         (None, "no rotary tables"),
         (TENSOR, "not known"),
         ((TENSOR,), "not known"),
+        ((turns,), "not known"),
         ((TENSOR,) * 3, "not known"),
         ([TENSOR, TENSOR], "not known"),
     ):

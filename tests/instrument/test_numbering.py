@@ -11,7 +11,7 @@ from transformers import DynamicCache
 
 import v2drop_cli as v2drop
 from tests.instrument.test_signals import Looks
-from tests.matrix.test_matrix import model_of
+from tests.matrix.truth import model_of
 from tests.methods.toys import registered
 from tests.release import CACHE
 from tests.tiny_llava import batch, make_llava, mixed_batch, one_prompt, row
@@ -118,7 +118,8 @@ def by_hand(model, states, drops, numbers=anew, look=None):
             if look is not None:
                 normed = layer.input_layernorm(hidden)
                 look(i, layer.self_attn(normed, rope, mask)[1][0])
-            hidden = layer(hidden, attention_mask=mask, position_embeddings=rope)
+            at = {"position_embeddings": rope, "position_ids": positions[None]}
+            hidden = layer(hidden, attention_mask=mask, **at)
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
     with torch.no_grad():
         return model.lm_head(decoder.norm(hidden))[0]

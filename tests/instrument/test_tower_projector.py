@@ -73,7 +73,7 @@ def configured(case, **values):
     return build(case.model, made, "sdpa")
 
 
-@pytest.mark.parametrize("name", ["llava", "paligemma", "llava_next"])
+@pytest.mark.parametrize("name", ["llava", "vipllava", "paligemma", "llava_next"])
 @pytest.mark.parametrize("generation", [{}, {"num_beams": 1}, {"num_beams": 2}])
 def test_the_projector_s_input_becomes_the_decoder_s(name, generation):
     case = CASES[name]

@@ -14,6 +14,7 @@ import v2drop_cli as v2drop
 from tests.families import CASES, NAMES
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.media import Media
+from v2drop_cli.models.decoders import WINDOWED
 from v2drop_cli.models.registry import family_for, get_family
 from v2drop_cli.schedule import PRESETS, preset
 
@@ -27,7 +28,17 @@ class Recorder:
     """A processor that notes what it is given."""
 
     chat_template = "{{ messages }}"
-    image_processor = SimpleNamespace(min_patches=1, max_patches=12)
+    image_processor = SimpleNamespace(
+        min_patches=1,
+        max_patches=12,
+        get_tile_grid=lambda height, width: (1, 1),
+        _plan_patches=lambda *sizes: (0, 0, 0, 1, 1, False),
+        patch_size=16,
+        size={"height": 24, "width": 24},
+        vision_input_type="thumb+tile",
+        tile_size=16,
+        max_num_tiles=4,
+    )
 
     def apply_chat_template(self, messages, **options):
         self.messages, self.options = messages, options
@@ -105,9 +116,13 @@ def test_the_authors_qwen_schedule_is_for_28_layers():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_sliding_windows_are_refused_in_every_family(name):
+def test_sliding_windows_that_nobody_proved_are_refused_in_every_family(name):
     config = family_config(name)
-    config.get_text_config().sliding_window = 8
+    text = config.get_text_config()
+    text.sliding_window = 8
+    if text.model_type in WINDOWED:
+        assert family_for(config).name == CASES[name].family
+        text.model_type = "llama"
     with pytest.raises(UnsupportedModelError, match="sliding"):
         family_for(config)
 
@@ -130,7 +145,9 @@ def test_images_with_videos_are_refused_where_the_model_cannot_tell_them_apart(n
     assert "images" not in processor.given
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe", "qwen3_5", "glm4v", "glm4v_moe"])
+@pytest.mark.parametrize(
+    "name", ["qwen3_vl", "qwen3_vl_moe", "qwen3_5", "glm4v", "glm4v_moe", "glm46v", "glm_ocr"]
+)
 def test_a_video_of_one_frame_is_refused_where_the_processor_takes_none(name):
     clip = shown("video", 1, (0.0,))
     with pytest.raises(MediaArgumentError, match="2 frames and more"):

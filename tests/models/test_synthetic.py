@@ -31,6 +31,12 @@ CELLS = [
 ]
 
 
+def shown(case, kind):
+    """Of images that must be cut alike, the first one again."""
+    media = SHOWN[kind]
+    return [media[0]] * len(media) if case.alike and kind == "images" else media
+
+
 def prompt(case, made: Synthetic, media) -> dict[str, torch.Tensor]:
     """The model's tensors of one row: a word, what is shown with a word after each."""
     ids, types = [BOS], [0]
@@ -43,12 +49,14 @@ def prompt(case, made: Synthetic, media) -> dict[str, torch.Tensor]:
         inputs["mm_token_type_ids"] = torch.tensor([types])
     if case.prefix:
         inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+    if case.two_way:
+        inputs["token_type_ids"] = torch.tensor([types])
     return inputs | dict(made.tensors)
 
 
 @pytest.mark.parametrize(("name", "kind"), CELLS)
 def test_the_model_takes_made_up_media(name, kind):
-    case, media = CASES[name], SHOWN[kind]
+    case, media = CASES[name], shown(CASES[name], kind)
     model = case.make("sdpa")
     family = family_for(model.config)
     made = family.synthetic(model.config, media)

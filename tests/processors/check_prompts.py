@@ -9,13 +9,11 @@ import pytest
 import torch
 from transformers.models.smolvlm import processing_smolvlm
 
-import v2drop_cli as v2drop
 from tests.families import CASES
-from tests.processors.check_families import CELLS, MEDIA, NUMPY_OF_TORCH, checkpoint
+from tests.processors.check_families import CELLS, MEDIA, NUMPY_OF_TORCH, media_for
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.chat import media_arguments
 
-__all__ = ["checkpoint"]
 pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
 ASKED = "what is it?"
 
@@ -47,19 +45,23 @@ def same(ours, theirs):
     return True
 
 
-# LLaVA is shown a video as pictures; PaliGemma has no chat.
+# LLaVA is shown a video as pictures; PaliGemma has no chat, and GOT-OCR's processor does not take
+# pictures as its own base class hands them over.
 OWN = [
-    (n, k) for n, k in CELLS if n != "paligemma" and (k != "video" or CASES[n].family != "llava")
+    (n, k)
+    for n, k in CELLS
+    if n not in ("paligemma", "got_ocr2") and (k != "video" or CASES[n].family != "llava")
 ]
 
 
 @pytest.mark.parametrize("begins", [False, True], ids=["plain", "begins"])
 @pytest.mark.parametrize(("name", "kind"), OWN)
-def test_ids_and_pixels_are_those_of_the_chat_template(checkpoint, name, kind, begins):
-    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
-    processor, media = loaded.processor, MEDIA[kind]()
+def test_ids_and_pixels_are_those_of_the_chat_template(loaded, monkeypatch, name, kind, begins):
+    loaded = loaded(name)
+    processor, media = loaded.processor, media_for(name, kind)
     if begins:
-        processor.chat_template = "{{ bos_token }}" + processor.chat_template
+        begun = "{{ bos_token }}" + processor.chat_template
+        monkeypatch.setattr(processor, "chat_template", begun)
     ours = loaded.family.process(processor, loaded.model.config, media, ASKED)
     template = None
     if name == "smolvlm" and kind == "video":
@@ -68,8 +70,8 @@ def test_ids_and_pixels_are_those_of_the_chat_template(checkpoint, name, kind, b
 
 
 @pytest.mark.parametrize("kind", ["image", "images"])
-def test_paligemmas_prompt_is_its_processors(checkpoint, kind):
-    loaded = v2drop.load(str(checkpoint("paligemma")), device="cpu")
+def test_paligemmas_prompt_is_its_processors(loaded, kind):
+    loaded = loaded("paligemma")
     media = MEDIA[kind]()
     pictures = [item.frames[0] for item in media]
     ours = loaded.family.process(loaded.processor, loaded.model.config, media, "caption en")
@@ -79,11 +81,20 @@ def test_paligemmas_prompt_is_its_processors(checkpoint, kind):
     assert same(ours, dict(theirs))
 
 
+def test_got_ocrs_prompt_is_its_processors(loaded):
+    """What the processor writes by itself, where it is given a picture and no text."""
+    loaded = loaded("got_ocr2")
+    media = MEDIA["image"]()
+    ours = loaded.family.process(loaded.processor, loaded.model.config, media, " OCR: ")
+    theirs = loaded.processor(images=media[0].frames[0], num_image_tokens=16, return_tensors="pt")
+    assert same(ours, dict(theirs))
+
+
 @pytest.mark.parametrize(("name", "kind"), CELLS)
-def test_control_tokens_in_the_question_are_text(checkpoint, name, kind):
+def test_control_tokens_in_the_question_are_text(loaded, name, kind):
     """Every special token of the family; but the places of pictures, which are refused."""
-    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
-    tokenizer, media = loaded.processor.tokenizer, MEDIA[kind]()
+    loaded = loaded(name)
+    tokenizer, media = loaded.processor.tokenizer, media_for(name, kind)
     places = {getattr(loaded.processor, f"{k}_token", None) for k in ("image", "video")}
     control = [
         t.content for t in tokenizer.added_tokens_decoder.values() if t.content not in places
@@ -109,11 +120,16 @@ def test_control_tokens_in_the_question_are_text(checkpoint, name, kind):
         loaded.model(**prepared.to(torch.device("cpu"), torch.float32).tensors)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].family not in ("llava", "video_llava", "paligemma")])  # fmt: skip # noqa: E501
-def test_without_a_template_there_is_one_clear_line(checkpoint, name):
-    loaded = v2drop.load(str(checkpoint(name)), device="cpu")
-    loaded.processor.chat_template = loaded.processor.tokenizer.chat_template = None
+# These have a template of their own for checkpoints saved without one.
+FALLBACK = ("llava", "vipllava", "video_llava", "paligemma", "got_ocr2")
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].family not in FALLBACK])
+def test_without_a_template_there_is_one_clear_line(loaded, monkeypatch, name):
+    loaded = loaded(name)
+    for holder in (loaded.processor, loaded.processor.tokenizer):
+        monkeypatch.setattr(holder, "chat_template", None)
     with pytest.raises(ModelError, match="no chat template for pictures"):
         loaded.prepare(MEDIA["image"](), ASKED)
-    loaded.processor.tokenizer.chat_template = CASES[name].template
+    monkeypatch.setattr(loaded.processor.tokenizer, "chat_template", CASES[name].template)
     assert loaded.prepare(MEDIA["image"](), ASKED).vision.counts[0] > 4

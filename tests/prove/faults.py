@@ -5,22 +5,22 @@ from __future__ import annotations
 import torch
 
 from v2drop_cli.instrument import context as state
-from v2drop_cli.instrument import numbering
+from v2drop_cli.instrument import numbering, remade
 from v2drop_cli.instrument.masks import causal_mask
 from v2drop_cli.methods import base
 from v2drop_cli.methods.uniform import Uniform
 from v2drop_cli.tensors import gather_rope, top_k
 
 
-def both_ways(config, hidden, *, past, valid, blocks=None):
+def both_ways(config, hidden, *, past, valid, blocks=None, **more):
     """A mask that lets the prompt look ahead."""
     ahead = None if past else torch.zeros(hidden.shape[:2], dtype=torch.long)
-    return causal_mask(config, hidden, past=past, valid=valid, blocks=ahead)
+    return causal_mask(config, hidden, past=past, valid=valid, blocks=ahead, **more)
 
 
-def filler_seen(config, hidden, *, past, valid, blocks=None):
+def filler_seen(config, hidden, *, past, valid, blocks=None, **more):
     """A mask that forgets which columns are padding or filler: shows in a ragged batch."""
-    return causal_mask(config, hidden, past=past, valid=None, blocks=blocks)
+    return causal_mask(config, hidden, past=past, valid=None, blocks=blocks, **more)
 
 
 def renumbered(rope, index):
@@ -56,13 +56,13 @@ def from_the_front(self, ctx):
 ENTRY_FAULTS = {
     "position: renumbered": (numbering, "gather_rope", renumbered, "image"),
     "position: not told": (state, "leave_out", untold, "image"),
-    "mask: filler seen": (state, "causal_mask", filler_seen, "ragged"),
+    "mask: filler seen": (remade, "causal_mask", filler_seen, "ragged"),
     "kept: the first": (Uniform, "select", from_the_front, "ragged"),
 }
 
 FAULTS = {
-    "mask: both ways": (state, "causal_mask", both_ways),
-    "mask: filler seen": (state, "causal_mask", filler_seen),
+    "mask: both ways": (remade, "causal_mask", both_ways),
+    "mask: filler seen": (remade, "causal_mask", filler_seen),
     "position: renumbered": (numbering, "gather_rope", renumbered),
     "position: shifted": (numbering, "gather_rope", shifted),
     "kept: least moved": (base, "top_k", least),

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from tests.families import NAMES, VARIANTS
 from tests.matrix.flash import NAME, recorded
 from tests.prove.faults import ENTRY_FAULTS, FAULTS
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.prove import proof as room
-from v2drop_cli.prove.cases import NAMES, VARIANTS, get_case
+from v2drop_cli.prove.cases import get_case
 from v2drop_cli.prove.plan import BATCHES
 from v2drop_cli.prove.proof import ENTRY, LAYERS, Cell, Prover
 from v2drop_cli.prove.reference import Loss, Reference
@@ -34,8 +35,7 @@ def cell(name, dtype="float32", attention="sdpa", prompts="ragged", drops=LAYERS
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
-def test_it_holds_for_every_family(name, dtype):
-    prover = Prover(CPU)
+def test_it_holds_for_every_family(prover, name, dtype):
     for attention in ("eager", "sdpa"):
         for prompts, drops in BATCHES:
             if drops == ENTRY and get_case(name).entry is None:

@@ -11,13 +11,19 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
 import transformers
 
 from v2drop_cli.bench.arms import Arm
-from v2drop_cli.bench.chosen import chosen_caveat, chosen_plan, ignored_counts
+from v2drop_cli.bench.chosen import (
+    chosen_caveat,
+    chosen_plan,
+    counts_beyond,
+    ignored_counts,
+)
 from v2drop_cli.bench.places import spans
 from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.generate.decoding import Compiled, Eager, Generation, check_decoding, new_graph
@@ -156,6 +162,8 @@ class Passes:
             self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
             self._talk.extend((chosen_caveat(method.name), *ignored_counts(arm, method)))
         plan = self.plan(arm)
+        if method is not None:
+            self._talk.extend(counts_beyond(arm, method, plan, self.vision_tokens))
         rows = self.subject.batch_size
         drops = tuple(
             Drop(event.layer, sum(event.before), sum(event.after), event.kept, event.sources)
@@ -172,6 +180,8 @@ class Passes:
             timing=Timing(),
             memory=Memory(),
             parameters={} if method is None else parameters_of(method),
+            budget=None if arm.budget is None else arm.budget.name,
+            solved=arm.solved,
         )
 
     def _generate(self, arm: Arm, n: int) -> tuple[tuple[int, ...], Sequence[DropEvent]]:
@@ -212,7 +222,11 @@ class Passes:
             return None
         text = self.inputs.tensors["input_ids"].shape[1] - self.vision_tokens
         columns = [text + vision for vision in self.plan(arm).counts]
-        return limit(shape, columns, self.subject.batch_size, memory_bandwidth(loaded.device))
+        # Some models make logits of the whole prompt, whatever they are asked for.
+        asked = "logits_to_keep" in signature(type(loaded.model).forward).parameters
+        answers = 1 if asked else text + self.vision_tokens
+        bandwidth = memory_bandwidth(loaded.device)
+        return limit(shape, columns, self.subject.batch_size, bandwidth, answers)
 
     def memory(self, arm: Arm, new_tokens: int) -> Memory:
         """Peaks of one generation of ``new_tokens``."""

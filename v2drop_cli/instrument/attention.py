@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
+from v2drop_cli.instrument.masks import View
 from v2drop_cli.models.projections import Projections, Rope
 
 
@@ -28,6 +29,8 @@ class Attended:
         valid: ``[P + W]`` bool, ``None`` where no column is padding or filler.
         blocks: ``[W]`` long, columns that attend to each other in both directions share a number;
             ``-1`` and ``None`` are causal.
+        view: what the layer's sliding window leaves in view, with places ``[1, P + W]``; ``None``
+            where it cuts nothing.
     """
 
     module: Any
@@ -36,6 +39,7 @@ class Attended:
     past: Tensor | None
     valid: Tensor | None
     blocks: Tensor | None
+    view: View | None = None
 
     def keys(self, how: Projections) -> Tensor:
         """``[G, W, d]`` keys of all columns, rotated."""
@@ -60,10 +64,34 @@ class Attended:
         past = total - len(self.states)
         every = torch.arange(total, device=columns.device)
         allowed = every <= columns[:, None] + past
+        near = self._near(columns + past)
+        if near is not None:
+            allowed &= near
         if self.blocks is not None:
             own = self.blocks[columns, None]
-            allowed[:, past:] |= (own == self.blocks) & (own >= 0)
+            together = (own == self.blocks) & (own >= 0)
+            if near is not None and self.view is not None and self.view.cuts_blocks:
+                together &= near[:, past:]
+            allowed[:, past:] |= together
         return allowed if self.valid is None else allowed & self.valid.to(allowed.device)
+
+    def _near(self, rows: Tensor) -> Tensor | None:
+        """``[r, P + W]`` bool: what is inside the window of ``rows``, counted with the past."""
+        if self.view is None:
+            return None
+        places = self.view.places[0].to(rows.device)
+        near: Tensor = places > places[rows, None] - self.view.size
+        return near
+
+
+def beside_weights(module: Any, states: Tensor) -> Tensor:
+    """``states`` on the device of ``module``'s weights.
+
+    On a model spread over devices it may have been made elsewhere. Weights that are fetched for
+    each call have no device until then, and come to the states.
+    """
+    devices = {weight.device for weight in module.parameters()} - {torch.device("meta")}
+    return states.to(next(iter(devices), states.device))
 
 
 def softmax_rows(asked: Tensor, keys: Tensor, scaling: float, allowed: Tensor | None) -> Tensor:
@@ -85,8 +113,11 @@ def past_keys(cache: Any, layer: int, b: int, past: int) -> Tensor | None:
     """
     if not past:
         return None
-    keys = getattr(cache.layers[layer], "keys", None)
-    if not isinstance(keys, Tensor) or keys.dim() != 4 or keys.shape[2] < past:
+    held = cache.layers[layer]
+    keys = getattr(held, "keys", None)
+    # A sliding cache may have thrown the first ones away.
+    least = max(past, getattr(held, "cumulative_length", 0))
+    if not isinstance(keys, Tensor) or keys.dim() != 4 or keys.shape[2] < least:
         raise InstrumentError(
             f"the attention of earlier turns cannot be read from a {type(cache).__name__}",
             hint="use the default dynamic cache, or a method that needs no attention",

@@ -32,6 +32,13 @@ def sequence_length(cache: Any) -> int:
     return 0 if cache is None else int(cache.get_seq_length())
 
 
+def columns_before(cache: Any, layer: int, width: int) -> int:
+    """Columns of the whole sequence before the forward of ``width`` that enters ``layer``."""
+    length = sequence_length(cache)
+    # Its teller, layer 0 as a rule, holds this forward's columns when a later layer is entered.
+    return max(0, length - width) if length and layer > teller(cache) else length
+
+
 @dataclass(frozen=True, slots=True)
 class CachedColumns:
     """One layer's cache after its last forward under this context.
@@ -45,6 +52,8 @@ class CachedColumns:
         sequence: columns of the whole sequence, dropped ones counted.
         shift: ``[B]`` long, how far below its position in the sequence the next token is, where
             survivors were numbered anew; else ``None``.
+        places: ``[B, length]`` long, which columns of the whole sequence these are; known where
+            a sliding window counts them, else ``None``.
     """
 
     length: int
@@ -52,6 +61,7 @@ class CachedColumns:
     fixed: Tensor
     sequence: int
     shift: Tensor | None = None
+    places: Tensor | None = None
 
     def holds(self, length: int, sequence: int) -> bool:
         """Whether a layer of ``length`` columns is this one, as it was or cropped.
@@ -79,11 +89,12 @@ class CachedColumns:
             InstrumentError: the cache has another number of rows.
         """
         if self.shift is not None and len(self.shift) not in (1, rows):
-            raise _other_rows(len(self.shift), rows)
+            raise other_rows(len(self.shift), rows)
         return self.shift
 
 
-def _other_rows(cached: int, new: int) -> InstrumentError:
+def other_rows(cached: int, new: int) -> InstrumentError:
+    """What is said of a cache that has another number of rows than the forward."""
     return InstrumentError(
         f"the KV cache has {cached} rows, the new tokens {new}",
         hint="repeat or select rows before the first forward, not on the cache",
@@ -95,6 +106,13 @@ def _from_elsewhere() -> InstrumentError:
         "this KV cache was filled, shortened or copied outside this dropping() context",
         hint="keep one dropping() context open for all turns on a cache",
     )
+
+
+def places_held(known: CachedColumns | None, past: int) -> Tensor:
+    """``[B or 1, past]``: which columns of the sequence a layer's cached ones are."""
+    if known is None or known.places is None:  # nothing was dropped there
+        return torch.arange(past)[None]
+    return known.places[:, :past]
 
 
 class CacheBook:
@@ -216,7 +234,7 @@ def join_valid(past: Tensor | None, past_length: int, new: Tensor | None, like: 
         return None
     batch, width = like.shape[:2]
     if past is not None and len(past) != batch:
-        raise _other_rows(len(past), batch)
+        raise other_rows(len(past), batch)
     ones = {"dtype": torch.bool, "device": like.device}
     past = torch.ones(batch, past_length, **ones) if past is None else past  # type: ignore[call-overload]
     new = torch.ones(batch, width, **ones) if new is None else new  # type: ignore[call-overload]

@@ -20,13 +20,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
-from v2drop_cli.instrument.cache import (
-    CachedColumns,
-    cached_length,
-    join_valid,
-    refuse_static,
-    sequence_length,
-)
+from v2drop_cli.instrument.cache import columns_before, refuse_static
 from v2drop_cli.instrument.chunks import PictureWatch
 from v2drop_cli.instrument.entry import leave_out, teller
 from v2drop_cli.instrument.folding import folded, folded_call
@@ -35,16 +29,10 @@ from v2drop_cli.instrument.forward import (
     as_padding,
     compose,
     counted_after,
-    text_after,
 )
-from v2drop_cli.instrument.masks import causal_mask
-from v2drop_cli.instrument.numbering import (
-    alive_rope,
-    carried,
-    numbered_anew,
-    positions_of,
-    shift_after,
-)
+from v2drop_cli.instrument.later_features import as_given, taken_over
+from v2drop_cli.instrument.numbering import carried, numbered_anew, positions_of
+from v2drop_cli.instrument.remade import remade
 from v2drop_cli.instrument.selection import Selection
 from v2drop_cli.instrument.signals import FROM_THE_CALL, Here, Reader, RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace, Merge
@@ -95,10 +83,19 @@ class DropState:
         if self.forward is not None and self.method.needs & FROM_THE_CALL:
             self.forward.arguments = arguments
 
-    def look_at_input(self, arguments: Mapping[str, Any]) -> None:
-        """The same for what the decoder is given."""
-        if self.forward is not None and EMBEDDINGS in self.method.needs:
-            self.forward.embeddings = arguments.get("inputs_embeds")
+    def look_at_input(self, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The same for what the decoder is given; its arguments, where they must be others."""
+        forward, later = self.forward, self.reader.family.later(arguments)
+        if forward is None:
+            return None
+        given = arguments.get("inputs_embeds")
+        if EMBEDDINGS in self.method.needs and given is not None:
+            forward.embeddings = as_given(later, given)
+        taken = taken_over(later, min(self.drops), arguments)
+        if taken is None:
+            return None
+        forward.later, changed = taken
+        return changed
 
     # One forward -----------------------------------------------------------------------------
 
@@ -143,6 +140,13 @@ class DropState:
         if forward is None:
             return None
         forward.move(hidden.device)
+        entering = hidden
+        if forward.later is not None:
+            entering = forward.later.added(layer, hidden, forward.columns)
+        changed = self._enter(forward, layer, entering, kwargs)
+        return (entering, kwargs) if changed is None and entering is not hidden else changed
+
+    def _enter(self, forward: Forward, layer: int, hidden: Tensor, kwargs: dict[str, Any]) -> Any:
         drops = layer in self.drops and any(len(row) for row in forward.alive)
         if drops:
             self.call.check(kwargs)
@@ -164,7 +168,8 @@ class DropState:
         cache = self.call.cache(kwargs)
         if PREVIOUS_HIDDEN in self.method.needs:
             forward.previous = hidden if layer + 1 in self.drops else None
-        before = _columns_before(cache, layer, forward.width)
+            forward.handed_before = kwargs if layer + 1 in self.drops else {}
+        before = columns_before(cache, layer, forward.width)
         folds = layer in self.call.no_columns
         known = (self.book.folded if folds else self.book.shortened)(cache, layer, before)
         forward.shift = None if known is None else known.shift_of(len(hidden))
@@ -178,7 +183,7 @@ class DropState:
         if folds:
             self.book.remember(cache, layer, folded(forward, known, before))
             return folded_call(forward, hidden, kwargs)
-        return hidden, self._kwargs_for(forward, layer, hidden, kwargs, known)
+        return hidden, remade(self.reader, forward, layer, hidden, kwargs, known)
 
     def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, kwargs: dict[str, Any]) -> Tensor:
         before = [len(row) for row in forward.alive]
@@ -188,7 +193,7 @@ class DropState:
         cache = self.call.cache(kwargs)
         refuse_static(cache)
         found = self._select(forward, drop.layer, hidden, counts, kwargs)
-        past = _columns_before(cache, drop.layer, forward.width)
+        past = columns_before(cache, drop.layer, forward.width)
         whole = [len(row) for row in found.alive] == before
         if whole and found.hidden is None and not found.moved:
             # That its thresholds let all pass is what such a method found at this stage.
@@ -200,6 +205,7 @@ class DropState:
         hidden = gather_rows(hidden if found.hidden is None else found.hidden, packed.index)
         forward.columns = compose(forward.columns, packed)
         forward.alive = found.alive
+        forward.moved |= found.moved
         if packed.left and packed.valid is not None:
             forward.alive = [row + packed.start(b) for b, row in enumerate(found.alive)]
         forward.numbers = carried(forward.numbers, packed.index)
@@ -268,82 +274,3 @@ class DropState:
             pairs = zip(found.sources, positions(forward.alive), strict=True)
             merges = tuple(None if into is None else Merge(into, at) for into, at in pairs)
         self.trace.events.append(DropEvent(layer, before, tuple(map(len, kept)), kept, merges))
-
-    # One layer's arguments -------------------------------------------------------------------
-
-    def _kwargs_for(
-        self,
-        forward: Forward,
-        layer: int,
-        hidden: Tensor,
-        kwargs: dict[str, Any],
-        known: CachedColumns | None,
-    ) -> dict[str, Any]:
-        """New kwargs for a layer whose columns or cache differ from what the decoder assumes."""
-        cache = self.call.cache(kwargs)
-        past = cached_length(cache, layer)
-        past_valid = known.cut(past) if known is not None else self._past_padding(forward, past)
-        # All layers between two drops share one mask; a cache object tells them apart by length.
-        key = (past, None if known is None else (id(known.valid), id(known.shift)))
-        if key not in forward.ready:
-            forward.ready[key] = self._shared(forward, hidden, kwargs, past, past_valid)
-        shared = forward.ready[key]
-        length = past + hidden.shape[1]
-        fixed = shared["fixed"] if known is None or forward.columns else known.fixed
-        sequence = _columns_before(cache, layer, forward.width) + forward.width
-        columns = CachedColumns(length, shared["valid"], fixed, sequence, shared["shift"])
-        self.book.remember(cache, layer, columns)
-        return {**kwargs, **shared["kwargs"]}
-
-    def _shared(
-        self,
-        forward: Forward,
-        hidden: Tensor,
-        kwargs: dict[str, Any],
-        past: int,
-        past_valid: Tensor | None,
-    ) -> dict[str, Any]:
-        columns = forward.columns
-        changed: dict[str, Any] = {}
-        if columns is not None or forward.shift is not None:
-            changed["position_embeddings"] = alive_rope(
-                self.reader.numbering, forward, hidden, kwargs, forward.shift
-            )
-        if columns is not None:
-            # A row of gapped positions would read as packed sequences to flash kernels.
-            changed["position_ids"] = None
-            new_valid = columns.valid
-        else:
-            new_valid = self._new_padding(forward, hidden)
-        valid = join_valid(past_valid, past, new_valid, hidden)
-        blocks = forward.alive_blocks()
-        if past and blocks is not None:
-            raise InstrumentError(
-                "this model's prompt attends in both directions, and its cache is not empty",
-                hint="give each prompt with a picture a cache of its own",
-            )
-        changed["attention_mask"] = causal_mask(
-            self.call.config, hidden, past=past, valid=valid, blocks=blocks
-        )
-        # Made here, once after each drop: launches in each of its layers would add up on a GPU.
-        fixed = None if columns is None else past + hidden.shape[1] - text_after(forward)
-        shift = shift_after(forward, kwargs, forward.shift)
-        return {"kwargs": changed, "valid": valid, "fixed": fixed, "shift": shift}
-
-    def _past_padding(self, forward: Forward, past: int) -> Tensor | None:
-        """Padding of the cached columns, for a layer that still holds all of them."""
-        return None if forward.padding is None or not past else forward.padding[:, :past]
-
-    def _new_padding(self, forward: Forward, hidden: Tensor) -> Tensor | None:
-        """Padding of this forward's columns; the only new token of an only row is none."""
-        batch, width = hidden.shape[:2]
-        if forward.padding is None or (batch == 1 and width == 1):
-            return None
-        return forward.padding[:, -width:]
-
-
-def _columns_before(cache: Any, layer: int, width: int) -> int:
-    """Columns of the whole sequence before this forward."""
-    length = sequence_length(cache)
-    # Its teller, layer 0 as a rule, holds this forward's columns when a later layer is entered.
-    return max(0, length - width) if length and layer > teller(cache) else length

@@ -35,6 +35,7 @@ from v2drop_cli.instrument.refusals import (
 )
 from v2drop_cli.instrument.running import Running
 from v2drop_cli.instrument.signals import Reader
+from v2drop_cli.instrument.temperature import temperature_hooks
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import GRIDS, TOWER, Method
@@ -149,7 +150,9 @@ def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module
     if renumbers(method, schedule):
         numbering = Numbering.of(method, target.config, target.decoder)
     return Reader(
-        call=LayerCall.of(target.config, target.layers),
+        call=LayerCall.of(
+            target.config, target.layers, cuts_blocks=target.family.windows_cut_blocks
+        ),
         needs=method.needs,
         family=target.family,
         config=target.config,
@@ -202,7 +205,8 @@ class Target:
     @property
     def encoders(self) -> list[nn.Module]:
         """What runs before the decoder if there are pixels: the vision tower, the projector."""
-        return [child for child in self.multimodal.children() if child is not self.decoder]
+        children = self.multimodal.children()
+        return [child for child in children if all(m is not self.decoder for m in child.modules())]
 
 
 def _hooks(state: DropState, target: Target) -> list[Before | After]:
@@ -218,6 +222,7 @@ def _hooks(state: DropState, target: Target) -> list[Before | After]:
             for i, layer in enumerate(target.layers)
             if i >= state.first_hooked
         ),
+        *temperature_hooks(state, target.layers),
         *(After(encoder, partial(_encoded, state, running)) for encoder in target.encoders),
     ]
 
@@ -294,8 +299,8 @@ def _decoder_call(
         tokens = kwargs.get("input_ids", args[0] if args else None) if tokens is None else tokens
         if tokens is not None:
             state.begin((), kwargs.get("attention_mask"), tokens.shape[1])
-    state.look_at_input(kwargs)
-    return None
+    changed = state.look_at_input(kwargs)
+    return None if changed is None else (args, changed)
 
 
 def _layer_call(

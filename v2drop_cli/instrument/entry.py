@@ -27,6 +27,7 @@ from functools import cache as remembered
 from typing import Any
 
 from v2drop_cli.errors import InstrumentError
+from v2drop_cli.instrument.derived import recipe_of, restored
 from v2drop_cli.methods.base import Method
 from v2drop_cli.schedule import Drop, Schedule
 
@@ -40,6 +41,7 @@ def _telling(layer_class: Any) -> Any:
 
     class Telling(layer_class):  # type: ignore[misc]
         _layer_type = None  # transformers enters types that have a name here in a table
+        recipe = recipe_of(layer_class, _telling)
         missing = 0  # columns of the sequence that are not held
 
         def get_seq_length(self) -> int:
@@ -76,7 +78,7 @@ def _telling(layer_class: Any) -> Any:
 
         def __reduce__(self) -> Any:
             """Copies and pickles know the class by the one that it was made from."""
-            return _restored, (layer_class, self.__dict__)
+            return restored, (self.recipe, self.__dict__)
 
     Telling.__name__ = layer_class.__name__
     return Telling
@@ -88,13 +90,6 @@ def cropped_into_a_prompt() -> InstrumentError:
         "the KV cache was cropped into a prompt whose vision tokens were dropped",
         hint="crop no further than the text after the last image, or prefill again",
     )
-
-
-def _restored(layer_class: Any, values: dict[str, Any]) -> Any:
-    made = _telling(layer_class)
-    layer = made.__new__(made)
-    layer.__dict__.update(values)
-    return layer
 
 
 def teller(cache: Any) -> int:

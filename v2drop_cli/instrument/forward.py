@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.instrument.later_features import LaterFeatures
 from v2drop_cli.tensors import Columns, gather_rows
 
 
@@ -29,7 +30,10 @@ class Forward:
         alive: per row, where the alive vision tokens are among the alive columns.
         numbers: ``[B, W]`` long, positions of the alive columns that a drop numbered anew.
         shift: ``[B]`` long, how far earlier turns moved the running layer's columns down.
+        moved: whether a method gave tokens another order than the sequence's.
         previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
+        later: vision features that the hooks add between layers, or ``None``.
+        handed_before: what the decoder handed that layer, likewise.
         embeddings: ``[B, Q, D]`` what the decoder was given, if the method needs it.
         arguments: of the model's call, if the method needs them; else empty.
         notes: by row and name, what a method found once for all drops of this forward.
@@ -47,7 +51,10 @@ class Forward:
     alive: list[Tensor] = field(default_factory=list)
     numbers: Tensor | None = None
     shift: Tensor | None = None
+    moved: bool = False
     previous: Tensor | None = None
+    later: LaterFeatures | None = None
+    handed_before: Mapping[str, Any] = field(default_factory=dict)
     embeddings: Tensor | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     notes: dict[tuple[int, str], Tensor] = field(default_factory=dict)
@@ -71,6 +78,13 @@ class Forward:
         if self.blocks is None or self.columns is None:
             return self.blocks
         return gather_rows(self.blocks[..., None], self.columns.index)[..., 0]
+
+    def spare(self) -> int:
+        """How many of the last columns of a row may lie before others of it, or be filler."""
+        if self.columns is None:
+            return 0
+        width = self.columns.width
+        return width if self.moved else width - min(self.columns.lengths)
 
 
 def as_padding(attention_mask: Any) -> Tensor | None:

@@ -16,11 +16,20 @@ from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
-from v2drop_cli.models.decoders import no_columns
+from v2drop_cli.models.decoders import (
+    chunked,
+    layer_kinds,
+    no_columns,
+    scaled_from,
+    windows,
+    without_rotary,
+)
 
 # What is made anew for a shortened layer; other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
 _COS_AND_SIN = 2
+# Rotary tables: cosines and sines, or one table of complex numbers.
+Tables = tuple[Tensor, ...]
 _HINT = "v2drop doctor says which transformers are tested; install one of them"
 
 
@@ -32,6 +41,13 @@ class LayerCall:
         config: the decoder's; its attention implementation decides the form of masks.
         cache_name: what its layers call the KV cache.
         named: the parameters that the layers name in their forward.
+        scaled_from: the first position at which its layers scale queries by ``position_ids``;
+            ``None`` where they do not read them.
+        windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
+        chunked: whether these are chunks.
+        kinds: per layer, its kind; empty if all are of one.
+        cuts_blocks: whether a window cuts blocks that attend in both directions.
+        without_rotary: whether layers of some kind are handed no rotary tables.
         no_columns: the layers that keep no keys of their tokens: they fold them into a running
             state, or look at one token at a time.
     """
@@ -39,11 +55,17 @@ class LayerCall:
     config: Any
     cache_name: str = CACHE
     named: frozenset[str] = frozenset()
+    scaled_from: int | None = None
+    windows: tuple[int | None, ...] = ()
+    chunked: bool = False
+    kinds: tuple[str, ...] = ()
+    cuts_blocks: bool = True
+    without_rotary: bool = False
     no_columns: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, config: Any, layers: Sequence[nn.Module]) -> LayerCall:
-        """What the classes of ``layers`` say of themselves.
+    def of(cls, config: Any, layers: Sequence[nn.Module], *, cuts_blocks: bool = True) -> LayerCall:
+        """What the classes of ``layers`` say of themselves, and the configuration.
 
         Raises:
             InstrumentError: they take no KV cache under a known name.
@@ -51,8 +73,30 @@ class LayerCall:
         names = {cache_name(layer) for layer in layers}
         assert len(names) == 1, names
         named = frozenset.union(*(parameters_of(type(layer).forward) for layer in layers))
-        text = config.get_text_config()
-        return cls(text, names.pop(), named, no_columns(text))
+        return cls(
+            config.get_text_config(),
+            names.pop(),
+            named,
+            scaled_from=scaled_from(config),
+            windows=windows(config),
+            chunked=chunked(config),
+            kinds=layer_kinds(config),
+            cuts_blocks=cuts_blocks,
+            without_rotary=without_rotary(config),
+            no_columns=no_columns(config.get_text_config()),
+        )
+
+    def window(self, layer: int) -> int | None:
+        """How many columns of the whole sequence ``layer`` has in view; ``None``: all."""
+        return self.windows[layer] if self.windows else None
+
+    def kind(self, layer: int) -> str | None:
+        """What tells ``layer`` from those that are handed other masks or rotary tables."""
+        return self.kinds[layer] if self.kinds else None
+
+    def turns(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the layer that was handed ``kwargs`` turns queries and keys by rotary tables."""
+        return kwargs.get("position_embeddings") is not None or not self.without_rotary
 
     def cache(self, kwargs: Mapping[str, Any]) -> Any:
         """The KV cache that a layer was handed, or ``None``."""
@@ -109,15 +153,30 @@ def only_hidden(args: tuple[Any, ...]) -> Tensor:
     return hidden
 
 
-def rotary_tables(kwargs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """The cosines and sines that a layer was handed.
+def rotary_tables(kwargs: Mapping[str, Any]) -> Tables:
+    """The rotary tables that a layer was handed: :func:`as_tables`.
 
     Raises:
-        InstrumentError: it was handed none, or something else: DeepSeek-V2 and Llama 4 have one
-            table of complex numbers.
+        InstrumentError: it was handed none, or something else.
     """
-    tables = kwargs.get("position_embeddings")
-    if isinstance(tables, tuple) and len(tables) == _COS_AND_SIN:
+    handed = kwargs.get("position_embeddings")
+    tables = as_tables(handed)
+    if tables is not None:
         return tables
-    found = "no rotary tables" if tables is None else "rotary tables in a form that is not known"
+    found = "no rotary tables" if handed is None else "rotary tables in a form that is not known"
     raise InstrumentError(f"this decoder's layers are handed {found}", hint=_HINT)
+
+
+def as_tables(handed: Any) -> Tables | None:
+    """Cosines and sines, or one table of complex numbers alone, as DeepSeek-V2 and Llama 4 have it.
+
+    ``None`` for any other form.
+    """
+    if isinstance(handed, tuple) and len(handed) == _COS_AND_SIN:
+        return handed
+    return (handed,) if isinstance(handed, Tensor) and handed.is_complex() else None
+
+
+def as_handed(tables: Tables) -> Any:
+    """``tables`` in the form in which a layer takes them: undoes :func:`as_tables`."""
+    return tables if len(tables) == _COS_AND_SIN else tables[0]

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.forward import Forward
-from v2drop_cli.instrument.layer_call import rotary_tables
+from v2drop_cli.instrument.layer_call import LayerCall, Tables, as_tables, rotary_tables
 from v2drop_cli.methods.base import RENUMBERED, Method
-from v2drop_cli.models.projections import Rope
+from v2drop_cli.models.decoders import windows
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import gather_rope, gather_rows
 
@@ -35,15 +35,34 @@ def renumbers(method: Method, schedule: Schedule) -> bool:
     return any(method.positions_at(drop.layer) == RENUMBERED for drop in schedule.drops)
 
 
-def no_renumbering(config: Any, decoder: Any) -> str | None:
-    """Why tokens of this decoder cannot be numbered anew, or ``None``."""
+def keeps_numbers(config: Any) -> str | None:
+    """Why tokens of such a model cannot be numbered anew, as far as its configuration tells."""
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
     if "mrope_section" in rope:
         return "its positions have three axes (M-RoPE), and what renumbering means is not defined"
+    if windows(config):
+        return "its sliding windows are counted in the prompt's own positions"
+    return None
+
+
+def no_renumbering(config: Any, decoder: Any) -> str | None:
+    """Why tokens of this decoder cannot be numbered anew, or ``None``."""
+    why = keeps_numbers(config)
+    if why is not None:
+        return why
     if not hasattr(decoder, "rotary_emb"):
         return f"a {type(decoder).__name__} has no rotary module to ask for other positions"
     return None
+
+
+def cannot_renumber(method: Method, why: str) -> UnsupportedModelError:
+    """The error for a method that renumbers, in a model that cannot."""
+    name = next((part for part in method.parts if part.positions == RENUMBERED), method).name
+    return UnsupportedModelError(
+        f"{name} numbers its survivors anew, and this model cannot: {why}",
+        hint=f"write {name}:positions=original",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +70,7 @@ class Numbering:
     """How a decoder turns positions into rotary tables.
 
     Attributes:
-        rotary: (hidden states, positions ``[B, W]``) → cosines and sines ``[B, W, d]``.
+        rotary: (hidden states, positions ``[B, W]``) → its tables ``[B, W, d]``.
     """
 
     rotary: Any
@@ -65,18 +84,14 @@ class Numbering:
         """
         why = no_renumbering(config, decoder)
         if why is not None:
-            renumbering = (part for part in method.parts if part.positions == RENUMBERED)
-            name = next(renumbering, method).name
-            raise UnsupportedModelError(
-                f"{name} numbers its survivors anew, and this model cannot: {why}",
-                hint=f"write {name}:positions=original",
-            )
+            raise cannot_renumber(method, why)
         return cls(decoder.rotary_emb)
 
-    def tables(self, hidden: Tensor, positions: Tensor) -> Rope:
-        """Cosines and sines ``[B, W, d]`` for ``positions [B, W]``."""
-        cos, sin = self.rotary(hidden, positions)
-        return cos, sin
+    def tables(self, hidden: Tensor, positions: Tensor) -> Tables:
+        """The rotary tables ``[B, W, d]`` for ``positions [B, W]``."""
+        tables = as_tables(self.rotary(hidden, positions))
+        assert tables is not None
+        return tables
 
 
 def numbered_anew(forward: Forward, positions: Tensor) -> Tensor:
@@ -126,6 +141,11 @@ def positions_now(
     """
     if forward.numbers is None and shift is None:
         return None
+    return _positions(forward, kwargs, shift)
+
+
+def _positions(forward: Forward, kwargs: Mapping[str, Any], shift: Tensor | None) -> Tensor:
+    """``[B or 1, W]``: positions of the alive columns."""
     found = forward.numbers
     if found is None:
         found = positions_of(kwargs)
@@ -157,7 +177,7 @@ def alive_rope(
     hidden: Tensor,
     kwargs: Mapping[str, Any],
     shift: Tensor | None,
-) -> Rope:
+) -> Tables:
     """The rotary tables of the alive columns, ``[B or 1, W, d]`` or M-RoPE ``[3, B, W, d]``."""
     positions = positions_now(forward, kwargs, shift)
     if positions is not None:
@@ -167,6 +187,34 @@ def alive_rope(
     if forward.columns is None:
         return rope
     return gather_rope(rope, forward.columns.index.to(rope[0].device))
+
+
+def told_positions(
+    call: LayerCall, forward: Forward, kwargs: Mapping[str, Any], shift: Tensor | None
+) -> Tensor | None:
+    """``[B or 1, W]``: the position ids that a layer is handed; ``None`` for nearly all decoders.
+
+    A row of gapped positions would read as packed sequences to flash kernels. A decoder that
+    scales queries by their positions is told them all the same. One row under flash is told
+    positions without gaps, as long as none of them is scaled.
+
+    Raises:
+        UnsupportedModelError: one row under flash, some of whose queries are scaled.
+    """
+    if call.scaled_from is None:
+        return None
+    found = _positions(forward, kwargs, shift)
+    if len(found) > 1 or "flash" not in str(call.config._attn_implementation):
+        return found
+    gapless = found[:, :1] + torch.arange(found.shape[1], device=found.device)
+    # Read back once after each drop; transformers' own look for packed rows does it in each layer.
+    if bool((found == gapless).all()) or int(found.max()) < call.scaled_from:
+        return gapless
+    raise UnsupportedModelError(
+        f"this decoder scales queries by their positions from {call.scaled_from} on, and flash "
+        "kernels would read the gaps that dropping leaves in a row's positions as packed sequences",
+        hint="use sdpa, or a shorter prompt",
+    )
 
 
 def carried(numbers: Tensor | None, packed_index: Tensor) -> Tensor | None:

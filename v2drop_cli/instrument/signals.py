@@ -6,18 +6,25 @@ Nothing here runs for a method that needs hidden states alone, or nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.attention import Attended, past_keys
-from v2drop_cli.instrument.cache import CacheBook, cached_length, join_valid
+from v2drop_cli.instrument.attention import Attended, beside_weights, past_keys
+from v2drop_cli.instrument.cache import (
+    CacheBook,
+    cached_length,
+    columns_before,
+    join_valid,
+    places_held,
+)
 from v2drop_cli.instrument.encodings import Encodings
 from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.instrument.layer_call import LayerCall
+from v2drop_cli.instrument.masks import View
 from v2drop_cli.instrument.numbering import Numbering, alive_rope
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.tower_row import TowerRow
@@ -122,12 +129,10 @@ class Here:
     def attended(self, layer: int, states: Tensor) -> Attended:
         """What the attention of ``layer`` is made from, whose input is ``states [W, D]``.
 
-        On a model spread over devices all of it follows the layer's weights; those that are
-        fetched for each call come to the input.
+        On a model spread over devices all of it follows the layer's weights.
         """
         forward, b, module = self.forward, self.row, self.reader.layers[layer]
-        weights = {weight.device for weight in module.parameters()} - {torch.device("meta")}
-        states = states.to(next(iter(weights), states.device))
+        states = beside_weights(module, states)
         past = cached_length(self.cache, layer)
         past -= len(states) if layer < self.layer and self.cache is not None else 0
         blocks = forward.alive_blocks()
@@ -138,6 +143,7 @@ class Here:
             past=past_keys(self.cache, layer, b, past),
             valid=self._valid(layer, past, states),
             blocks=None if blocks is None else blocks[b].to(states.device),
+            view=self._view(layer, past, states),
         )
 
     def _rope(self, layer: int, states: Tensor) -> Rope:
@@ -146,9 +152,28 @@ class Here:
         if layer == self.layer:  # not entered yet, so what is known of it is of earlier turns
             known = self.reader.book.known(self.cache, layer)
             shift = None if known is None else known.shift_of(len(self.forward.vision))
-        rope = alive_rope(self.reader.numbering, self.forward, states, self.kwargs, shift)
+        # Layers of another kind may have other tables.
+        handed = (layer < self.layer and self.forward.handed_before) or self.kwargs
+        if not self.reader.call.turns(handed):  # by nothing at all
+            text = self.reader.call.config
+            size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+            return states.new_ones(len(states), size), states.new_zeros(len(states), size)
+        rope = alive_rope(self.reader.numbering, self.forward, states, handed, shift)
         cos, sin = (_row_of(table, self.row).to(states.device) for table in rope)
         return cos, sin
+
+    def _view(self, layer: int, past: int, states: Tensor) -> View | None:
+        """What the sliding window of ``layer`` leaves in view, if it cuts anything."""
+        call, forward = self.reader.call, self.forward
+        size, before = call.window(layer), columns_before(self.cache, self.layer, forward.width)
+        if size is None or before + forward.width <= size:
+            return None
+        held = places_held(self.reader.book.known(self.cache, layer), past)
+        new = torch.arange(len(states), device=states.device)
+        if forward.columns is not None:
+            new = forward.columns.index[self.row].to(states.device)
+        own = held[self.row if len(held) > 1 else 0].to(states.device)
+        return View(size, torch.cat([own, new + before])[None], call.cuts_blocks)
 
     def _valid(self, layer: int, past: int, states: Tensor) -> Tensor | None:
         """``[past + W]`` bool: no padding and no filler, in the cache and here."""
@@ -169,7 +194,9 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class RowSignals:
-    """Signals of one batch row's alive vision tokens; :class:`~v2drop_cli.methods.base.Signals`.
+    """What a method may look at of one batch row's alive vision tokens.
+
+    The class of :class:`~v2drop_cli.methods.signal_protocols.Signals`.
 
     Attributes:
         entering: ``[W, D]`` this row's hidden states entering the drop layer.
@@ -287,14 +314,19 @@ class RowSignals:
         assert mask is not None
         own = mask[here.row].nonzero()[:, 0]
         order = torch.searchsorted(own, here.original(self.vision).to(own.device))
-        return watch.row(layer, mask, here.row, order, here.forward.arguments)
+        found = watch.row(layer, mask, here.row, order, here.forward.arguments)
+        # On a model spread over devices, the tower may have run elsewhere.
+        return replace(found, device=self.entering.device)
 
     def _at(self, need: str, layer: int) -> tuple[Here, Tensor]:
         """The input of ``layer``, if that is at hand."""
         here = self._here(need)
         why = here.reader.family.projections.refusal(here.reader.config)
         if why is not None:
-            raise UnsupportedModelError(f"no {need} of {here.reader.family.name}: {why}")
+            raise UnsupportedModelError(
+                f"no {need} of {here.reader.family.name}: {why}",
+                hint="use a method that looks at hidden states alone, such as v2drop",
+            )
         here.reader.call.refuse_no_columns(layer, need)
         if layer == here.layer:
             return here, self.entering

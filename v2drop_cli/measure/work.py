@@ -18,7 +18,9 @@ from typing import Any
 
 import torch
 
+from v2drop_cli.measure.latents import Latents, latents
 from v2drop_cli.measure.states import FoldedState, folded_state
+from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
 
 _PER_MULTIPLY_ADD = 2
@@ -27,15 +29,17 @@ _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
-    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm", "dots1",
-    "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "glm",
-    "glm4", "glm4_moe", "glm4v", "glm4v_moe", "granite", "granite_swa", "granitemoe",
-    "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hy_v3", "hyperclovax",
+    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cohere_compass",
+    "cwm", "deepseek_v3", "dots1", "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint",
+    "gemma", "gemma2", "gemma3", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr",
+    "granite", "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
+    "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3", "hyperclovax",
     "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "llama", "mellum",
     "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo",
-    "olmo2", "olmo3", "olmoe", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_vl", "qwen2_moe",
-    "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe",
-    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "vaultgemma",
+    "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni",
+    "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe",
+    "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open", "stablelm",
+    "starcoder2", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
@@ -55,6 +59,8 @@ class DecoderShape:
         kv_heads: heads of keys and values.
         head_dim: size of one head.
         kv_item_bytes: bytes of one number in the KV cache.
+        latents: where the cache holds compressed keys and values; else ``None``.
+        windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         states: per layer, what it folds tokens into; ``None`` for one that attends. Empty where
             all do.
     """
@@ -66,6 +72,8 @@ class DecoderShape:
     kv_heads: int
     head_dim: int
     kv_item_bytes: int
+    latents: Latents | None = None
+    windows: tuple[int | None, ...] = ()
     states: tuple[FoldedState | None, ...] = ()
 
     def attending(self, columns: Sequence[int]) -> list[int]:
@@ -73,13 +81,23 @@ class DecoderShape:
         states = self.states or (None,) * len(columns)
         return [n for n, state in zip(columns, states, strict=True) if state is None]
 
-    def flops(self, queries: Sequence[int], columns: Sequence[int], rows: int) -> int:
-        """FLOPs of one forward; the language head runs on one token a row.
+    def held(self, columns: Sequence[int]) -> list[int]:
+        """Of ``columns`` per layer, those that the next token may look back to."""
+        if not self.windows:
+            return list(columns)
+        pairs = zip(columns, self.windows, strict=True)
+        return [count if size is None else min(count, size - 1) for count, size in pairs]
+
+    def flops(
+        self, queries: Sequence[int], columns: Sequence[int], rows: int, answers: int = 1
+    ) -> int:
+        """FLOPs of one forward.
 
         Args:
             queries: per layer, tokens it processes.
             columns: per layer, columns they attend to, themselves included.
             rows: batch size.
+            answers: tokens of a row that the language head runs on.
         """
         linear = sum(p * q for p, q in zip(self.layer_products, queries, strict=True))
         if self.states:
@@ -87,17 +105,29 @@ class DecoderShape:
             linear += sum(state.products * q for state, q in folds if state is not None)
         both = zip(self.attending(queries), self.attending(columns), strict=True)
         pairs = sum(q * c for q, c in both)
-        attention = 2 * self.heads * self.head_dim * pairs  # scores, then values
-        return _PER_MULTIPLY_ADD * rows * (linear + attention + self.head_products)
+        sizes = 2 * self.head_dim  # scores, then values
+        if self.latents is not None:
+            sizes = self.latents.keys + self.latents.values
+            linear += sum(p * c for p, c in zip(self.latents.expanding, columns, strict=True))
+        attention = self.heads * sizes * pairs
+        return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
         """Keys and values of ``columns`` per layer, and the states of layers that keep none."""
-        one_column = 2 * self.kv_heads * self.head_dim * self.kv_item_bytes
+        numbers = 2 * self.kv_heads * self.head_dim
+        if self.latents is not None:
+            numbers = self.latents.held
         states = sum(state.nbytes for state in self.states if state is not None)
-        return rows * (one_column * sum(self.attending(columns)) + states)
+        return rows * (numbers * self.kv_item_bytes * sum(self.attending(columns)) + states)
 
 
-def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: float | None) -> Limit:
+def limit(
+    shape: DecoderShape,
+    columns: Sequence[int],
+    rows: int,
+    bandwidth: float | None,
+    answers: int = 1,
+) -> Limit:
     """The cost of a prefill and of the first token after it.
 
     Args:
@@ -105,12 +135,14 @@ def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: flo
         columns: per layer, prompt columns of one row that it processes.
         rows: batch size.
         bandwidth: of the device's memory in bytes a second, or ``None`` if unknown.
+        answers: tokens of a row that the language head runs on in a prefill: one, or all of them.
     """
-    held, one = [c + 1 for c in columns], [1] * len(columns)
+    prompt, one = shape.held(columns), [1] * len(columns)
+    held = [c + 1 for c in prompt]
     decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
     return Limit(
-        prefill_flops=shape.flops(columns, columns, rows),
-        prefill_bytes=shape.weight_bytes + shape.kv_bytes(columns, rows),
+        prefill_flops=shape.flops(columns, columns, rows, answers),
+        prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
         decode_flops_per_token=shape.flops(one, held, rows),
         decode_bytes_per_token=decode_bytes,
         decode_floor_s_per_token=decode_bytes / bandwidth if bandwidth else None,
@@ -153,12 +185,14 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     if len(known) < len(products):
         return None
     states = [folded_state(layer) for layer in layers]
-    for layer, state in zip(layers, states, strict=True):
-        if state is None and not _attends_with(layer, *widths):
-            return None
+    attending = [layer for layer, state in zip(layers, states, strict=True) if state is None]
+    compressed = latents(layers, config)
+    if compressed is None and not all(_attends_with(layer, *widths) for layer in attending):
+        return None
+    expanding = (0,) * len(known) if compressed is None else compressed.expanding
     parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
     return DecoderShape(
-        layer_products=tuple(found.active for found in known),
+        layer_products=tuple(f.active - e for f, e in zip(known, expanding, strict=True)),
         head_products=head.weight.numel(),
         weight_bytes=sum(p.numel() * p.element_size() for p in parameters.values())
         - sum(found.idle_bytes for found in known),
@@ -166,6 +200,8 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         kv_heads=kv_heads,
         head_dim=head_dim,
         kv_item_bytes=head.weight.element_size(),
+        latents=compressed,
+        windows=windows(config),
         states=tuple(states) if any(states) else (),
     )
 

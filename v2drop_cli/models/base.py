@@ -16,6 +16,7 @@ from torch import Tensor
 from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.models.answers import Generated, Prompts, decoded
 from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.later import Later
 from v2drop_cli.models.parts import inner_model, language_model
 from v2drop_cli.models.projections import Projections, Tower
 from v2drop_cli.records import Caveat, Grid
@@ -65,7 +66,7 @@ class Inputs:
         """The same on ``device``; pixels in ``dtype``, as the model wants them."""
         # Only pixels meet weights; seconds per video patch, say, must not be rounded to 8 bits.
         moved = {
-            name: tensor.to(device, dtype if name.startswith("pixel_values") else None)
+            name: tensor.to(device, dtype if "pixel_values" in name else None)
             for name, tensor in self.tensors.items()
         }
         index = tuple(row.to(device) for row in self.vision.index)
@@ -151,6 +152,8 @@ class Family:
         placeholders: the ids whose positions are droppable vision tokens.
         grids: (config, processed tensors) → how each row's vision tokens lie over the pixels.
         process: (processor, config, media, prompt) → the tensors of one prompt.
+        types_name: the forward argument that marks pictures' tokens by 1 and videos' by 2, if the
+            model takes it.
         grid_tensors: names of what ``process`` gives to ``grids`` alone; no model takes them.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
@@ -164,6 +167,10 @@ class Family:
             of one block attend to each other in both directions, ``-1`` is causal. ``None``
             where the model attends causally, as most do. The KV cache is among the arguments
             as ``cache``, whatever this transformers calls it.
+        later: the decoder's arguments → features that it adds between its layers, at the whole
+            prompt's vision tokens; ``None`` where there are none.
+        windows_cut_blocks: whether a sliding window also ends what columns of one block see of
+            each other; if not, a block is seen whole.
         vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
             apart; for timing only.
         projections: how the decoder's layers make queries and keys.
@@ -184,6 +191,7 @@ class Family:
     placeholders: tuple[Placeholder, ...]
     grids: Callable[[Any, Mapping[str, Tensor]], Grids]
     process: Callable[[Any, Any, Sequence[Media], str], Mapping[str, Tensor]]
+    types_name: str = "mm_token_type_ids"
     grid_tensors: tuple[str, ...] = ()
     multimodal: Callable[[Module], Module] = inner_model
     decoder: Callable[[Module], Module] = language_model
@@ -192,6 +200,8 @@ class Family:
     first_position: int = 0
     refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
+    later: Callable[[Mapping[str, Any]], Later | None] = lambda arguments: None
+    windows_cut_blocks: bool = True
     vision_tower: Callable[[Module], Module | None] = lambda model: None
     projections: Projections = field(default_factory=Projections)
     tower: Tower | None = None

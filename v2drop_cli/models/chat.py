@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from v2drop_cli.errors import MediaArgumentError, UsageError
 from v2drop_cli.models.picture_limits import check_media
 from v2drop_cli.models.shapes import check_rows
-from v2drop_cli.models.templates import Turn, render
+from v2drop_cli.models.templates import Turn, place_of, render
 from v2drop_cli.models.user_text import as_text, control_tokens
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ _TICKS_PER_S = 1000
 
 
 def process(
-    processor: Any, config: Any, media: Sequence[Media], prompt: str, fallback: str | None = None
+    processor: Any,
+    config: Any,
+    media: Sequence[Media],
+    prompt: str,
+    fallback: str | None = None,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """One user turn, media first, through a processor that takes images and videos.
 
@@ -32,10 +37,11 @@ def process(
         media: what the turn shows, in order.
         prompt: the question.
         fallback: a template for checkpoints saved without one.
+        options: further arguments of the processor.
     """
     check_media(processor, media)
     turn = Turn([item.kind for item in media], prompt, fallback)
-    return ask(processor, turn, media_arguments(media))
+    return ask(processor, turn, {**media_arguments(media), **options})
 
 
 def process_images(
@@ -44,18 +50,24 @@ def process_images(
     media: Sequence[Media],
     prompt: str,
     fallback: str | None = None,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """The same for a model that takes images only.
 
     Raises:
         MediaArgumentError: a video is among the media.
     """
+    refuse_video(config, media)
+    return process(processor, config, media, prompt, fallback, **options)
+
+
+def refuse_video(config: Any, media: Sequence[Media]) -> None:
+    """Raise :class:`MediaArgumentError` where a video is among the media of an image model."""
     if any(item.kind == "video" for item in media):
         raise MediaArgumentError(
             f"{config.model_type} models take no video",
             hint="pass frames of it as --image, or choose a model that does: v2drop models",
         )
-    return process(processor, config, media, prompt, fallback)
 
 
 def ask(processor: Any, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -92,8 +104,8 @@ def _begins_itself(processor: Any, text: str) -> dict[str, Any]:
 
 def check_prompt(processor: Any, prompt: str) -> None:
     """Raise :class:`UsageError` for a prompt that places pictures itself."""
-    for kind in ("image", "video"):
-        token = getattr(processor, f"{kind}_token", None)
+    tokens = [getattr(processor, f"{kind}_token", None) for kind in ("image", "video")]
+    for token in (*tokens, place_of(processor, "image")):
         if isinstance(token, str) and token in prompt:
             raise UsageError(
                 f"the prompt holds the placeholder {token!r}",

@@ -7,11 +7,13 @@ config says that too, so a processor that does not is completed from it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.packages import check_processor, processor_name
+from v2drop_cli.models.spans import timm_patch
 from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
@@ -78,16 +80,27 @@ def complete(processor: Any, config: Any) -> tuple[Caveat, ...]:
 
 def _facts(config: Any) -> Mapping[str, Any]:
     """What a processor must know of the tower, as far as the config tells; else nothing."""
+    of_model = _OF_MODELS.get(getattr(config, "model_type", ""))
+    if of_model is not None:
+        return of_model(config)
     tower: Any = getattr(config, "vision_config", None)
     kind = getattr(tower, "model_type", "")
+    family = getattr(config, "model_type", "")
+    if family == "perception_lm":
+        facts, patch = {"pooling_ratio": config.projector_pooling_ratio}, timm_patch(tower)
+        return facts if patch is None else {**facts, "patch_size": patch}
     if kind in _PER_TILE:
         return {_PER_TILE[kind][0]: _PER_TILE[kind][1](config)}
     if kind not in _BESIDE:
         return {}
     facts = {"patch_size": tower.patch_size}
     if kind == "pixtral":
-        return {**facts, "spatial_merge_size": getattr(config, "spatial_merge_size", 1)}
-    strategy = getattr(config, "vision_feature_select_strategy", None)
+        merge = getattr(config, "spatial_merge_size", 1)
+        merged = tower.patch_size * merge  # LightOnOCR's processor multiplies when it is made
+        return {**facts, "spatial_merge_size": merge, "effective_patch_size": merged}
+    # ViP-LLaVA's code leaves the class token out, and its configuration does not say so.
+    usual = "default" if family == "vipllava" else None
+    strategy = getattr(config, "vision_feature_select_strategy", usual)
     if strategy is None:
         return {}
     return {
@@ -118,9 +131,51 @@ def _internvl(config: Any) -> int:
     return int(_patches(tower.image_size, tower.patch_size) * config.downsample_ratio**2)
 
 
+def _granite_docling(config: Any) -> int:
+    tower = config.vision_config
+    return int(_patches(tower.image_size, tower.patch_size) / tower.scale_factor**2)
+
+
+def _janus(config: Any) -> int:
+    return _patches(config.vision_config.image_size, config.vision_config.patch_size)
+
+
 # Towers whose processors are told the tokens of a tile: the attribute, and how it is reckoned.
 _PER_TILE: dict[str, tuple[str, Callable[[Any], int]]] = {
     "idefics3_vision": ("image_seq_len", _idefics),
     "smolvlm_vision": ("image_seq_len", _idefics),
+    "granite_docling_vision": ("image_seq_len", _granite_docling),
     "internvl_vision": ("image_seq_length", _internvl),
+    "qianfan_ocr_vision": ("image_seq_length", _internvl),
+    "janus_vision_model": ("num_image_tokens", _janus),
+}
+
+
+def _square(config: Any) -> Mapping[str, Any]:
+    tower = config.vision_config
+    return {"num_image_tokens": _patches(tower.image_size, tower.patch_size)}
+
+
+def _ovis(config: Any) -> Mapping[str, Any]:
+    tower = config.vision_config
+    side = math.ceil(tower.image_size // tower.patch_size / tower.hidden_stride)
+    return {"image_seq_length": side**2}
+
+
+def _fast(config: Any) -> Mapping[str, Any]:
+    # FastViT's stride is its architecture's; transformers lets LLaVA's processor count by it.
+    return {
+        "patch_size": 64,
+        "num_additional_image_tokens": 0,
+        "vision_feature_select_strategy": config.vision_feature_select_strategy,
+    }
+
+
+# Models whose towers alone do not tell what their processors must know.
+_OF_MODELS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
+    "deepseek_vl": _square,
+    "deepseek_vl_hybrid": _square,
+    "ovis2": _ovis,
+    "deepseek_ocr2": lambda config: {"patch_size": config.vision_config.sam_config.patch_size},
+    "fast_vlm": _fast,
 }

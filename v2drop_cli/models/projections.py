@@ -20,12 +20,14 @@ Module = Any
 Rope = tuple[Tensor, Tensor]
 
 KNOWN = frozenset({
-    "arcee", "bitnet", "cohere", "dots1", "ernie4_5", "ernie4_5_moe", "gemma", "glm", "glm4",
-    "glm4_moe", "glm4v_moe_text", "glm4v_text", "granite", "granitemoe", "granitemoeshared",
-    "helium", "hy_v3", "hyperclovax", "internlm3", "iquestcoder", "jais2", "llama", "mellum",
-    "mistral", "mixtral", "nanochat", "nemotron", "phimoe", "qwen2", "qwen2_5_vl_text",
-    "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_vl_moe_text", "qwen3_vl_text",
-    "seed_oss", "smollm3", "solar_open", "starcoder2",
+    "arcee", "bitnet", "cohere", "cohere_compass_text", "deepseek_ocr2_text", "dots1", "ernie4_5",
+    "ernie4_5_moe", "gemma", "gemma3_text", "glm", "glm4", "glm4_moe", "glm4v_moe_text",
+    "glm4v_text", "glm_ocr_text", "granite", "granite4_vision_text", "granite_docling_text",
+    "granitemoe", "granitemoeshared", "helium", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
+    "jais2", "llama", "mellum", "mistral", "mixtral", "nanochat", "nemotron", "paddleocr_vl_text",
+    "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text",
+    "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss",
+    "smollm3", "solar_open", "starcoder2", "step3p5",
 })  # fmt: skip
 """``model_type`` of the decoders whose rows are made again by the defaults below: a test holds
 each against what its eager attention returns."""

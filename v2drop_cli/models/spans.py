@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,10 @@ from v2drop_cli.records import Grid
 
 # A learned separator that stands for no pixels: a box without area, at the picture's far corner.
 NEWLINE = Grid(1, 1, 1, (1.0, 1.0, 1.0, 1.0))
+
+
+# What `process` adds where no tensor says how pictures were cut: [n, 2], rows and columns of tiles.
+CUTS = "tiles"
 
 
 def with_newlines(rows: int, columns: int) -> Grid:
@@ -41,9 +46,41 @@ def walk(row: list[int], waiting: Mapping[int, Iterator[tuple[Grid, ...]]]) -> t
     return tuple(found)
 
 
+def tile_boxes(rows: int, columns: int) -> list[tuple[float, float, float, float]]:
+    """What each tile of a picture covers that was cut into ``rows`` x ``columns``, in order."""
+    return [
+        (c / columns, r / rows, (c + 1) / columns, (r + 1) / rows)
+        for r in range(rows)
+        for c in range(columns)
+    ]
+
+
+def cut_squares(count: int, cut: Sequence[int], side: int) -> Iterator[Grid]:
+    """Tiles in raster order, then the thumbnail; without a place if their cut is not known.
+
+    Args:
+        count: squares of ``side`` x ``side`` tokens that the picture became.
+        cut: rows and columns of its tiles; empty if they are not known.
+        side: tokens along one side of a square.
+    """
+    rows, columns = cut or (0, 0)
+    if rows * columns == count - (count > 1):
+        if count > 1:
+            yield from (Grid(1, side, side, box) for box in tile_boxes(rows, columns))
+        yield Grid(1, side, side)
+    else:
+        yield from [Grid(1, side, side, (1.0, 1.0, 1.0, 1.0))] * count
+
+
 def square_side(config: Any) -> int:
     """Tokens along one side of a picture, where they are the tower's patches."""
     return int(config.vision_config.image_size // config.vision_config.patch_size)
+
+
+def timm_patch(vision: Any) -> int | None:
+    """Pixels along a side of a timm tower's patches, which its architecture's name alone tells."""
+    found = re.search(r"patch(\d+)", getattr(vision, "architecture", None) or "")
+    return int(found[1]) if found else None
 
 
 def square_grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -72,3 +109,16 @@ def sized_grids(config: Any, tensors: Mapping[str, Tensor], patch: int) -> Grids
             left -= grid.h * grid.w
         rows.append(tuple(row))
     return tuple(rows)
+
+
+def unplaced(ids: Tensor, token: int, size: int) -> Grids:
+    """Runs of ``size`` tokens that have no place over the pixels, as learned queries have none.
+
+    Args:
+        ids: ``[B, L]`` of the prompts.
+        token: the placeholder's id.
+        size: tokens of one picture.
+    """
+    counts = (ids == token).sum(dim=1).tolist()
+    run = Grid(1, 1, size, (1.0, 1.0, 1.0, 1.0))
+    return tuple((run,) * (count // size) for count in counts)

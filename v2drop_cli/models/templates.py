@@ -122,14 +122,21 @@ def _check_shown(processor: Any, turn: Turn, text: str) -> None:
     if _words(turn.prompt) not in _words(text):
         raise ModelError("this checkpoint's chat template leaves the question out", hint=_HINT)
     for kind, name in _SHOWN.items():
-        token, shown = getattr(processor, f"{kind}_token", None), turn.kinds.count(kind)
-        found = text.count(token) if isinstance(token, str) and token else shown
+        token, shown = place_of(processor, kind), turn.kinds.count(kind)
+        found = text.count(token) if token else shown
         if found != shown or printed:
             raise ModelError(
                 f"this checkpoint has no chat template for {_plural(turn)}: "
                 f"its own writes {found} places for {shown} {name}{'s' * (shown != 1)}",
                 hint=_HINT,
             )
+
+
+def place_of(processor: Any, kind: str) -> str | None:
+    """What templates write for a picture or video; Qianfan-OCR's have a word of their own."""
+    token = getattr(processor, f"{kind}_placeholder_token", None)
+    token = token or getattr(processor, f"{kind}_token", None)
+    return token if isinstance(token, str) and token else None
 
 
 def _words(text: str) -> str:

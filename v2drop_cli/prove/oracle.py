@@ -45,12 +45,15 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             hidden, cache = args[0], kwargs.get(CACHE)
             past = cache.get_seq_length(index) if cache is not None else 0
             batch, n = hidden.shape[:2]
-            keys = padding[:, : past + n].bool().clone()
+            keys = padding.bool().clone()
             for layer, rows in dropped.items():
                 for b, gone in enumerate(rows if layer <= index else []):
                     keys[b, list(gone)] = False
-            allowed = _dense(kwargs["attention_mask"], past, hidden) & keys[:, None]
-            mask = hidden.new_zeros(batch, 1, n, past + n)
+            keys = keys[:, : past + n]
+            dense = _dense(kwargs["attention_mask"], past, hidden)
+            shown = dense.shape[-1]  # a sliding window's cache shows the last columns only
+            allowed = dense & keys[:, None, -shown:]
+            mask = hidden.new_zeros(batch, 1, n, shown)
             mask.masked_fill_(~allowed[:, None], torch.finfo(mask.dtype).min)
             return args, {**kwargs, "attention_mask": mask}
 

@@ -185,8 +185,11 @@ def _compared(
         dense = reference.decode(model)
     except Exception as problem:
         raise _NothingToProve(f"dense does not run: {_first_line(problem)}") from problem
-    with dropping(model, choice.schedule, method=choice.method) as trace:
-        dropped = reference.decode(model)
+    try:
+        with dropping(model, choice.schedule, method=choice.method) as trace:
+            dropped = reference.decode(model)
+    except UnsupportedModelError as refused:  # by name, as of a kernel that cannot know
+        raise _NothingToProve(refused.message) from refused
     kept: Kept = {event.layer: event.kept for event in trace.events}
     gone = reference.gone(kept)
     wanted, survivors = reference.masked(gone), reference.survivors(gone)

@@ -1,10 +1,9 @@
-"""Mistral 3 and Pixtral: grids of any size, and the decoder that is refused."""
+"""Mistral 3 and Pixtral: grids of any size, and the towers that are refused."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from transformers import Ministral3Config
 
 from tests.families import CASES
 from v2drop_cli.errors import ModelError, UnsupportedModelError
@@ -31,15 +30,6 @@ def test_grids_of_several_pictures_in_several_rows(name):
     found = get_family(case.family).vision_tokens(config, tensors)
     assert found.grids == ((Grid(1, 3, 4), Grid(1, 4, 3)), (Grid(1, 2, 5),))
     assert found.counts == (24, 10)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_decoder_that_scales_queries_by_position_is_refused(name):
-    case = CASES[name]
-    config = case.config(TEXT, case.ids)
-    config.text_config = Ministral3Config(**TEXT)
-    with pytest.raises(UnsupportedModelError, match="position ids"):
-        family_for(config)
 
 
 def test_mistral3s_parts_are_found():

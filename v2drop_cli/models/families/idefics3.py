@@ -26,6 +26,7 @@ from v2drop_cli.models.base import (
     SyntheticMedia,
 )
 from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.spans import tile_boxes
 from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid
 
@@ -104,11 +105,7 @@ def _boxes(starts: Sequence[int], side: int) -> list[tuple[float, float, float, 
         if starts[columns] - starts[columns - 1] != side**2 + _BETWEEN:
             break
         columns += 1
-    rows = len(starts) // columns
-    return [
-        (c / columns, r / rows, (c + 1) / columns, (r + 1) / rows)
-        for r, c in (divmod(i, columns) for i in range(len(starts)))
-    ]
+    return tile_boxes(len(starts) // columns, columns)
 
 
 def synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:

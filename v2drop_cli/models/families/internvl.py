@@ -10,7 +10,7 @@ Which tiles an image was cut into is in no tensor; the processor's rule is asked
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,12 @@ from torch import Tensor
 from v2drop_cli.models import chat
 from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.families.llava import projector, vision_tower
+from v2drop_cli.models.spans import CUTS, cut_squares
 from v2drop_cli.models.synthetic.tiles import noise
-from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
-_TILES = "tiles"  # [n, 2]: rows and columns of each span
 _PUBLISHED_TILES = (1, 12)  # fewest and most
 
 
@@ -36,9 +35,10 @@ def _side(config: Any) -> int:
     return int(vision.image_size[0] // vision.patch_size[0] * config.downsample_ratio)
 
 
-def _process(
+def process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
+    """One user turn, and how its pictures were cut."""
     rule = processor.image_processor
     tiles: list[tuple[int, int]] = []
     for item in media:
@@ -46,7 +46,7 @@ def _process(
         cut = _cut(config, width, height, (rule.min_patches, rule.max_patches))
         tiles += [cut] if item.kind == "image" else [(1, 1)] * len(item.frames)
     tensors = dict(chat.process(processor, config, media, prompt))
-    return tensors | {_TILES: torch.tensor(tiles).reshape(-1, 2)}
+    return tensors | {CUTS: torch.tensor(tiles).reshape(-1, 2)}
 
 
 def _cut(config: Any, width: int, height: int, limits: tuple[int, int]) -> tuple[int, int]:
@@ -60,25 +60,13 @@ def _cut(config: Any, width: int, height: int, limits: tuple[int, int]) -> tuple
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
-    side, tiles = _side(config), iter(tensors.get(_TILES, torch.empty(0, 2)).tolist())
+    side, tiles = _side(config), iter(tensors.get(CUTS, torch.empty(0, 2)).tolist())
     found = []
     for row in tensors["input_ids"].tolist():
         runs = [len(list(run)) for token, run in groupby(row) if token == config.image_token_id]
-        found.append(tuple(g for run in runs for g in _span(run // side**2, next(tiles, ()), side)))
+        counts = [run // side**2 for run in runs]
+        found.append(tuple(g for n in counts for g in cut_squares(n, next(tiles, ()), side)))
     return tuple(found)
-
-
-def _span(count: int, cut: Sequence[int], side: int) -> Iterator[Grid]:
-    """Tiles in raster order, then the thumbnail; without a place if their cut is not known."""
-    rows, columns = cut or (0, 0)
-    if rows * columns == count - (count > 1):
-        for row in range(rows if count > 1 else 0):
-            for column in range(columns):
-                box = (column / columns, row / rows, (column + 1) / columns, (row + 1) / rows)
-                yield Grid(1, side, side, box)
-        yield Grid(1, side, side)
-    else:
-        yield from [Grid(1, side, side, (1.0, 1.0, 1.0, 1.0))] * count
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
@@ -112,8 +100,8 @@ INTERNVL = Family(
     model_types=("internvl",),
     placeholders=(IMAGE,),
     grids=_grids,
-    process=_process,
-    grid_tensors=(_TILES,),
+    process=process,
+    grid_tensors=(CUTS,),
     vision_tower=vision_tower,
     projector=projector,
     synthetic=_synthetic,

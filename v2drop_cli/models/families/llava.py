@@ -72,8 +72,12 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     return square_grids(config, tensors)
 
 
-def _process(
-    processor: Any, config: Any, media: Sequence[Media], prompt: str
+def process(
+    processor: Any,
+    config: Any,
+    media: Sequence[Media],
+    prompt: str,
+    fallback: str = CHAT_TEMPLATE,
 ) -> Mapping[str, Tensor]:
     """The chat prompt with one ``<image>`` per picture, then the question."""
     if config.vision_config.model_type == _PIXTRAL:
@@ -83,7 +87,7 @@ def _process(
             images = getattr(processor, "image_processor", None)
             check_pictures(images, item.frames, item.path.name)
     pictures = [picture for item in media for picture in _pictures(item, config)]
-    turn = Turn(["image"] * len(pictures), prompt, CHAT_TEMPLATE)
+    turn = Turn(["image"] * len(pictures), prompt, fallback)
     return ask(processor, turn, {"images": [pictures]} if pictures else {})
 
 
@@ -142,7 +146,7 @@ LLAVA = Family(
     model_types=("llava",),
     placeholders=(IMAGE,),
     grids=_grids,
-    process=_process,
+    process=process,
     refusal=_refusal,
     vision_tower=vision_tower,
     projector=projector,

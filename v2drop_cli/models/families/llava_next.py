@@ -26,9 +26,11 @@ from v2drop_cli.models.synthetic.tiles import placeholders, tiled_images
 from v2drop_cli.records import Grid
 
 
-def anyres_grids(config: Any, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Grid, ...]]:
-    """Thumbnail and joined tiles of each image."""
-    side = config.vision_config.image_size // config.vision_config.patch_size
+def anyres_grids(
+    config: Any, tensors: Mapping[str, Tensor], side: int | None = None
+) -> Iterator[tuple[Grid, ...]]:
+    """Thumbnail and joined tiles of each image, of ``side`` tokens each way: one a patch."""
+    side = side or config.vision_config.image_size // config.vision_config.patch_size
     for size in tensors["image_sizes"].tolist() if "image_sizes" in tensors else ():
         yield Grid(1, side, side), with_newlines(*unpadded(config, size, side))
 

@@ -17,9 +17,9 @@ from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.models.base import Family, Inputs, LoadedModel, Synthetic, SyntheticMedia
 from v2drop_cli.models.synthetic.options import SyntheticInput
 
+_IDS = ("_token_id", "_token_ids", "_token_index", "im_start_id", "im_end_id", "im_newline_id")
 _SIDE = 448  # for towers that take any size
 _IMAGE, _VIDEO = 1, 2  # what processors of M-RoPE models call their tokens
-_TYPES = "mm_token_type_ids"
 _PREFIX = "token_type_ids"  # 0 for a prompt that attends both ways
 
 
@@ -73,16 +73,16 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
     ids = torch.cat([before, *seen, after])[None]
     tensors: dict[str, Tensor] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     taken = inspect.signature(family.multimodal(loaded.model).forward).parameters
-    if _PREFIX in taken:
+    if _PREFIX in taken and family.types_name != _PREFIX:
         tensors[_PREFIX] = torch.zeros_like(ids)
-    if _TYPES in taken:
+    if family.types_name in taken:
         places = torch.tensor([getattr(config, p.token_id) for p in family.placeholders])
         types = [
             torch.isin(span, places).long() * (_IMAGE if item.frames is None else _VIDEO)
             for span, item in zip(seen, media, strict=True)
         ]
         around = torch.zeros_like(before), torch.zeros_like(after)
-        tensors[_TYPES] = torch.cat([around[0], *types, around[1]])[None]
+        tensors[family.types_name] = torch.cat([around[0], *types, around[1]])[None]
     tensors |= made.tensors
     return Inputs(tensors, family.vision_tokens(config, tensors))
 
@@ -100,11 +100,11 @@ def random_words(config: Any, n: int, seed: int = 0) -> Tensor:
 
 
 def _named_ids(values: Any) -> Iterator[int]:
-    """Every ``…_token_id`` and ``…_token_index`` of a configuration and of its parts."""
+    """Every ``…_token_id`` and the like of a configuration and of its parts."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _named_ids(value)
-        elif str(name).endswith(("_token_id", "_token_ids", "_token_index")):
+        elif str(name).endswith(_IDS):
             found = value if isinstance(value, Sequence) else [value]
             yield from (item for item in found if isinstance(item, int))
 

@@ -74,28 +74,44 @@ def sized_pictures(config: Any, media: Sequence[SyntheticMedia], patch: int) -> 
         media: in prompt order.
         patch: pixels a token covers, each way.
     """
+    ids: list[list[int]] = []
+    sizes: list[tuple[int, int]] = []
+    token = config.image_token_id
+    for item in media:
+        height, width = fitted(config, item, patch)
+        rows = [*[token] * (width // patch), token + 2] * (height // patch)
+        ids.append([*rows[:-1], token + 3] * (item.frames or 1))
+        sizes += [(height, width)] * (item.frames or 1)
+    return Synthetic(ids, padded(sizes))
+
+
+def fitted(config: Any, item: SyntheticMedia, patch: int) -> tuple[int, int]:
+    """Height and width of a picture as Pixtral's processor resizes it, whole patches each way."""
     from transformers.models.pixtral.image_processing_pil_pixtral import (
         get_resize_output_image_size,
     )
 
-    ids: list[list[int]] = []
-    sizes: list[tuple[int, int]] = []
-    token, longest = config.image_token_id, config.vision_config.image_size
-    for item in media:
-        picture = np.broadcast_to(np.uint8(0), (item.height, item.width, 3))
-        height, width = get_resize_output_image_size(picture, longest, patch, "channels_last")
-        rows = [*[token] * (width // patch), token + 2] * (height // patch)
-        ids.append([*rows[:-1], token + 3] * (item.frames or 1))
-        sizes += [(height, width)] * (item.frames or 1)
+    longest: int = config.vision_config.image_size
+    picture = np.broadcast_to(np.uint8(0), (item.height, item.width, 3))
+    height, width = get_resize_output_image_size(picture, longest, patch, "channels_last")
+    return height, width
+
+
+def padded(sizes: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+    """Pictures of these heights and widths, all as large as the largest; nothing without any."""
     if not sizes:
-        return Synthetic(ids, {})
+        return {}
     height, width = (max(side) for side in zip(*sizes, strict=True))
-    tensors = {"pixel_values": noise(len(sizes), 3, height, width)}
-    return Synthetic(ids, tensors | {"image_sizes": torch.tensor(sizes)})
+    pixels = noise(len(sizes), 3, height, width)
+    return {"pixel_values": pixels, "image_sizes": torch.tensor(sizes)}
 
 
-def clips(config: Any, videos: Sequence[SyntheticMedia]) -> dict[str, Tensor]:
+def square_clips(side: int, videos: Sequence[SyntheticMedia]) -> dict[str, Tensor]:
     """Videos as processors of square frames give them.
+
+    Args:
+        side: pixels of a frame, each way.
+        videos: what to show.
 
     Returns:
         ``pixel_values_videos [n, frames, 3, side, side]``; nothing without videos.
@@ -107,5 +123,9 @@ def clips(config: Any, videos: Sequence[SyntheticMedia]) -> dict[str, Tensor]:
         return {}
     if len({video.frames for video in videos}) > 1:
         raise ValueError("made-up videos of one prompt need the same number of frames")
-    side = config.vision_config.image_size
     return {"pixel_values_videos": noise(len(videos), videos[0].frames or 0, 3, side, side)}
+
+
+def clips(config: Any, videos: Sequence[SyntheticMedia]) -> dict[str, Tensor]:
+    """The same for frames of the size that the configuration names."""
+    return square_clips(config.vision_config.image_size, videos)

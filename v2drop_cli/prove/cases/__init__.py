@@ -24,14 +24,53 @@ NAMES = (
     "mistral3",
     "video_llava",
     "paligemma",
+    "granite4_vision",
+    "qwen2_5_omni",
+    "qwen3_omni_moe",
+    "kimi_k25",
+    "vipllava",
+    "qianfan_ocr",
+    "janus",
+    "lighton_ocr",
+    "got_ocr2",
+    "hyperclovax_vision_v2",
+    "granite_docling",
+    "perception_lm",
+    "llama4",
+    "cohere_compass",
+    "step3p7",
+    "gemma3",
+    "glm46v",
+    "glm_ocr",
+    "ovis2",
+    "paddleocr_vl",
+    "hunyuan_vl",
+    "video_llama_3",
+    "aria",
+    "deepseek_vl",
+    "fast_vlm",
+    "deepseek_ocr2",
     "qwen3_5",
     "qwen3_5_moe",
     "lfm2_vl",
     "minicpmv4_6",
     "minicpmv4_7",
 )
+# The first release of transformers that has a family, where the oldest tested one lacks it.
+SINCE = {
+    "hyperclovax_vision_v2": "5.23",
+    "granite_docling": "5.23",
+    "minicpmv4_7": "5.23",
+}
 # Further architectures of a family, each with its family's name.
-VARIANTS = {"pixtral": "llava"}
+VARIANTS = {
+    "paligemma2": "paligemma",
+    "pixtral": "llava",
+    "ministral3": "mistral3",
+    "mistral4": "mistral3",
+    "glmga": "glm46v",
+    "deepseek_vl_hybrid": "deepseek_vl",
+}
 
 
 def get_case(name: str) -> Case:

@@ -104,12 +104,15 @@ class Case:
         join: pieces of each prompt of a batch → the model's tensors.
         types: whether the model takes `mm_token_type_ids`.
         prefix: whether it takes `token_type_ids`, 0 for what attends both ways: the prompt.
+        two_way: whether it takes them as 1 for what attends both ways: each picture.
         drops: (layer, share or count) of each drop.
         entry: the same for a schedule that begins with the decoder's input, at layer 0; ``None``
             where the family cannot drop there.
         smooth: text values under which a small change of the numbers is a small change of the
             answer. Of a model with experts: every token goes to all of them. Where tokens choose,
             a rounded number can make another choice, and nothing then compares with float32.
+        numbered: whether transformers numbers pictures on through a batch, so that positions in
+            a row depend on how many pictures the rows before it show.
         layers: model → decoder blocks, found without the family.
     """
 
@@ -124,10 +127,12 @@ class Case:
     join: Callable[[Rows], Tensors] = _all_pieces
     types: bool = False
     prefix: bool = False
+    two_way: bool = False
     variant_of: str = ""
     drops: Drops = ((1, 0.5), (3, 0.5), (5, 1))
     entry: Drops | None = ((0, 0.5), (3, 0.5))
     smooth: Mapping[str, Any] = field(default_factory=dict)
+    numbered: bool = False
     layers: Callable[[Any], Any] = _language_layers
 
     @property
@@ -207,6 +212,9 @@ class Case:
             inputs["mm_token_type_ids"] = torch.tensor(types)
         if self.prefix:
             inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+        if self.two_way:
+            types = [[0] * f + p.types for f, p in zip(fills, prompts, strict=True)]
+            inputs["token_type_ids"] = torch.tensor(types)
         if any(p.pieces for p in prompts):
             inputs |= self.join([p.pieces for p in prompts])
         vision = [[f + i for i in p.vision] for f, p in zip(fills, prompts, strict=True)]
@@ -217,7 +225,13 @@ def build(model_class: Any, config: Any, attn: str) -> Any:
     """Random weights under a fixed seed; no end token, for an early stop would compare nothing."""
     torch.manual_seed(0)
     model = model_class(config).eval()
-    model.set_attn_implementation(attn)
+    for weight in model.parameters():
+        if weight.dim() > 1 and not weight.any():  # a projector of zeros would show no picture
+            torch.nn.init.normal_(weight, std=TEXT["initializer_range"])
+    tower = getattr(config, "vision_config", None)
+    # The one tower here that has no attention to choose a kernel for.
+    of_decoder = tower is not None and tower.model_type == "resnet"
+    model.set_attn_implementation({"text_config": attn} if of_decoder else attn)
     model.generation_config.pad_token_id = PAD
     model.generation_config.eos_token_id = None
     return model

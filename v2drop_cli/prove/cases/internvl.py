@@ -15,22 +15,22 @@ from v2drop_cli.prove.cases.case import FIRST_WORD, Case, Piece, noise, piece
 from v2drop_cli.prove.cases.llava import SIDE
 
 IMAGE, START, END = 5, 3, 4
+VISION: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": SIDE,
+    "patch_size": 4,
+    "layer_scale_init_value": 1.0,
+    "initializer_range": 0.3,
+}
 
 
 def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     """A tiny configuration."""
-    vision = InternVLVisionConfig(
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=SIDE,
-        patch_size=4,
-        layer_scale_init_value=1.0,
-        initializer_range=0.3,
-    )
     return InternVLConfig(
-        vision_config=vision,
+        vision_config=InternVLVisionConfig(**VISION),
         text_config=Qwen2Config(**text),
         image_seq_length=4,
         tie_word_embeddings=False,

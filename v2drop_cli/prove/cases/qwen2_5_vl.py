@@ -13,23 +13,24 @@ from v2drop_cli.prove.cases.qwen2_vl import CASE as QWEN2_VL
 from v2drop_cli.prove.cases.qwen2_vl import PATCH, ROPE
 from v2drop_cli.prove.cases.qwen2_vl import video as qwen2_video
 
+VISION: dict[str, Any] = {
+    "depth": 2,
+    "hidden_size": 16,
+    "out_hidden_size": 32,
+    "intermediate_size": 24,
+    "num_heads": 2,
+    "patch_size": PATCH,
+    "window_size": 16,
+    "fullatt_block_indexes": [1],
+    "tokens_per_second": 4,
+    "initializer_range": 0.3,
+}
+
 
 def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     """A tiny configuration."""
-    vision: dict[str, Any] = {
-        "depth": 2,
-        "hidden_size": 16,
-        "out_hidden_size": 32,
-        "intermediate_size": 24,
-        "num_heads": 2,
-        "patch_size": PATCH,
-        "window_size": 16,
-        "fullatt_block_indexes": [1],
-        "tokens_per_second": 4,
-        "initializer_range": 0.3,
-    }
     text = {**text, "rope_parameters": ROPE}
-    return Qwen2_5_VLConfig(vision_config=vision, text_config=text, **ids)
+    return Qwen2_5_VLConfig(vision_config=VISION, text_config=text, **ids)
 
 
 def video(seed: int) -> Piece:

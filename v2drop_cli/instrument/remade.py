@@ -1,0 +1,163 @@
+"""What a layer is handed whose columns or cache differ from what the decoder assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from v2drop_cli.instrument.cache import (
+    CachedColumns,
+    cached_length,
+    columns_before,
+    join_valid,
+    other_rows,
+    places_held,
+)
+from v2drop_cli.instrument.forward import Forward, text_after
+from v2drop_cli.instrument.layer_call import as_handed
+from v2drop_cli.instrument.masks import View, causal_mask
+from v2drop_cli.instrument.numbering import alive_rope, shift_after, told_positions
+from v2drop_cli.instrument.signals import Reader
+from v2drop_cli.instrument.windows import count_by_place, shown_columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the cache of the entered layer holds.
+
+    Attributes:
+        past: columns, those counted that a sliding cache threw away.
+        shown: how many of them the attention is handed, the last ones.
+        before: columns of the whole sequence before this forward.
+        valid: ``[B, past]`` bool, or ``None`` when none is padding or filler.
+        places: ``[B or 1, past]`` long, which columns of the sequence they are; for windows only.
+        window: how many columns of the sequence the layer has in view; ``None``: all.
+    """
+
+    past: int
+    shown: int
+    before: int
+    valid: Tensor | None
+    places: Tensor | None
+    window: int | None
+
+
+def remade(
+    reader: Reader,
+    forward: Forward,
+    layer: int,
+    hidden: Tensor,
+    kwargs: Mapping[str, Any],
+    known: CachedColumns | None,
+) -> dict[str, Any]:
+    """New kwargs for ``layer``.
+
+    Args:
+        reader: what stays the same for the context.
+        forward: the running forward.
+        layer: the layer about to run.
+        hidden: ``[B, W, D]`` its input, shortened already.
+        kwargs: what the decoder hands it.
+        known: what its cache holds, if it was shortened in an earlier forward.
+    """
+    cache = reader.call.cache(kwargs)
+    held = _held(reader, forward, layer, cache, known)
+    # All layers of a kind between two drops share one mask; a cache object tells by length.
+    noted = None if known is None else (id(known.valid), id(known.shift), id(known.places))
+    key = (held.past, held.shown, reader.call.kind(layer), noted)
+    if key not in forward.ready:
+        forward.ready[key] = _shared(reader, forward, hidden, kwargs, held)
+    shared = forward.ready[key]
+    length, sequence = held.past + hidden.shape[1], held.before + forward.width
+    fixed = shared["fixed"] if known is None or forward.columns else known.fixed
+    columns = CachedColumns(
+        length, shared["valid"], fixed, sequence, shared["shift"], shared["places"]
+    )
+    reader.book.remember(cache, layer, columns)
+    if held.window is not None:
+        dropped = sequence - length
+        count_by_place(cache, layer, held.window, spare=forward.spare(), dropped=dropped)
+    return {**kwargs, **shared["kwargs"]}
+
+
+def _held(
+    reader: Reader, forward: Forward, layer: int, cache: Any, known: CachedColumns | None
+) -> _Held:
+    window, past = reader.call.window(layer), cached_length(cache, layer)
+    if known is not None:
+        valid = known.cut(past)
+    else:  # it still holds all columns
+        valid = None if forward.padding is None or not past else forward.padding[:, :past]
+    before, places, shown = columns_before(cache, layer, forward.width), None, past
+    if window is not None:
+        places, shown = places_held(known, past), shown_columns(cache, layer, past)
+    return _Held(past, shown, before, valid, places, window)
+
+
+def _shared(
+    reader: Reader, forward: Forward, hidden: Tensor, kwargs: Mapping[str, Any], held: _Held
+) -> dict[str, Any]:
+    columns = forward.columns
+    changed: dict[str, Any] = {}
+    if columns is not None or forward.shift is not None:
+        if reader.call.turns(kwargs):
+            rope = alive_rope(reader.numbering, forward, hidden, kwargs, forward.shift)
+            changed["position_embeddings"] = as_handed(rope)
+        changed["position_ids"] = told_positions(reader.call, forward, kwargs, forward.shift)
+    new_valid = _new_padding(forward, hidden) if columns is None else columns.valid
+    valid = join_valid(held.valid, held.past, new_valid, hidden)
+    places = None if held.places is None else _places(forward, hidden, held.places, held.before)
+    thrown = held.past - held.shown
+    view = None
+    cuts = held.window is not None and held.before + forward.width > held.window
+    if cuts and held.window is not None and places is not None:
+        starts = _starts(forward, hidden) if reader.call.chunked else None
+        view = View(held.window, places[:, thrown:], reader.call.cuts_blocks, starts)
+    changed["attention_mask"] = causal_mask(
+        reader.call.config,
+        hidden,
+        past=held.shown,
+        valid=None if valid is None else valid[:, thrown:],
+        blocks=forward.alive_blocks(),
+        view=view,
+    )
+    # Made here, once after each drop: launches in each of its layers would add up on a GPU.
+    fixed = None if columns is None else held.past + hidden.shape[1] - text_after(forward)
+    shift = shift_after(forward, kwargs, forward.shift)
+    return {"kwargs": changed, "valid": valid, "fixed": fixed, "shift": shift, "places": places}
+
+
+def _places(forward: Forward, hidden: Tensor, past: Tensor, before: int) -> Tensor:
+    """``[B, past + W]``: which columns of the sequence all columns of the layer are.
+
+    Raises:
+        InstrumentError: the cache has another number of rows.
+    """
+    batch, width = hidden.shape[:2]
+    if len(past) not in (1, batch):
+        raise other_rows(len(past), batch)
+    new = before + (
+        torch.arange(width, device=hidden.device)[None]
+        if forward.columns is None
+        else forward.columns.index
+    )
+    return torch.cat([past.to(hidden.device).expand(batch, -1), new.expand(batch, -1)], dim=1)
+
+
+def _starts(forward: Forward, hidden: Tensor) -> Tensor:
+    """``[B]``: the first column of each row that is no padding; chunks are counted from there."""
+    if forward.padding is None:
+        return torch.zeros(len(hidden), dtype=torch.long, device=hidden.device)
+    return (forward.padding.long().cumsum(dim=1) == 0).sum(dim=1)
+
+
+def _new_padding(forward: Forward, hidden: Tensor) -> Tensor | None:
+    """Padding of this forward's columns; the only new token of an only row is none."""
+    batch, width = hidden.shape[:2]
+    if forward.padding is None or (batch == 1 and width == 1):
+        return None
+    return forward.padding[:, -width:]
