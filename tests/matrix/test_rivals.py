@@ -17,9 +17,9 @@ from v2drop_cli.errors import ScheduleError, UnsupportedModelError
 from v2drop_cli.methods.base import ATTENTION, CLASS_TOKEN, KEYS
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.models.decoders import NO_COLUMNS
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import schedule_text
+from v2drop_cli.prove.shortened import folds
 
 STEPS = 2
 # Merged tokens have values that no token of the dense model has.
@@ -104,9 +104,6 @@ def looks_at_a_state(method, case, model):
 
     The case's drops are at such a layer, or right behind one.
     """
-    text = model.config.get_text_config()
-    states = {
-        i for i, kind in enumerate(getattr(text, "layer_types", None) or ()) if kind in NO_COLUMNS
-    }
+    states = {i for i, layer in enumerate(case.layers(model)) if folds(layer)}
     near = {layer - back for layer, _ in case.drops for back in (0, 1)}
     return bool(states & near and get_method(method).needs & {ATTENTION, KEYS})

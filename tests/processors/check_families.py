@@ -156,8 +156,8 @@ def test_the_command_runs(checkpoint, name, kind):
 
 
 # Their limits are the processor's, not the configuration's: see `check_patches.py`.
-BY_PROCESSOR = ("hyperclovax_vision_v2", "video_llama_3", "lfm2_vl", "minicpmv4_6")
-LIMITED = [n for n in CASES if CASES[n].types or n in BY_PROCESSOR]
+OTHER_LIMITS = ("hyperclovax_vision_v2", "video_llama_3", "lfm2_vl", "minicpmv4_6")
+LIMITED = [name for name in CASES if CASES[name].types or name in OTHER_LIMITS]
 SIZES = [(16, 16), (64, 48), (20, 90), (300, 100), (33, 31)]
 MADE_UP = [
     (name, kind, size)

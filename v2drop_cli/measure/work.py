@@ -120,6 +120,7 @@ class DecoderShape:
         states = sum(state.nbytes for state in self.states if state is not None)
         held = numbers * self.kv_item_bytes * sum(self.attending(columns))
         return rows * (held + states)
+        return rows * (numbers * self.kv_item_bytes * sum(self.attending(columns)) + states)
 
 
 def limit(
@@ -190,6 +191,11 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     for layer, state in zip(layers, states, strict=True):
         if compressed is None and state is None and not _attends_with(layer, *widths):
             return None
+    states = [folded_state(layer) for layer in layers]
+    attending = [layer for layer, state in zip(layers, states, strict=True) if state is None]
+    compressed = latents(layers, config)
+    if compressed is None and not all(_attends_with(layer, *widths) for layer in attending):
+        return None
     expanding = (0,) * len(known) if compressed is None else compressed.expanding
     parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
     return DecoderShape(

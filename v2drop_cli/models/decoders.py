@@ -31,6 +31,10 @@ PROVEN = frozenset({
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
+NO_COLUMNS = frozenset({"linear_attention", "conv"})
+"""Kinds of layers, as in ``layer_types``, that keep no keys and values of each token: they fold
+the tokens into a state of a fixed size, or into the last few of a convolution."""
+
 # Decoders whose layers scale queries by position ids, from a position on that their config names.
 _SCALED = frozenset({"ministral3", "mistral4"})
 
@@ -42,21 +46,16 @@ positions of the whole prompt."""
 
 # As configurations call a layer with a window, and one that attends in chunks.
 _WINDOW, _CHUNK = "sliding_attention", "chunked_attention"
-NO_COLUMNS = frozenset({"linear_attention", "conv"})
-"""Kinds of layers, as in ``layer_types``, that keep no keys and values of each token: they fold
-the tokens into a state of a fixed size, or into the last few of a convolution."""
+# model_type → why it cannot be served, whatever the user allows.
+_WRONG = {
+    "doge": "its attention makes masks of its own from all tokens, at full length",
+}
 
 
 def no_columns(text: Any) -> frozenset[int]:
     """The layers of a decoder that keep no columns, from its configuration."""
     kinds = getattr(text, "layer_types", None) or ()
     return frozenset(layer for layer, kind in enumerate(kinds) if kind in NO_COLUMNS)
-
-
-# model_type → why it cannot be served, whatever the user allows.
-_WRONG = {
-    "doge": "its attention makes masks of its own from all tokens, at full length",
-}
 
 
 def windows(config: Any) -> tuple[int | None, ...]:
@@ -104,8 +103,7 @@ def refuse_decoder(config: Any, *, two_way: bool = False, folds: bool = False) -
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
-    if folds:
-        kinds -= NO_COLUMNS
+    kinds -= NO_COLUMNS if folds else set()
     window = getattr(text, "sliding_window", None) or _WINDOW in kinds
     if window and text.model_type not in WINDOWED:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"

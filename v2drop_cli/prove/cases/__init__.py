@@ -58,7 +58,11 @@ NAMES = (
     "minicpmv4_7",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
-SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23", "minicpmv4_7": "5.23"}
+SINCE = {
+    "hyperclovax_vision_v2": "5.23",
+    "granite_docling": "5.23",
+    "minicpmv4_7": "5.23",
+}
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
     "cosmos3_omni": "qwen3_vl",
