@@ -68,6 +68,8 @@ _NATIVE: dict[str, str] = {
     "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",
     "t5gemma2": _ENCODER,
     "udop": _ENCODER,
+    "unlimited_ocr": "its caches are told the prompt's length before it is shortened, and would "
+    "take the answer for a part of it",
     "vision-encoder-decoder": _ENCODER,
 }
 
