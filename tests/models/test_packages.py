@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 NEEDS_TORCHVISION = {
     "qwen2_vl", "qwen2_5_vl", "llava_onevision", "smolvlm", "qwen3_vl", "qwen3_vl_moe",
     "llava_next_video", "internvl", "glm4v", "glm4v_moe", "mistral3", "video_llava",
+    "glm46v", "video_llama_3",
 }  # fmt: skip
 
 
@@ -56,7 +57,8 @@ from v2drop_cli.models.registry import FAMILIES, get_family
 
 source, found = Source("someone/something", None, False), {}
 for name in FAMILIES:
-    processor = packages.processor_name(source, get_family(name).model_types[0])
+    # FastVLM and GLM-OCR have no usual one: their files name it.
+    processor = packages.processor_name(source, get_family(name).model_types[0]) or ""
     found[name] = packages.missing_packages(processor)
 print(json.dumps([packages.is_installed("num2words"), found]))
 """
