@@ -215,7 +215,8 @@ def _square_layers(tower: Module) -> Any:
 
 def _square_features(config: Any) -> tuple[int | None, ...]:
     """LLaVA's config names one hidden state or several; PaliGemma takes what the tower returns."""
-    named: Any = getattr(config, "vision_feature_layer", None)
+    older = getattr(config, "vision_feature_layers", None)  # ViP-LLaVA's name up to some version
+    named: Any = getattr(config, "vision_feature_layer", older)
     vision = config.vision_config
     if named is None:
         return (None,)

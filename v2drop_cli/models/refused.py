@@ -97,7 +97,7 @@ UNPROVEN = frozenset(name for name, reason in _NATIVE.items() if reason in _UNTR
 CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
     (
         "any",
-        "a decoder with sliding windows other than Gemma 2 and 3 and Mistral",
+        "a decoder with sliding windows other than Gemma 2 and 3, Mistral, Compass and Step 3.7",
         "nobody has proven that its windows are counted in the prompt's positions",
     ),
     ("any", "a decoder that attends in both directions (`is_causal=False`)", "masks stay causal"),

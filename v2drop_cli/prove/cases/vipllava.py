@@ -21,7 +21,7 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     return VipLlavaConfig(
         vision_config=CLIPVisionConfig(**CLIP),
         text_config=LlamaConfig(**text),
-        vision_feature_layer=[-2, -1, 1],
+        vision_feature_layers=[-2, -1, 1],  # newer releases take it by this older name too
         image_seq_length=16,
         **ids,
     )
