@@ -25,7 +25,7 @@ KNOWN = frozenset({
     "glm4", "glm4_moe", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
     "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
     "hunyuan_v1_dense", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
-    "jais2", "llama", "mellum", "mistral", "mixtral", "nanochat", "nemotron", "paddleocr_vl_text",
+    "jais2", "llama", "mellum", "mistral", "mixtral", "molmo2_text", "nanochat", "nemotron", "paddleocr_vl_text",
     "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text",
     "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss",
     "smollm3", "solar_open", "starcoder2", "step3p5",
