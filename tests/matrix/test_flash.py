@@ -22,8 +22,8 @@ from v2drop_cli.prove.shortened import folds
 STEPS = 3
 # transformers hands GLM-4.5V's layers three rows of positions: refused, see the last test. It
 # does not tell flash kernels where PaliGemma's prompt ends either, nor which columns of Gemma 3
-# attend both ways; and it has no flash for Llama 4: see tests/models.
-REFUSED = ("glm4v_moe", "paligemma", "gemma3", "llama4", "cohere_compass", "step3p7")
+# and Molmo 2 attend both ways; and it has no flash for Llama 4: see tests/models.
+REFUSED = ("glm4v_moe", "paligemma", "gemma3", "molmo2", "llama4", "cohere_compass", "step3p7")
 FLASH = [name for name in NAMES if name not in REFUSED]
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{shape}")

@@ -7,6 +7,8 @@ cannot number anything anew. What they keep is held against their definitions in
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from tests.families import CASES, NAMES
@@ -20,6 +22,7 @@ from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import schedule_text
 from v2drop_cli.prove.shortened import folds
+from v2drop_cli.prove.oracle import decode
 
 STEPS = 2
 # Merged tokens have values that no token of the dense model has.
@@ -75,11 +78,19 @@ def schedule_for(own, case):
     return str(own) if own.drops[0].count == 0 else schedule_text(case.drops)
 
 
+@functools.cache
+def settled(name, shape):
+    """The model after a run: transformers puts hooks of its own on it during the first."""
+    model = model_of(name, "sdpa")
+    decode(model, batch(name, shape)[0], 0)
+    return model
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("method", SELECTING)
 def test_a_rival_equals_the_masked_oracle_or_is_refused_by_name(method, name):
     shape = "video" if method == "evs" and CASES[name].video else "ragged"
-    case, model, vision = CASES[name], model_of(name, "sdpa"), batch(name, shape)[1]
+    case, model, vision = CASES[name], settled(name, shape), batch(name, shape)[1]
     own, before = own_schedule(get_method(method), case, model), hook_tables(model)
     no_entry = own.drops[0].layer == 0 and case.entry is None
     refused = no_entry or name in REFUSED.get(method, ()) or looks_at_a_state(method, case, model)

@@ -21,7 +21,8 @@ PROVEN = frozenset({
     "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
     "hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3",
     "iquestcoder", "jais2", "jetmoe", "lfm2", "llama", "llama4_text", "mellum", "minicpm3",
-    "minimax_m2", "ministral3", "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo",
+    "minimax_m2", "ministral3", "mistral", "mistral4", "mixtral", "molmo2_text", "nanochat",
+    "nemotron", "olmo",
     "olmo2", "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
     "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
     "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
@@ -82,7 +83,13 @@ def chunked(config: Any) -> bool:
 
 def layer_kinds(config: Any) -> tuple[str, ...]:
     """Per layer, its kind; empty if all are of one. Layers of a kind share masks and tables."""
-    kinds = tuple(getattr(config.get_text_config(), "layer_types", None) or ())
+    text = config.get_text_config()
+    kinds = tuple(getattr(text, "layer_types", None) or ())
+    stretched = getattr(text, "rope_scaling_layers", None)
+    if stretched is not None and not kinds:  # Molmo 2's layers have one of two rotary tables
+        kinds = tuple(
+            "stretched" if i in stretched else "plain" for i in range(text.num_hidden_layers)
+        )
     return kinds if len(set(kinds)) > 1 else ()
 
 

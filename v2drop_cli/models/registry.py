@@ -61,6 +61,7 @@ FAMILIES: dict[str, str] = {
     "cosmos3_edge": "v2drop_cli.models.families.cosmos3_edge:COSMOS3_EDGE",
     "lfm2_vl": "v2drop_cli.models.families.lfm2_vl:LFM2_VL",
     "minicpmv4_6": "v2drop_cli.models.families.minicpmv4_6:MINICPMV4_6",
+    "molmo2": "v2drop_cli.models.families.molmo2:MOLMO2",
     "minicpmv4_7": "v2drop_cli.models.families.minicpmv4_7:MINICPMV4_7",
 }
 

@@ -56,12 +56,14 @@ NAMES = (
     "lfm2_vl",
     "minicpmv4_6",
     "minicpmv4_7",
+    "molmo2",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
 SINCE = {
     "hyperclovax_vision_v2": "5.23",
     "granite_docling": "5.23",
     "minicpmv4_7": "5.23",
+    "molmo2": "5.23",
 }
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
