@@ -87,7 +87,7 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
         around = torch.zeros_like(before), torch.zeros_like(after)
         tensors[family.types_name] = torch.cat([around[0], *types, around[1]])[None]
     tensors |= made.tensors
-    return Inputs(tensors, family.vision_tokens(config, tensors))
+    return Inputs(tensors, family.vision_tokens(config, tensors), packed=family.packed)
 
 
 def random_words(config: Any, n: int, seed: int = 0) -> Tensor:
