@@ -57,12 +57,17 @@ def process_images(
     Raises:
         MediaArgumentError: a video is among the media.
     """
+    refuse_video(config, media)
+    return process(processor, config, media, prompt, fallback, **options)
+
+
+def refuse_video(config: Any, media: Sequence[Media]) -> None:
+    """Raise :class:`MediaArgumentError` where a video is among the media."""
     if any(item.kind == "video" for item in media):
         raise MediaArgumentError(
             f"{config.model_type} models take no video",
             hint="pass frames of it as --image, or choose a model that does: v2drop models",
         )
-    return process(processor, config, media, prompt, fallback, **options)
 
 
 def ask(processor: Any, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -69,7 +69,6 @@ _NATIVE: dict[str, str] = {
     "qwen3_5_moe": _ONE_STATE,
     "qwen3_omni_moe": _SOUND,
     "qwen3_omni_moe_thinker": _SOUND,
-    "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",
     "video_llama_3": _NOT_PROVEN,
     "vipllava": _NOT_PROVEN,
     "vision-encoder-decoder": _NO_TOKENS,
