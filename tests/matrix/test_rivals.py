@@ -21,8 +21,8 @@ from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import schedule_text
-from v2drop_cli.prove.shortened import folds
 from v2drop_cli.prove.oracle import decode
+from v2drop_cli.prove.shortened import folds
 
 STEPS = 2
 # Merged tokens have values that no token of the dense model has.

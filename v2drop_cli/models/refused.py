@@ -63,7 +63,6 @@ _NATIVE: dict[str, str] = {
     "qwen2_5_omni": _SPEAKS,
     "qwen3_omni_moe": _SPEAKS,
     "qwen4_exp": _NO_INDEX,
-    "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",
     "t5gemma2": _ENCODER,
     "udop": _ENCODER,
     "unlimited_ocr": "its caches are told the prompt's length before it is shortened, and would "

@@ -57,7 +57,8 @@ class _Picture:
 def _side(config: Any) -> int:
     """Tokens along one side of a tile; a rest of patches is filled up."""
     vision = config.vision_config
-    return int(math.ceil(vision.image_size // vision.patch_size / vision.hidden_stride))
+    patches: int = vision.image_size // vision.patch_size
+    return math.ceil(patches / int(vision.hidden_stride))
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
