@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
-from v2drop_cli.models.decoders import chunked, layer_kinds, scaled_from, windows
+from v2drop_cli.models.decoders import chunked, layer_kinds, scaled_from, some_without_rope, windows
 
 # What is made anew for a shortened layer; other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
@@ -38,6 +38,7 @@ class LayerCall:
             ``None`` where they do not read them.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         chunked: whether these are chunks.
+        some_without_rope: whether some layers are handed ``None`` in the place of rotary tables.
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
     """
@@ -48,6 +49,7 @@ class LayerCall:
     scaled_from: int | None = None
     windows: tuple[int | None, ...] = ()
     chunked: bool = False
+    some_without_rope: bool = False
     kinds: tuple[str, ...] = ()
     cuts_blocks: bool = True
 
@@ -68,6 +70,7 @@ class LayerCall:
             scaled_from=scaled_from(config),
             windows=windows(config),
             chunked=chunked(config),
+            some_without_rope=some_without_rope(config),
             kinds=layer_kinds(config),
             cuts_blocks=cuts_blocks,
         )
@@ -79,6 +82,10 @@ class LayerCall:
     def kind(self, layer: int) -> str | None:
         """What tells ``layer`` from those that are handed other masks or rotary tables."""
         return self.kinds[layer] if self.kinds else None
+
+    def without_rope(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the layer that is handed ``kwargs`` has no rotary tables, and needs none."""
+        return self.some_without_rope and kwargs.get("position_embeddings") is None
 
     def cache(self, kwargs: Mapping[str, Any]) -> Any:
         """The KV cache that a layer was handed, or ``None``."""

@@ -68,7 +68,8 @@ def remade(
     held = _held(reader, forward, layer, cache, known)
     # All layers of a kind between two drops share one mask; a cache object tells by length.
     noted = None if known is None else (id(known.valid), id(known.shift), id(known.places))
-    key = (held.past, held.shown, reader.call.kind(layer), noted)
+    bare = reader.call.without_rope(kwargs)
+    key = (held.past, held.shown, reader.call.kind(layer), bare, noted)
     if key not in forward.ready:
         forward.ready[key] = _shared(reader, forward, hidden, kwargs, held)
     shared = forward.ready[key]
@@ -104,8 +105,9 @@ def _shared(
     columns = forward.columns
     changed: dict[str, Any] = {}
     if columns is not None or forward.shift is not None:
-        rope = alive_rope(reader.numbering, forward, hidden, kwargs, forward.shift)
-        changed["position_embeddings"] = as_handed(rope)
+        if not reader.call.without_rope(kwargs):
+            rope = alive_rope(reader.numbering, forward, hidden, kwargs, forward.shift)
+            changed["position_embeddings"] = as_handed(rope)
         changed["position_ids"] = told_positions(reader.call, forward, kwargs, forward.shift)
     new_valid = _new_padding(forward, hidden) if columns is None else columns.valid
     valid = join_valid(held.valid, held.past, new_valid, hidden)

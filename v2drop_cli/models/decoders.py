@@ -14,31 +14,26 @@ from torch import Tensor
 from v2drop_cli.records import Caveat, CaveatKind
 
 PROVEN = frozenset({
-    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_v2", "deepseek_v3",
-    "diffllama", "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
-    "gemma3_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text",
-    "granite", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
+    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cohere2", "deepseek_v2",
+    "deepseek_v3", "diffllama", "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo",
+    "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite", "glm4v_moe_text",
+    "glm4v_text", "granite", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
     "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
     "jais2", "jetmoe", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2", "ministral3",
-    "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "persimmon",
-    "phi", "phi3", "phimoe", "qwen2", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
-    "qwen3_moe", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3", "solar_open",
-    "stablelm", "starcoder2", "youtu",
+    "mistral", "mistral4", "mixtral", "muse_glimmer_text", "nanochat", "nemotron", "olmo", "olmo2",
+    "olmoe", "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_vl_text", "qwen2_moe",
+    "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss",
+    "smollm3", "solar_open", "stablelm", "starcoder2", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
-WINDOWED = frozenset({"gemma2", "gemma3_text", "mistral"})
-"""``model_type`` of the decoders whose sliding windows were proven to be counted in the positions
-of the whole prompt."""
-
-_WINDOW = "sliding_attention"  # as configurations call a layer with a window
-# Decoders whose layers scale queries by position ids, from a position on that their config names.
-_SCALED = frozenset({"ministral3", "mistral4"})
 # Decoders whose layers scale queries by position ids, from a position on that their config names.
 _SCALED = frozenset({"ministral3", "mistral4"})
 
-WINDOWED = frozenset({"gemma2", "gemma3_text", "llama4_text", "mistral"})
+WINDOWED = frozenset({
+    "cohere2", "exaone4", "gemma2", "gemma3_text", "llama4_text", "mistral", "muse_glimmer_text",
+})  # fmt: skip
 """``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
 positions of the whole prompt."""
 
@@ -70,6 +65,11 @@ def windows(config: Any) -> tuple[int | None, ...]:
 def chunked(config: Any) -> bool:
     """Whether the windows of :func:`windows` are chunks: places 0 to n-1, n to 2n-1 and so on."""
     return _CHUNK in (getattr(config.get_text_config(), "layer_types", None) or ())
+
+
+def some_without_rope(config: Any) -> bool:
+    """Whether some of the decoder's layers are handed no rotary tables, by its configuration."""
+    return not all(getattr(config.get_text_config(), "layer_rope_theta", None) or [True])
 
 
 def layer_kinds(config: Any) -> tuple[str, ...]:

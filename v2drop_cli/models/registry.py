@@ -39,6 +39,11 @@ FAMILIES: dict[str, str] = {
     "granite_docling": "v2drop_cli.models.families.granite_docling:GRANITE_DOCLING",
     "perception_lm": "v2drop_cli.models.families.perception_lm:PERCEPTION_LM",
     "llama4": "v2drop_cli.models.families.llama4:LLAMA4",
+    "cohere2_vision": "v2drop_cli.models.families.cohere2_vision:COHERE2_VISION",
+    "aya_vision": "v2drop_cli.models.families.aya_vision:AYA_VISION",
+    "exaone4_5": "v2drop_cli.models.families.exaone4_5:EXAONE4_5",
+    "idefics2": "v2drop_cli.models.families.idefics2:IDEFICS2",
+    "muse_glimmer": "v2drop_cli.models.families.muse_glimmer:MUSE_GLIMMER",
     "gemma3": "v2drop_cli.models.families.gemma3:GEMMA3",
 }
 

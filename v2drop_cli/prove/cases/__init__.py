@@ -33,6 +33,11 @@ NAMES = (
     "granite_docling",
     "perception_lm",
     "llama4",
+    "cohere2_vision",
+    "aya_vision",
+    "exaone4_5",
+    "idefics2",
+    "muse_glimmer",
     "gemma3",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
