@@ -24,7 +24,14 @@ from v2drop_cli.units import NOT_AVAILABLE
 NAMES = {"gemma3": "gemma3_text"}
 OF_FAMILIES = (
     *("glm4v", "glm4v_moe", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
-    *("granite_docling", "granite4_vision", "qwen2_5_omni", "qwen3_omni_moe"),
+    *(
+        "gemma4",
+        "gemma4_unified",
+        "granite_docling",
+        "granite4_vision",
+        "qwen2_5_omni",
+        "qwen3_omni_moe",
+    ),
 )
 FAMILIES = {name for name in OF_FAMILIES if exists(name)}
 DECODERS = [name for name in sorted(COUNTED - FAMILIES) if exists(name)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,8 +19,10 @@ from v2drop_cli.errors import InstrumentError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
 from v2drop_cli.models.decoders import layer_kinds, scaled_from, windows
 
-# What is made anew for a shortened layer; other arguments are handed on as they are.
+# What is made anew for a shortened layer, and what is gathered: inputs of the layer's own for each
+# token. Other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
+GATHERED = ("per_layer_input",)
 _COS_AND_SIN = 2
 # Rotary tables: cosines and sines, or one table of complex numbers.
 Tables = tuple[Tensor, ...]
@@ -39,6 +42,7 @@ class LayerCall:
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
+        order: those parameters in the order in which they may be handed by position.
     """
 
     config: Any
@@ -48,6 +52,7 @@ class LayerCall:
     windows: tuple[int | None, ...] = ()
     kinds: tuple[str, ...] = ()
     cuts_blocks: bool = True
+    order: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: Any, layers: Sequence[nn.Module], *, cuts_blocks: bool = True) -> LayerCall:
@@ -67,6 +72,7 @@ class LayerCall:
             windows(config),
             layer_kinds(config),
             cuts_blocks,
+            tuple(signature(type(layers[0]).forward).parameters)[1:],
         )
 
     def window(self, layer: int) -> int | None:
@@ -81,6 +87,18 @@ class LayerCall:
         """The KV cache that a layer was handed, or ``None``."""
         return kwargs.get(self.cache_name)
 
+    def by_name(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """The hidden states that a layer was handed, and all else by name.
+
+        Raises:
+            InstrumentError: something is handed by position that is not known.
+        """
+        more = dict(zip(self.order[1:], args[1:], strict=False))
+        known = len(args) <= len(self.order) and set(more) <= _REMADE | set(GATHERED)
+        return only_hidden(args[:1] if known else args), {**kwargs, **more}
+
     def check(self, kwargs: Mapping[str, Any]) -> None:
         """Refuse a call with arguments along the sequence that nobody would shorten.
 
@@ -90,7 +108,7 @@ class LayerCall:
         if self.cache_name not in kwargs:
             raise InstrumentError(f"this decoder hands its layers no {self.cache_name}", hint=_HINT)
         for name, value in kwargs.items():
-            along = name in self.named - _REMADE - {self.cache_name}
+            along = name in self.named - _REMADE - {self.cache_name, *GATHERED}
             if along and isinstance(value, Tensor) and value.dim():
                 raise InstrumentError(
                     f"this decoder hands its layers {name}, and dropping does not know how to "

@@ -16,19 +16,20 @@ from v2drop_cli.records import Caveat, CaveatKind
 PROVEN = frozenset({
     "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_v2", "deepseek_v3",
     "diffllama", "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
-    "gemma3_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text",
-    "granite", "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared",
-    "helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3", "hyperclovax", "internlm3",
-    "iquestcoder", "jais2", "jetmoe", "llama", "mellum", "minicpm3", "minimax_m2", "ministral3",
-    "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "persimmon",
-    "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe",
-    "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
-    "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "youtu",
+    "gemma3_text", "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
+    "glm4v_moe_text", "glm4v_text", "granite", "granite4_vision_text", "granite_docling_text",
+    "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3",
+    "hyperclovax", "internlm3", "iquestcoder", "jais2", "jetmoe", "llama", "mellum", "minicpm3",
+    "minimax_m2", "ministral3", "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo",
+    "olmo2", "olmoe", "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text",
+    "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_omni_moe_text",
+    "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "stablelm",
+    "starcoder2", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
-WINDOWED = frozenset({"gemma2", "gemma3_text", "mistral"})
+WINDOWED = frozenset({"gemma4_text", "gemma4_unified_text", "gemma2", "gemma3_text", "mistral"})
 """``model_type`` of the decoders whose sliding windows were proven to be counted in the positions
 of the whole prompt."""
 

@@ -34,7 +34,6 @@ _NATIVE: dict[str, str] = {
     "florence2": _NO_TOKENS,
     "fuyu": _NOT_PROVEN,
     "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
-    "gemma4": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
     "glm46v": _NOT_PROVEN,
     "glm_ocr": _NOT_PROVEN,

@@ -28,6 +28,7 @@ NAMES = (
     "qwen2_5_omni",
     "qwen3_omni_moe",
     "kimi_k25",
+    "gemma4",
     "vipllava",
     "qianfan_ocr",
     "janus",
@@ -41,7 +42,13 @@ NAMES = (
 # The first release of transformers that has a family, where the oldest tested one lacks it.
 SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}
 # Further architectures of a family, each with its family's name.
-VARIANTS = {"pixtral": "llava", "ministral3": "mistral3", "mistral4": "mistral3"}
+VARIANTS = {
+    "gemma4_large": "gemma4",
+    "gemma4_unified": "gemma4",
+    "pixtral": "llava",
+    "ministral3": "mistral3",
+    "mistral4": "mistral3",
+}
 
 
 def get_case(name: str) -> Case:
