@@ -1,6 +1,7 @@
 """Write docs/support.md from the registry and the tests that prove it: python -m tests.support.
 
-With `--print` it goes to stdout instead.
+With `--print` it goes to stdout instead. It also writes the count of served model types into
+README.md.
 
 A test says what it proves: `@pytest.mark.mode(name, status, note)` is a row of the table of
 modes, `@pytest.mark.proves(backend)` counts for the family and the shape it is parametrised by.
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import image_text_types
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "support.md"
@@ -88,6 +91,7 @@ def page(found: Found) -> str:
             "## Families\n",
             families(found),
             FAMILY_NOTES,
+            f"{image_text_types.sentence()}\n",
             "## Generating, caching, placing\n",
             "Proven on a small LLaVA, a Llama decoder, unless the test names other families.\n",
             modes(found),
@@ -170,3 +174,7 @@ if __name__ == "__main__":
         sys.stdout.write(TEXT)
     else:
         PAGE.write_text(TEXT, encoding="utf-8")
+        README = image_text_types.README
+        README.write_text(
+            image_text_types.filled(README.read_text(encoding="utf-8")), encoding="utf-8"
+        )

@@ -8,12 +8,17 @@ import subprocess
 import sys
 
 import pytest
+import transformers
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from typer.testing import CliRunner
 
+from tests import image_text_types
 from tests.patience import PATIENCE_S
 from tests.support import PAGE, ROOT
 from v2drop_cli.cli import app
+from v2drop_cli.models.refused import UNPROVEN
 from v2drop_cli.models.registry import FAMILIES, REFUSED, get_family
+from v2drop_cli.models.releases import release
 
 
 def rows(title):
@@ -58,6 +63,29 @@ def test_page_command_and_registry_agree():
     refused = {names(row[0])[0]: row[1] for row in rows("Refused model types")}
     assert refused == REFUSED
     assert refused == {row["model type"]: row["reason"] for row in told["refused"]}
+
+
+def test_how_many_types_of_transformers_are_served(capsys):
+    """The sentence stands in the page and in README.md; here it is printed."""
+    sentence, readme = image_text_types.sentence(), image_text_types.README.read_text("utf-8")
+    with capsys.disabled():
+        print(f"\n{sentence}")
+    served, laws, left = image_text_types.counts()
+    assert served + laws + left == len(image_text_types.TYPES) == 97
+    assert sentence in PAGE.read_text(encoding="utf-8")
+    assert image_text_types.filled(readme) == readme, "python -m tests.support writes it anew"
+
+
+@pytest.mark.skipif(
+    release(transformers.__version__) != release(image_text_types.RELEASE), reason="another release"
+)
+def test_the_counted_types_are_those_of_the_release():
+    assert set(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES) == image_text_types.TYPES
+
+
+def test_what_is_not_proven_says_so_and_a_law_does_not():
+    untried = {name for name, reason in REFUSED.items() if "not proven" in reason}
+    assert untried == UNPROVEN
 
 
 def test_every_mode_has_a_test_and_only_known_words():

@@ -50,6 +50,8 @@ def full_attention(name: str) -> dict[str, object]:
     """Changes that turn windows off, where a decoder may go without."""
     known = AutoConfig.for_model(name)
     off = {"sliding_window": None, "layer_types": ["full_attention"] * SIZES["num_hidden_layers"]}
+    if name == "gemma2":  # it makes masks of both kinds, whichever its layers are
+        del off["sliding_window"]
     return {key: value for key, value in off.items() if getattr(known, key, None) is not None}
 
 

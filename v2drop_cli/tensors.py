@@ -72,39 +72,54 @@ class Columns:
 
     Row 0 has one column fewer, so its last entry is filler: it repeats a real column, is
     masked as a key everywhere and its output is thrown away. Filler sits on the right, where
-    every filler query still sees valid keys: no row of a mask is ever empty.
+    every filler query still sees valid keys: no row of a mask is ever empty. Only where layers
+    fold tokens into a state it sits on the left, as padding does: what is zero before a row's
+    first token leaves no trace in a state, what comes after its last one would.
 
     Attributes:
         index: ``[B, W]`` long, ascending over the valid part of each row.
         valid: ``[B, W]`` bool, or ``None`` when no entry is filler.
         lengths: valid entries per row, on the host.
+        left: whether filler sits on the left.
     """
 
     index: Tensor
     valid: Tensor | None
     lengths: tuple[int, ...]
+    left: bool = False
 
     @property
     def width(self) -> int:
         """W, filler included."""
         return self.index.shape[1]
 
+    def start(self, row: int) -> int:
+        """Where the valid part of ``row`` begins."""
+        return self.width - self.lengths[row] if self.left else 0
+
     def to(self, device: torch.device) -> Columns:
         """The same on ``device``."""
         valid = None if self.valid is None else self.valid.to(device)
-        return Columns(self.index.to(device), valid, self.lengths)
+        return Columns(self.index.to(device), valid, self.lengths, self.left)
 
 
-def pack(rows: Sequence[Tensor]) -> Columns:
-    """Columns from one ascending index tensor ``[w_b]`` per row, filled on the right."""
+def pack(rows: Sequence[Tensor], left: bool = False) -> Columns:
+    """Columns from one ascending index tensor ``[w_b]`` per row.
+
+    Args:
+        rows: the columns of each row that stay.
+        left: filled up on the left, not on the right.
+    """
     lengths = tuple(len(row) for row in rows)
     width = max(lengths)
     if min(lengths) == width:
-        return Columns(torch.stack(list(rows)), None, lengths)
-    index = torch.stack([torch.cat([row, _filler(row, width - len(row))]) for row in rows])
+        return Columns(torch.stack(list(rows)), None, lengths, left)
+    filled = [(_filler(row, width - len(row)), row) for row in rows]
+    index = torch.stack([torch.cat(pair if left else pair[::-1]) for pair in filled])
     counts = torch.tensor(lengths).to(index.device, non_blocking=True)
-    valid = torch.arange(width, device=index.device) < counts[:, None]
-    return Columns(index, valid, lengths)
+    order = torch.arange(width, device=index.device)
+    valid = (order.flip(0) if left else order) < counts[:, None]
+    return Columns(index, valid, lengths, left)
 
 
 def _filler(row: Tensor, count: int) -> Tensor:

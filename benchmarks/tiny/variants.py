@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.tiny.model import GRID
-from v2drop_cli.methods.base import DropContext, Signals
+from v2drop_cli.methods.base import DropContext
 from v2drop_cli.methods.registry import get_method
+from v2drop_cli.methods.signal_protocols import Signals
 from v2drop_cli.tensors import top_k
 
 _REGIONS = 6

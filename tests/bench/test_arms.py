@@ -8,10 +8,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.families import CASES
 from tests.methods.toys import First, Once, registered
 from tests.tiny_llava import make_llava, one_prompt
 from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
-from v2drop_cli.errors import ScheduleError, UnknownNameError, UnsupportedModelError, UsageError
+from v2drop_cli.errors import (
+    ScheduleError,
+    UnknownNameError,
+    UnsupportedModelError,
+    UsageError,
+    V2DropError,
+)
 from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.registry import family_for, get_family
@@ -266,3 +273,41 @@ def test_a_budget_finds_thresholds_so_none_are_given(text):
 def test_a_budget_is_finite(text):
     with pytest.raises(ScheduleError, match="no number"):
         ArmOptions(ScheduleOptions(budgets=(text,))).check()
+
+
+# What a configuration tells ---------------------------------------------------------------------
+
+
+def checked(config, *methods):
+    ArmOptions(methods=methods).check_model(config)
+
+
+@pytest.mark.parametrize(
+    ("family", "method", "said"),
+    [
+        ("paligemma", "visionzip:positions=original", "no class token"),
+        ("qwen2_vl", "holov", "vision tower"),
+        ("qwen2_vl", "divprune", "three axes"),
+        ("qwen2_vl", "random+sparsevlm", "sparsevlm numbers its survivors anew"),
+        ("llava", "metacompress", "tiny only"),
+    ],
+)
+def test_a_method_that_a_configuration_rules_out_is_refused_by_name(family, method, said):
+    config = CASES[family].make("sdpa").config
+    with pytest.raises(V2DropError, match=said) as caught:
+        checked(config, "v2drop", method)
+    assert caught.value.hint
+    checked(config, "v2drop", "all")  # which leaves it out, and says so
+
+
+def test_methods_that_can_work_are_let_through():
+    checked(CASES["llava"].make("sdpa").config, "visionzip", "divprune", "random+sparsevlm")
+    checked(CASES["qwen2_vl"].make("sdpa").config, "divprune:positions=original", "v2drop")
+
+
+def test_methods_look_at_the_kind_of_media_too():
+    for methods in (("evs",), ("v2drop", "evs")):
+        with pytest.raises(UnsupportedModelError, match="frames of a video"):
+            ArmOptions(methods=methods).check_media(frozenset({"image"}))
+        ArmOptions(methods=methods).check_media(frozenset({"video"}))
+    ArmOptions(methods=("all", "v2drop")).check_media(frozenset({"image"}))

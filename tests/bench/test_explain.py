@@ -10,9 +10,11 @@ import torch
 import v2drop_cli as v2drop
 from tests.families.loaded import case_passes, loaded_case
 from v2drop_cli.bench.arms import Arm, ArmOptions
-from v2drop_cli.bench.explain import gini, is_explained, movements
+from v2drop_cli.bench.explain import gini, is_explained, movement, movements
 from v2drop_cli.commands.profile import ProfileOptions
 from v2drop_cli.errors import UsageError
+from v2drop_cli.instrument.signals import RowSignals
+from v2drop_cli.methods.base import DropContext
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.schedule import Schedule
 
@@ -70,6 +72,35 @@ def test_the_numbers_are_those_of_plain_python_at_every_drop():
         assert one.score_gini == pytest.approx(spread, abs=1e-5)
 
 
+def test_one_prefill_is_all_that_it_takes():
+    loaded = loaded_case("llava")
+    passes, lengths = case_passes(loaded), []
+    handle = loaded.family.decoder(loaded.model).register_forward_pre_hook(
+        lambda module, args, kwargs: lengths.append(kwargs["inputs_embeds"].shape[1]),
+        with_kwargs=True,
+    )
+    assert movements(loaded, passes.inputs, Arm("v2drop", "v2drop", Schedule.parse(SCHEDULE)))
+    handle.remove()
+    assert lengths == [passes.inputs.tensors["input_ids"].shape[1]]
+
+
+@pytest.mark.parametrize(
+    ("moved", "shared"),
+    [
+        ([[0.0, 0.0], [0.0, 0.0]], None),  # of nothing there is no share
+        ([[0.3, 0.0], [0.3, 0.0]], 1.0),
+        ([[0.0, 0.2], [0.2, 0.0]], 0.5**0.5),
+        ([[-4.0, 0.0], [4.0, 0.0]], 0.0),
+    ],
+)
+def test_how_much_of_the_updates_is_shared(moved, shared):
+    after = torch.tensor(moved)
+    signals = RowSignals(after, torch.zeros_like(after), torch.arange(2))
+    found = movement(DropContext(3, 1, torch.arange(2), 0, signals), torch.ones(2))
+    assert (found.layer, found.tokens, found.score_gini) == (3, 2, 0.0)
+    assert found.shared_update == (None if shared is None else pytest.approx(shared, abs=1e-6))
+
+
 def test_watching_changes_nothing_and_leaves_nothing():
     loaded = loaded_case("llava")
     passes = case_passes(loaded)
@@ -101,10 +132,11 @@ def test_dense_and_methods_that_look_at_more_or_less_have_none():
     passes = case_passes(loaded)
     assert movements(loaded, passes.inputs, Arm("dense")) == ()
     assert movements(loaded, passes.inputs, Arm("u", "uniform", Schedule.parse("2:0.5"))) == ()
+    assert movements(loaded, passes.inputs, Arm("v2drop", "v2drop")) == ()
     explained = {name for name in METHODS if is_explained(get_method(name))}
     assert not is_explained(get_method("random+v2drop"))
     assert {"v2drop", "v2drop-l1", "v2drop-cosine"} <= explained
-    assert not explained & {"random", "uniform"}
+    assert not explained & {"random", "uniform", "sparsevlm", "mustdrop"}  # the last two see more
 
 
 def test_to_explain_what_nobody_does_is_refused_before_a_model_is_loaded():

@@ -15,7 +15,7 @@ from tests.methods.toys import Longer, registered
 from tests.tiny_llava import PATCHES
 from v2drop_cli import load
 from v2drop_cli.bench import passes as module
-from v2drop_cli.bench.arms import Arm
+from v2drop_cli.bench.arms import Arm, Budget
 from v2drop_cli.bench.passes import Passes, Subject, timing_of, weights_bytes
 from v2drop_cli.bench.stages import StageTimes
 from v2drop_cli.errors import UsageError
@@ -502,3 +502,19 @@ def test_bytes_of_a_cache_are_those_that_the_pass_tells(passes):
     generation = passes._generation(DENSE, 2)
     list(generation.tokens(passes.inputs.tensors))
     assert passes.memory(DENSE, 2).kv_cache_bytes == cache_bytes(generation._cache)
+
+
+def test_a_count_of_more_tokens_than_there_are_is_said_with_the_answer(passes):
+    n = passes.vision_tokens
+    passes.answer(Arm("fastv 2:999t", "fastv", Schedule.parse("2:999t")), 1)
+    [said] = [caveat for caveat in passes.caveats() if caveat.code == "counts_beyond"]
+    assert f"999 vision tokens, and only {n}" in said.message
+    result = passes.answer(Arm("dense"), 1)
+    assert (result.budget, result.solved) == (None, ())
+
+
+def test_a_result_says_what_was_asked_for_and_what_was_found_for_it(passes):
+    budget = Budget(8.0, name="8")
+    arm = Arm("x", "sparsevlm", Schedule.parse("2:8t"), budget=budget, solved=("schedule",))
+    result = passes.answer(arm, 1)
+    assert (result.budget, result.solved) == ("8", ("schedule",))

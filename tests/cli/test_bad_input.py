@@ -261,6 +261,33 @@ def test_options_that_do_not_fit_the_model(quick, args, said):
     quick("--image", CAT, *args).refused(2, *said)
 
 
+@pytest.mark.parametrize("command", ["run", "profile"])
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("evs", "this prompt has none"),
+        ("metacompress", "for tiny only"),
+    ],
+)
+def test_what_configuration_and_media_tell_of_a_method_costs_no_loading(
+    v2drop, checkpoint, monkeypatch, command, method, said
+):
+    for name in ("load_trained", "load_processor"):
+        monkeypatch.setattr(
+            f"v2drop_cli.models.loading.{name}", lambda *args: pytest.fail("it was loaded")
+        )
+    found = v2drop(command, "--model", checkpoint, "--image", CAT, "--method", method)
+    found.refused(1 if method == "evs" else 2, method, said)
+
+
+def test_made_up_media_are_of_a_kind_too(v2drop, checkpoint, monkeypatch):
+    monkeypatch.setattr(
+        "v2drop_cli.models.loading.dummy_model", lambda *args: pytest.fail("it was made")
+    )
+    asked = ("run", "--model", checkpoint, "--weights", "dummy", "--method", "evs")
+    v2drop(*asked).refused(1, "this prompt has none")
+
+
 def test_image_and_video_or_neither(v2drop):
     v2drop("run", "--image", CAT, "--video", SAMPLES / "clip.mp4").refused(2, "--video")
     v2drop("run").refused(2, "--image FILE")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -21,6 +23,8 @@ class Tested(Case):
         needs: packages that its processor imports.
         template: a chat template like the family's.
         alike: whether its processor takes several images only if they are cut alike.
+        attention: what the matrix runs it in.
+        asked: what its processor must be asked for by name.
     """
 
     tokens: dict[str, str] = field(default_factory=dict)
@@ -30,6 +34,32 @@ class Tested(Case):
     needs: tuple[str, ...] = ()
     template: str = ""
     alike: bool = False
+    attention: tuple[str, ...] = ("eager", "sdpa")
+    asked: dict[str, Any] = field(default_factory=dict)
+
+    def make(self, attn: str, smooth: bool = False) -> Any:
+        """The tiny model, to do with as you like: a copy, which is made faster than a model.
+
+        Eager in place of sdpa, where transformers has none for it.
+        """
+        there = attn != "sdpa" or attn in self.attention
+        key = (self.model, self.config, tuple(self.ids.items()), tuple(self.smooth.items()))
+        return copy.deepcopy(_first(Made(self, attn if there else "eager", smooth, key)))
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a model is made of; equal where the models are."""
+
+    case: Tested = field(compare=False)
+    attn: str
+    smooth: bool
+    key: tuple[Any, ...]
+
+
+@functools.cache
+def _first(made: Made) -> Any:
+    return Case.make(made.case, made.attn, made.smooth)
 
 
 def extended(case: Case, **more: Any) -> Tested:

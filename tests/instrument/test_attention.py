@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from v2drop_cli.errors import InstrumentError
-from v2drop_cli.instrument.attention import Attended, past_keys, softmax_rows
+from v2drop_cli.instrument.attention import Attended, beside_weights, past_keys, softmax_rows
 from v2drop_cli.models.projections import Projections
 
 HEADS, GROUPS, SIZE, WIDTH, PAST = 4, 2, 3, 5, 7
@@ -158,3 +158,15 @@ def test_a_cache_that_does_not_show_its_keys_is_refused(held):
     assert caught.value.hint
     with pytest.raises(InstrumentError, match="cannot be read"):
         past_keys(SimpleNamespace(layers=[SimpleNamespace()]), 0, 0, 4)
+
+
+def test_states_go_to_the_weights_unless_these_are_fetched():
+    def module(*devices):
+        return SimpleNamespace(parameters=lambda: [SimpleNamespace(device=d) for d in devices])
+
+    states, nowhere = drawn(2, 3), torch.device("meta")
+    elsewhere = torch.device("meta", 0)  # stands for another device than the CPU
+    assert beside_weights(module(elsewhere, nowhere), states).device.type == "meta"
+    assert beside_weights(module(torch.device("cpu"), nowhere), states) is states
+    assert beside_weights(module(nowhere), states) is states
+    assert beside_weights(module(), states) is states

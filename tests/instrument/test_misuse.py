@@ -268,7 +268,7 @@ def test_layers_called_in_another_way_are_refused(args):
 
 @pytest.mark.mode("`output_router_logits=True` with a picture (mixture of experts)", "refused")
 @pytest.mark.parametrize("where", ["argument", "configuration"])
-@pytest.mark.parametrize("name", ["qwen3_vl_moe", "glm4v_moe"])
+@pytest.mark.parametrize("name", ["qwen3_vl_moe", "qwen3_5_moe", "glm4v_moe"])
 def test_router_logits_of_survivors_are_refused(name, where):
     case = CASES[name]
     model = case.make("sdpa")

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 
 import v2drop_cli as v2drop
 from tests.instrument.test_signals import Looks
-from tests.matrix.test_matrix import model_of
+from tests.matrix.truth import model_of
 from tests.methods.toys import registered
 from tests.release import CACHE
 from tests.tiny_llava import batch, make_llava, mixed_batch, one_prompt, row

@@ -13,7 +13,7 @@ from tests.instrument.test_numbering import by_hand, entering
 from tests.matrix.flash import NAME, recorded
 from tests.matrix.test_matrix import TOLERANCE, model_of
 from v2drop_cli.errors import UnsupportedModelError
-from v2drop_cli.instrument import context
+from v2drop_cli.instrument import remade
 from v2drop_cli.models.decoders import scaled_from
 from v2drop_cli.prove.cases.ministral3 import UNSCALED
 from v2drop_cli.prove.oracle import decode, define, masked
@@ -55,7 +55,7 @@ def test_counting_columns_would_give_another_answer(monkeypatch, name, shape):
     case, model = CASES[name], model_of(name, "eager")
     with v2drop.dropping(model, case.schedule):
         right, _ = decode(model, inputs, STEPS, tokens)
-    monkeypatch.setattr(context, "told_positions", columns)
+    monkeypatch.setattr(remade, "told_positions", columns)
     with v2drop.dropping(model, case.schedule):
         wrong, _ = decode(model, inputs, STEPS, tokens)
     torch.testing.assert_close(last(right), last(wanted), **TOLERANCE)

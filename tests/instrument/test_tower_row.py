@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
+from v2drop_cli.instrument.tower_merging import Merged
 from v2drop_cli.instrument.tower_row import RowCrops, TowerRow, project, settled
 from v2drop_cli.models.projections import Crops, Projections
 
@@ -171,3 +172,49 @@ def test_of_several_layouts_the_one_that_made_the_features():
     assert settled([[turned], [straight]], projected, features) == [straight]
     other = torch.tensor([[4.0], [1.0], [99.0], [2.0]])
     assert settled([[straight], [turned]], projected, other.half()) == [turned]
+
+
+# A model spread over devices -------------------------------------------------------------------
+
+
+def test_all_that_is_told_is_where_the_decoder_is():
+    """The tower is on the CPU here, and a decoder that is nowhere takes what it is given."""
+    nowhere = torch.device("meta")
+    projector = torch.nn.Linear(SIZE, 2)
+    for crops in (TWO, SEPARATED):
+        row = replace(tower_row(crops, Block(), projector=projector), device=nowhere)
+        told = [
+            row.crop(), row.patch(), row.hidden(), row.class_hidden(), row.keys(),
+            row.class_attention(), row.left().index, row.project(torch.ones(3, SIZE)),
+        ]  # fmt: skip
+        assert {tensor.device for tensor in (*told, *row.by_crop())} == {nowhere}
+    one = row_crops([PLAIN], 0, 4, [1, 3])
+    assert replace(tower_row(one), device=nowhere).by_crop()[0].device == nowhere
+
+
+def test_what_merging_left_is_told_there_too():
+    into = torch.tensor([[0, 2, 2, 1, 1]])
+    merged = Merged(torch.tensor([[0, 3, 1]]), into, (3,))
+    row = replace(tower_row(row_crops([PLAIN], 0, 4, [0, 1, 2, 3])), merged=merged)
+    there = replace(row, device=torch.device("meta")).left()
+    here = row.left()
+    assert (there.index.device.type, there.sources.device.type) == ("meta", "meta")
+    assert (there.index.shape, there.sources.shape) == (here.index.shape, here.sources.shape)
+    assert there.in_order == here.in_order
+    assert here.sources.device.type == "cpu"
+
+
+def test_a_block_is_asked_where_its_weights_are():
+    """What entered it may still be where the block before it ran: on the CPU here."""
+
+    class Elsewhere(Block):
+        def __init__(self):
+            super().__init__()
+            self.q, self.k = self.q.to("meta"), self.k.to("meta")
+
+        def parameters(self):
+            return iter([Elsewhere.weight])
+
+    Elsewhere.weight = SimpleNamespace(device=torch.device("meta", 0))
+    row = tower_row(SEPARATED, Elsewhere())
+    assert (row.keys().device.type, row.class_attention().device.type) == ("meta", "meta")

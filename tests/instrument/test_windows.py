@@ -99,8 +99,8 @@ def test_counting_columns_is_another_answer_and_a_wrong_one(monkeypatch, attn):
     got, tokens, trace = dropped(model, inputs, 4)
     wanted = oracle(model, inputs, trace.events, vision, tokens)
 
-    def by_column(size, places, cuts_blocks):
-        return View(size, torch.arange(places.shape[1]).expand_as(places), cuts_blocks)
+    def by_column(size, places, cuts_blocks, starts):
+        return View(size, torch.arange(places.shape[1]).expand_as(places), cuts_blocks, starts)
 
     monkeypatch.setattr(remade, "View", by_column)
     counted, *_ = dropped(model, inputs, 4, tokens=tokens)

@@ -137,6 +137,15 @@ def test_one_label_for_other_methods_or_schedules_is_told():
     assert found(a, replace(a, arms=a.arms[:1])) == []
 
 
+def test_so_are_other_parameters_where_both_know_them():
+    a = made()
+    ours = replace(a.arms[1], parameters={"g": 0.001, "q": 0.5, "old": 1})
+    theirs = replace(a.arms[1], parameters={"q": 0.5, "g": 0.0011, "new": 1})
+    before, after = (replace(a, arms=(a.arms[0], arm)) for arm in (ours, theirs))
+    assert found(before, after) == [("g of v2drop", "0.001", "0.0011", False)]
+    assert found(before, a) == []
+
+
 # Media ----------------------------------------------------------------------------------------
 
 PICTURE = replace(factory.IMAGE, sha256="a" * 64)

@@ -105,3 +105,33 @@ def test_labels_are_compared_by_what_they_say():
     assert matched(ours, theirs[::-1]) == list(zip(ours, theirs, strict=True))
     assert matched(ours, theirs[1:]) == [(ours[1], theirs[1])]
     assert matched(ours[::-1], theirs[:1]) == [(ours[0], theirs[0])]
+
+
+def test_what_prefills_found_for_one_budget_makes_no_other_arm():
+    found = {"budget": "33%", "solved": ("g", "q")}
+    one = factory.dropped(
+        "must budget 33%", method="must", parameters={"g": 0.001, "q": 0.002, "key": 0.1}, **found
+    )
+    digit = replace(one, parameters={"g": 0.00101, "q": 0.002, "key": 0.1})
+    assert same_arm(one, digit)
+    assert matched((one,), (digit,)) == [(one, digit)]
+    assert not same_arm(one, replace(digit, budget="50%"))
+    assert not same_arm(one, replace(digit, parameters={**digit.parameters, "key": 0.2}))
+    assert not same_arm(one, replace(digit, method="other"))
+    assert not same_arm(one, replace(digit, schedule="1:0.5"))
+    typed = replace(digit, budget=None, solved=())
+    assert not same_arm(one, typed)
+    assert not same_arm(typed, one)
+    # Nobody asked for a budget: then parameters are what was asked for.
+    assert not same_arm(replace(one, budget=None), replace(digit, budget=None))
+    assert same_arm(one, replace(digit, solved=()))
+    anew = replace(digit, parameters={**digit.parameters, "positions": "renumbered"})
+    assert not same_arm(one, anew)
+
+
+def test_so_does_a_schedule_that_was_found():
+    one = factory.dropped("extra budget 12", schedule="2:9t", budget="12", solved=("schedule",))
+    other = replace(one, schedule="2:8t")
+    assert same_arm(one, other)
+    assert not same_arm(one, replace(other, parameters={"positions": "renumbered"}))
+    assert not same_arm(replace(one, solved=()), replace(other, solved=()))

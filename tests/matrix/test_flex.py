@@ -8,18 +8,19 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 from transformers import AttentionInterface, masking_utils
 from transformers.integrations.flex_attention import WrappedFlexAttention, flex_attention_forward
 
-import v2drop_cli as v2drop
 from tests.families import CASES, NAMES
 from tests.matrix.test_flash import alive_by_layer, model_of
+from tests.matrix.test_matrix import dropped_in
+from tests.matrix.truth import batch, check, defined
 from v2drop_cli.models.decoders import windows
-from v2drop_cli.prove.oracle import decode, define, masked
 
-TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 STEPS = 2
 FLEX = "flex_attention"
 # transformers offers flex attention for these; the others it refuses, see the last test. GOT-OCR's
-# class says no for its tower, which is never asked; its decoder is a Qwen2.
-OFFERED = [n for n in NAMES if CASES[n].model._supports_flex_attn or n == "got_ocr2"]
+# class says no for its tower, which is never asked; its decoder is a Qwen2. Aria says that it has
+# it, and its decoder says that it has not.
+SAYS = {"got_ocr2": True, "aria": False}
+OFFERED = [n for n in NAMES if SAYS.get(n, CASES[n].model._supports_flex_attn)]
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{shape}")
     for name in OFFERED
@@ -57,25 +58,19 @@ def calls(monkeypatch):
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize(("name", "shape"), CELLS)
 def test_flex_equals_the_masked_oracle(calls, name, shape):
-    case = CASES[name]
-    inputs, vision = case.batch(case.prompts(shape))
-    eager, model = model_of(name, "eager"), model_of(name, FLEX)
-    dropped, kept = define(case, eager, inputs, vision)
-    padding = torch.nn.functional.pad(inputs["attention_mask"], (0, STEPS), value=1)
-    with masked(case.layers(eager), padding, dropped):
-        wanted, tokens = decode(eager, inputs, STEPS)
-    with v2drop.dropping(model, case.schedule) as trace:
-        got, _ = decode(model, inputs, STEPS, tokens)
+    model, (inputs, _) = model_of(name, FLEX), batch(name, shape)
+    dropped, kept = defined(name, shape)
+    got, trace = dropped_in(model, name, shape, CASES[name].schedule, steps=STEPS)
     assert {e.layer: [list(row) for row in e.kept] for e in trace.events} == kept
-    for a, b in zip(got, wanted, strict=True):
-        torch.testing.assert_close(a[:, -1], b[:, -1], **TOLERANCE)
+    check(name, shape, dropped, got)
 
-    alive = alive_by_layer(case, inputs, trace.events)
+    alive = alive_by_layer(name, inputs, trace.events)
+    whole = inputs["attention_mask"].sum(1).tolist()
     cut = windows(model.config) or (None,) * len(alive)
     assert len(calls) == len(alive) * (1 + STEPS)
     for number, (queries, keys, mask) in enumerate(calls):
         step, layer = divmod(number, len(alive))
-        width = max(alive[layer]) if alive[layer] != alive[0] else inputs["input_ids"].shape[1]
+        width = max(alive[layer]) if alive[layer] != whole else inputs["input_ids"].shape[1]
         assert isinstance(mask, BlockMask)
         if cut[layer]:  # see `tests/instrument/test_windows.py`
             assert mask.seq_lengths == (queries, keys)

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.checkpoints import save_checkpoint
 from tests.families import CASES
 from tests.families.loaded import case_passes, loaded_case
+from tests.measure.spelled_out import spelled_out
 from tests.release import CACHE
 from v2drop_cli import load
 from v2drop_cli.bench.arms import Arm
@@ -50,8 +51,8 @@ def passes_for(checkpoint, attn, batch=1):
 def counted(passes, arm, tokens):
     """FLOPs of the decoder's layers and the head, by torch's counter, and the cache."""
     loaded = passes.loaded
-    cache = new_cache(loaded)
-    with arm.applied(loaded), FlopCounterMode(display=False) as counter:
+    cache, layers = new_cache(loaded), loaded.family.layers(loaded.model)
+    with spelled_out(layers), arm.applied(loaded), FlopCounterMode(display=False) as counter:
         list(greedy(loaded.model, drop_idle_mask(passes.inputs.tensors), cache, tokens))
     return flops_in(counter, loaded.model, parts_of(loaded)), cache
 

@@ -12,7 +12,8 @@ from PIL import Image
 from tests.media.support import HEIGHT, WIDTH, codes, cut, grey_levels, refusal, write_video
 from v2drop_cli import media
 from v2drop_cli.errors import MediaArgumentError
-from v2drop_cli.media import limits, load_image, load_video
+from v2drop_cli.media import limits, load_image, load_video, video
+from v2drop_cli.media.streams import find_source
 
 
 def load_four(path: Path) -> media.Media:
@@ -87,6 +88,67 @@ def test_a_broken_tail_leaves_what_decodes(name, tmp_path):
     assert "video_broken_tail" in codes(loaded)
     assert len(loaded.frames) == 4
     assert 1.5 < max(loaded.frame_times_s) < 2.5
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_a_frame_of_many_slices_that_breaks_off_is_no_whole_one(name, tmp_path):
+    """Threads for slices mark no frame as damaged, so the last one would be half a picture."""
+    made = {"options": {"slices": "4"}, "noise": True}
+    if name == "a.mp4":
+        made["container"] = {"movflags": "+faststart"}
+    path = cut(write_video(tmp_path / name, range(0, 4000, 200), **made), 0.6)
+    loaded = load_video(path, 40)
+    assert {"video_broken_tail", "video_fewer_frames"} <= set(codes(loaded))
+    assert len(loaded.frames) in (10, 11, 12)
+
+
+def test_threads_are_believed_only_if_every_packet_gave_a_whole_frame(tmp_path, monkeypatch):
+    """Here the threaded pass loses the last frame, and says nothing of it."""
+    path, asked, scan_once = write_video(tmp_path / "a.mp4"), [], video._scan
+
+    def scan(source, wanted, threads):
+        asked.append(threads)
+        found = scan_once(source, wanted, threads)
+        if threads == "AUTO":
+            found.stamps_s.pop()
+        return found
+
+    assert len(load_video(path, 1).frames) == 1
+    monkeypatch.setattr(video, "_scan", scan)
+    assert grey_levels(load_video(path, 1)) == [10]
+    assert asked[:2] == ["AUTO", "NONE"]
+
+
+@pytest.mark.parametrize(
+    ("name", "doubtful"), [("a.mp4", False), ("a.mkv", False), ("a.ts", True), ("a.h264", True)]
+)
+def test_where_the_last_frame_may_be_half_of_one_no_threads_are_asked(
+    name, doubtful, tmp_path, monkeypatch
+):
+    """Whether a frame's mark as damaged is set before another thread hands it out is chance."""
+    container = {"movflags": "+faststart"} if name == "a.mp4" else {}
+    path = write_video(tmp_path / name, range(0, 4000, 200), container=container, noise=True)
+    asked, scan_once = [], video._scan
+    monkeypatch.setattr(video, "_scan", lambda *given: asked.append(given[2]) or scan_once(*given))
+    load_video(path, 4)
+    assert set(asked) == {"NONE" if doubtful else "AUTO"}
+    asked.clear()
+    assert "video_broken_tail" in codes(load_video(cut(path, 0.6), 4)) or name == "a.h264"
+    assert set(asked) == ({"AUTO"} if name == "a.mkv" else {"NONE"})  # it leaves out what is cut
+
+
+def test_in_threads_what_cannot_be_decoded_is_no_frame(tmp_path):
+    path = write_video(tmp_path / "a.mp4", options={"g": "1", "bf": "0"}, noise=True)
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content, (position, size) = bytearray(path.read_bytes()), packets[8]
+    content[position + size // 2 : position + size] = b"\xff" * (size - size // 2)
+    path.write_bytes(content)
+    source = find_source(path)
+    assert not source.doubtful
+    assert video._scan(source, frozenset(), "NONE").losses
+    for _ in range(5):
+        assert video._scan(source, frozenset(), "AUTO").total < len(source.packets)
 
 
 def test_damage_in_the_middle_leaves_the_rest(tmp_path):

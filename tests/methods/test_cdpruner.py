@@ -101,8 +101,8 @@ def checkpoint(tmp_path_factory):
     return str(write_clip(folder, width=16))
 
 
-def write_clip(folder, width):
-    torch.manual_seed(3)
+def write_clip(folder, width, seed=3):
+    torch.manual_seed(seed)
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
     shared = {"intermediate_size": 20, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = CLIPConfig(
@@ -307,3 +307,37 @@ def test_a_report_says_how_the_question_was_read():
     for method, said in (("random", False), ("cdpruner", True)):
         passes.answer(Arm(method, method, Schedule.parse("0:40t")), 1)
         assert ("question_by_decoder" in {caveat.code for caveat in passes.caveats()}) == said
+
+
+def test_a_clip_is_known_by_where_it_is_and_not_by_its_name(checkpoint, tmp_path, monkeypatch):
+    other = write_clip(tmp_path / "two" / "clip", width=16, seed=1)
+    one = tmp_path / "one"
+    one.mkdir()
+    (one / "clip").symlink_to(checkpoint)
+    monkeypatch.chdir(one)
+    first = clip_parts("clip")
+    assert clip_parts(str(checkpoint)) is first  # another name of one directory
+    monkeypatch.chdir(other.parent)
+    second = clip_parts("clip")  # the same name of another one
+    assert not torch.equal(second.embedded("what red"), first.embedded("what red"))
+
+
+def test_a_clip_that_was_written_again_is_read_again(tmp_path):
+    before = clip_parts(str(write_clip(tmp_path, width=16))).embedded("what red")
+    after = clip_parts(str(write_clip(tmp_path, width=16, seed=1))).embedded("what red")
+    assert not torch.equal(before, after)
+
+
+def test_on_a_model_spread_over_devices_clip_computes_where_it_is(checkpoint):
+    """The tower's patches and the answer are elsewhere: nowhere at all, here."""
+    clip = clip_parts(checkpoint)
+    assert clip.device.type == "cpu"
+    there = clip.to(torch.device("meta"))
+    assert there.device.type == "meta"
+    assert there.projected(torch.zeros(3, 16)).device.type == "meta"
+    assert clip.to(torch.device("cpu")) is clip
+
+
+def test_an_offloaded_model_leaves_clip_on_the_host(checkpoint):
+    model = loaded().model.to("meta")
+    assert ByClip.of(checkpoint, model, Processor()).clip.device.type == "cpu"

@@ -6,7 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2drop_cli.methods.crops import best_of_groups, evenly, in_proportion, with_separators
+from v2drop_cli.methods.crops import (
+    best_of_groups,
+    by_image,
+    evenly,
+    in_proportion,
+    with_separators,
+)
 
 sizes = st.lists(st.integers(0, 20), min_size=1, max_size=6)
 
@@ -71,3 +77,11 @@ def test_separators_stay_where_patches_do_not_suffice_the_first_ones_first():
     kept = with_separators([crops[0], crops[1]], crops, 8, 6)
     assert kept.tolist() == [0, 3, 1, 5, 2, 4]
     assert with_separators([crops[0]], crops, 8, 2).tolist() == [0, 3]
+
+
+@given(st.lists(st.integers(0, 5), max_size=5))
+def test_pictures_go_to_their_images_in_order(counts):
+    crops = [torch.tensor([i]) for i in range(sum(counts))]
+    found = by_image(crops, counts)
+    assert [len(image) for image in found] == counts
+    assert [int(crop) for image in found for crop in image] == list(range(sum(counts)))

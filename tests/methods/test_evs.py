@@ -12,6 +12,7 @@ from tests.methods.entering import Entering, best, drawn, rows_of
 from tests.tiny_llava import make_llava, one_prompt
 from v2drop_cli.errors import ScheduleError, UnsupportedModelError
 from v2drop_cli.methods.evs import EVS
+from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases import get_case
@@ -125,3 +126,13 @@ def test_a_picture_is_refused_inside_a_model():
         torch.no_grad(),
     ):
         model(**one_prompt())
+
+
+def test_pictures_are_refused_before_a_model_is_loaded():
+    for text in ("evs", "evs+v2drop"):
+        method = get_method(text)
+        with pytest.raises(UnsupportedModelError, match="has none") as caught:
+            method.check_media(frozenset({"image"}))
+        assert "--video" in caught.value.hint
+        method.check_media(frozenset({"video"}))
+        method.check_media(frozenset({"image", "video"}))

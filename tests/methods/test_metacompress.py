@@ -172,3 +172,54 @@ def test_a_fingerprint_is_a_models_whatever_its_dtype():
     own = fingerprint(model)
     assert own == fingerprint(model.half()) == fingerprint(model.bfloat16())
     assert own != fingerprint(other)
+
+
+def test_weights_are_sent_to_a_device_once_a_context(weights, monkeypatch):
+    model, inputs, sent = make_llava(4), one_prompt(), []
+    to = Mixing.to
+    monkeypatch.setattr(Mixing, "to", lambda self, device: sent.append(device) or to(self, device))
+    method = f"metacompress:weights={weights}"
+    for contexts in (1, 2):
+        with torch.no_grad(), v2drop.dropping(model, "0:5t", method=method):
+            for _ in range(3):
+                model(**inputs)
+        assert len(sent) == contexts
+
+
+def test_weights_that_are_learned_are_never_a_copy():
+    learned = made()
+    learned.query.requires_grad_(True)
+    method = Compressing(learned)
+    first, second = (method._on(torch.device("meta")) for _ in range(2))
+    assert first is not second
+    assert first.query.device.type == "meta"
+    fixed = Compressing(made())
+    assert fixed._on(torch.device("meta")) is fixed._on(torch.device("meta"))
+
+
+def test_nothing_else_is_sent_there():
+    """Places and middles are made where the states are: here nowhere, so a copy would fail."""
+    nowhere = torch.device("meta")
+    states = torch.empty(12, 6, device=nowhere)
+    kept = Compressing(made().to(nowhere)).select(context(states, 4))
+    assert kept.index.device == kept.merged.device == nowhere
+
+
+@pytest.mark.parametrize(("weights_width", "said"), [(16, "hidden states of 16"), (32, None)])
+def test_a_configuration_tells_whether_weights_fit(tmp_path, weights_width, said):
+    file = tmp_path / "weights.safetensors"
+    made(width=weights_width).save(file, "a model")
+    method, config = get_method(f"metacompress:weights={file}"), make_llava(2).config
+    if said is None:
+        method.check_model(config)
+        return
+    for refusing in (method, get_method(f"metacompress:weights={file}+random")):
+        with pytest.raises(UsageError, match=said) as caught:
+            refusing.check_model(config)
+        assert "train-metacompress" in caught.value.hint
+
+
+def test_weights_for_tiny_are_told_to_be_for_tiny_by_the_width_alone():
+    with pytest.raises(UsageError, match="tiny only") as caught:
+        MetaCompress().check_model(make_llava(2).config)
+    assert "train-metacompress" in caught.value.hint

@@ -11,6 +11,7 @@ from tests.methods.towers import Row, by_row, made_up, run, selected
 from tests.tiny_llava import IMAGE, batch, make_llava, mixed_batch, one_prompt, row
 from v2drop_cli.errors import ScheduleError, UsageError
 from v2drop_cli.methods.registry import get_method
+from v2drop_cli.schedule import Schedule
 
 
 def visionzip(picture, k, contextual, cls=False):
@@ -99,12 +100,12 @@ def test_the_published_numbers_of_contextual_tokens(k, parts):
     assert kept.index.tolist() == [*dominant, *targets]
 
 
-def test_few_tokens_are_all_dominant_and_many_contextual_ones_leave_none():
+def test_few_tokens_are_all_dominant_and_as_many_contextual_ones_leave_none():
     pictures = made_up([12])
     kept = selected("visionzip", Row(pictures), 5)
     assert kept.merged is None
     assert kept.index.tolist() == visionzip(pictures[0], 5, 0)[0]
-    kept = selected("visionzip:contextual=10", Row(pictures), 5)
+    kept = selected("visionzip:contextual=5", Row(pictures), 5)
     assert kept.index.tolist() == visionzip(pictures[0], 5, 5)[1]
 
 
@@ -133,14 +134,38 @@ def test_newlines_last():
 
 
 def test_later_than_before_the_decoder_there_is_nothing_to_merge():
-    model = make_llava(4)
     with (
-        torch.no_grad(),
-        v2drop.dropping(model, "1:14t", method="visionzip"),
         pytest.raises(ScheduleError, match="layer 1") as caught,
+        v2drop.dropping(make_llava(4), "1:14t", method="visionzip"),
     ):
-        model(**one_prompt())
+        pass
     assert "0:" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "schedule", "room"),
+    [
+        ("contextual=10", "0:9t", 9),
+        ("contextual=10,cls=true", "0:10t", 9),
+        ("contextual=10+random", "0:9t,2:0", 9),
+    ],
+)
+def test_more_contextual_tokens_than_stay_are_refused_before_anything_runs(text, schedule, room):
+    method = get_method(f"visionzip:{text}")
+    with pytest.raises(ScheduleError, match=f"contextual=10 .* room for {room}") as caught:
+        method.check(Schedule.parse(schedule))
+    assert "11 tokens" in caught.value.hint if "cls" in text else "10 tokens" in caught.value.hint
+    method.check(Schedule.parse(schedule.replace("0:9t", "0:10t").replace("0:10t", "0:11t")))
+    method.check(Schedule.parse(schedule.replace("9t", "0t").replace("10t", "5%")))
+
+
+def test_a_share_of_the_prompt_tells_only_at_the_drop():
+    row = Row(made_up([12, 12]))
+    assert len(selected("visionzip:contextual=6", row, 6).index) == 6
+    with pytest.raises(ScheduleError, match=r"contextual=6 .* room for 5$"):
+        selected("visionzip:contextual=6", row, 5)
+    with pytest.raises(ScheduleError, match="room for 4 beside its class tokens"):
+        selected("visionzip:contextual=5,cls=true", row, 6)  # two pictures, two class tokens
 
 
 @pytest.mark.parametrize(

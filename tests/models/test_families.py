@@ -32,6 +32,9 @@ class Recorder:
         min_patches=1,
         max_patches=12,
         get_tile_grid=lambda height, width: (1, 1),
+        _plan_patches=lambda *sizes: (0, 0, 0, 1, 1, False),
+        patch_size=16,
+        size={"height": 24, "width": 24},
         vision_input_type="thumb+tile",
         tile_size=16,
         max_num_tiles=4,
@@ -142,7 +145,9 @@ def test_images_with_videos_are_refused_where_the_model_cannot_tell_them_apart(n
     assert "images" not in processor.given
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"])
+@pytest.mark.parametrize(
+    "name", ["qwen3_vl", "qwen3_vl_moe", "qwen3_5", "glm4v", "glm4v_moe", "glm46v", "glm_ocr"]
+)
 def test_a_video_of_one_frame_is_refused_where_the_processor_takes_none(name):
     clip = shown("video", 1, (0.0,))
     with pytest.raises(MediaArgumentError, match="2 frames and more"):

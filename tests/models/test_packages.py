@@ -28,8 +28,9 @@ ROOT = Path(__file__).parents[2]
 # Of transformers 5.17 and 5.23: of the others, some have a picture part without torchvision.
 NEEDS_TORCHVISION = {
     "qwen2_vl", "qwen2_5_vl", "llava_onevision", "smolvlm", "qwen3_vl", "qwen3_vl_moe",
+    "qwen3_5", "qwen3_5_moe", "cosmos3_edge", "lfm2_vl", "minicpmv4_6", "minicpmv4_7",
     "llava_next_video", "internvl", "glm4v", "glm4v_moe", "mistral3", "video_llava",
-    "hyperclovax_vision_v2", "perception_lm",
+    "hyperclovax_vision_v2", "perception_lm", "cohere_compass", "step3p7",
 }  # fmt: skip
 
 

@@ -15,7 +15,10 @@ from v2drop_cli.models.refused import FOREIGN, REFUSED
 from v2drop_cli.models.registry import FAMILIES, family_for, get_family
 
 # model_type → the version of transformers that the entry was read in, where 5.17 lacks it.
-NEWER = {"minicpmv4_7": "5.23", "molmo2": "5.23"}
+NEWER = {
+    **dict.fromkeys(("dots3_note", "inkling2", "minicpmv4_7", "mistral_large4", "molmo2"), "5.23"),
+    **dict.fromkeys(("apertus1p5", "inkling2_loop"), "5.24"),
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

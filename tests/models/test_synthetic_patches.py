@@ -25,11 +25,27 @@ TOKENS = {
     ("qwen3_vl", IMAGE): [28 * 38],
     ("qwen3_vl", VIDEO): [3 * 6 * 8],
     ("qwen3_vl_moe", IMAGE): [28 * 38],
+    ("qwen3_5", IMAGE): [28 * 38],
+    ("qwen3_5", VIDEO): [3 * 6 * 8],
+    ("qwen3_5_moe", IMAGE): [28 * 38],
     # An image counts twice, and 2 x 64 x 80 pixels are less than 112 x 112.
     ("glm4v", IMAGE): [9 * 12],
     # Five frames count as four of 64 x 48, which is less too; scaled up together, as five.
     ("glm4v", VIDEO): [3 * 6 * 8],
     ("glm4v_moe", VIDEO): [3 * 6 * 8],
+    ("glm46v", IMAGE): [9 * 12],
+    ("glm46v", VIDEO): [3 * 6 * 8],
+    ("glm_ocr", IMAGE): [9 * 12],
+    # 28 x 28 pixels a token and 384 x 384 pixels at least: 61 x 83 times 5.4 each way, rounded up.
+    ("paddleocr_vl", IMAGE): [12 * 16],
+    # 32 x 32 and 512 x 512: times 7.2. A newline after each row, and a token at each end.
+    ("hunyuan_vl", IMAGE): [14 * (19 + 1) + 2],
+    # A token a patch of 14 x 14 pixels: no less than 56 x 56, so the sides are only rounded.
+    ("video_llama_3", IMAGE): [4 * 6],
+    # Four patches a token, and a frame has 128 tokens' pixels at least: times 5.6, rounded up.
+    ("video_llama_3", VIDEO): [5 * 10 * 14],
+    ("cosmos3_edge", IMAGE): [28 * 38],
+    ("cosmos3_edge", VIDEO): [5 * 6 * 8],
 }
 
 
@@ -84,7 +100,7 @@ def test_a_picture_the_processor_would_refuse_is_refused(name):
         get_family(name).synthetic(config, [SyntheticMedia(9000, 10)])
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "glm4v"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "glm4v", "glm46v"])
 def test_a_made_up_video_of_one_frame_is_refused_as_a_real_one_is(name):
     config = CASES[name].make("sdpa").config
     with pytest.raises(MediaArgumentError, match="temporal_factor"):

@@ -153,7 +153,7 @@ def test_tied_weights_are_not_missing(tmp_path):
     assert heads[0].weight is heads[1].weight
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl_moe", "glm4v_moe"])
+@pytest.mark.parametrize("name", ["qwen3_vl_moe", "qwen3_5_moe", "glm4v_moe"])
 def test_experts_of_which_some_are_missing(tmp_path, name):
     """transformers puts experts together, and fails in another place when one is not there."""
     CASES[name].make("sdpa").save_pretrained(tmp_path)

@@ -12,7 +12,9 @@ import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.instrument.test_dropping import SHORT
 from tests.instrument.test_oracle import TOLERANCE, decode
-from tests.tiny_llava import make_llava, mixed_batch, one_prompt
+from tests.methods.entering import rows_of
+from tests.methods.test_qapruner import by_hand
+from tests.tiny_llava import PATCHES, make_llava, mixed_batch, one_prompt
 from v2drop_cli.prove.oracle import decode as decode_any
 from v2drop_cli.prove.oracle import define, masked
 
@@ -59,15 +61,20 @@ def test_weights_fetched_layer_by_layer(make):
     assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
 
 
-@pytest.mark.mode("int8 weights (torchao, weight-only)", "works")
-@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
-def test_quantised_weights(name):
+def int8(model):
+    """``model`` with its weights in 8 bits."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchao's own, about its kernels for GPUs
         torchao = pytest.importorskip("torchao.quantization", exc_type=ImportError)
-    case = CASES[name]
-    model = case.make("sdpa")
     torchao.quantize_(model, torchao.Int8WeightOnlyConfig())
+    return model
+
+
+@pytest.mark.mode("int8 weights (torchao, weight-only)", "works")
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
+def test_quantised_weights(name):
+    case = CASES[name]
+    model = int8(case.make("sdpa"))
     weight = case.layers(model)[0].mlp.up_proj.weight
     assert type(weight) is not torch.nn.Parameter
     inputs, vision = case.batch(case.prompts("ragged"))
@@ -80,3 +87,27 @@ def test_quantised_weights(name):
     assert {e.layer: [list(row) for row in e.kept] for e in trace.events} == kept
     for a, b in zip(got, wanted, strict=True):
         torch.testing.assert_close(a[:, -1], b[:, -1], **TOLERANCE)
+
+
+@pytest.mark.mode("`qapruner` on int8 weights (torchao, weight-only)", "works")
+@pytest.mark.parametrize("positions", ["original", "renumbered"])
+def test_a_method_for_quantised_models_on_one(positions):
+    """It keeps what its definition says of the quantised model's own embeddings."""
+    model, inputs = int8(make_llava(12)), mixed_batch()
+    assert type(model.model.language_model.layers[0].mlp.up_proj.weight) is not torch.nn.Parameter
+    rows = rows_of(model, inputs)
+    method = f"qapruner:group=16,positions={positions}"
+    with v2drop.dropping(model, "0:8t", method=method) as trace:
+        got, tokens = decode(model, inputs, 2)
+    dropped = []
+    for found, (states, vision, _, after) in zip(trace.events[0].kept, rows, strict=True):
+        pictures = [PATCHES] * (len(vision) // PATCHES)
+        places = by_hand(states[vision], states[after], 8, pictures, group=16) if vision else []
+        assert list(found) == [vision[i] for i in places]
+        dropped.append(set(vision) - set(found))
+    if positions == "original":
+        padding = torch.nn.functional.pad(inputs["attention_mask"], (0, 2), value=1)
+        with masked(model.model.language_model.layers, padding, {0: dropped}):
+            wanted, _ = decode(model, inputs, 2, tokens)
+        for a, b in zip(got[1:], wanted[1:], strict=True):
+            torch.testing.assert_close(a, b, **TOLERANCE)

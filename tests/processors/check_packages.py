@@ -16,11 +16,8 @@ from transformers.models.smolvlm import processing_smolvlm
 import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.patience import PATIENCE_S
-from tests.processors.check_families import checkpoint
 from v2drop_cli.errors import MissingPackageError
 from v2drop_cli.models import packages
-
-__all__ = ["checkpoint"]
 
 PLAIN = """
 import json, sys
@@ -61,10 +58,9 @@ def test_what_is_told_to_be_missing_is_what_a_processor_fails_for(checkpoint):
         assert all(package in message for package in missing), name
 
 
-def test_nothing_is_missing_where_everything_is(checkpoint):
-    for name in CASES:
-        processor = v2drop.load(str(checkpoint(name)), device="cpu").processor
-        assert packages.missing_packages(type(processor).__name__) == ()
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_missing_where_everything_is(loaded, name):
+    assert packages.missing_packages(type(loaded(name).processor).__name__) == ()
 
 
 def test_smolvlm_without_num2words_is_told_so(checkpoint, monkeypatch):

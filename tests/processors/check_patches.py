@@ -6,6 +6,7 @@ The processors are loaded from files with the settings that the published checkp
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -32,10 +33,25 @@ FILES = {
             "size": {"shortest_edge": 4096, "longest_edge": 25165824}
         },
     },
+    "cosmos3_edge": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
     "glm4v": {
         "preprocessor_config.json": {"size": {"shortest_edge": 12544, "longest_edge": 9633792}},
         "video_preprocessor_config.json": {},  # the class's own
     },
+    # As in GLM-4.1V's files.
+    "glm46v": {
+        "preprocessor_config.json": {"size": {"shortest_edge": 12544, "longest_edge": 9633792}},
+        "video_preprocessor_config.json": {},
+    },
+    "glm_ocr": {
+        "preprocessor_config.json": {"size": {"shortest_edge": 12544, "longest_edge": 9633792}},
+        "video_preprocessor_config.json": {},
+    },
+    # The classes' own: no checkpoint's file is known.
+    "glmga": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
+    "hunyuan_vl": {"preprocessor_config.json": {}},
+    "paddleocr_vl": {"preprocessor_config.json": {}},
+    "video_llama_3": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
 }
 CLASSES = {
     "qwen2_vl": ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor", "Qwen2VLProcessor"),
@@ -46,7 +62,26 @@ CLASSES = {
         "HyperCLOVAXVisionV2Processor",
     ),
     "qwen3_vl": ("Qwen2VLImageProcessor", "Qwen3VLVideoProcessor", "Qwen3VLProcessor"),
+    "cosmos3_edge": (
+        "Cosmos3EdgeImageProcessor",
+        "Cosmos3EdgeVideoProcessor",
+        "Cosmos3EdgeProcessor",
+    ),
     "glm4v": ("Glm4vImageProcessor", "Glm4vVideoProcessor", "Glm4vProcessor"),
+    "glm46v": ("Glm46VImageProcessor", "Glm46VVideoProcessor", "Glm46VProcessor"),
+    "glm_ocr": ("Glm46VImageProcessor", "Glm46VVideoProcessor", "Glm46VProcessor"),
+    "glmga": ("GlmgaImageProcessor", "GlmgaVideoProcessor", "Glm46VProcessor"),
+    "hunyuan_vl": ("HunYuanVLImageProcessor", None, "HunYuanVLProcessor"),
+    "paddleocr_vl": ("PaddleOCRVLImageProcessor", None, "PaddleOCRVLProcessor"),
+    "video_llama_3": (
+        *("VideoLlama3ImageProcessor", "VideoLlama3VideoProcessor", "VideoLlama3Processor"),
+    ),
+}
+# Of the tiny models, where these are not `PATCH` pixels, two frames a step, 2 x 2 patches a token.
+SHAPES = {
+    "hunyuan_vl": {"patch_size": 16, "temporal_patch_size": 1},
+    "paddleocr_vl": {"patch_size": 14, "temporal_patch_size": 1},
+    "video_llama_3": {"patch_size": 14, "temporal_patch_size": 1},
 }
 pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
 PICTURES = [(640, 480), (83, 61), (9, 500), (3, 4), (1000, 1000)]
@@ -71,7 +106,12 @@ def published(tmp_path_factory):
                 own = {"video_processor_type": videos}
                 own = own if file.startswith("video") else {"image_processor_type": images}
                 kind = {"processor_class": processor, **own}
-                shapes = {"patch_size": PATCH, "temporal_patch_size": 2, "merge_size": 2}
+                shapes = {"patch_size": PATCH, "merge_size": 2}
+                if name != "cosmos3_edge":  # which knows no time steps
+                    shapes["temporal_patch_size"] = 2
+                shapes |= SHAPES.get(name, {})
+                if name == "video_llama_3" and not file.startswith("video"):
+                    shapes["merge_size"] = 1
                 (folder / file).write_text(json.dumps({**settings, **shapes, **kind}))
             made[name] = AutoProcessor.from_pretrained(folder)
             made[name].chat_template = case.template
@@ -95,10 +135,16 @@ def real(tmp_path, item: SyntheticMedia) -> Media:
     return Media(tmp_path / "a", kind, frames, times and tuple(times), item.width, item.height)
 
 
-@pytest.mark.parametrize("size", [*PICTURES, *CLIPS], ids=str)
-@pytest.mark.parametrize("name", sorted(set(FILES) - ABSENT))
+SHOWN = [
+    (name, size)
+    for name in sorted(set(FILES) - ABSENT)
+    for size in (*PICTURES, *CLIPS * bool(CASES[name].video))
+]
+
+
+@pytest.mark.parametrize(("name", "size"), SHOWN, ids=str)
 def test_counts_and_tensors_are_the_processors(published, tmp_path, name, size):
-    case, family, processor = CASES[name], get_family(name), published(name)
+    case, family, processor = CASES[name], get_family(CASES[name].family), published(name)
     config, item = config_of(case, processor), SyntheticMedia(*size)
     prepared = family.prepare(processor, config, [real(tmp_path, item)], "why?")
     made = family.synthetic(config, [item])
@@ -123,13 +169,18 @@ def specials(ids, case, config):
 
 @pytest.mark.parametrize("name", sorted(set(FILES) - ABSENT))
 def test_every_size_is_fitted_as_the_processor_fits_it(published, monkeypatch, name):
-    monkeypatch.setattr(patches, "_pixels", lambda config, grids: torch.zeros(0))
-    case, family, processor = CASES[name], get_family(name), published(name)
+    monkeypatch.setattr(
+        patches, "_pixels", lambda config, _: torch.zeros(0, 3 * config.vision_config.patch_size**2)
+    )
+    case, family, processor = CASES[name], get_family(CASES[name].family), published(name)
     config = config_of(case, processor)
     for width, height in COUNTED:
         made = family.synthetic(config, [SyntheticMedia(width, height)])
         counted = processor.image_processor.get_number_of_image_patches(height, width, {})
+        counted = math.prod(counted) if isinstance(counted, tuple) else counted  # rows and columns
         assert made.tensors["image_grid_thw"].prod() == counted, (width, height)
+    if not case.video:
+        return
     if not hasattr(processor.video_processor, "get_num_of_video_patches"):
         pytest.skip("this version of transformers counts no patches of this family's videos")
     for width, height, frames in COUNTED_CLIPS:

@@ -9,15 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-import v2drop_cli as v2drop
 from tests.families import CASES
-from tests.processors.check_families import NUMPY_OF_TORCH, checkpoint
+from tests.processors.check_families import NUMPY_OF_TORCH
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.media import Media
 from v2drop_cli.models import chat
 from v2drop_cli.prove.cases.mistral3 import MERGE, PATCH
 
-__all__ = ["checkpoint"]
 pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
 SIZES = [
     (1, 1),
@@ -36,9 +34,13 @@ SIZES = [
 ]
 RATIO = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
-    "hyperclovax_vision_v2",
+    *("qwen3_5", "qwen3_5_moe"),
+    *("cosmos3_omni", "cosmos3_edge", "hyperclovax_vision_v2", "cohere_compass"),
+    *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
 )
-PIXTRAL = ("pixtral", "mistral3", "lighton_ocr")
+PADDED = ("deepseek_ocr2",)
+MISTRAL3 = ("mistral3", "ministral3", "mistral4")
+PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
 LLAVA = ("llava", "pixtral", "vipllava")  # whose videos are pictures
 KINDS = [(n, k) for n in CASES for k in ("image", "images", "video") if k != "video" or CASES[n].video]  # fmt: skip # noqa: E501
 
@@ -58,18 +60,14 @@ def shown(kind, size, alike=False):
     return made
 
 
-@pytest.fixture(scope="module")
-def loaded(checkpoint):
-    made = {}
-    return lambda n: made[n] if n in made else made.setdefault(n, v2drop.load(str(checkpoint(n)), device="cpu"))  # fmt: skip # noqa: E501
-
-
 def transformers_takes(model, media):
     """Whether the processor itself, called as it is, makes something of the same media."""
-    checked = model.family.name in (*RATIO, "mistral3", "lighton_ocr", "llava", "vipllava")
+    alike = ("mistral3", "lighton_ocr", "llava", "vipllava")
+    checked = model.family.name in (*RATIO, *PADDED, *alike)
     process = chat.process if checked else model.family.process
+    more = CASES[model.family.name].asked if checked else {}
     try:
-        process(model.processor, model.model.config, media, "why?")
+        process(model.processor, model.model.config, media, "why?", **more)
     except ValueError:
         return False
     return True
@@ -89,12 +87,12 @@ def test_every_shape_is_answered_or_refused_by_name(loaded, name, kind, size):
     guessed = size[1] in (1, 3) and (
         name == "video_llava" or (kind == "video" and name not in LLAVA)
     )
-    alone = name == "mistral3" and kind == "image" and size in ((1, 1), (3, 2))
+    alone = name in MISTRAL3 and kind == "image" and size in ((1, 1), (3, 2))
     as_pictures = shown("image", size) if name in LLAVA and kind == "video" else media
     # LightOnOCR's processor makes no token of it, which no model takes.
     alone = alone or (name == "lighton_ocr" and no_merged_patch(size))
     if guessed or alone or not transformers_takes(model, as_pictures):
-        assert guessed or name in RATIO or name in PIXTRAL
+        assert guessed or name in (*RATIO, *PADDED, *PIXTRAL)
         with pytest.raises(MediaArgumentError) as refused:
             model.prepare(media, "why?")
         for text in ("made.", f"{size[0]} x {size[1]} pixels"):

@@ -35,8 +35,7 @@ def cell(name, dtype="float32", attention="sdpa", prompts="ragged", drops=LAYERS
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
-def test_it_holds_for_every_family(name, dtype):
-    prover = Prover(CPU)
+def test_it_holds_for_every_family(prover, name, dtype):
     for attention in ("eager", "sdpa"):
         for prompts, drops in BATCHES:
             if drops == ENTRY and get_case(name).entry is None:

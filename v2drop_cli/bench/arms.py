@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
 from v2drop_cli.methods.parameters import written
@@ -86,9 +86,10 @@ class ScheduleOptions:
         for name in self.presets:
             yield Asked(shape.preset(name))
         for text in self.budgets:
-            budget = Budget(_budget(text, shape.n_vision or 0), layers)
             where = "" if layers is None else f" at {','.join(map(str, layers))}"
-            yield Asked(budget.schedule(method, shape), budget, f"{_budget_name(text)}{where}")
+            name = f"{_budget_name(text)}{where}"
+            budget = Budget(_budget(text, shape.n_vision or 0), layers, name)
+            yield Asked(budget.schedule(method, shape), budget)
         if not (self.schedules or self.ratios or self.presets or self.budgets):
             yield Asked(method.schedule(None, shape))
 
@@ -100,10 +101,12 @@ class Budget:
     Attributes:
         tokens: vision tokens that a layer holds on average.
         layers: where to drop, if the user said so; else the method says where.
+        name: how it was asked for, the same for every prompt: ``33%``, ``192 at 2,5``.
     """
 
     tokens: float
     layers: tuple[int, ...] | None = None
+    name: str = ""
 
     def schedule(self, method: Method, shape: Shape) -> Schedule:
         """The drops of ``method`` that meet it.
@@ -122,13 +125,11 @@ class Asked:
 
     Attributes:
         schedule: where to drop and how much.
-        budget: what it was made for, and by what name; ``None`` for what is no budget.
-        name: the budget's name in labels, the same for every prompt.
+        budget: what it was made for; ``None`` for what is no budget.
     """
 
     schedule: Schedule
     budget: Budget | None = None
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,8 @@ class Arm:
         schedule: where and how much, or ``None`` for dense.
         seed: for methods that draw at random.
         budget: what the schedule was made for, if it was made for a budget.
+        solved: what prefills are to find, or found, for the budget: names of the method's
+            parameters, or ``schedule``.
     """
 
     label: str
@@ -148,6 +151,7 @@ class Arm:
     schedule: Schedule | None = None
     seed: int = 0
     budget: Budget | None = None
+    solved: tuple[str, ...] = ()
 
     def applied(
         self, loaded: LoadedModel, mark: Callable[[str], None] | None = None
@@ -178,6 +182,35 @@ class ArmOptions:
                     _refuse_thresholds(name)
         self.schedules.check()
 
+    def check_media(self, kinds: frozenset[str]) -> None:
+        """Raise for methods named by hand that can do nothing with an ``image``, or a ``video``.
+
+        Raises:
+            V2DropError: the first one's reason.
+        """
+        for name in self.methods:
+            if name != ALL:
+                get_method(name).check_media(kinds)
+
+    def check_model(self, config: Any) -> None:
+        """Raise for methods named by hand that such a model cannot serve, before it is loaded.
+
+        Raises:
+            V2DropError: the first one's reason.
+        """
+        from v2drop_cli.instrument.numbering import cannot_renumber, keeps_numbers
+        from v2drop_cli.instrument.tower import tower_of
+        from v2drop_cli.methods.base import RENUMBERED, TOWER
+        from v2drop_cli.models.registry import family_for
+
+        family, axes = family_for(config, allow_unproven=True), keeps_numbers(config)
+        for method in (get_method(name) for name in self.methods if name != ALL):
+            if TOWER in method.needs:
+                tower_of(family, config, method)
+            if axes is not None and any(part.positions == RENUMBERED for part in method.parts):
+                raise cannot_renumber(method, axes)
+            method.check_model(config)
+
     def of(self, method: Method, loaded: LoadedModel, n_vision: int) -> list[Arm]:
         """One method at every schedule, for one prompt of ``n_vision`` tokens.
 
@@ -189,7 +222,7 @@ class ArmOptions:
         for asked in self.schedules.resolve(shape, method):
             loaded.check(asked.schedule)
             method.check(asked.schedule)
-            text = label(method, asked.schedule, shape, asked.name)
+            text = label(method, asked.schedule, shape, asked.budget)
             arms.append(Arm(text, written(method), asked.schedule, self.seed, asked.budget))
         return arms
 
@@ -217,7 +250,7 @@ def in_order(by_method: Sequence[Sequence[Arm]]) -> list[Arm]:
     return arms
 
 
-def label(method: Method, schedule: Schedule, shape: Shape, budget: str | None = None) -> str:
+def label(method: Method, schedule: Schedule, shape: Shape, budget: Budget | None = None) -> str:
     """What an arm is called: a function of its method, parameters and schedule alone.
 
     The method's text form; behind it the schedule, unless it is the one that the method brings
@@ -226,7 +259,7 @@ def label(method: Method, schedule: Schedule, shape: Shape, budget: str | None =
     """
     text = written(method)
     if budget is not None:
-        return f"{text} {budget}"
+        return f"{text} budget {budget.name}"
     if schedule == method.schedule(None, shape):
         return text
     presets = (name for name in shape.presets if shape.preset(name) == schedule)
@@ -281,7 +314,7 @@ def _default(method: Method, name: str) -> object:
 def _budget_name(text: str) -> str:
     """The same for ``33%`` and ``33.0%``, for ``192`` and ``192.0``."""
     sign = "%" if text.endswith("%") else ""
-    return f"budget {float(text.removesuffix(sign)):.12g}{sign}"
+    return f"{float(text.removesuffix(sign)):.12g}{sign}"
 
 
 def _budget(text: str, n_vision: int) -> float:

@@ -13,10 +13,11 @@ from dataclasses import replace
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.passes import Passes
 from v2drop_cli.errors import ScheduleError
+from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.parameters import parameters_of, written
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.records import Caveat, CaveatKind
+from v2drop_cli.records import SCHEDULE, Caveat, CaveatKind
 
 TRIES = 18
 """The most prefills that are spent on one arm."""
@@ -42,7 +43,7 @@ def meet_budget(arm: Arm, passes: Passes) -> Arm:
     A method's thresholds are all scaled by one factor. One that has none (it keeps merged tokens
     on top of the schedule's count, say) is given the schedule of a smaller budget.
     """
-    if arm.budget is None or not takes_trying(arm):
+    if arm.budget is None or arm.method is None or not takes_trying(arm):
         return arm
     tokens = arm.budget.tokens
 
@@ -52,7 +53,17 @@ def meet_budget(arm: Arm, passes: Passes) -> Arm:
         except ScheduleError:  # no schedule of so small, or so large, a budget
             return -math.inf if power > 0 else math.inf
 
-    return _changed(arm, nearest(average, tokens), passes)
+    found = _changed(arm, nearest(average, tokens), passes)
+    return replace(found, solved=_solved(get_method(arm.method)))
+
+
+def _solved(method: Method) -> tuple[str, ...]:
+    """What :func:`_changed` changes, as :attr:`ArmResult.solved` names it."""
+    if not method.thresholds:
+        return (SCHEDULE,)
+    if len(method.parts) == 1:
+        return method.thresholds
+    return tuple(f"{part.name}.{key}" for part in method.parts for key in part.thresholds)
 
 
 def _changed(arm: Arm, power: float, passes: Passes) -> Arm:
@@ -119,7 +130,7 @@ def budget_caveats(asked: Arm, arm: Arm, passes: Passes) -> list[Caveat]:
         found.append(
             CaveatKind.BUDGET_MOVED.caveat(arm=arm.label, budget=budget, own=own, layers=layers)
         )
-    if arm != asked:
+    if (arm.method, arm.schedule) != (asked.method, asked.schedule):
         by = _knob(asked, arm)
         found.append(
             CaveatKind.BUDGET_TRIED.caveat(arm=arm.label, budget=budget, average=average, by=by)

@@ -24,6 +24,29 @@ def ignored_counts(arm: Arm, method: Method) -> tuple[Caveat, ...]:
     return (CaveatKind.COUNTS_IGNORED.caveat(arm=arm.label, method=method.name),)
 
 
+def counts_beyond(arm: Arm, method: Method, plan: DropPlan, n_vision: int) -> tuple[Caveat, ...]:
+    """That drops of ``arm`` are to keep more tokens than there are, and so keep all of them.
+
+    Published counts are of prompts with more tokens than a small picture has, so this is no error.
+
+    Args:
+        arm: an arm that drops.
+        method: its method; one with thresholds has no use for counts.
+        plan: what each layer processes.
+        n_vision: vision tokens of the prompt.
+    """
+    if arm.schedule is None or method.thresholds:
+        return ()
+    alive = (n_vision, *plan.counts)  # before each layer
+    return tuple(
+        CaveatKind.COUNTS_BEYOND.caveat(
+            arm=arm.label, drop=drop, count=drop.count, alive=alive[drop.layer]
+        )
+        for drop in arm.schedule.drops
+        if drop.count is not None and drop.count > alive[drop.layer]
+    )
+
+
 def chosen_plan(events: Sequence[DropEvent], n_vision: int, n_layers: int) -> DropPlan:
     """The counts of the batch's first row; the other rows have the same prompt."""
     kept = {event.layer: event.after[0] for event in events}

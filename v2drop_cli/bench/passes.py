@@ -18,7 +18,12 @@ import torch
 import transformers
 
 from v2drop_cli.bench.arms import Arm
-from v2drop_cli.bench.chosen import chosen_caveat, chosen_plan, ignored_counts
+from v2drop_cli.bench.chosen import (
+    chosen_caveat,
+    chosen_plan,
+    counts_beyond,
+    ignored_counts,
+)
 from v2drop_cli.bench.places import spans
 from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.generate.decoding import Compiled, Eager, Generation, check_decoding, new_graph
@@ -157,6 +162,8 @@ class Passes:
             self._chosen[arm] = chosen_plan(events, self.vision_tokens, self.loaded.n_layers)
             self._talk.extend((chosen_caveat(method.name), *ignored_counts(arm, method)))
         plan = self.plan(arm)
+        if method is not None:
+            self._talk.extend(counts_beyond(arm, method, plan, self.vision_tokens))
         rows = self.subject.batch_size
         drops = tuple(
             Drop(event.layer, sum(event.before), sum(event.after), event.kept, event.sources)
@@ -173,6 +180,8 @@ class Passes:
             timing=Timing(),
             memory=Memory(),
             parameters={} if method is None else parameters_of(method),
+            budget=None if arm.budget is None else arm.budget.name,
+            solved=arm.solved,
         )
 
     def _generate(self, arm: Arm, n: int) -> tuple[tuple[int, ...], Sequence[DropEvent]]:

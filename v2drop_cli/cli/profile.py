@@ -16,7 +16,7 @@ from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
 from v2drop_cli.cli.output import settle, show, warn
 from v2drop_cli.cli.progress import telling
-from v2drop_cli.cli.quiet import load_quietly
+from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
 from v2drop_cli.errors import InvalidMeasurementError
 
@@ -73,7 +73,7 @@ def profile(
                 labels=tuple(gate.arm for gate in gates if gate.arm is not None),
             )
             tell(Progress(Phase.LOADING, what=model.model))
-            loaded = load_quietly(model.model, load)
+            loaded = load_for(arms, given.kinds(load), model.model, load)
             media = given.fitted(loaded, media, options.prompt, options.most_new_tokens)
             report = measure(loaded, media, options, Watch(tell, files.on_round, check, warn))
         show(report, output.json)  # first: whatever becomes of the files

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from v2drop_cli.bench.arms import ArmOptions
     from v2drop_cli.models.base import LoadedModel
     from v2drop_cli.models.loading_options import LoadOptions
+
+
+def load_for(
+    arms: ArmOptions, kinds: frozenset[str], model: str, load_options: LoadOptions
+) -> LoadedModel:
+    """:func:`load_quietly`, after asking whether the methods of ``arms`` can do anything with it.
+
+    Raises:
+        V2DropError: one can do nothing with media of these ``kinds``, or with a model of such a
+            configuration. No weights have been read then.
+    """
+    arms.check_media(kinds)
+    return load_quietly(model, replace(load_options, accepts=arms.check_model))
 
 
 def load_quietly(model: str, load_options: LoadOptions) -> LoadedModel:

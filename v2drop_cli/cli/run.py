@@ -12,7 +12,7 @@ from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
 from v2drop_cli.cli.output import show, warn
 from v2drop_cli.cli.progress import telling
-from v2drop_cli.cli.quiet import load_quietly
+from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
 
 
@@ -53,7 +53,7 @@ def run(
                 synthetic=load.synthetic,
             )
             tell(Progress(Phase.LOADING, what=model.model))
-            loaded = load_quietly(model.model, load)
+            loaded = load_for(arms, given.kinds(load), model.model, load)
             media = given.fitted(loaded, media, run_options.prompt, measuring.max_new_tokens)
             report = measure(loaded, media, run_options, Watch(tell, files.on_round, check, warn))
         show(report, output.json)  # first: whatever becomes of the file

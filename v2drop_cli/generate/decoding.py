@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UsageError
-from v2drop_cli.generate.fixed_cache import FixedCache
+from v2drop_cli.generate.fixed_cache import FixedCache, states_of
 from v2drop_cli.generate.greedy import (
     Start,
     decode,
@@ -280,6 +280,11 @@ def new_cache(loaded: LoadedModel) -> Any:
 
 
 def cache_bytes(cache: Any) -> int:
-    """Bytes that the layers of a KV cache hold."""
-    held = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
+    """Bytes that the layers of a KV cache hold, in keys and values and in running states."""
+    held = [t for layer in cache.layers for t in (*_columns(layer), *states_of(layer))]
     return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+
+def _columns(layer: Any) -> list[Tensor]:
+    kept = (getattr(layer, name, None) for name in ("keys", "values"))
+    return [tensor for tensor in kept if tensor is not None]

@@ -6,6 +6,9 @@ prefill, when it sees how many tokens survived down to it: theirs and the answer
 is written into its own column, and attention is handed the columns written so far, as a view.
 So a layer reads what it holds and no more, lengths stay numbers on the host, and addresses
 stay the same over any number of prompts of the same shape, as a recorded graph needs it.
+
+transformers writes states of linear attention and convolutions in place already: such layers are
+its own, emptied for the next prompt.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, LinearAttentionLayer
 
 from v2drop_cli.errors import InstrumentError
 
@@ -65,7 +68,7 @@ class FixedLayer(DynamicLayer):
 
 
 class FixedCache(DynamicCache):
-    """A :class:`FixedLayer` for every layer of a decoder.
+    """A :class:`FixedLayer` for every layer of a decoder that keeps columns.
 
     Args:
         config: the model's.
@@ -77,26 +80,41 @@ class FixedCache(DynamicCache):
 
     def __init__(self, config: Any, room: int) -> None:
         super().__init__(config=config)
-        other = {type(layer).__name__ for layer in self.layers} - {DynamicLayer.__name__}
-        if other:
-            raise InstrumentError(f"a fixed KV cache does not serve {', '.join(sorted(other))}")
-        self._fixed = [FixedLayer(room) for _ in self.layers]
-        self.layers = list(self._fixed)
+        kinds = {type(layer) for layer in self.layers} - {DynamicLayer, LinearAttentionLayer}
+        if kinds:
+            other = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise InstrumentError(f"a fixed KV cache does not serve {other}")
+        layers: list[Any] = [
+            FixedLayer(room) if type(layer) is DynamicLayer else layer for layer in self.layers
+        ]
+        self.layers = layers
+        self._fixed = [layer for layer in layers if isinstance(layer, FixedLayer)]
+        self._states = [layer for layer in layers if not isinstance(layer, FixedLayer)]
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Columns that each layer holds."""
+        """Columns that each layer with columns holds."""
         return tuple(layer.get_seq_length() for layer in self._fixed)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers, room included."""
-        return sum(buffer.nbytes for layer in self._fixed for buffer in layer.buffers)
+        """Bytes of all buffers, room included, and of all states."""
+        buffers = [buffer for layer in self._fixed for buffer in layer.buffers]
+        states = [state for layer in self._states for state in states_of(layer)]
+        return sum(tensor.nbytes for tensor in (*buffers, *states))
 
     def rewind(self) -> None:
         """Empty the cache for the next prompt of the same shape; the memory stays."""
         for layer in self._fixed:
             layer.rewind()
+        for layer in self._states:
+            layer.reset()
+
+
+def states_of(layer: Any) -> list[Tensor]:
+    """The running states that one layer of a cache keeps, none for most kinds of layers."""
+    kept = (getattr(layer, name, {}) for name in ("conv_states", "recurrent_states"))
+    return [state for states in kept for state in states.values() if state is not None]
 
 
 def _roomy(states: Tensor, room: int) -> Tensor:

@@ -45,14 +45,14 @@ class Attended:
         """``[G, W, d]`` keys of all columns, rotated."""
         attention = how.attention(self.module)
         made = how.keys(attention, how.norm(self.module)(self.states))
-        return how.rotate(attention, made, self.rope)
+        return how.settle(attention, how.rotate(attention, made, self.rope), "k")
 
     def rows(self, how: Projections, columns: Tensor) -> Tensor:
         """``[H, r, W]``: how much the rows ``columns`` attend to each column of this forward."""
         attention = how.attention(self.module)
         asked = how.queries(attention, how.norm(self.module)(self.states[columns]))
         cos, sin = (table.index_select(-2, columns) for table in self.rope)
-        asked = how.rotate(attention, asked, (cos, sin))
+        asked = how.settle(attention, how.rotate(attention, asked, (cos, sin)), "q")
         keys = self.keys(how)
         if self.past is not None:
             keys = torch.cat([self.past.to(keys), keys], dim=1)
@@ -80,7 +80,18 @@ class Attended:
         if self.view is None:
             return None
         places = self.view.places[0].to(rows.device)
-        return places > places[rows, None] - self.view.size
+        near: Tensor = places > places[rows, None] - self.view.size
+        return near
+
+
+def beside_weights(module: Any, states: Tensor) -> Tensor:
+    """``states`` on the device of ``module``'s weights.
+
+    On a model spread over devices it may have been made elsewhere. Weights that are fetched for
+    each call have no device until then, and come to the states.
+    """
+    devices = {weight.device for weight in module.parameters()} - {torch.device("meta")}
+    return states.to(next(iter(devices), states.device))
 
 
 def softmax_rows(asked: Tensor, keys: Tensor, scaling: float, allowed: Tensor | None) -> Tensor:
@@ -103,10 +114,10 @@ def past_keys(cache: Any, layer: int, b: int, past: int) -> Tensor | None:
     if not past:
         return None
     held = cache.layers[layer]
-    keys: Tensor | None = getattr(held, "keys", None)
-    shown = isinstance(keys, Tensor) and keys.dim() == 4 and keys.shape[2] >= past
+    keys = getattr(held, "keys", None)
     # A sliding cache may have thrown the first ones away.
-    if keys is None or not shown or keys.shape[2] < getattr(held, "cumulative_length", 0):
+    least = max(past, getattr(held, "cumulative_length", 0))
+    if not isinstance(keys, Tensor) or keys.dim() != 4 or keys.shape[2] < least:
         raise InstrumentError(
             f"the attention of earlier turns cannot be read from a {type(cache).__name__}",
             hint="use the default dynamic cache, or a method that needs no attention",

@@ -9,7 +9,7 @@ and know which of its columns are filler.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
-from v2drop_cli.instrument.entry import cropped_into_a_prompt, held_at_entry
+from v2drop_cli.instrument.entry import cropped_into_a_prompt, held_at_entry, teller
 
 
 def cached_length(cache: Any, layer: int) -> int:
     """Columns that ``cache`` holds at ``layer``; 0 without a cache."""
     if cache is None:
         return 0
-    return int(cache.get_seq_length(layer)) if layer else held_at_entry(cache)
+    return held_at_entry(cache) if layer == teller(cache) else int(cache.get_seq_length(layer))
 
 
 def sequence_length(cache: Any) -> int:
@@ -35,8 +35,8 @@ def sequence_length(cache: Any) -> int:
 def columns_before(cache: Any, layer: int, width: int) -> int:
     """Columns of the whole sequence before the forward of ``width`` that enters ``layer``."""
     length = sequence_length(cache)
-    # It is told by layer 0, which holds this forward's columns by the time a later one is entered.
-    return max(0, length - width) if layer else length
+    # Its teller, layer 0 as a rule, holds this forward's columns when a later layer is entered.
+    return max(0, length - width) if length and layer > teller(cache) else length
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,32 @@ class CacheBook:
             self._pages.get(cache, {}).pop(layer, None)
             return None
         raise _from_elsewhere()
+
+    def folded(self, cache: Any, layer: int, before: int) -> CachedColumns | None:
+        """What is known of a ``layer`` that keeps no columns; ``None`` if its state saw them all.
+
+        A state does not say what was folded into it. What this context knows is followed: it goes
+        on by as many columns as the sequence, and a crop takes as many off.
+
+        Args:
+            cache: the cache, or ``None``.
+            layer: the layer about to run.
+            before: columns of the whole sequence before this forward.
+
+        Raises:
+            InstrumentError: the sequence grew outside this context, or was cropped into a prompt.
+        """
+        known = None if cache is None else self._pages.get(cache, {}).get(layer)
+        if known is None:
+            return None
+        if not before:  # an emptied cache starts over
+            del self._pages[cache][layer]
+            return None
+        if before > known.sequence:
+            raise _from_elsewhere()
+        length = known.length - (known.sequence - before)
+        known.cut(length)
+        return replace(known, length=length)
 
     def known(self, cache: Any, layer: int) -> CachedColumns | None:
         """What was last noted for ``layer``; ``None`` if it is empty, or was never shortened."""

@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError
-from v2drop_cli.instrument.cache import cached_length
+from v2drop_cli.instrument.cache import sequence_length
 
 _ROW_BREAK = 1
 
@@ -61,7 +61,7 @@ class PictureWatch:
         """
         if cache is None:
             return
-        before = self._ends.pop(cache, None) if cached_length(cache, 0) else None
+        before = self._ends.pop(cache, None) if sequence_length(cache) else None
         columns = [] if mask is None else mask.any(dim=0).nonzero()[:, 0].tolist()
         if mask is None or not columns:
             if before is not None and width > 1:  # text, in one turn with the picture or a chunk

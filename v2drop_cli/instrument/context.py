@@ -22,7 +22,8 @@ from torch import Tensor
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.cache import columns_before, refuse_static
 from v2drop_cli.instrument.chunks import PictureWatch
-from v2drop_cli.instrument.entry import leave_out
+from v2drop_cli.instrument.entry import leave_out, teller
+from v2drop_cli.instrument.folding import folded, folded_call
 from v2drop_cli.instrument.forward import (
     Forward,
     as_padding,
@@ -146,15 +147,18 @@ class DropState:
         return (entering, kwargs) if changed is None and entering is not hidden else changed
 
     def _enter(self, forward: Forward, layer: int, hidden: Tensor, kwargs: dict[str, Any]) -> Any:
-        if layer not in self.drops or not any(len(row) for row in forward.alive):
-            return self._arguments(forward, layer, hidden, kwargs)
-        self.call.check(kwargs)
-        self.mark(DROP_BEGINS)
-        hidden = self._drop(forward, self.drops[layer], hidden, kwargs)
+        drops = layer in self.drops and any(len(row) for row in forward.alive)
+        if drops:
+            self.call.check(kwargs)
+            self.mark(DROP_BEGINS)
+            hidden = self._drop(forward, self.drops[layer], hidden, kwargs)
         changed = self._arguments(forward, layer, hidden, kwargs)
-        if layer == 0 and forward.columns is not None:
-            leave_out(self.call.cache(kwargs), forward.width - forward.columns.width)
-        self.mark(DROP_ENDS)
+        if forward.columns is not None:
+            cache = self.call.cache(kwargs)
+            if layer == teller(cache):
+                leave_out(cache, forward.width - forward.columns.width)
+        if drops:
+            self.mark(DROP_ENDS)
         return changed
 
     def _arguments(
@@ -165,7 +169,9 @@ class DropState:
         if PREVIOUS_HIDDEN in self.method.needs:
             forward.previous = hidden if layer + 1 in self.drops else None
             forward.handed_before = kwargs if layer + 1 in self.drops else {}
-        known = self.book.shortened(cache, layer, columns_before(cache, layer, forward.width))
+        before = columns_before(cache, layer, forward.width)
+        folds = layer in self.call.no_columns
+        known = (self.book.folded if folds else self.book.shortened)(cache, layer, before)
         forward.shift = None if known is None else known.shift_of(len(hidden))
         if forward.columns is None and known is None:
             return None
@@ -174,6 +180,9 @@ class DropState:
                 "dropping needs the 2-D attention mask (1 for tokens, 0 for padding)",
                 hint="pass the processor's attention_mask, and use the default dynamic cache",
             )
+        if folds:
+            self.book.remember(cache, layer, folded(forward, known, before))
+            return folded_call(forward, hidden, kwargs)
         return hidden, remade(self.reader, forward, layer, hidden, kwargs, known)
 
     def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, kwargs: dict[str, Any]) -> Tensor:
@@ -192,11 +201,13 @@ class DropState:
                 self._record(forward, drop.layer, found, past)
             return hidden
         self._record(forward, drop.layer, found, past)
-        packed = pack(found.rows)
+        packed = pack(found.rows, left=bool(self.call.no_columns))
         hidden = gather_rows(hidden if found.hidden is None else found.hidden, packed.index)
         forward.columns = compose(forward.columns, packed)
         forward.alive = found.alive
         forward.moved |= found.moved
+        if packed.left and packed.valid is not None:
+            forward.alive = [row + packed.start(b) for b, row in enumerate(found.alive)]
         forward.numbers = carried(forward.numbers, packed.index)
         if self.method.positions_at(drop.layer) == RENUMBERED:
             forward.numbers = numbered_anew(forward, positions_of(kwargs))

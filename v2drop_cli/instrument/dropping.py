@@ -21,7 +21,7 @@ from v2drop_cli.errors import (
 from v2drop_cli.instrument.cache import refuse_rebuilt
 from v2drop_cli.instrument.context import DropState
 from v2drop_cli.instrument.encodings import Encodings, noting
-from v2drop_cli.instrument.entry import start_over, with_entry
+from v2drop_cli.instrument.entry import start_over, teller, with_entry
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall
@@ -274,8 +274,8 @@ def _forward_call(
         return None
     mask = target.family.vision_mask(target.config, given)
     state.pictures.look(cache, ids.shape[1], mask, given)
-    state.book.check(cache, range(state.first_hooked))
-    if 0 in state.drops:
+    state.book.check(cache, set(range(state.first_hooked)) - state.call.no_columns)
+    if min(state.drops) <= teller(cache):
         start_over(cache)
         refuse_rebuilt(cache, as_padding(attention_mask), ids.shape[1])
     vision: tuple[Tensor, ...] = ()

@@ -4,6 +4,9 @@ transformers reads the length of a whole sequence off layer 0's cache: positions
 the sizes of masks, what ``generate`` leaves out of the next turn's prompt. A later drop leaves
 layer 0 alone, so that stays right by itself. After a drop at layer 0 it would be too small by as
 many columns as were dropped, and all later tokens would be at wrong positions, without an error.
+Where the first layers fold tokens into a state, which has no length, transformers reads it off the
+first layer that keeps columns. What is said here of layer 0 is then true of that one, and of every
+drop at it or before it.
 
 So layer 0's cache goes on telling the length of the sequence, and is told how many columns of it
 it does not hold. It keeps its keys and values, and all it can do otherwise:
@@ -89,20 +92,29 @@ def cropped_into_a_prompt() -> InstrumentError:
     )
 
 
+def teller(cache: Any) -> int:
+    """The layer whose cache tells the length of the whole sequence: the first with columns."""
+    for layer, held in enumerate(getattr(cache, "layers", None) or ()):
+        if hasattr(held, "get_seq_length"):
+            return layer
+    return 0
+
+
 def _told(cache: Any) -> Any:
-    """Layer 0's cache if it was told of columns that it does not hold, else ``None``."""
+    """The teller's cache if it was told of columns that it does not hold, else ``None``."""
     layers = getattr(cache, "layers", None)
-    return layers[0] if layers and hasattr(layers[0], "held_columns") else None
+    layer = layers[teller(cache)] if layers else None
+    return layer if hasattr(layer, "held_columns") else None
 
 
 def held_at_entry(cache: Any) -> int:
-    """Columns that layer 0 of ``cache`` holds; its ``get_seq_length`` may count dropped ones."""
+    """Columns that the teller holds; its ``get_seq_length`` may count dropped ones."""
     layer = _told(cache)
     return int(cache.get_seq_length() if layer is None else layer.held_columns())
 
 
 def leave_out(cache: Any, columns: int) -> None:
-    """Tell layer 0 of ``cache`` that it is about to get ``columns`` fewer than the sequence has.
+    """Tell the teller that it is about to get ``columns`` fewer than the sequence has.
 
     Raises:
         InstrumentError: the cache is not made of layers, so there is none to be told.
@@ -117,8 +129,9 @@ def leave_out(cache: Any, columns: int) -> None:
             layer.__class__ = _telling(kind)
         except (AttributeError, TypeError):
             raise InstrumentError(
-                f"layer 0 of a {type(cache).__name__} cannot be told that its prompt was shortened",
-                hint="generate with the default dynamic cache, or drop from layer 1 on",
+                f"layer {teller(cache)} of a {type(cache).__name__} cannot be told that its prompt "
+                "was shortened",
+                hint="generate with the default dynamic cache, or drop at later layers only",
             ) from None
     layer.missing = columns + (layer.missing if layer.held_columns() else 0)
 
@@ -131,11 +144,11 @@ def start_over(cache: Any) -> None:
 
 
 def _first_layer(cache: Any) -> Any:
-    """The cache of layer 0, which some caches make at their first update only."""
+    """The teller's cache, which some caches make at their first update only."""
     layers = getattr(cache, "layers", None)
     if layers == [] and getattr(cache, "layer_class_to_replicate", None) is not None:
         layers.append(cache.layer_class_to_replicate())
-    return layers[0] if layers else None
+    return layers[teller(cache)] if layers else None
 
 
 def with_entry(schedule: Schedule, method: Method) -> Schedule:

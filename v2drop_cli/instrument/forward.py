@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -129,6 +129,5 @@ def compose(before: Columns | None, packed: Columns) -> Columns:
     """Columns of the shortened input, as columns of this forward's input."""
     if before is None:
         return packed
-    return Columns(
-        gather_rows(before.index[..., None], packed.index)[..., 0], packed.valid, packed.lengths
-    )
+    index = gather_rows(before.index[..., None], packed.index)[..., 0]
+    return replace(packed, index=index)

@@ -15,9 +15,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
-from v2drop_cli.models.decoders import layer_kinds, scaled_from, windows
+from v2drop_cli.models.decoders import (
+    chunked,
+    layer_kinds,
+    no_columns,
+    scaled_from,
+    windows,
+    without_rotary,
+)
 
 # What is made anew for a shortened layer, and what is gathered: inputs of the layer's own for each
 # token. Other arguments are handed on as they are.
@@ -40,9 +47,13 @@ class LayerCall:
         scaled_from: the first position at which its layers scale queries by ``position_ids``;
             ``None`` where they do not read them.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
+        chunked: whether these are chunks.
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
         order: those parameters in the order in which they may be handed by position.
+        without_rotary: whether layers of some kind are handed no rotary tables.
+        no_columns: the layers that keep no keys of their tokens: they fold them into a running
+            state, or look at one token at a time.
     """
 
     config: Any
@@ -50,9 +61,12 @@ class LayerCall:
     named: frozenset[str] = frozenset()
     scaled_from: int | None = None
     windows: tuple[int | None, ...] = ()
+    chunked: bool = False
     kinds: tuple[str, ...] = ()
     cuts_blocks: bool = True
     order: tuple[str, ...] = ()
+    without_rotary: bool = False
+    no_columns: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, config: Any, layers: Sequence[nn.Module], *, cuts_blocks: bool = True) -> LayerCall:
@@ -68,11 +82,14 @@ class LayerCall:
             config.get_text_config(),
             names.pop(),
             named,
-            scaled_from(config),
-            windows(config),
-            layer_kinds(config),
-            cuts_blocks,
-            tuple(signature(type(layers[0]).forward).parameters)[1:],
+            scaled_from=scaled_from(config),
+            windows=windows(config),
+            chunked=chunked(config),
+            kinds=layer_kinds(config),
+            cuts_blocks=cuts_blocks,
+            without_rotary=without_rotary(config),
+            no_columns=no_columns(config.get_text_config()),
+            order=tuple(signature(type(layers[0]).forward).parameters)[1:],
         )
 
     def window(self, layer: int) -> int | None:
@@ -82,6 +99,10 @@ class LayerCall:
     def kind(self, layer: int) -> str | None:
         """What tells ``layer`` from those that are handed other masks or rotary tables."""
         return self.kinds[layer] if self.kinds else None
+
+    def turns(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the layer that was handed ``kwargs`` turns queries and keys by rotary tables."""
+        return kwargs.get("position_embeddings") is not None or not self.without_rotary
 
     def cache(self, kwargs: Mapping[str, Any]) -> Any:
         """The KV cache that a layer was handed, or ``None``."""
@@ -98,6 +119,23 @@ class LayerCall:
         more = dict(zip(self.order[1:], args[1:], strict=False))
         known = len(args) <= len(self.order) and set(more) <= _REMADE | set(GATHERED)
         return only_hidden(args[:1] if known else args), {**kwargs, **more}
+
+    def refuse_no_columns(self, layer: int, need: str) -> None:
+        """Raise for a signal of an attention that ``layer`` does not have.
+
+        Args:
+            layer: the layer whose ``need`` was asked for.
+            need: the signal, as in :mod:`v2drop_cli.methods.base`.
+
+        Raises:
+            UnsupportedModelError: it keeps no columns.
+        """
+        if layer in self.no_columns:
+            raise UnsupportedModelError(
+                f"layer {layer} of this decoder has no {need}: it keeps a running state instead",
+                hint="drop at another layer, or take a method that looks at no attention and no "
+                "keys, such as v2drop",
+            )
 
     def check(self, kwargs: Mapping[str, Any]) -> None:
         """Refuse a call with arguments along the sequence that nobody would shorten.

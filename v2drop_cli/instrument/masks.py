@@ -37,15 +37,25 @@ class View:
         places: ``[B, past + W]`` long, which column of the whole sequence each column is; dropped
             ones are counted, and padding.
         cuts_blocks: whether columns of one block see each other within the window only.
+        starts: ``[B]`` long, for a layer that attends in chunks of ``size``: the place in each row
+            from which they are counted, its first that is no padding. ``None`` for a window.
     """
 
     size: int
     places: Tensor
     cuts_blocks: bool = True
+    starts: Tensor | None = None
 
     def overlay(self) -> Callable[..., Any]:
-        """The window as a mask function of transformers."""
+        """The window, or the chunks, as a mask function of transformers."""
         places, size = self.places, self.size
+        if self.starts is not None:
+            chunks = (places - self.starts[:, None]) // size
+
+            def same_chunk(batch_idx: Any, head_idx: Any, q_idx: Any, kv_idx: Any) -> Any:
+                return chunks[batch_idx, kv_idx] == chunks[batch_idx, q_idx]
+
+            return same_chunk
 
         def inner_mask(batch_idx: Any, head_idx: Any, q_idx: Any, kv_idx: Any) -> Any:
             return places[batch_idx, kv_idx] > places[batch_idx, q_idx] - size

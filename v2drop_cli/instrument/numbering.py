@@ -35,17 +35,34 @@ def renumbers(method: Method, schedule: Schedule) -> bool:
     return any(method.positions_at(drop.layer) == RENUMBERED for drop in schedule.drops)
 
 
-def no_renumbering(config: Any, decoder: Any) -> str | None:
-    """Why tokens of this decoder cannot be numbered anew, or ``None``."""
+def keeps_numbers(config: Any) -> str | None:
+    """Why tokens of such a model cannot be numbered anew, as far as its configuration tells."""
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
     if "mrope_section" in rope:
         return "its positions have three axes (M-RoPE), and what renumbering means is not defined"
     if windows(config):
         return "its sliding windows are counted in the prompt's own positions"
+    return None
+
+
+def no_renumbering(config: Any, decoder: Any) -> str | None:
+    """Why tokens of this decoder cannot be numbered anew, or ``None``."""
+    why = keeps_numbers(config)
+    if why is not None:
+        return why
     if not hasattr(decoder, "rotary_emb"):
         return f"a {type(decoder).__name__} has no rotary module to ask for other positions"
     return None
+
+
+def cannot_renumber(method: Method, why: str) -> UnsupportedModelError:
+    """The error for a method that renumbers, in a model that cannot."""
+    name = next((part for part in method.parts if part.positions == RENUMBERED), method).name
+    return UnsupportedModelError(
+        f"{name} numbers its survivors anew, and this model cannot: {why}",
+        hint=f"write {name}:positions=original",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +84,7 @@ class Numbering:
         """
         why = no_renumbering(config, decoder)
         if why is not None:
-            renumbering = (part for part in method.parts if part.positions == RENUMBERED)
-            name = next(renumbering, method).name
-            raise UnsupportedModelError(
-                f"{name} numbers its survivors anew, and this model cannot: {why}",
-                hint=f"write {name}:positions=original",
-            )
+            raise cannot_renumber(method, why)
         return cls(decoder.rotary_emb)
 
     def tables(self, hidden: Tensor, positions: Tensor) -> Tables:
@@ -96,7 +108,10 @@ def numbered_anew(forward: Forward, positions: Tensor) -> Tensor:
     if forward.padding is not None:
         own = forward.padding[:, -forward.width :].to(torch.uint8)
         first = own.argmax(dim=1, keepdim=True).to(index.device)
-    return positions.gather(1, first) + torch.arange(index.shape[1], device=index.device)
+    order = torch.arange(index.shape[1], device=index.device)
+    if forward.columns.left and forward.columns.valid is not None:  # filler comes first
+        order = (forward.columns.valid.to(index.device).cumsum(dim=1) - 1).clamp(min=0)
+    return positions.gather(1, first) + order
 
 
 def positions_of(kwargs: Mapping[str, Any]) -> Tensor:
@@ -149,7 +164,7 @@ def shift_after(forward: Forward, kwargs: Mapping[str, Any], shift: Tensor | Non
         return shift
     index = forward.columns.index
     last = torch.full_like(index[:, :1], index.shape[1] - 1)
-    if forward.columns.valid is not None:
+    if forward.columns.valid is not None and not forward.columns.left:
         last = forward.columns.valid.sum(dim=1, keepdim=True) - 1
     before = positions_of(kwargs).to(index.device).expand(len(index), -1)
     moved = (before.gather(1, index.gather(1, last)) - forward.numbers.gather(1, last))[:, 0]

@@ -114,8 +114,9 @@ def _shared(
     columns = forward.columns
     changed: dict[str, Any] = {}
     if columns is not None or forward.shift is not None:
-        rope = alive_rope(reader.numbering, forward, hidden, kwargs, forward.shift)
-        changed["position_embeddings"] = as_handed(rope)
+        if reader.call.turns(kwargs):
+            rope = alive_rope(reader.numbering, forward, hidden, kwargs, forward.shift)
+            changed["position_embeddings"] = as_handed(rope)
         changed["position_ids"] = told_positions(reader.call, forward, kwargs, forward.shift)
     new_valid = _new_padding(forward, hidden) if columns is None else columns.valid
     valid = join_valid(held.valid, held.past, new_valid, hidden)
@@ -124,7 +125,8 @@ def _shared(
     view = None
     cuts = held.window is not None and held.before + forward.width > held.window
     if cuts and held.window is not None and places is not None:
-        view = View(held.window, places[:, thrown:], reader.call.cuts_blocks)
+        starts = _starts(forward, hidden) if reader.call.chunked else None
+        view = View(held.window, places[:, thrown:], reader.call.cuts_blocks, starts)
     changed["attention_mask"] = causal_mask(
         reader.call.config,
         hidden,
@@ -154,6 +156,13 @@ def _places(forward: Forward, hidden: Tensor, past: Tensor, before: int) -> Tens
         else forward.columns.index
     )
     return torch.cat([past.to(hidden.device).expand(batch, -1), new.expand(batch, -1)], dim=1)
+
+
+def _starts(forward: Forward, hidden: Tensor) -> Tensor:
+    """``[B]``: the first column of each row that is no padding; chunks are counted from there."""
+    if forward.padding is None:
+        return torch.zeros(len(hidden), dtype=torch.long, device=hidden.device)
+    return (forward.padding.long().cumsum(dim=1) == 0).sum(dim=1)
 
 
 def _new_padding(forward: Forward, hidden: Tensor) -> Tensor | None:

@@ -6,14 +6,14 @@ Nothing here runs for a method that needs hidden states alone, or nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.attention import Attended, past_keys
+from v2drop_cli.instrument.attention import Attended, beside_weights, past_keys
 from v2drop_cli.instrument.cache import (
     CacheBook,
     cached_length,
@@ -113,9 +113,10 @@ class Here:
         found = self.forward.columns
         if found is None:
             return positions
-        columns = found.index[self.row, : found.lengths[self.row]]
+        first = found.start(self.row)
+        columns = found.index[self.row, first : first + found.lengths[self.row]]
         places = columns.new_zeros(self.forward.width)
-        places[columns] = torch.arange(len(columns), device=columns.device)
+        places[columns] = torch.arange(len(columns), device=columns.device) + first
         return places[positions]
 
     def text(self) -> Tensor:
@@ -132,12 +133,10 @@ class Here:
     def attended(self, layer: int, states: Tensor) -> Attended:
         """What the attention of ``layer`` is made from, whose input is ``states [W, D]``.
 
-        On a model spread over devices all of it follows the layer's weights; those that are
-        fetched for each call come to the input.
+        On a model spread over devices all of it follows the layer's weights.
         """
         forward, b, module = self.forward, self.row, self.reader.layers[layer]
-        weights = {weight.device for weight in module.parameters()} - {torch.device("meta")}
-        states = states.to(next(iter(weights), states.device))
+        states = beside_weights(module, states)
         past = cached_length(self.cache, layer)
         past -= len(states) if layer < self.layer and self.cache is not None else 0
         blocks = None
@@ -161,6 +160,10 @@ class Here:
             shift = None if known is None else known.shift_of(len(self.forward.vision))
         # Layers of another kind may have other tables.
         handed = (layer < self.layer and self.forward.handed_before) or self.kwargs
+        if not self.reader.call.turns(handed):  # by nothing at all
+            text = self.reader.call.config
+            size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+            return states.new_ones(len(states), size), states.new_zeros(len(states), size)
         rope = alive_rope(self.reader.numbering, self.forward, states, handed, shift)
         cos, sin = (_row_of(table, self.row).to(states.device) for table in rope)
         return cos, sin
@@ -197,7 +200,9 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class RowSignals:
-    """Signals of one batch row's alive vision tokens; :class:`~v2drop_cli.methods.base.Signals`.
+    """What a method may look at of one batch row's alive vision tokens.
+
+    The class of :class:`~v2drop_cli.methods.signal_protocols.Signals`.
 
     Attributes:
         entering: ``[W, D]`` this row's hidden states entering the drop layer.
@@ -315,7 +320,9 @@ class RowSignals:
         assert mask is not None
         own = mask[here.row].nonzero()[:, 0]
         order = torch.searchsorted(own, here.original(self.vision).to(own.device))
-        return watch.row(layer, mask, here.row, order, here.forward.arguments)
+        found = watch.row(layer, mask, here.row, order, here.forward.arguments)
+        # On a model spread over devices, the tower may have run elsewhere.
+        return replace(found, device=self.entering.device)
 
     def _at(self, need: str, layer: int) -> tuple[Here, Tensor]:
         """The input of ``layer``, if that is at hand."""
@@ -324,8 +331,9 @@ class RowSignals:
         if why is not None:
             raise UnsupportedModelError(
                 f"no {need} of {here.reader.family.name}: {why}",
-                hint="take a method that looks at hidden states: v2drop, or at nothing: uniform",
+                hint="use a method that looks at hidden states alone, such as v2drop",
             )
+        here.reader.call.refuse_no_columns(layer, need)
         if layer == here.layer:
             return here, self.entering
         if layer == here.layer - 1:

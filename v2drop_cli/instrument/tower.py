@@ -76,17 +76,9 @@ class TowerWatch:
                 no class token and the method needs one.
             InstrumentError: the tower has no such block.
         """
-        tower, how = family.vision_tower(model), family.tower
-        if how is None or tower is None:
-            raise UnsupportedModelError(
-                f"nobody has shown what the vision tower of {family.name} holds",
-                hint="take a method that does not look into the vision tower",
-            )
-        why = how.refusal(config)
-        if why is not None:
-            raise UnsupportedModelError(f"no vision tower signals of {family.name}: {why}")
-        if CLASS_TOKEN in method.needs and how.class_token(config) is None:
-            raise no_class_token(config)
+        how, tower = tower_of(family, config, method), family.vision_tower(model)
+        if tower is None:
+            raise _unknown_tower(family)
         layers, blocks = tuple(method.tower_layers), how.layers(tower)
         # What the projector is given settles which tile a token is of, where no call tells.
         wanted = (*layers, "projector") if how.tiled else layers
@@ -160,7 +152,8 @@ class TowerWatch:
         layout = layouts[0]
         if len(layouts) > 1:
             features = torch.cat(_feature_rows(given, tokens)[::copies])
-            entered = self._states("projector", encoding, last)[0][:, handed.to(states.device)]
+            entered = self._states("projector", encoding, last)[0]
+            entered = entered[:, handed.to(entered.device)]
             layout = settled(layouts, project(self.projector, entered), features)
         start = sum(tokens[: row - row % copies : copies])
         crops = RowCrops.of(layout, start, tokens[row], order.to(states.device), handed)
@@ -179,7 +172,9 @@ class TowerWatch:
             return self._long(encoding[block], last), self.modules[block]
         wanted = self.how.features(self.config)
         parts = [last if i is None else self._long(encoding[i], last) for i in wanted]
-        return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)), None
+        if len(parts) == 1:
+            return parts[0], None
+        return torch.cat([part.to(last.device) for part in parts], dim=-1), None
 
     def _long(self, states: Tensor, last: Tensor) -> Tensor:
         """What entered a block, with merged patches in all their places."""
@@ -200,6 +195,31 @@ class TowerWatch:
                 "the context, as mm_encoder_outputs",
             )
         return found[0]
+
+
+def tower_of(family: Family, config: Any, method: Method) -> Tower:
+    """What ``family`` knows of its vision tower, if ``method`` can look into it.
+
+    Raises:
+        UnsupportedModelError: it knows nothing of this one, or the tower has no class token and
+            the method needs one.
+    """
+    how = family.tower
+    if how is None:
+        raise _unknown_tower(family)
+    why = how.refusal(config)
+    if why is not None:
+        raise UnsupportedModelError(f"no vision tower signals of {family.name}: {why}")
+    if CLASS_TOKEN in method.needs and how.class_token(config) is None:
+        raise no_class_token(config)
+    return how
+
+
+def _unknown_tower(family: Family) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"nobody has shown what the vision tower of {family.name} holds",
+        hint="take a method that does not look into the vision tower",
+    )
 
 
 def no_class_token(config: Any) -> UnsupportedModelError:

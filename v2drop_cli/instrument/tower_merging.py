@@ -66,7 +66,8 @@ class Merged:
 
     def full(self, states: Tensor) -> Tensor:
         """``[pictures, m, D]`` at the full length again."""
-        return states.gather(1, self.into[..., None].expand(-1, -1, states.shape[2]))
+        into = self.into.to(states.device)  # blocks of the tower may be on several
+        return states.gather(1, into[..., None].expand(-1, -1, states.shape[2]))
 
     def left(self, picture: Tensor, place: Tensor) -> Kept:
         """Which of a row's tokens are left, in their order, and what went into which.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.attention import softmax_rows
+from v2drop_cli.instrument.attention import beside_weights, softmax_rows
 from v2drop_cli.instrument.tower_merging import Merged
 from v2drop_cli.methods.base import Kept
 from v2drop_cli.models.projections import Crops, Layout, Projections
@@ -76,7 +76,9 @@ class RowCrops:
 
 @dataclass(frozen=True, slots=True)
 class TowerRow:
-    """One block of the tower; :class:`~v2drop_cli.methods.base.TowerSignals`.
+    """One block of the tower.
+
+    The class of :class:`~v2drop_cli.methods.signal_protocols.TowerSignals`.
 
     Attributes:
         how: how the block makes queries and keys.
@@ -87,6 +89,8 @@ class TowerRow:
         class_token: place of the class token among the patches, ``None`` without one.
         merged: what became of the row's pictures before this block; ``None`` if the method merges
             nothing. Then ``states`` have each merged patch in all its places.
+        device: where the decoder's states are, and with them all that is told; ``None`` for where
+            the tower's are.
     """
 
     how: Projections
@@ -96,6 +100,7 @@ class TowerRow:
     row: RowCrops
     class_token: int | None
     merged: Merged | None = None
+    device: torch.device | None = None
     _keys: list[Tensor] = field(default_factory=list, repr=False)
 
     @property
@@ -110,11 +115,11 @@ class TowerRow:
 
     def crop(self) -> Tensor:
         """``[n]`` long: the picture of each token, counted through the row; -1 for a separator."""
-        return self.row.crop
+        return self._told(self.row.crop)
 
     def patch(self) -> Tensor:
         """``[n]`` long: its patch among those handed on; 0 for a separator."""
-        return self.row.patch
+        return self._told(self.row.patch)
 
     def by_crop(self) -> list[Tensor]:
         """Per picture of the row, ``[n_c]`` long: which tokens are its own.
@@ -123,11 +128,11 @@ class TowerRow:
         """
         crop, total = self.row.crop, sum(self.row.counts)
         if total == 1 and self.row.separators is None:
-            return [torch.arange(len(crop), device=crop.device)]
+            return [self._told(torch.arange(len(crop), device=crop.device))]
         order = torch.argsort(crop, stable=True)
         counts = torch.zeros(total + 1, dtype=torch.int64, device=crop.device)
         counts.scatter_add_(0, crop + 1, torch.ones_like(crop))
-        own: tuple[Tensor, ...] = torch.split(order, counts.tolist())
+        own: tuple[Tensor, ...] = torch.split(self._told(order), counts.tolist())
         return list(own)[1:]
 
     def hidden(self) -> Tensor:
@@ -140,11 +145,11 @@ class TowerRow:
         Raises:
             UnsupportedModelError: this tower has no class token.
         """
-        return self.states[:, self._class_token()]
+        return self._told(self.states[:, self._class_token()])
 
     def keys(self) -> Tensor:
         """``[H, n, d]`` the block's keys of the tokens' patches; zero for a separator."""
-        return self._own(self._all_keys()[:, self.row.crop, self.row.place], dim=1)
+        return self._own(self._of_tokens(self._all_keys()), dim=1)
 
     def class_attention(self) -> Tensor:
         """``[H, n]`` how much each picture's class token attends to the tokens' patches.
@@ -156,19 +161,23 @@ class TowerRow:
         """
         asked = self._made("queries", self.states[:, self._class_token()])  # [H, pictures, d]
         scaling = self.how.scaling(self.how.attention(self.module))
-        there = None if self.merged is None else self.merged.stands
+        there = None if self.merged is None else self.merged.stands.to(asked.device)
         rows = [
             softmax_rows(asked[:, i, None], keys, scaling, None if there is None else there[i])
             for i, keys in enumerate(self._all_keys().unbind(1))
         ]
-        found = torch.cat(rows, dim=1)[:, self.row.crop, self.row.place]
-        return self._own(found, dim=1)
+        return self._own(self._of_tokens(torch.cat(rows, dim=1)), dim=1)
 
     def left(self) -> Kept:
         """The alive tokens that merging left, and what went into which."""
         if self.merged is None:
-            return Kept(torch.arange(len(self.row.crop), device=self.row.crop.device))
-        return self.merged.left(self.row.crop, self.row.place)
+            return Kept(
+                torch.arange(len(self.row.crop), device=self.device or self.row.crop.device)
+            )
+        there = self.merged.index.device
+        left = self.merged.left(self.row.crop.to(there), self.row.place.to(there))
+        sources = None if left.sources is None else self._told(left.sources)
+        return replace(left, index=self._told(left.index), sources=sources)
 
     def _all_keys(self) -> Tensor:
         """``[H, pictures, patches, d]`` the block's keys of the row's pictures, made once."""
@@ -179,25 +188,36 @@ class TowerRow:
 
     def project(self, features: Tensor) -> Tensor:
         """``[k, D]`` what the model's own projector makes of ``features [k, D of the tower]``."""
-        return project(self.projector, features.to(self.states.dtype))
+        return self._told(project(self.projector, features.to(self.states.dtype)))
 
     def _class_token(self) -> int:
         if self.class_token is None:
             raise UnsupportedModelError("this model's vision tower has no class token")
         return self.class_token
 
+    def _of_tokens(self, values: Tensor) -> Tensor:
+        """``[H, n, …]`` of values ``[H, pictures, patches, …]``."""
+        crop, place = (index.to(values.device) for index in (self.row.crop, self.row.place))
+        return values[:, crop, place]
+
     def _own(self, values: Tensor, dim: int) -> Tensor:
         """``values`` of all tokens, along ``dim``, with those of separators made zero."""
         if self.row.separators is None:
-            return values
+            return self._told(values)
         shape = [1] * values.dim()
         shape[dim] = -1
-        return values.masked_fill(self.row.separators.view(shape), 0)
+        separators = self.row.separators.to(values.device)
+        return self._told(values.masked_fill(separators.view(shape), 0))
+
+    def _told(self, values: Tensor) -> Tensor:
+        """``values`` where whoever asks can compute with them."""
+        return values if self.device is None else values.to(self.device)
 
     def _made(self, what: str, states: Tensor) -> Tensor:
         if self.module is None:
             raise InstrumentError("only blocks have keys and attention, no projector or output")
         make = self.how.keys if what == "keys" else self.how.queries
+        states = beside_weights(self.module, states)
         made: Tensor = make(self.how.attention(self.module), self.how.norm(self.module)(states))
         return made
 
@@ -213,9 +233,8 @@ def _counted(images: Layout) -> Tensor:
 
 def project(projector: Any, features: Tensor) -> Tensor:
     """``[…, D]`` what ``projector`` makes of features in the model's dtype."""
-    weights = {weight.device for weight in projector.parameters()} - {torch.device("meta")}
     # Not by calling it: hooks on it, such as a clock's, are for the model's own features.
-    projected: Tensor = projector.forward(features.to(next(iter(weights), features.device)))
+    projected: Tensor = projector.forward(beside_weights(projector, features))
     return projected
 
 

@@ -104,10 +104,16 @@ def _of_arms(a: Report, b: Report) -> Iterator[Difference]:
     others = {arm.label: arm for arm in b.arms}
     for arm in a.arms:
         other = others.get(arm.label)
-        for name in ("method", "schedule") if other else ():
-            one, two = getattr(arm, name), getattr(other, name)
-            if one != two:
-                yield Difference(f"{name} of {arm.label}", _text(one), _text(two), False)
+        if other is None:
+            continue
+        ours, theirs = (
+            {"method": one.method, "schedule": one.schedule, **one.parameters}
+            for one in (arm, other)
+        )
+        for name in ours:
+            if name in theirs and ours[name] != theirs[name]:  # older ones have no parameters
+                said = _text(ours[name]), _text(theirs[name])
+                yield Difference(f"{name} of {arm.label}", *said, False)
 
 
 def _of_media(a: Sequence[MediaRecord], b: Sequence[MediaRecord]) -> Iterator[Difference]:

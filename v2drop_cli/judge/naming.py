@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from v2drop_cli.errors import ScheduleError, UsageError, unknown_name
 from v2drop_cli.methods.registry import name_of
-from v2drop_cli.records import ArmResult
+from v2drop_cli.records import SCHEDULE, ArmResult
 from v2drop_cli.schedule import DEFAULT_PRESET, Schedule
 
 POSITIONS = "positions"  # the one parameter that every method has
@@ -72,14 +72,24 @@ def check_names(names: Sequence[str], arms: Sequence[Named]) -> None:
 def same_arm(a: ArmResult, b: ArmResult) -> bool:
     """Whether two reports measured the same: method, parameters and schedule, whatever the label.
 
+    What prefills found for one budget was not asked for, and is left out: a threshold of another
+    fourth digit makes no other arm.
+
     Reports from before methods had parameters know of none: they match whatever these are. Only
     what all methods have is known of old ones too: their survivors kept their positions.
     """
-    ours, theirs = _parameters(a), _parameters(b)
+    solved = frozenset[str]()
+    if a.budget is not None and a.budget == b.budget:
+        solved = frozenset((*a.solved, *b.solved))
+    ours, theirs = (
+        {key: value for key, value in _parameters(arm).items() if key not in solved}
+        for arm in (a, b)
+    )
     if ours.pop(POSITIONS) != theirs.pop(POSITIONS):
         return False
     known = not ours or not theirs or ours == theirs
-    return (a.method, a.schedule) == (b.method, b.schedule) and known
+    schedules = SCHEDULE in solved or a.schedule == b.schedule
+    return a.method == b.method and schedules and known
 
 
 def _parameters(arm: ArmResult) -> dict[str, object]:

@@ -7,6 +7,7 @@ Norms, rotary tables, activations and the scoring itself are left out: they are 
 products. Bytes are weights read once and keys and values moved once; activations are left out,
 so a floor made from them is one that nothing can go below. Of a mixture of experts only those
 that one token takes are counted: in FLOPs that is exact, in bytes the least there can be.
+Layers that fold tokens into a state keep no columns: see :mod:`~v2drop_cli.measure.states`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 
 from v2drop_cli.measure.latents import Latents, latents
 from v2drop_cli.measure.layer_sizes import layer_sizes
+from v2drop_cli.measure.states import FoldedState, folded_state
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
 
@@ -28,16 +30,17 @@ _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
-    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm", "deepseek_v3",
-    "dots1", "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3",
-    "gemma4", "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "granite",
-    "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
-    "granitemoeshared", "helium", "hunyuan_v1_dense", "hy_v3", "hyperclovax", "internlm3",
-    "iquestcoder", "jais2", "kolibri1", "laguna", "llama", "mellum", "minimax_m2", "ministral",
-    "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe",
-    "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl",
-    "qwen3", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3",
-    "solar_open", "stablelm", "starcoder2", "vaultgemma",
+    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cohere_compass",
+    "cosmos3_edge", "cwm", "deepseek_v3", "dots1", "ernie4_5", "exaone4", "exaone_moe", "flex_olmo",
+    "flint", "gemma", "gemma2", "gemma3", "gemma4", "gemma4_unified", "glm", "glm4", "glm4_moe",
+    "glm4v", "glm4v_moe", "glm_ocr", "granite", "granite4_vision", "granite_docling", "granite_swa",
+    "granitemoe", "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl",
+    "hy_v3", "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2",
+    "llama", "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "nanochat",
+    "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe",
+    "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open",
+    "stablelm", "starcoder2", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
@@ -60,6 +63,8 @@ class DecoderShape:
         latents: where the cache holds compressed keys and values; else ``None``.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         layers: per layer, its own :attr:`kv_heads` and :attr:`head_dim`; empty where all are alike.
+        states: per layer, what it folds tokens into; ``None`` for one that attends. Empty where
+            all do.
     """
 
     layer_products: tuple[int, ...]
@@ -72,6 +77,7 @@ class DecoderShape:
     latents: Latents | None = None
     windows: tuple[int | None, ...] = ()
     layers: tuple[tuple[int, int], ...] = ()
+    states: tuple[FoldedState | None, ...] = ()
 
     def held(self, columns: Sequence[int]) -> list[int]:
         """Of ``columns`` per layer, those that the next token may look back to."""
@@ -92,6 +98,9 @@ class DecoderShape:
             answers: tokens of a row that the language head runs on.
         """
         linear = sum(p * q for p, q in zip(self.layer_products, queries, strict=True))
+        if self.states:
+            folds = zip(self.states, queries, strict=True)
+            linear += sum(state.products * q for state, q in folds if state is not None)
         pairs = [q * c for q, c in zip(queries, columns, strict=True)]
         widths = [2 * size for _, size in self._sizes(columns)]  # scores, then values
         if self.latents is not None:
@@ -101,15 +110,19 @@ class DecoderShape:
         return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
-        """Keys and values of ``columns`` per layer."""
+        """Keys and values of ``columns`` per layer, and the states of layers that keep none."""
         numbers = [2 * heads * size for heads, size in self._sizes(columns)]
         if self.latents is not None:
             numbers = [self.latents.held] * len(columns)
-        held = sum(n * c for n, c in zip(numbers, columns, strict=True))
-        return rows * self.kv_item_bytes * held
+        held = self.kv_item_bytes * sum(n * c for n, c in zip(numbers, columns, strict=True))
+        return rows * (held + sum(state.nbytes for state in self.states if state is not None))
 
-    def _sizes(self, columns: Sequence[int]) -> Sequence[tuple[int, int]]:
-        return self.layers or [(self.kv_heads, self.head_dim)] * len(columns)
+    def _sizes(self, columns: Sequence[int]) -> list[tuple[int, int]]:
+        """Per layer, heads of keys and values, and the size of one; none where it folds tokens."""
+        sizes = self.layers or ((self.kv_heads, self.head_dim),) * len(columns)
+        states = self.states or (None,) * len(columns)
+        pairs = zip(sizes, states, strict=True)
+        return [size if state is None else (0, 0) for size, state in pairs]
 
 
 def limit(
@@ -176,7 +189,9 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     if len(known) < len(products):
         return None
     compressed = latents(layers, config)
-    plain = all(_attends_with(layer, *widths) for layer in layers)
+    states = [folded_state(layer) for layer in layers]
+    attending = [layer for layer, state in zip(layers, states, strict=True) if state is None]
+    plain = all(_attends_with(layer, *widths) for layer in attending)
     if compressed is None and not sizes and not plain:
         return None
     expanding = (0,) * len(known) if compressed is None else compressed.expanding
@@ -193,6 +208,7 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         latents=compressed,
         windows=windows(config),
         layers=sizes,
+        states=tuple(states) if any(states) else (),
     )
 
 
@@ -227,6 +243,8 @@ def _products(layer: Any) -> _Products | None:
     for name, module in layer.named_modules():
         if isinstance(module, torch.nn.ModuleList) and name.endswith("experts"):
             return None  # which of them a token meets is not to be seen
+        if isinstance(module, torch.nn.Conv1d):
+            continue  # counted with the state
         for parameter in module.parameters(recurse=False):
             if parameter.ndim < 2:
                 continue  # norms and biases are no matrix products
@@ -266,4 +284,6 @@ def _attends_with(layer: Any, queries: int, keys: int) -> bool:
             found.setdefault(name.rpartition(".")[2], []).append(module.out_features)
     if "qkv_proj" in found:
         return found["qkv_proj"] == [queries + 2 * keys]
-    return [found.get(f"{part}_proj") for part in "qkv"] == [[queries], [keys], [keys]]
+    # Qwen3.5 makes a gate beside each query, by the same map.
+    made = [found.get(f"{part}_proj") for part in "qkv"]
+    return made in ([[queries], [keys], [keys]], [[2 * queries], [keys], [keys]])

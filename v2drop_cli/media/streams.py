@@ -25,6 +25,9 @@ _TIMELESS = frozenset({
     "mjpeg", "h264", "hevc", "vvc", "m4v", "mpegvideo", "h261", "h263", "obu", "dirac", "vc1",
     "cavsvideo", "avs2", "avs3", "evc",
 })  # fmt: skip
+# In these a packet ends where the next one begins, so the last one of a file that breaks off looks
+# whole. Elsewhere each packet tells its size.
+_SIZELESS = _TIMELESS | {"mpegts", "mpeg"}
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Codecs whose transparency only this decoder reads: it lies beside the picture, in WebM."""
 
@@ -38,6 +41,7 @@ class Source:
         index: of the stream in the file.
         packets: (stamp, duration) of each, in ticks of the stream; ``None`` is unknown.
         timeless: whether the stamps come from the frame rate alone.
+        doubtful: whether the file may break off in the middle of a packet, or does.
     """
 
     file: Path
@@ -45,6 +49,7 @@ class Source:
     index: int = 0
     packets: list[tuple[int | None, int | None]] = field(default_factory=list)
     timeless: bool = False
+    doubtful: bool = False
     caveats: list[Caveat] = field(default_factory=list)
 
     def open(self) -> InputContainer:
@@ -97,15 +102,17 @@ def find_source(file: Path) -> Source:
     with _open(file, form) as container:
         streams = _candidates(container, file, form)
         source.timeless = container.format.name in _TIMELESS
+        source.doubtful = container.format.name in _SIZELESS
         packets: dict[int, list[tuple[int | None, int | None]]] = {
             stream.index: [] for stream in streams
         }
         try:
             for packet in container.demux(*streams):
+                source.doubtful |= packet.is_corrupt
                 if packet.size and not packet.is_discard:
                     packets[packet.stream_index].append((packet.pts, packet.duration))
         except av.error.FFmpegError:  # the decoding pass meets this again, and reports it
-            pass
+            source.doubtful = True
         chosen = max(streams, key=lambda stream: _rank(stream, len(packets[stream.index])))
         moving = [stream for stream in streams if len(packets[stream.index]) > 1]
         context = chosen.codec_context

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)$")
 _FALLBACK_RATE = 25.0
 _TAIL_TOLERANCE_S = 0.5
+_Threads = Literal["AUTO", "NONE"]
 
 
 @dataclass(slots=True)
@@ -93,12 +94,15 @@ def read_frames(
 
 def _scan_sampled(source: Source, n_frames: int) -> tuple[_Scan, Choice]:
     wanted = _choice(_expected(source), n_frames)
-    # Frame threads are fast, but hold finished frames back and lose them when a later one
-    # fails: a damaged file is read again without them.
-    for threads in ("AUTO", "SLICE", "SLICE"):
+    # Threads are fast, but tell of damage by chance or not at all: they hold finished frames back
+    # and lose them when a later one fails, and a frame may be handed out by one thread before
+    # another has marked it as damaged. So a file that may be damaged is read without them.
+    passes: tuple[_Threads, ...] = ("NONE", "NONE") if source.doubtful else ("AUTO", "NONE", "NONE")
+    for threads in passes:
         scan = _scan(source, frozenset(wanted.indices), threads)
         right = _choice(scan, n_frames)
-        if right.indices == wanted.indices and (threads == "SLICE" or not scan.losses):
+        whole = not scan.losses and scan.total == len(source.packets)
+        if right.indices == wanted.indices and (threads == "NONE" or whole):
             break
         wanted = right
     return scan, right
@@ -123,12 +127,22 @@ def _expected(source: Source) -> _Scan:
     return scan
 
 
-def _scan(source: Source, wanted: frozenset[int], threads: Literal["AUTO", "SLICE"]) -> _Scan:
+def _scan(source: Source, wanted: frozenset[int], threads: _Threads) -> _Scan:
+    """Decode to the end, and keep the pictures of ``wanted`` frames.
+
+    Args:
+        source: the stream.
+        wanted: by number, counted through the whole frames.
+        threads: ``AUTO`` for as many as there are. What cannot be decoded is then an error and no
+            frame with a mark, so that fewer frames come out than packets went in.
+    """
     scan, size = _Scan(), None
     with source.open() as container:
         stream = source.stream(container)
         decoder = source.decoder(stream)
         decoder.thread_type = threads
+        if threads == "AUTO":
+            decoder.options = {"err_detect": "explode"}
         _read_header(scan, container, stream)
         for frame, stamp_s in _decoded(container, stream, decoder):
             if frame is None or frame.is_corrupt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -16,19 +16,14 @@ from v2drop_cli.methods.base import (
     DropContext,
     Kept,
     Method,
-    Positions,
     refuse_nan,
 )
-from v2drop_cli.methods.clip_files import check_clip_name
 from v2drop_cli.methods.diversity import cosines, most_volume
-from v2drop_cli.methods.relevance import ByClip, by_decoder
-from v2drop_cli.methods.shape import Shape
-from v2drop_cli.records import Caveat, CaveatKind
-from v2drop_cli.schedule import Drop, Schedule
+from v2drop_cli.methods.relevance import ByClip, ByQuestion, by_decoder
 
 
 @dataclass(frozen=True)
-class CDPruner(Method):
+class CDPruner(ByQuestion):
     """Greedy MAP of a determinantal point process with kernel ``r_i · cos(x_i, x_j) · r_j`` (§3).
 
     ``x`` are the projected tokens. ``r`` is their relevance to the question: minus a cosine, mean
@@ -58,29 +53,12 @@ class CDPruner(Method):
         "question"
     )
     needs = frozenset({HIDDEN, TEXT})
-    positions: Positions = field(default="renumbered", kw_only=True)
     text: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse a checkpoint that is not there before a model is loaded."""
-        if self.text:
-            check_clip_name(self.text)
-
-    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """One drop, of the decoder's own input: the budget is its count."""
-        return Schedule((Drop(0, count=64 if budget is None else round(budget)),))
 
     def attach(self, model: Any, processor: Any) -> Method:
         """With ``text``, the same with CLIP's text tower loaded."""
-        if not self.text:
-            return self
-        return AskingClip(self, ByClip.of(self.text, model, processor), positions=self.positions)
-
-    def caveats(self) -> tuple[Caveat, ...]:
-        """That the question was not read by CLIP, where it was not."""
-        if self.text:
-            return ()
-        return (CaveatKind.QUESTION_BY_DECODER.caveat(method=self.name),)
+        clip = self.clip(model, processor)
+        return self if clip is None else AskingClip(self, clip, positions=self.positions)
 
     def select(self, ctx: DropContext) -> Kept:
         """The set of ``n_keep`` tokens, judged by the decoder's own embeddings."""

@@ -43,15 +43,21 @@ class ClipParts:
     segment: int
     patch_width: int
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        found: torch.device = self.modules.text_projection.weight.device
+        return found
+
     def to(self, device: torch.device) -> ClipParts:
         """The same on ``device``."""
-        here = next(self.modules.parameters()).device
-        if here == device:
+        if self.device == device:
             return self
         return replace(self, modules=copy.deepcopy(self.modules).to(device))
 
     def projected(self, patches: Tensor) -> Tensor:
         """``[n, D]`` of the vision tower's patches ``[n, patch_width]``, where texts are."""
+        patches = patches.to(self.device)
         found: Tensor = self.modules.visual_projection(self.modules.post_layernorm(patches))
         return found
 
@@ -63,7 +69,7 @@ class ClipParts:
         ids: list[int] = self.tokenizer(question)["input_ids"]
         missing = -len(ids) % self.segment
         mask = [1] * len(ids) + [0] * missing
-        device = self.modules.text_projection.weight.device
+        device = self.device
         pooled = self.modules.text_model(
             input_ids=torch.tensor(ids + [0] * missing, device=device).view(-1, self.segment),
             attention_mask=torch.tensor(mask, device=device).view(-1, self.segment),
@@ -83,26 +89,41 @@ def check_clip_name(checkpoint: str) -> None:
     raise UsageError(f"no such directory: {checkpoint}", hint=_HINT)
 
 
-@lru_cache(maxsize=1)
 def clip_parts(checkpoint: str) -> ClipParts:
     """The parts of a CLIP in a directory, or on the Hub, in float32 on the host.
+
+    The last one is kept, by where it is and what is there: a directory goes by several names, a
+    name may be another directory's tomorrow, and files may be fitted anew.
 
     Raises:
         ModelError: it is no CLIP, lacks weights, or cannot be loaded.
     """
+    path = Path(checkpoint).expanduser()
+    if not path.is_dir():
+        return _loaded(checkpoint, ())
+    return _loaded(str(path.resolve()), _stamp(path))
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """What changes when a file of ``folder`` is written anew."""
+    found = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    return tuple((name, at.st_ino, at.st_size, at.st_mtime_ns) for name, at in found)
+
+
+@lru_cache(maxsize=1)
+def _loaded(checkpoint: str, stamp: tuple[tuple[str, int, int, int], ...]) -> ClipParts:
+    """The parts of what is at ``checkpoint`` while it has this ``stamp``."""
     from transformers import AutoConfig, AutoTokenizer, CLIPModel
 
-    path = Path(checkpoint).expanduser()
-    source = str(path) if path.is_dir() else checkpoint
     try:
         with _no_progress_bars():
-            config = AutoConfig.from_pretrained(source)
+            config = AutoConfig.from_pretrained(checkpoint)
             if config.model_type != "clip":
                 raise ModelError(f"{checkpoint} is a {config.model_type}, no CLIP", hint=_HINT)
             loaded: Any = CLIPModel.from_pretrained(
-                source, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+                checkpoint, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
-            tokenizer = AutoTokenizer.from_pretrained(source)
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     except V2DropError:
         raise
     except Exception as error:  # of three libraries, each with errors of its own

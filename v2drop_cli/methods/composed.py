@@ -113,6 +113,16 @@ class Composed(Method):
         self.first.check(Schedule(schedule.drops[:1]))
         self.second.check(Schedule(schedule.drops[1:]))
 
+    def check_model(self, config: Any) -> None:
+        """Refuse what either of them refuses."""
+        for part in self.parts:
+            part.check_model(config)
+
+    def check_media(self, kinds: frozenset[str]) -> None:
+        """Refuse what either of them refuses."""
+        for part in self.parts:
+            part.check_media(kinds)
+
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
         """The first's drop at layer 0, then the second's own drops, for one layer average."""
         if budget is None:

@@ -7,6 +7,7 @@ counts must add up exactly to what it says.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -53,6 +54,17 @@ def in_proportion(total: int, sizes: Sequence[int]) -> list[int]:
         parts[i] += more
         left -= more
     return parts
+
+
+def by_image(crops: Sequence[Tensor], counts: Sequence[int]) -> list[list[Tensor]]:
+    """The pictures of a row, image by image: one each, or a thumbnail and its tiles.
+
+    Args:
+        crops: all tokens of each picture.
+        counts: how many pictures each image was encoded as.
+    """
+    waiting = iter(crops)
+    return [list(itertools.islice(waiting, count)) for count in counts]
 
 
 def with_separators(kept: Sequence[Tensor], crops: Sequence[Tensor], n: int, k: int) -> Tensor:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from v2drop_cli.methods.base import HIDDEN, DropContext, Method, Positions
+from v2drop_cli.methods.base import HIDDEN, DropContext
+from v2drop_cli.methods.before_decoder import BeforeDecoder
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.schedule import Drop, Schedule
 
+# Our setting: V2Drop's default layer average, 192 of 576 tokens.
+SHARE = 1 / 3
+
 
 @dataclass(frozen=True)
-class Deviation(Method):
+class Deviation(BeforeDecoder):
     """Distance ``‖x_i − mean_j x_j‖₂`` of the decoder's input from the row's mean, in float32.
 
     Ours, and not published: the honest control for ``v2drop-centred``. It looks at no layer of
@@ -29,14 +33,13 @@ class Deviation(Method):
     name = "deviation"
     paper = "this project's control, not published"
     needs = frozenset({HIDDEN})
-    positions: Positions = field(default="renumbered", kw_only=True)
+    usual = Drop(0, keep=SHARE)
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """One drop, of the decoder's own input: the budget is its count."""
-        if budget is None and shape.n_vision is None:
-            return Schedule((Drop(0, keep=1 / 3),))
-        count = (shape.n_vision or 0) / 3 if budget is None else budget
-        return Schedule((Drop(0, count=round(count)),))
+        """One drop at layer 0; without a budget its count is the share, rounded to the nearest."""
+        if budget is None and shape.n_vision is not None:
+            budget = SHARE * shape.n_vision
+        return super().schedule(budget, shape)
 
     def score(self, ctx: DropContext) -> Tensor:
         """``[n]`` how far each token is from the mean of all."""

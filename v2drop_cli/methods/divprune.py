@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from v2drop_cli.methods.base import HIDDEN, DropContext, Kept, Method, Positions, refuse_nan
+from v2drop_cli.methods.base import HIDDEN, DropContext, Kept, refuse_nan
+from v2drop_cli.methods.before_decoder import BeforeDecoder
 from v2drop_cli.methods.diversity import cosines, farthest_first
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.schedule import Drop, Schedule
@@ -14,7 +15,7 @@ RATIO = 0.098
 
 
 @dataclass(frozen=True)
-class DivPrune(Method):
+class DivPrune(BeforeDecoder):
     """The set whose smallest distance ``1 − cos(x_i, x_j)`` is largest, chosen greedily (§3.2).
 
     ``x`` are the projected tokens, newline tokens included. First comes the token farthest from
@@ -32,15 +33,13 @@ class DivPrune(Method):
     name = "divprune"
     paper = "arXiv 2503.02175"
     needs = frozenset({HIDDEN})
-    positions: Positions = field(default="renumbered", kw_only=True)
+    usual = Drop(0, keep=RATIO)
 
     def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """One drop, of the decoder's own input: the budget is its count."""
-        if budget is not None:
-            return Schedule((Drop(0, count=round(budget)),))
-        if shape.n_vision is None:
-            return Schedule((Drop(0, keep=RATIO),))
-        return Schedule((Drop(0, count=round(RATIO * shape.n_vision)),))
+        """One drop at layer 0; without a budget its count is the share, rounded to the nearest."""
+        if budget is None and shape.n_vision is not None:
+            budget = RATIO * shape.n_vision
+        return super().schedule(budget, shape)
 
     def select(self, ctx: DropContext) -> Kept:
         """The ``n_keep`` tokens that are farthest apart."""

@@ -9,8 +9,16 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import ScheduleError, UnsupportedModelError
-from v2drop_cli.methods.base import GRIDS, HIDDEN, DropContext, Kept, Method, Positions, refuse_nan
-from v2drop_cli.methods.shape import Shape
+from v2drop_cli.methods.base import (
+    GRIDS,
+    HIDDEN,
+    ORIGINAL,
+    DropContext,
+    Kept,
+    Positions,
+    refuse_nan,
+)
+from v2drop_cli.methods.before_decoder import BeforeDecoder
 from v2drop_cli.records import Grid
 from v2drop_cli.schedule import Drop, Schedule
 from v2drop_cli.tensors import top_k
@@ -20,7 +28,7 @@ _FIRST_FRAME = 255.0
 
 
 @dataclass(frozen=True)
-class EVS(Method):
+class EVS(BeforeDecoder):
     """Dissimilarity ``1 − cos(x[t], x[t−1])`` of a token to the one at its place a frame before.
 
     ``x`` are the projected tokens. Frame 0 scores 255, so it always stays; the tokens that changed
@@ -45,12 +53,8 @@ class EVS(Method):
     paper = "arXiv 2510.14624"
     needs = frozenset({HIDDEN, GRIDS})
     chooses_count = True
-    positions: Positions = field(default="original", kw_only=True)
-
-    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """One drop, of the decoder's own input: the budget is its count."""
-        drop = Drop(0, keep=0.25) if budget is None else Drop(0, count=round(budget))
-        return Schedule((drop,))
+    usual = Drop(0, keep=0.25)
+    positions: Positions = field(default=ORIGINAL, kw_only=True)
 
     def check(self, schedule: Schedule) -> None:
         """Refuse a second drop: its frames would not be whole.
@@ -63,6 +67,18 @@ class EVS(Method):
             raise ScheduleError(
                 f"evs compares whole frames, so it drops once, and not as in {schedule}",
                 hint="give one drop, for example 0:25%",
+            )
+
+    def check_media(self, kinds: frozenset[str]) -> None:
+        """Refuse pictures, which have no frame before.
+
+        Raises:
+            UnsupportedModelError: no video is among what is shown.
+        """
+        if "video" not in kinds:
+            raise UnsupportedModelError(
+                "evs compares the frames of a video, and this prompt has none",
+                hint="pass --video, or take another method",
             )
 
     def select(self, ctx: DropContext) -> Kept:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,26 +14,22 @@ from v2drop_cli.methods.base import (
     CLASS_TOKEN,
     HIDDEN,
     QUESTION,
-    RENUMBERED,
     TEXT,
     TOWER,
     DropContext,
     Kept,
     Method,
-    Positions,
     refuse_nan,
 )
-from v2drop_cli.methods.crops import best_of_groups, in_proportion, with_separators
+from v2drop_cli.methods.crops import best_of_groups, by_image, in_proportion, with_separators
 from v2drop_cli.methods.diversity import units
-from v2drop_cli.methods.relevance import ByClip, by_decoder
-from v2drop_cli.methods.shape import Shape
-from v2drop_cli.records import Caveat, CaveatKind
-from v2drop_cli.schedule import Drop, Schedule
+from v2drop_cli.methods.relevance import ByClip, ByQuestion, by_decoder
+from v2drop_cli.schedule import Drop
 from v2drop_cli.tensors import top_k
 
 
 @dataclass(frozen=True)
-class Hero(Method):
+class Hero(ByQuestion):
     """A budget for every tile by how salient and how relevant it is; tokens by attention.
 
     Of an image's k tokens the thumbnail has as large a share as of the image's patches, rounded
@@ -65,7 +61,7 @@ class Hero(Method):
     name = "hero"
     paper = "arXiv 2509.13067; alpha, temperatures and blocks are not published: our setting"
     needs = frozenset({TOWER, CLASS_TOKEN, HIDDEN, TEXT})
-    positions: Positions = field(default=RENUMBERED, kw_only=True)
+    usual = Drop(0, keep=0.2)
     alpha: float = 0.5
     tau_cls: float = 0.1
     tau_clip: float = 0.1
@@ -75,29 +71,20 @@ class Hero(Method):
 
     def __post_init__(self) -> None:
         """Refuse what is no share, no temperature, and no part of the tower."""
+        super().__post_init__()
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"alpha={self.alpha:g} of hero is no share", hint="0 to 1")
         if min(self.tau_cls, self.tau_clip) <= 0:
             raise UsageError("temperatures of hero are above 0", hint="for example tau_cls=0.1")
         blocks(self.late, 1), blocks(self.early, 1)
 
-    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """Before the decoder; a fifth of the tokens."""
-        return Schedule((Drop(0, 0.2) if budget is None else Drop(0, count=round(budget)),))
-
     def attach(self, model: Any, processor: Any) -> Method:
         """The same for a tower of the model's depth, with CLIP's text tower where it is asked."""
         vision = getattr(model.config, "vision_config", None)
         depth = int(getattr(vision, "num_hidden_layers", 0))
-        clip = ByClip.of(self.text, model, processor) if self.text else None
         parts = blocks(self.late, depth), blocks(self.early, depth)
+        clip = self.clip(model, processor)
         return HeroHere(self, *parts, clip, positions=self.positions)
-
-    def caveats(self) -> tuple[Caveat, ...]:
-        """That the question was not read by CLIP, where it was not."""
-        if self.text:
-            return ()
-        return (CaveatKind.QUESTION_BY_DECODER.caveat(method=self.name),)
 
 
 def blocks(part: str, depth: int) -> tuple[int, ...]:
@@ -151,24 +138,23 @@ class HeroHere(Method):
     def select(self, ctx: DropContext) -> Kept:
         """The best tokens of each picture of each image."""
         tower = ctx.signals.tower("output")
-        crops, images, first = tower.by_crop(), [], 0
-        for count in tower.crops:
-            images.append((first, crops[first : first + count]))
-            first += count
+        crops = tower.by_crop()
+        images = by_image(crops, tower.crops)
         tiled = max(tower.crops) > 1
         late = self._attention(ctx, self.late)
         refuse_nan(self.hero, late.sum((0, 1)))
         early = self._attention(ctx, self.early) if tiled else late
         states = units(tower.class_hidden()) if tiled else None
         relevance = self._relevance(ctx, crops) if tiled else None
-        sizes = [sum(len(crop) for crop in image) for _, image in images]
-        kept = []
-        for (first, image), k in zip(images, in_proportion(ctx.n_keep, sizes), strict=True):
+        sizes = [sum(len(crop) for crop in image) for image in images]
+        kept, end = [], 0
+        for image, k in zip(images, in_proportion(ctx.n_keep, sizes), strict=True):
+            first, end = end, end + len(image)
             if len(image) == 1 or states is None or relevance is None:
                 kept.append(image[0][top_k(self._of(late, image[0]), k)])
                 continue
             scores = [self._of(late, image[0]), *(self._of(early, tile) for tile in image[1:])]
-            own = slice(first + 1, first + len(image))
+            own = slice(first + 1, end)
             weights = self._weights(image[1:], states[own] @ states[first], relevance[own])
             kept.append(_shared_out(image, scores, weights, k))
         return Kept(with_separators(kept, crops, len(ctx.positions), ctx.n_keep))
@@ -187,7 +173,7 @@ class HeroHere(Method):
         if self.clip is not None:
             pictures = ctx.signals.tower("output").class_hidden().float()
             asked = units(self.clip.clip.embedded(self.clip.question(ctx))).mean(dim=0)
-            return units(self.clip.clip.projected(pictures)) @ asked
+            return (units(self.clip.clip.projected(pictures)) @ asked).to(pictures.device)
         cosines = -by_decoder(ctx)
         lowest = cosines.new_full((), -1.0)  # of a tile that is all padding
         return torch.stack([cosines[own].mean() if len(own) else lowest for own in crops])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -11,23 +11,20 @@ from torch import Tensor
 from v2drop_cli.errors import UsageError
 from v2drop_cli.methods.base import (
     CLASS_TOKEN,
-    RENUMBERED,
     TOWER,
     DropContext,
     Kept,
-    Method,
-    Positions,
-    TowerSignals,
     refuse_nan,
 )
-from v2drop_cli.methods.crops import best_of_groups, in_proportion, with_separators
-from v2drop_cli.methods.shape import Shape
-from v2drop_cli.schedule import Drop, Schedule
+from v2drop_cli.methods.before_decoder import BeforeDecoder
+from v2drop_cli.methods.crops import best_of_groups, by_image, in_proportion, with_separators
+from v2drop_cli.methods.signal_protocols import TowerSignals
+from v2drop_cli.schedule import Drop
 from v2drop_cli.tensors import top_k
 
 
 @dataclass(frozen=True)
-class HiRED(Method):
+class HiRED(BeforeDecoder):
     """The tokens that the class token attends to most, with a budget of its own for every tile.
 
     Tokens are ranked by the class token's attention in the tower's block -2, summed over heads.
@@ -49,17 +46,13 @@ class HiRED(Method):
     paper = "arXiv 2408.10945"
     needs: ClassVar[frozenset[str]] = frozenset({TOWER, CLASS_TOKEN})
     tower_layers = (0, -2)
+    usual = Drop(0, keep=0.2)  # as published
     alpha: float = 0.5
-    positions: Positions = field(default=RENUMBERED, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what is no share."""
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"alpha={self.alpha:g} of hired is no share", hint="0 to 1")
-
-    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """Before the decoder; 20 % of the tokens, as published."""
-        return Schedule((Drop(0, 0.2) if budget is None else Drop(0, count=round(budget)),))
 
     def select(self, ctx: DropContext) -> Kept:
         """The best of each picture of each image."""
@@ -67,10 +60,7 @@ class HiRED(Method):
         scores, crops = tower.class_attention().sum(0), tower.by_crop()
         marks = ctx.signals.tower(0).class_attention().sum(0) if max(tower.crops) > 1 else scores
         refuse_nan(self, scores)
-        images, first = [], 0
-        for count in tower.crops:
-            images.append(crops[first : first + count])
-            first += count
+        images = by_image(crops, tower.crops)
         sizes = [sum(len(crop) for crop in image) for image in images]
         kept = []
         for image, k in zip(images, in_proportion(ctx.n_keep, sizes), strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -12,23 +12,19 @@ from v2drop_cli.errors import UsageError
 from v2drop_cli.methods.base import (
     CLASS_TOKEN,
     EMBEDDINGS,
-    RENUMBERED,
     TOWER,
     DropContext,
     Kept,
-    Method,
-    Positions,
     refuse_nan,
 )
+from v2drop_cli.methods.before_decoder import BeforeDecoder
 from v2drop_cli.methods.crops import best_of_groups
-from v2drop_cli.methods.shape import Shape
-from v2drop_cli.schedule import Drop, Schedule
 
 _SMALL = 1e-6  # as in the authors' code
 
 
 @dataclass(frozen=True)
-class HoloV(Method):
+class HoloV(BeforeDecoder):
     """Raster order is cut into ``runs`` equal runs; each keeps its best by attention.
 
     With ``a`` the class token's attention in the tower's block -2, averaged over heads, and
@@ -57,16 +53,11 @@ class HoloV(Method):
     tower_layers = (-2,)
     runs: int = 16
     beta: float = 0.09
-    positions: Positions = field(default=RENUMBERED, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what cuts no picture."""
         if self.runs < 1:
             raise UsageError(f"runs={self.runs} of holov", hint="1 and more")
-
-    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """Before the decoder; 64 tokens, as in the authors' code."""
-        return Schedule((Drop(0, count=64 if budget is None else round(budget)),))
 
     def select(self, ctx: DropContext) -> Kept:
         """The best of each run."""

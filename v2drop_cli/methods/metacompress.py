@@ -7,29 +7,31 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from v2drop_cli.errors import InstrumentError, ScheduleError, UsageError
+from v2drop_cli.errors import InstrumentError, UsageError
 from v2drop_cli.methods.base import (
     HIDDEN,
-    RENUMBERED,
     DropContext,
     Kept,
     Method,
-    Positions,
 )
+from v2drop_cli.methods.before_decoder import BeforeDecoder, refuse_later
 from v2drop_cli.methods.mixing import Mixing, fingerprint, load, middles
-from v2drop_cli.methods.shape import Shape
 from v2drop_cli.schedule import Drop, Schedule
 
+_TINY_ONLY = "metacompress is learned, and has weights for tiny only"
+_HOW_TO_FIT = (
+    "v2drop train-metacompress DATA --model MODEL --output FILE fits them; then name "
+    "metacompress:weights=FILE"
+)
 # Fitted to the embedded model by `v2drop train-metacompress`.
 SHIPPED = Path(__file__).parent / "assets" / "metacompress-tiny.safetensors"
-# The paper's 90 % reduction.
-KEEP = 0.1
 
 
 @dataclass(frozen=True)
-class MetaCompress(Method):
+class MetaCompress(BeforeDecoder):
     """``X_out = P · X``: each output token is a learned mixture of all n projected tokens.
 
     ``P = rowsoftmax(X_q · diag(β) · X_kᵀ / √d)``, ``X_q = AvgPool(X + E) · W_q`` and
@@ -49,7 +51,7 @@ class MetaCompress(Method):
     name = "metacompress"
     paper = "arXiv 2603.21701"
     needs = frozenset({HIDDEN})
-    positions: Positions = field(default=RENUMBERED, kw_only=True)
+    usual = Drop(0, keep=0.1)  # the paper's reduction by 90 %
     weights: str = ""
 
     def __post_init__(self) -> None:
@@ -60,25 +62,14 @@ class MetaCompress(Method):
                 hint="v2drop train-metacompress DATA --model MODEL --output FILE writes them",
             )
 
-    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """One drop, of the decoder's own input, to a tenth; a budget is its count."""
-        if budget is not None:
-            return Schedule((Drop(0, count=round(budget)),))
-        return Schedule((Drop(0, keep=KEEP),))
-
     def check(self, schedule: Schedule) -> None:
         """Refuse drops inside the decoder, which the weights are not fitted to.
 
         Raises:
             ScheduleError: there is one.
         """
-        for drop in schedule.drops:
-            if drop.layer:
-                raise ScheduleError(
-                    f"metacompress cannot drop at layer {drop.layer}: it was fitted to the "
-                    "decoder's input",
-                    hint="drop at layer 0, for example --schedule 0:10%",
-                )
+        super().check(schedule)
+        refuse_later(self, schedule, "it was fitted to the decoder's input")
 
     def attach(self, model: Any, processor: Any) -> Method:
         """The same with its weights loaded.
@@ -87,19 +78,34 @@ class MetaCompress(Method):
             UsageError: there are none for this model.
             ModelError: the file cannot be read.
         """
-        mixing, fitted_to = _read(Path(self.weights or SHIPPED))
-        width = model.config.get_text_config().hidden_size
-        hint = "v2drop train-metacompress DATA --model MODEL --output FILE fits them; then name "
-        hint += "metacompress:weights=FILE"
+        self.check_model(model.config)
+        mixing, fitted_to = self._read()
         if not self.weights and fitted_to != fingerprint(model):
-            raise UsageError("metacompress is learned, and has weights for tiny only", hint=hint)
-        if len(mixing.query) != width:
-            raise UsageError(
-                f"the weights in {self.weights} are for hidden states of {len(mixing.query)}, and "
-                f"this model's have {width}",
-                hint=hint,
-            )
+            raise UsageError(_TINY_ONLY, hint=_HOW_TO_FIT)
         return Compressing(mixing, positions=self.positions)
+
+    def check_model(self, config: Any) -> None:
+        """Refuse a model whose hidden states are not as wide as those that were fitted to.
+
+        Raises:
+            UsageError: they are not.
+            ModelError: the file of weights cannot be read.
+        """
+        mixing, _ = self._read()
+        width = config.get_text_config().hidden_size
+        if len(mixing.query) == width:
+            return
+        if not self.weights:
+            raise UsageError(_TINY_ONLY, hint=_HOW_TO_FIT)
+        raise UsageError(
+            f"the weights in {self.weights} are for hidden states of {len(mixing.query)}, and "
+            f"this model's have {width}",
+            hint=_HOW_TO_FIT,
+        )
+
+    def _read(self) -> tuple[Mixing, str]:
+        """The weights, and the fingerprint of the model that they were fitted to."""
+        return _read(Path(self.weights or SHIPPED))
 
     def select(self, ctx: DropContext) -> Kept:
         """Only what :meth:`attach` returns can choose.
@@ -115,24 +121,36 @@ class Compressing(Method):
     """MetaCompress with its weights: what :meth:`MetaCompress.attach` returns.
 
     Attributes:
-        mixing: the weights.
+        mixing: the weights, where they were read.
     """
 
     name = MetaCompress.name
     paper = MetaCompress.paper
     needs = MetaCompress.needs
     mixing: Mixing
+    # One is made for each context, so copies on a device live as long as that.
+    _copies: dict[torch.device, Mixing] = field(default_factory=dict, compare=False, repr=False)
 
     def select(self, ctx: DropContext) -> Kept:
         """``n_keep`` mixtures, each in the place of the middle token of its run."""
         states = ctx.signals.hidden()
         mixture = self.mixture(states, ctx.n_keep)
-        index = middles(len(states), ctx.n_keep).to(states.device, non_blocking=True)
-        return Kept(index, mixture @ states.float())
+        return Kept(middles(len(states), ctx.n_keep, states.device), mixture @ states.float())
 
     def mixture(self, states: Tensor, count: int) -> Tensor:
         """``P [count, n]`` for states ``[n, D]``."""
-        return self.mixing.to(states.device)(states, count)
+        return self._on(states.device)(states, count)
+
+    def _on(self, device: torch.device) -> Mixing:
+        """The weights on ``device``: copied at the first prefill that needs them there.
+
+        Weights that are being learned change between prefills, and are never kept as a copy.
+        """
+        if self.mixing.query.requires_grad:
+            return self.mixing.to(device)
+        if device not in self._copies:
+            self._copies[device] = self.mixing.to(device)
+        return self._copies[device]
 
 
 def _read(path: Path) -> tuple[Mixing, str]:
@@ -141,7 +159,7 @@ def _read(path: Path) -> tuple[Mixing, str]:
         found = path.stat()
     except OSError:
         return load(path)  # which says what is wrong
-    return _loaded(path.absolute(), (found.st_ino, found.st_size, found.st_mtime_ns))
+    return _loaded(path.resolve(), (found.st_ino, found.st_size, found.st_mtime_ns))
 
 
 @lru_cache(maxsize=4)

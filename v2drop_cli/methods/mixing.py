@@ -44,7 +44,7 @@ class Mixing:
         ``P = rowsoftmax(X_q · diag(scale) · X_kᵀ / √d)`` with ``X_k = (X + E) · key`` and
         ``X_q = AvgPool(X + E) · query``.
         """
-        placed = states.float() + places(*states.shape).to(states.device)
+        placed = states.float() + places(len(states), states.shape[1], states.device)
         pooled = torch.nn.functional.adaptive_avg_pool1d(placed.T[None], count)[0].T
         asked, offered = pooled @ self.query, placed @ self.key
         products = (asked * self.scale) @ offered.T / math.sqrt(len(self.scale))
@@ -84,21 +84,27 @@ def load(path: Path) -> tuple[Mixing, str]:
         raise ModelError(f"{path} cannot be read: {error}", hint=hint) from None
 
 
-def places(n: int, width: int) -> Tensor:
+def places(n: int, width: int, device: torch.device) -> Tensor:
     """``[n, width]`` the sinusoids of Vaswani et al. for 0 to n − 1: which token is where."""
-    channels = torch.arange(0, width, 2)
-    angles = torch.arange(n)[:, None] * torch.exp(channels * (-math.log(10_000) / width))
+    channels = torch.arange(0, width, 2, device=device)
+    angles = torch.arange(n, device=device)[:, None] * torch.exp(
+        channels * (-math.log(10_000) / width)
+    )
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
 
 
-def middles(n: int, count: int) -> Tensor:
+def middles(n: int, count: int, device: torch.device) -> Tensor:
     """``[count]`` long: of each stretch of n tokens that is pooled, the middle one.
 
-    >>> middles(6, 2).tolist(), middles(5, 4).tolist()
+    Made on ``device``: nothing is sent there.
+
+    >>> host = torch.device("cpu")
+    >>> middles(6, 2, host).tolist(), middles(5, 4, host).tolist()
     ([1, 4], [0, 1, 2, 3])
     """
-    stretches = [(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]
-    return torch.tensor([(first + end - 1) // 2 for first, end in stretches])
+    stretch = torch.arange(count, device=device)
+    first, end = stretch * n // count, -(-(stretch + 1) * n // count)
+    return (first + end - 1) // 2
 
 
 def fingerprint(model: Any) -> str:

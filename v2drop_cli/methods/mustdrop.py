@@ -23,9 +23,9 @@ from v2drop_cli.methods.base import (
     Method,
     Positions,
     TowerLayer,
-    TowerSignals,
 )
 from v2drop_cli.methods.shape import Shape
+from v2drop_cli.methods.signal_protocols import TowerSignals
 from v2drop_cli.schedule import Drop, Schedule
 from v2drop_cli.tensors import top_k, true_columns
 

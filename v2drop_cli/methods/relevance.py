@@ -14,8 +14,10 @@ from torch import Tensor
 
 from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.methods.base import DropContext
-from v2drop_cli.methods.clip_files import ClipParts, clip_parts
+from v2drop_cli.methods.before_decoder import BeforeDecoder
+from v2drop_cli.methods.clip_files import ClipParts, check_clip_name, clip_parts
 from v2drop_cli.methods.diversity import units
+from v2drop_cli.records import Caveat, CaveatKind
 
 # Of the benchmarks of LLaVA-1.5: how to answer, which says nothing of what to look for.
 _ANSWER_FORMATS = (
@@ -58,21 +60,17 @@ class ByClip:
                 "its processor",
                 hint="pass dropping() what v2drop.load returned, or leave text out",
             )
-        sees = model.config.vision_config
-        if sees.model_type != "clip_vision_model":
-            raise UnsupportedModelError(
-                f"text={checkpoint} is the text tower of the CLIP that a model sees with, and this "
-                f"model's vision tower is a {sees.model_type}",
-                hint="leave text out: the decoder's own embeddings stand in for it",
-            )
-        clip = clip_parts(checkpoint)
+        check_sees_with_clip(checkpoint, model.config)
+        sees, clip = model.config.vision_config, clip_parts(checkpoint)
         if clip.patch_width != sees.hidden_size:
             raise UsageError(
                 f"{checkpoint} is not the CLIP that this model sees with: its patches have "
                 f"{clip.patch_width} channels, the model's {sees.hidden_size}",
                 hint="pass the CLIP that the vision tower was taken from",
             )
-        return cls(clip.to(model.device), words, _around(processor))
+        # The weights of an offloaded model are fetched for each call, and on no device before.
+        device = clip.device if model.device.type == "meta" else model.device
+        return cls(clip.to(device), words, _around(processor))
 
     def relevance(self, ctx: DropContext) -> Tensor:
         """``[n]`` float32: minus the mean cosine of each token's patch to the question's segments.
@@ -82,7 +80,7 @@ class ByClip:
         """
         patches = self.clip.projected(ctx.signals.tower(-1).hidden().float())
         asked = units(self.clip.embedded(self.question(ctx))).mean(dim=0)
-        return -(units(patches) @ asked)
+        return -(units(patches) @ asked).to(ctx.positions.device)
 
     def question(self, ctx: DropContext) -> str:
         """The question as the user typed it, without the sentence that says how to answer."""
@@ -90,6 +88,54 @@ class ByClip:
         text = self.words.decode(ids, skip_special_tokens=True).strip()
         before, after = self.around
         return without_answer_format(text.removesuffix(after).removeprefix(before))
+
+
+class ByQuestion(BeforeDecoder):
+    """A method that relates tokens to the question.
+
+    It reads the question by CLIP's text tower, or else by the decoder's own embeddings.
+
+    Attributes:
+        text: a CLIP checkpoint; empty for the decoder's embeddings. A subclass has it as a field,
+            at the place where its other parameters leave it.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        """Refuse a checkpoint that is not there, before a model is loaded."""
+        if self.text:
+            check_clip_name(self.text)
+
+    def check_model(self, config: Any) -> None:
+        """Refuse ``text`` for a model that does not see with a CLIP."""
+        if self.text:
+            check_sees_with_clip(self.text, config)
+
+    def clip(self, model: Any, processor: Any) -> ByClip | None:
+        """What reads the question, if anybody but the decoder does."""
+        return ByClip.of(self.text, model, processor) if self.text else None
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """That the question was not read by CLIP, where it was not."""
+        if self.text:
+            return ()
+        return (CaveatKind.QUESTION_BY_DECODER.caveat(method=self.name),)
+
+
+def check_sees_with_clip(checkpoint: str, config: Any) -> None:
+    """Refuse a text tower for a model whose vision tower is of another kind.
+
+    Raises:
+        UnsupportedModelError: it is.
+    """
+    kind = getattr(getattr(config, "vision_config", None), "model_type", "other one")
+    if kind != "clip_vision_model":
+        raise UnsupportedModelError(
+            f"text={checkpoint} is the text tower of the CLIP that a model sees with, and this "
+            f"model's vision tower is a {kind}",
+            hint="leave text out: the decoder's own embeddings stand in for it",
+        )
 
 
 def by_decoder(ctx: DropContext) -> Tensor:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from v2drop_cli.errors import UsageError
-from v2drop_cli.methods.base import (
-    CLASS_TOKEN,
-    RENUMBERED,
-    TOWER,
-    DropContext,
-    Kept,
-    Method,
-    Positions,
-    refuse_nan,
-)
-from v2drop_cli.methods.crops import of_each
-from v2drop_cli.methods.shape import Shape
-from v2drop_cli.schedule import Drop, Schedule
+from v2drop_cli.methods.before_decoder import ByPicture
 
 
 @dataclass(frozen=True)
-class Scope(Method):
+class Scope(ByPicture):
     """Greedily the token of largest ``a_j^alpha · Σ_i max(0, cos_ij − cover_i)``.
 
     ``a`` is the class token's attention in the tower's block -2, summed over heads; ``cos`` are
@@ -42,31 +29,20 @@ class Scope(Method):
 
     name = "scope"
     paper = "arXiv 2510.24214"
-    needs: ClassVar[frozenset[str]] = frozenset({TOWER, CLASS_TOKEN})
-    tower_layers = (-2, "projector")
     alpha: float = 1.0
-    positions: Positions = field(default=RENUMBERED, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse an exponent under which less attention would count for more."""
         if self.alpha < 0:
             raise UsageError(f"alpha={self.alpha:g} of scope is negative", hint="0 and more")
 
-    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """Before the decoder; 64 tokens, the smallest published count."""
-        return Schedule((Drop(0, count=64 if budget is None else round(budget)),))
+    def weights(self, attention: Tensor) -> Tensor:
+        """``[n]`` the factor of what a token covers."""
+        return attention.sum(0) ** self.alpha
 
-    def select(self, ctx: DropContext) -> Kept:
-        """What covers each picture best."""
-        tower = ctx.signals.tower(-2)
-        weights = tower.class_attention().sum(0) ** self.alpha
-        states = ctx.signals.tower("projector").hidden().float()
-        refuse_nan(self, weights + states.sum(-1))
-
-        def pick(tokens: Tensor, count: int) -> Tensor:
-            return _covering(states[tokens], weights[tokens], count)
-
-        return Kept(of_each(tower.by_crop(), len(ctx.positions), ctx.n_keep, pick))
+    def pick(self, weights: Tensor, states: Tensor, count: int) -> Tensor:
+        """What covers a picture best."""
+        return _covering(states, weights, count)
 
 
 def _covering(states: Tensor, weights: Tensor, count: int) -> Tensor:

@@ -23,10 +23,10 @@ from v2drop_cli.methods.base import (
     Kept,
     Method,
     Positions,
-    Signals,
 )
 from v2drop_cli.methods.density_peaks import density_peaks
 from v2drop_cli.methods.shape import Shape
+from v2drop_cli.methods.signal_protocols import Signals
 from v2drop_cli.schedule import Drop, Schedule
 from v2drop_cli.tensors import top_k, true_columns
 

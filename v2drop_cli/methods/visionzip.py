@@ -17,14 +17,12 @@ from v2drop_cli.methods.base import (
     TOWER,
     DropContext,
     Kept,
-    Method,
-    Positions,
-    TowerSignals,
     refuse_nan,
 )
+from v2drop_cli.methods.before_decoder import BeforeDecoder, refuse_later
 from v2drop_cli.methods.crops import evenly, with_separators
-from v2drop_cli.methods.shape import Shape
-from v2drop_cli.schedule import Drop, Schedule
+from v2drop_cli.methods.signal_protocols import TowerSignals
+from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import top_k, true_columns
 
 
@@ -65,7 +63,7 @@ class Zipped:
 
 
 @dataclass(frozen=True)
-class VisionZip(Method):
+class VisionZip(BeforeDecoder):
     """The tokens that the class token attends to most, then what becomes of all others.
 
     Dominant are those of largest attention of the class token in the tower's block -2, summed
@@ -94,7 +92,6 @@ class VisionZip(Method):
     tower_layers = (-2, "projector")
     contextual: float = 10 / 64
     cls: bool = False
-    positions: Positions = field(default=RENUMBERED, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what is neither a share nor a number, and a class token without a position."""
@@ -111,27 +108,18 @@ class VisionZip(Method):
                 hint="take positions=renumbered, as its authors do, or cls=false",
             )
 
-    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """Before the decoder; 64 tokens, the smallest published count."""
-        return Schedule((Drop(0, count=64 if budget is None else round(budget)),))
-
     def select(self, ctx: DropContext) -> Kept:
         """Dominant tokens and targets of each picture.
 
         Raises:
-            ScheduleError: later than before the decoder, where what is merged is no state.
+            ScheduleError: the contextual tokens alone are more than those that stay.
         """
-        if ctx.layer:
-            raise ScheduleError(
-                f"visionzip cannot drop at layer {ctx.layer}: it merges before the projector",
-                hint="drop at layer 0, for example --schedule 0:64t",
-            )
         block, given = ctx.signals.tower(-2), ctx.signals.tower("projector")
         scores, keys = block.class_attention().sum(0), block.keys().float().mean(0)
         refuse_nan(self, scores)
         pictures, made = block.by_crop(), _Made(ctx, given)
         counts = evenly(ctx.n_keep, [len(tokens) for tokens in pictures])
-        parts = evenly(self._contextual(ctx.n_keep), [max(0, n - self.cls) for n in counts])
+        parts = evenly(self._contextual(ctx.n_keep, counts), [max(0, n - self.cls) for n in counts])
         for i, tokens in enumerate(pictures):
             if counts[i]:
                 dominant = counts[i] - parts[i] - self.cls
@@ -139,9 +127,30 @@ class VisionZip(Method):
                 made.add(found, tokens, i if self.cls else None)
         return made.kept(self.positions == RENUMBERED, pictures)
 
-    def _contextual(self, count: int) -> int:
-        """How many of ``count`` tokens are targets."""
-        return int(self.contextual if self.contextual >= 1 else self.contextual * count)
+    def check(self, schedule: Schedule) -> None:
+        """Refuse drops inside the decoder, and a count that the contextual tokens alone exceed.
+
+        Raises:
+            ScheduleError: there is one.
+        """
+        super().check(schedule)
+        refuse_later(self, schedule, "it merges before the projector")
+        if count := schedule.drops[0].count:
+            self._contextual(count, [count])
+
+    def _contextual(self, kept: int, counts: Sequence[int]) -> int:
+        """How many of the ``kept`` tokens are targets, of pictures that keep so many each."""
+        wanted = int(self.contextual if self.contextual >= 1 else self.contextual * kept)
+        room = sum(counts) - self.cls * sum(count > 0 for count in counts)
+        if wanted > room:
+            beside = " beside its class tokens" if self.cls else ""
+            raise ScheduleError(
+                f"contextual={self.contextual:g} of visionzip makes {wanted} tokens, and the "
+                f"schedule has room for {room}{beside}",
+                hint=f"keep {wanted + sum(counts) - room} tokens or more, for example "
+                f"--schedule 0:{max(64, 2 * wanted)}t, or give a smaller contextual",
+            )
+        return wanted
 
 
 @dataclass(slots=True)

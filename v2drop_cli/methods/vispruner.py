@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from v2drop_cli.errors import UsageError
-from v2drop_cli.methods.base import (
-    CLASS_TOKEN,
-    RENUMBERED,
-    TOWER,
-    DropContext,
-    Kept,
-    Method,
-    Positions,
-    refuse_nan,
-)
-from v2drop_cli.methods.crops import of_each
-from v2drop_cli.methods.shape import Shape
-from v2drop_cli.schedule import Drop, Schedule
+from v2drop_cli.methods.before_decoder import ByPicture
 
 _AT_ONCE = 8  # tokens that go in one round of thinning out, as in the authors' code
 
 
 @dataclass(frozen=True)
-class VisPruner(Method):
+class VisPruner(ByPicture):
     """``int(T · important)`` tokens by attention, then those that are least like the others.
 
     Of T tokens the first are those of largest attention of the class token in the tower's block
@@ -47,10 +34,7 @@ class VisPruner(Method):
 
     name = "vispruner"
     paper = "arXiv 2412.01818"
-    needs: ClassVar[frozenset[str]] = frozenset({TOWER, CLASS_TOKEN})
-    tower_layers = (-2, "projector")
     important: float = 0.5
-    positions: Positions = field(default=RENUMBERED, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what is no share."""
@@ -59,24 +43,16 @@ class VisPruner(Method):
                 f"important={self.important:g} of vispruner is no share", hint="0 to 1"
             )
 
-    def schedule(self, budget: float | None, shape: Shape) -> Schedule:
-        """Before the decoder; 64 tokens, as in the authors' tables."""
-        return Schedule((Drop(0, count=64 if budget is None else round(budget)),))
+    def weights(self, attention: Tensor) -> Tensor:
+        """``[n]`` how important each token is."""
+        return attention.mean(0)
 
-    def select(self, ctx: DropContext) -> Kept:
-        """The important and the different ones of each picture."""
-        tower = ctx.signals.tower(-2)
-        attention = tower.class_attention().mean(0)
-        states = ctx.signals.tower("projector").hidden().float()
-        refuse_nan(self, attention + states.sum(-1))
-
-        def pick(tokens: Tensor, count: int) -> Tensor:
-            order = torch.argsort(attention[tokens], descending=True, stable=True)
-            first = int(count * self.important)
-            rest = _thinned(states[tokens][order[first:]], count - first)
-            return torch.cat([order[:first], order[first:][rest]])
-
-        return Kept(of_each(tower.by_crop(), len(ctx.positions), ctx.n_keep, pick))
+    def pick(self, weights: Tensor, states: Tensor, count: int) -> Tensor:
+        """The important tokens of a picture, and the different ones."""
+        order = torch.argsort(weights, descending=True, stable=True)
+        first = int(count * self.important)
+        rest = _thinned(states[order[first:]], count - first)
+        return torch.cat([order[:first], order[first:][rest]])
 
 
 def _thinned(states: Tensor, count: int) -> Tensor:

@@ -66,7 +66,7 @@ class Inputs:
         """The same on ``device``; pixels in ``dtype``, as the model wants them."""
         # Only pixels meet weights; seconds per video patch, say, must not be rounded to 8 bits.
         moved = {
-            name: tensor.to(device, dtype if name.startswith("pixel_values") else None)
+            name: tensor.to(device, dtype if "pixel_values" in name else None)
             for name, tensor in self.tensors.items()
         }
         index = tuple(row.to(device) for row in self.vision.index)

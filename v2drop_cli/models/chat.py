@@ -22,7 +22,12 @@ _TICKS_PER_S = 1000
 
 
 def process(
-    processor: Any, config: Any, media: Sequence[Media], prompt: str, fallback: str | None = None
+    processor: Any,
+    config: Any,
+    media: Sequence[Media],
+    prompt: str,
+    fallback: str | None = None,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """One user turn, media first, through a processor that takes images and videos.
 
@@ -32,10 +37,11 @@ def process(
         media: what the turn shows, in order.
         prompt: the question.
         fallback: a template for checkpoints saved without one.
+        options: further arguments of the processor.
     """
     check_media(processor, media)
     turn = Turn([item.kind for item in media], prompt, fallback)
-    return ask(processor, turn, media_arguments(media))
+    return ask(processor, turn, {**media_arguments(media), **options})
 
 
 def process_images(
@@ -44,6 +50,7 @@ def process_images(
     media: Sequence[Media],
     prompt: str,
     fallback: str | None = None,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """The same for a model that takes images only.
 
@@ -51,7 +58,7 @@ def process_images(
         MediaArgumentError: a video is among the media.
     """
     refuse_video(config, media)
-    return process(processor, config, media, prompt, fallback)
+    return process(processor, config, media, prompt, fallback, **options)
 
 
 def refuse_video(config: Any, media: Sequence[Media]) -> None:
@@ -81,7 +88,9 @@ def ask(processor: Any, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, T
     def call(processor: Any, words: str) -> dict[str, Tensor]:
         text = render(processor, replace(turn, prompt=words))
         options = _begins_itself(processor, text)
-        return dict(processor(text=[text], return_tensors="pt", **options, **arguments))
+        found = dict(processor(text=[text], return_tensors="pt", **options, **arguments))
+        found.pop("video_metadata", None)  # where the processor was asked for it: no tensor
+        return found
 
     tokenizer = getattr(processor, "tokenizer", None)
     if tokenizer is not None and control_tokens(tokenizer, turn.prompt):

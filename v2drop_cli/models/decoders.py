@@ -14,48 +14,72 @@ from torch import Tensor
 from v2drop_cli.records import Caveat, CaveatKind
 
 PROVEN = frozenset({
-    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "deepseek_v2", "deepseek_v3",
-    "diffllama", "dots1", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
-    "gemma3_text", "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
-    "glm4v_moe_text", "glm4v_text", "granite", "granite4_vision_text", "granite_docling_text",
-    "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "hy_v3",
-    "hyperclovax", "internlm3", "iquestcoder", "jais2", "jetmoe", "llama", "mellum", "minicpm3",
-    "minimax_m2", "ministral3", "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo",
-    "olmo2", "olmoe", "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text",
-    "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_omni_moe_text",
-    "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "stablelm",
-    "starcoder2", "youtu",
+    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cohere_compass_text",
+    "cosmos3_edge_text", "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1",
+    "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2", "gemma3_text",
+    "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
+    "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite", "granite4_vision_text",
+    "granite_docling_text", "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense",
+    "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
+    "jais2", "jetmoe", "lfm2", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
+    "ministral3", "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo", "olmo2",
+    "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
+    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
+    "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p5",
+    "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
-WINDOWED = frozenset({"gemma4_text", "gemma4_unified_text", "gemma2", "gemma3_text", "mistral"})
-"""``model_type`` of the decoders whose sliding windows were proven to be counted in the positions
-of the whole prompt."""
+NO_COLUMNS = frozenset({"linear_attention", "conv"})
+"""Kinds of layers, as in ``layer_types``, that keep no keys and values of each token: they fold
+the tokens into a state of a fixed size, or into the last few of a convolution."""
 
-_WINDOW = "sliding_attention"  # as configurations call a layer with a window
 # Decoders whose layers scale queries by position ids, from a position on that their config names.
 _SCALED = frozenset({"ministral3", "mistral4"})
+
+WINDOWED = frozenset({
+    "cohere_compass_text", "gemma2", "gemma3_text", "gemma4_text", "gemma4_unified_text",
+    "llama4_text", "mistral", "step3p5",
+})  # fmt: skip
+"""``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
+positions of the whole prompt."""
+
+# As configurations call a layer with a window, and one that attends in chunks.
+_WINDOW, _CHUNK = "sliding_attention", "chunked_attention"
 # model_type → why it cannot be served, whatever the user allows.
 _WRONG = {
     "doge": "its attention makes masks of its own from all tokens, at full length",
 }
 
 
+def no_columns(text: Any) -> frozenset[int]:
+    """The layers of a decoder that keep no columns, from its configuration."""
+    kinds = getattr(text, "layer_types", None) or ()
+    return frozenset(layer for layer, kind in enumerate(kinds) if kind in NO_COLUMNS)
+
+
 def windows(config: Any) -> tuple[int | None, ...]:
     """Per layer, how many columns its sliding window leaves in view; empty if none has a window.
+
+    Of a layer that attends in chunks, the size of a chunk.
 
     Args:
         config: the model's.
     """
     text = config.get_text_config()
     size, kinds = getattr(text, "sliding_window", None), getattr(text, "layer_types", None)
-    if not size:
-        return ()
     if not kinds:
-        return (int(size),) * int(text.num_hidden_layers)
-    found = tuple(size if kind == _WINDOW else None for kind in kinds)
+        return (int(size),) * int(text.num_hidden_layers) if size else ()
+    sizes = {_WINDOW: size, _CHUNK: getattr(text, "attention_chunk_size", None)}
+    found = tuple(sizes.get(kind) for kind in kinds)
     return found if any(found) else ()
+
+
+def chunked(config: Any) -> bool:
+    """Whether the windows of :func:`windows` are chunks: places 0 to n-1, n to 2n-1 and so on."""
+    return _CHUNK in (getattr(config.get_text_config(), "layer_types", None) or ())
 
 
 def layer_kinds(config: Any) -> tuple[str, ...]:
@@ -64,19 +88,28 @@ def layer_kinds(config: Any) -> tuple[str, ...]:
     return kinds if len(set(kinds)) > 1 else ()
 
 
-def refuse_decoder(config: Any, *, two_way: bool = False) -> str | None:
+def without_rotary(config: Any) -> bool:
+    """Whether the layers of some kind are handed no rotary tables: Compass's without a window."""
+    text = config.get_text_config()
+    tables: Any = getattr(text, "rope_parameters", None) or {}
+    return any(kind in tables and tables[kind] is None for kind in layer_kinds(config))
+
+
+def refuse_decoder(config: Any, *, two_way: bool = False, folds: bool = False) -> str | None:
     """Why no family can serve this decoder, or ``None``.
 
     Args:
         config: the model's.
         two_way: the family knows which columns attend in both directions, see ``Family.blocks``.
+        folds: the family's layers that fold tokens into a state leave padding out of it.
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or []) - {"full_attention"}
+    kinds -= NO_COLUMNS if folds else set()
     window = getattr(text, "sliding_window", None) or _WINDOW in kinds
     if window and text.model_type not in WINDOWED:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
-    kinds -= {_WINDOW}
+    kinds -= {_WINDOW, _CHUNK} if text.model_type in WINDOWED else set()
     if text.model_type in _WRONG:
         return _WRONG[text.model_type]
     if kinds:
@@ -129,6 +162,11 @@ def unproven_caveats(config: Any) -> tuple[Caveat, ...]:
     if name is None:
         return ()
     return (CaveatKind.DECODER_UNPROVEN.caveat(decoder=name),)
+
+
+def refuse_folding(config: Any) -> str | None:
+    """As :func:`refuse_decoder`, of a family whose layers leave padding out of their states."""
+    return refuse_decoder(config, folds=True)
 
 
 def refuse_flash(config: Any, why: str) -> str | None:

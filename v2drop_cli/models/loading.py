@@ -70,6 +70,8 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
     caveats = check_files(source, options)
     config = _config(source, options)
     family = family_for(config, allow_unproven=options.allow_unproven)
+    if options.accepts is not None:
+        options.accepts(config)
     if options.synthetic is not None:
         maker(options.synthetic, family)
     dtype = pick_dtype(options.dtype, device, config)

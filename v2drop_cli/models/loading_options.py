@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import UsageError, without_docstrings
 from v2drop_cli.models.bits import Bits
@@ -36,6 +37,8 @@ class LoadOptions:
             weights only.
         fake_quant: ``w4a4``: the decoder computes as if its weights and activations had so many
             bits, simulated; ``None`` for the numbers as they are.
+        accepts: called with the model's configuration before its weights are read, to raise for a
+            model that whoever loads it could not use.
     """
 
     device: str = "auto"
@@ -49,6 +52,7 @@ class LoadOptions:
     seed: int = 0
     synthetic: SyntheticInput | None = None
     fake_quant: str | None = None
+    accepts: Callable[[Any], None] | None = None
 
     def check(self, model: str) -> None:
         """Raise a :class:`~v2drop_cli.errors.UsageError` for names that mean nothing."""

@@ -7,6 +7,7 @@ config says that too, so a processor that does not is completed from it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,9 @@ def complete(processor: Any, config: Any) -> tuple[Caveat, ...]:
 
 def _facts(config: Any) -> Mapping[str, Any]:
     """What a processor must know of the tower, as far as the config tells; else nothing."""
+    of_model = _OF_MODELS.get(getattr(config, "model_type", ""))
+    if of_model is not None:
+        return of_model(config)
     tower: Any = getattr(config, "vision_config", None)
     kind = getattr(tower, "model_type", "")
     family = getattr(config, "model_type", "")
@@ -144,4 +148,35 @@ _PER_TILE: dict[str, tuple[str, Callable[[Any], int]]] = {
     "internvl_vision": ("image_seq_length", _internvl),
     "qianfan_ocr_vision": ("image_seq_length", _internvl),
     "janus_vision_model": ("num_image_tokens", _janus),
+}
+
+
+def _square(config: Any) -> Mapping[str, Any]:
+    tower = config.vision_config
+    return {"num_image_tokens": _patches(tower.image_size, tower.patch_size)}
+
+
+def _ovis(config: Any) -> Mapping[str, Any]:
+    tower = config.vision_config
+    side = math.ceil(tower.image_size // tower.patch_size / tower.hidden_stride)
+    return {"image_seq_length": side**2}
+
+
+def _fast(config: Any) -> Mapping[str, Any]:
+    # FastViT's stride is its architecture's; transformers lets LLaVA's processor count by it.
+    return {
+        "patch_size": 64,
+        "num_additional_image_tokens": 0,
+        "vision_feature_select_strategy": config.vision_feature_select_strategy,
+    }
+
+
+# Models whose towers alone do not tell what their processors must know.
+_OF_MODELS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
+    "deepseek_vl": _square,
+    "deepseek_vl_hybrid": _square,
+    "aria": lambda config: {},  # its tower is Idefics3's, its tokens are learned queries
+    "ovis2": _ovis,
+    "deepseek_ocr2": lambda config: {"patch_size": config.vision_config.sam_config.patch_size},
+    "fast_vlm": _fast,
 }

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 _NOT_PROVEN = "not proven yet: no exactness tests were run for it"
 _WINDOWS = "its decoder has sliding windows, which count dropped tokens"
-_ONE_STATE = "its decoder has linear attention, which folds every token into one running state"
+_TWO_WAY = "not proven yet: its pictures attend in both directions"
+_NO_INDEX = (
+    "not proven yet: its sparse attention chooses tokens by an index, and no exactness tests were "
+    "run"
+)
+_DISTANCE = (
+    "its attention is biased by distances in columns, which layers count by themselves: they "
+    "cannot be told where their survivors were"
+)
+_ENCODER = "it is an encoder-decoder: no vision tokens are in the sequence that its decoder extends"
 _NO_TOKENS = "its decoder reads pictures by cross-attention: no vision tokens are in the sequence"
 _NO_ROTARY = "its decoder adds positions to the embeddings: there are no rotary tables to shorten"
 _SPEAKS = "it speaks, and has no forward; its thinker, which reads and writes text, is served"
@@ -18,50 +27,47 @@ _LLAVAS_PACKAGE = "it needs LLaVA's own package; use the llava-hf checkpoint of 
 
 # In transformers: model_type → reason.
 _NATIVE: dict[str, str] = {
-    "aria": _NOT_PROVEN,
+    "apertus1p5": "a picture becomes tokens of its vocabulary, not features",
     "aya_vision": _WINDOWS,
     "blip": _NO_TOKENS,
     "blip-2": _QUERIES,
     "chameleon": "a picture becomes tokens of its vocabulary, inside the decoder",
     "cohere2_vision": _WINDOWS,
-    "deepseek_ocr2": _NOT_PROVEN,
-    "deepseek_vl": _NOT_PROVEN,
-    "deepseek_vl_hybrid": _NOT_PROVEN,
+    "diffusion_gemma": "it denoises whole blocks of an answer at once, in both directions",
+    "dots3_note": _NO_INDEX,
     "emu3": "a picture becomes tokens of its vocabulary, not features",
     "ernie4_5_vl_moe": "its layers route by token types of the whole prompt, at full length",
+    "evolla": "it reads proteins, not pictures, and by cross-attention",
     "exaone4_5": _WINDOWS,
-    "fast_vlm": _NOT_PROVEN,
-    "florence2": _NO_TOKENS,
+    "florence2": _ENCODER,
     "fuyu": _NOT_PROVEN,
     "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
-    "glm46v": _NOT_PROVEN,
-    "glm_ocr": _NOT_PROVEN,
-    "hunyuan_vl": _NOT_PROVEN,
+    "glm5_next": _NO_INDEX,
     "idefics": _NO_TOKENS,
     "idefics2": _WINDOWS,
+    "inkling2": _DISTANCE,
+    "inkling2_loop": _DISTANCE,
+    "inkling_mm_model": _DISTANCE,
     "instructblip": _QUERIES,
     "instructblipvideo": _QUERIES,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "llama4": "its decoder attends in chunks, which count dropped tokens",
-    "lfm2_vl": "its decoder has convolutions over neighbouring tokens, which dropping would change",
-    "minicpmv4_6": _ONE_STATE,
-    "minicpmv4_7": _ONE_STATE,
     "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
+    "mistral_large4": _NO_INDEX,
     "mllama": _NO_TOKENS,
-    "molmo2": "not proven yet: its pictures attend in both directions",
-    "ovis2": _NOT_PROVEN,
-    "paddleocr_vl": _NOT_PROVEN,
+    "molmo2": _TWO_WAY,
     "phi4_multimodal": "its decoder merges the pictures itself, behind the point that is hooked",
-    "pix2struct": _NO_TOKENS,
+    "pi0": "it answers with a robot's actions, which a second model denoises: there is no text",
+    "pix2struct": _ENCODER,
+    "pp_formulanet": _ENCODER,
     "qwen2_5_omni": _SPEAKS,
-    "qwen3_5": _ONE_STATE,
-    "qwen3_5_moe": _ONE_STATE,
     "qwen3_omni_moe": _SPEAKS,
+    "qwen4_exp": _NO_INDEX,
     "shieldgemma2": "pictures attend in both directions, and sliding windows count dropped tokens",
-    "video_llama_3": _NOT_PROVEN,
-    "vision-encoder-decoder": _NO_TOKENS,
+    "t5gemma2": _ENCODER,
+    "udop": _ENCODER,
+    "vision-encoder-decoder": _ENCODER,
 }
 
 # Not in transformers: the model_type of checkpoints that bring or need code of their own.
@@ -79,6 +85,10 @@ FOREIGN: dict[str, str] = {
 }
 
 REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
+
+_UNTRIED = {_NOT_PROVEN, _NO_INDEX, _TWO_WAY}
+UNPROVEN = frozenset(name for name, reason in _NATIVE.items() if reason in _UNTRIED)
+"""Those that no law forbids: they were not tried, or not to the end."""
 
 # Of served families: (family, configuration, reason). Each family's `refusal` says so.
 CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
@@ -100,7 +110,6 @@ CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
         "not known to be right; `--allow-unproven` serves it, and the report says so",
     ),
     ("llava", "a vision tower other than CLIP, SigLIP or Pixtral", "its tokens are not known"),
-    ("paligemma", "PaliGemma 2", _WINDOWS),
     ("paligemma", "flash kernels", "transformers does not tell them where the prompt ends"),
     ("gemma3", "flash kernels", "they take no mask that says which columns attend both ways"),
     ("glm4v_moe", "flash kernels", "transformers tells them wrong positions"),

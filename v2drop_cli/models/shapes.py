@@ -32,7 +32,7 @@ def check_ratio(config: Any, media: Sequence[Media], enlarged: Sequence[str]) ->
         MediaArgumentError: a picture, or frames of a video, beyond the limit.
     """
     vision = config.vision_config
-    token = vision.patch_size * vision.spatial_merge_size
+    token = vision.patch_size * vision.spatial_merge_size if enlarged else 1
     for item in media:
         sides = item.frames[0].size
         least = token if item.kind in enlarged else 1
@@ -58,6 +58,22 @@ def check_thin(processor: Any, config: Any, media: Sequence[Media]) -> None:
         ratio = max(sides) / edge
         if ratio > 1 and math.floor(min(sides) / ratio) == 0:
             raise _too_thin(config, item, f"{edge} to 1", edge)
+
+
+def check_padded(processor: Any, config: Any, media: Sequence[Media]) -> None:
+    """Refuse what shrinks to nothing where the long side is fitted to a square, and rounded.
+
+    Raises:
+        MediaArgumentError: a picture whose short side would have no pixel left.
+    """
+    size = getattr(getattr(processor, "image_processor", None), "size", None)
+    if size is None:
+        return
+    edge = size.get("height")
+    for item in media:
+        sides = item.frames[0].size
+        if round(min(sides) * (edge / max(sides))) == 0:
+            raise _too_thin(config, item, f"{2 * edge} to 1", 2 * edge - 1)
 
 
 def check_rows(media: Sequence[Media]) -> None:

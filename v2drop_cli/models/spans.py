@@ -109,3 +109,16 @@ def sized_grids(config: Any, tensors: Mapping[str, Tensor], patch: int) -> Grids
             left -= grid.h * grid.w
         rows.append(tuple(row))
     return tuple(rows)
+
+
+def unplaced(ids: Tensor, token: int, size: int) -> Grids:
+    """Runs of ``size`` tokens that have no place over the pixels, as learned queries have none.
+
+    Args:
+        ids: ``[B, L]`` of the prompts.
+        token: the placeholder's id.
+        size: tokens of one picture.
+    """
+    counts = (ids == token).sum(dim=1).tolist()
+    run = Grid(1, 1, size, (1.0, 1.0, 1.0, 1.0))
+    return tuple((run,) * (count // size) for count in counts)

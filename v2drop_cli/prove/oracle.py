@@ -2,8 +2,10 @@
 
 Nothing is removed: every token keeps its place, its position and its cache entry; the dropped ones
 are simply never attended to at and after their drop layer. Physical dropping must give the same
-numbers. Written from the definition with plain Python and the models of transformers; a contract
-in ``pyproject.toml`` keeps it from importing anything that it judges.
+numbers. Layers that fold tokens into a state have nothing to mask: they are called by hand on what
+is left, see :mod:`~v2drop_cli.prove.shortened`. Written from the definition with plain Python and
+the models of transformers; a contract in ``pyproject.toml`` keeps it from importing anything that
+it judges.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache, LlamaForCausalLM
+
+from v2drop_cli.prove.shortened import Shortened, folds
 
 Dropped = Mapping[int, Sequence[set[int]]]  # layer → per row, columns gone from that layer on
 Layers = Sequence[torch.nn.Module]
@@ -55,14 +59,20 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
 
         return pre
 
-    handles = [
-        layer.register_forward_pre_hook(hook(i), with_kwargs=True) for i, layer in enumerate(layers)
-    ]
+    by_hand = Shortened(layers, padding, dropped, CACHE)
+    handles = []
+    for i, layer in enumerate(layers):
+        if folds(layer):
+            layer.forward = by_hand.forward(i, layer)
+        else:
+            handles.append(layer.register_forward_pre_hook(hook(i), with_kwargs=True))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+        for layer in filter(folds, layers):
+            del layer.forward
 
 
 def _dense(mask: Tensor | None, past: int, hidden: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class Reference:
     def cast(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The batch for a model of ``dtype``: only pixels meet weights."""
         return {
-            name: tensor.to(dtype) if name.startswith("pixel_values") else tensor
+            name: tensor.to(dtype) if "pixel_values" in name else tensor
             for name, tensor in self.inputs.items()
         }
 

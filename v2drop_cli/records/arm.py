@@ -15,6 +15,8 @@ DENSE = "dense"
 # The method that every other has to beat: it drops as much, and looks at nothing.
 RANDOM = "random"
 PROCESS_RSS = "process RSS"
+# In ``ArmResult.solved``: not a parameter was found for the budget, but the drops.
+SCHEDULE = "schedule"
 # Fields added after schema 1 shipped; older files may lack them.
 ADDED = {"added": True}
 # Of the time for one token: a GPU that is done this soon after the last launch was waiting.
@@ -205,6 +207,9 @@ class ArmResult:
             a method without any, and for dense.
         movements: one for each drop layer of a method that scores by movement, where
             ``--explain`` asked for them; else empty.
+        budget: the layer average that was asked for, as typed; ``None`` where none was.
+        solved: what prefills of the prompt found to come near that: names of ``parameters``, or
+            ``schedule``. They are no part of what was asked, and differ a little from run to run.
     """
 
     label: str
@@ -221,6 +226,8 @@ class ArmResult:
     capture_s: float | None = field(default=None, metadata=ADDED)
     parameters: dict[str, Any] = field(default_factory=dict, metadata=ADDED)
     movements: tuple[Movement, ...] = field(default=(), metadata=ADDED)
+    budget: str | None = field(default=None, metadata=ADDED)
+    solved: tuple[str, ...] = field(default=(), metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)

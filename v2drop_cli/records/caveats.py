@@ -38,6 +38,11 @@ class CaveatKind(enum.Enum):
         "{method} chooses how many vision tokens stay: its counts and FLOPs are those of this "
         "prompt, and finding them may make the host wait for the device at each drop",
     )
+    COUNTS_BEYOND = (
+        "counts_beyond",
+        "{arm}: {drop} is to keep {count} vision tokens, and only {alive} are there: nothing is "
+        "dropped at that layer",
+    )
     COUNTS_IGNORED = (
         "counts_ignored",
         "{arm}: {method} keeps what its thresholds say; of its schedule, the layers count and the "

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
-from transformers import DynamicCache, Gemma2Config
+from transformers import DynamicCache
 
 import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.models.test_families import Recorder, shown
 from tests.release import CACHE
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
+from v2drop_cli.instrument.masks import View, causal_mask
 from v2drop_cli.models.registry import family_for, get_family
 from v2drop_cli.prove.cases.case import TEXT
 
@@ -22,11 +25,15 @@ def prompt():
     return inputs
 
 
-def test_paligemma_2_is_refused_for_its_windows():
-    config = CASE.config(TEXT, CASE.ids)
-    config.text_config = Gemma2Config(**TEXT)
-    with pytest.raises(UnsupportedModelError, match="sliding"):
-        family_for(config)
+def test_windows_of_paligemma_2_cut_answers_and_nothing_of_the_prefix():
+    """Columns 0 to 4 are the prefix, the window is of 3; 5 and 6 are an answer."""
+    prefix = torch.tensor([[0] * 5 + [-1] * 2])
+    view = View(3, torch.arange(7)[None], cuts_blocks=get_family("paligemma").windows_cut_blocks)
+    config = SimpleNamespace(_attn_implementation="sdpa")
+    hidden = torch.zeros(1, 7, 8)
+    seen = causal_mask(config, hidden, past=0, valid=None, blocks=prefix, view=view)[0, 0]
+    assert seen[:5].int().tolist() == [[1] * 5 + [0] * 2] * 5
+    assert seen[5:].int().tolist() == [[0, 0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 1, 1, 1]]
 
 
 def test_flash_kernels_are_refused():

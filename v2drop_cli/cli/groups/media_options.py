@@ -126,6 +126,11 @@ class MediaOptions:
             return [load_video(self.video, self.frames or DEFAULT_FRAMES)]
         return [load_image(name) for name in self.image]
 
+    def kinds(self, load: LoadOptions) -> frozenset[str]:
+        """What is shown: ``image`` or ``video``."""
+        made_up = load.synthetic is not None and load.synthetic.frames is not None
+        return frozenset({"video" if made_up or self.video is not None else "image"})
+
     def fitted(
         self, loaded: LoadedModel, media: list[Media], prompt: str, new_tokens: int
     ) -> list[Media]:

@@ -2,7 +2,7 @@
 
 A picture is 256 tokens ``<image_soft_token>``, each pooled from 4 x 4 patches, and all of them are
 droppable; ``<start_of_image>``, ``<end_of_image>`` and the line breaks around them are text and
-stay. With "pan and scan" crops of a picture follow it as further pictures.
+stay. Pictures go in whole: "pan and scan", which adds crops of them, is left off.
 
 The tokens of one picture see each other in both directions. Five of six layers see the last 1024
 columns only, and in those a window also cuts a picture: a token sees what of its own picture is
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
 TYPES = "token_type_ids"  # 1 for a picture's tokens
-_SHOWN = "pictures_shown"  # how many pictures a prompt was made of
-_NOWHERE = (1.0, 1.0, 1.0, 1.0)
 
 
 def _side(config: Any) -> int:
@@ -42,20 +40,16 @@ def _side(config: Any) -> int:
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
-    """One square grid a picture; without a place where crops lie among them."""
+    """One square grid a picture."""
     side = _side(config)
     counts = (tensors["input_ids"] == config.image_token_id).sum(dim=1).tolist()
-    pictures = [count // side**2 for count in counts]
-    whole = _SHOWN not in tensors or int(tensors[_SHOWN]) == sum(pictures)
-    grid = Grid(1, side, side) if whole else Grid(1, side, side, _NOWHERE)
-    return tuple((grid,) * count for count in pictures)
+    return tuple((Grid(1, side, side),) * (count // side**2) for count in counts)
 
 
 def _process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
-    tensors = process_images(processor, config, media, prompt)
-    return {**tensors, _SHOWN: torch.tensor(len(media))}
+    return process_images(processor, config, media, prompt, do_pan_and_scan=False)
 
 
 def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
@@ -98,7 +92,6 @@ GEMMA3 = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=_process,
-    grid_tensors=(_SHOWN,),
     types_name=TYPES,
     refusal=_refusal,
     blocks=_blocks,

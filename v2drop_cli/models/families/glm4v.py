@@ -62,13 +62,14 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
 def _process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
-    _refuse_both({item.kind for item in media}, config)
+    refuse_both({item.kind for item in media}, config)
     check_frames(config, media)
     check_ratio(config, media, enlarged=("image", "video"))
     return chat.process(processor, config, media, prompt)
 
 
-def _refuse_both(kinds: set[str], config: Any) -> None:
+def refuse_both(kinds: set[str], config: Any) -> None:
+    """Refuse images beside videos: one token stands for both."""
     if len(kinds) > 1:
         raise MediaArgumentError(
             f"{config.model_type} models take images or videos in a prompt, not both",
@@ -78,7 +79,7 @@ def _refuse_both(kinds: set[str], config: Any) -> None:
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Made-up media within the published limits; the text of a time counts as one token."""
-    _refuse_both({"image" if item.frames is None else "video" for item in media}, config)
+    refuse_both({"image" if item.frames is None else "video" for item in media}, config)
     return synthetic_patches(config, media, _patches, _span)
 
 
@@ -87,12 +88,17 @@ def _patches(config: Any, item: SyntheticMedia) -> Patches:
 
 
 def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
-    tokens = [config.image_token_id] * tokens_of(config, patches)
-    frame = [config.image_start_token_id, *tokens, config.image_end_token_id]
+    frame = frame_span(config, patches)
     if item.frames is None:
         return frame
     steps = [*frame, WORD] * patches[0]
     return [config.video_start_token_id, *steps, config.video_end_token_id]
+
+
+def frame_span(config: Any, patches: Patches) -> list[int]:
+    """An image, or one time step of a video, between its delimiters."""
+    tokens = [config.image_token_id] * tokens_of(config, patches)
+    return [config.image_start_token_id, *tokens, config.image_end_token_id]
 
 
 GLM4V = Family(

@@ -16,9 +16,16 @@ from v2drop_cli.models.decoders import refuse_decoder, refuse_flash
 from v2drop_cli.models.families.glm4v import GLM4V
 
 
-def _refusal(config: Any) -> str | None:
+def refuse_three_rows(config: Any) -> str | None:
+    """Why flash kernels are refused, if the decoder is this model's."""
+    if config.get_text_config().model_type != "glm4v_moe_text":
+        return None
     why = "transformers tells flash kernels wrong positions for it; sdpa is right"
-    return refuse_flash(config, why) or refuse_decoder(config)
+    return refuse_flash(config, why)
+
+
+def _refusal(config: Any) -> str | None:
+    return refuse_three_rows(config) or refuse_decoder(config)
 
 
 GLM4V_MOE = dataclasses.replace(

@@ -2,9 +2,10 @@
 
 Every ``<image>`` is one vision token and all of them are droppable. Pictures and prompt are a
 prefix whose columns attend to each other in both directions; what is generated is causal. A
-shortened layer keeps this: the surviving columns of the prefix stay one block. PaliGemma 2 has
-sliding windows and is refused, and so are flash kernels, which transformers (5.17 to 5.23) lets
-attend both ways in answers too. The model takes no video.
+shortened layer keeps this: the surviving columns of the prefix stay one block. In PaliGemma 2 every
+other layer has a sliding window (of 4096 columns), which cuts answers, and nothing of the prefix
+inside itself. Flash kernels are refused: transformers (5.17 to 5.24) lets them attend both ways in
+answers too. The model takes no video.
 
 Its prompts are short commands (``caption en``, ``answer en what is it?``), not turns of a chat.
 """
@@ -88,6 +89,7 @@ PALIGEMMA = Family(
     process=_process,
     refusal=_refusal,
     blocks=_blocks,
+    windows_cut_blocks=False,
     first_position=1,
     vision_tower=vision_tower,
     projector=projector,

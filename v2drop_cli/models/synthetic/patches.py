@@ -6,6 +6,7 @@ checkpoints' processors, named where they are used.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,15 +37,24 @@ class Limits:
     most: int
 
 
-def frame_patches(config: Any, item: SyntheticMedia, limits: Limits) -> Patches:
+def frame_patches(
+    config: Any, item: SyntheticMedia, limits: Limits, merge: int | None = None, resize: Any = None
+) -> Patches:
     """Patches of a picture or video whose every frame is kept within ``limits``.
+
+    Args:
+        config: the model's.
+        item: what to cut.
+        limits: of a picture, or of each frame.
+        merge: patches that a token covers each way, where the processor alone decides it.
+        resize: the processor's own ``smart_resize``, where it is not Qwen2-VL's.
 
     Raises:
         MediaArgumentError: the processor would refuse this size.
     """
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-    return _patches(config, item, limits, smart_resize)
+    return _patches(config, item, limits, resize or smart_resize, merge)
 
 
 def clip_patches(config: Any, item: SyntheticMedia, limits: Limits) -> Patches:
@@ -55,28 +65,34 @@ def clip_patches(config: Any, item: SyntheticMedia, limits: Limits) -> Patches:
     """
     from transformers.models.glm4v.image_processing_pil_glm4v import smart_resize
 
-    temporal = config.vision_config.temporal_patch_size
+    temporal = frames_a_step(config)
     frames = item.frames or temporal
-    return _patches(config, item, limits, smart_resize, num_frames=frames, temporal_factor=temporal)
+    more = {"num_frames": frames, "temporal_factor": temporal}
+    return _patches(config, item, limits, functools.partial(smart_resize, **more))
 
 
 def _patches(
-    config: Any, item: SyntheticMedia, limits: Limits, smart_resize: Any, **more: int
+    config: Any, item: SyntheticMedia, limits: Limits, resize: Any, merge: int | None = None
 ) -> Patches:
     vision = config.vision_config
+    merge = merge or vision.spatial_merge_size
     try:
-        height, width = smart_resize(
+        height, width = resize(
             height=item.height,
             width=item.width,
-            factor=vision.patch_size * vision.spatial_merge_size,
+            factor=vision.patch_size * merge,
             min_pixels=limits.least,
             max_pixels=limits.most,
-            **more,
         )
     except ValueError as error:
         raise MediaArgumentError(f"{config.model_type} takes no such picture: {error}") from None
-    steps = -(-(item.frames or 1) // vision.temporal_patch_size)
+    steps = -(-(item.frames or 1) // frames_a_step(config))
     return steps, height // vision.patch_size, width // vision.patch_size
+
+
+def frames_a_step(config: Any) -> int:
+    """Frames of a time step: one in towers whose configuration knows no time."""
+    return int(getattr(config.vision_config, "temporal_patch_size", 1))
 
 
 def tokens_of(config: Any, patches: Patches) -> int:
@@ -117,5 +133,5 @@ def _pixels(config: Any, grids: Sequence[Patches]) -> Tensor:
     """``[patches, 3 · frames a step · side²]`` normal noise: about what normalised pixels are."""
     vision = config.vision_config
     rows = sum(t * h * w for t, h, w in grids)
-    columns = 3 * vision.temporal_patch_size * vision.patch_size**2
+    columns = 3 * frames_a_step(config) * vision.patch_size**2
     return noise(rows, columns)

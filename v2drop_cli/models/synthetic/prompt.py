@@ -17,6 +17,7 @@ from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.models.base import Family, Inputs, LoadedModel, Synthetic, SyntheticMedia
 from v2drop_cli.models.synthetic.options import SyntheticInput
 
+_IDS = ("_token_id", "_token_ids", "_token_index", "im_start_id", "im_end_id", "im_newline_id")
 _SIDE = 448  # for towers that take any size
 _IMAGE, _VIDEO = 1, 2  # what processors of M-RoPE models call their tokens
 _PREFIX = "token_type_ids"  # 0 for a prompt that attends both ways
@@ -99,11 +100,11 @@ def random_words(config: Any, n: int, seed: int = 0) -> Tensor:
 
 
 def _named_ids(values: Any) -> Iterator[int]:
-    """Every ``…_token_id`` and ``…_token_index`` of a configuration and of its parts."""
+    """Every ``…_token_id`` and the like of a configuration and of its parts."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _named_ids(value)
-        elif str(name).endswith(("_token_id", "_token_ids", "_token_index")):
+        elif str(name).endswith(_IDS):
             found = value if isinstance(value, Sequence) else [value]
             yield from (item for item in found if isinstance(item, int))
 

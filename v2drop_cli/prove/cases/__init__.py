@@ -37,17 +37,44 @@ NAMES = (
     "hyperclovax_vision_v2",
     "granite_docling",
     "perception_lm",
+    "llama4",
+    "cohere_compass",
+    "step3p7",
     "gemma3",
+    "glm46v",
+    "glm_ocr",
+    "ovis2",
+    "paddleocr_vl",
+    "hunyuan_vl",
+    "video_llama_3",
+    "aria",
+    "deepseek_vl",
+    "fast_vlm",
+    "deepseek_ocr2",
+    "qwen3_5",
+    "qwen3_5_moe",
+    "cosmos3_edge",
+    "lfm2_vl",
+    "minicpmv4_6",
+    "minicpmv4_7",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
-SINCE = {"hyperclovax_vision_v2": "5.23", "granite_docling": "5.23"}
+SINCE = {
+    "hyperclovax_vision_v2": "5.23",
+    "granite_docling": "5.23",
+    "minicpmv4_7": "5.23",
+}
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
     "gemma4_large": "gemma4",
     "gemma4_unified": "gemma4",
+    "cosmos3_omni": "qwen3_vl",
+    "paligemma2": "paligemma",
     "pixtral": "llava",
     "ministral3": "mistral3",
     "mistral4": "mistral3",
+    "glmga": "glm46v",
+    "deepseek_vl_hybrid": "deepseek_vl",
 }
 
 

@@ -111,6 +111,8 @@ class Case:
         smooth: text values under which a small change of the numbers is a small change of the
             answer. Of a model with experts: every token goes to all of them. Where tokens choose,
             a rounded number can make another choice, and nothing then compares with float32.
+        numbered: whether transformers numbers pictures on through a batch, so that positions in
+            a row depend on how many pictures the rows before it show.
         layers: model → decoder blocks, found without the family.
     """
 
@@ -130,6 +132,7 @@ class Case:
     drops: Drops = ((1, 0.5), (3, 0.5), (5, 1))
     entry: Drops | None = ((0, 0.5), (3, 0.5))
     smooth: Mapping[str, Any] = field(default_factory=dict)
+    numbered: bool = False
     layers: Callable[[Any], Any] = _language_layers
 
     @property
@@ -225,7 +228,10 @@ def build(model_class: Any, config: Any, attn: str) -> Any:
     for weight in model.parameters():
         if weight.dim() > 1 and not weight.any():  # a projector of zeros would show no picture
             torch.nn.init.normal_(weight, std=TEXT["initializer_range"])
-    model.set_attn_implementation(attn)
+    tower = getattr(config, "vision_config", None)
+    # The one tower here that has no attention to choose a kernel for.
+    of_decoder = tower is not None and tower.model_type == "resnet"
+    model.set_attn_implementation({"text_config": attn} if of_decoder else attn)
     model.generation_config.pad_token_id = PAD
     model.generation_config.eos_token_id = None
     return model

@@ -1,0 +1,86 @@
+"""Step 3.7: squares cut out of a picture, then the whole of it, before a decoder with experts.
+
+Every ``<im_patch>`` is one vision token, 56 x 56 pixels, and all of them are droppable; what
+begins and ends a square or a row of them is text and stays. Squares and the whole picture compete
+for the same places. How many rows of squares there are is in no tensor; the processor's rule is
+asked again. The model takes no video.
+
+Most layers of the published decoder see a window, and have more attention heads than the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from math import isqrt
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from v2drop_cli.models.base import IMAGE, Family, Grids
+from v2drop_cli.models.chat import process_images
+from v2drop_cli.records import Grid
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
+
+_TILES = "tiles"  # [n, 2]: rows and columns of each picture's squares; zeros if they are not known
+_NOWHERE = (1.0, 1.0, 1.0, 1.0)
+
+
+def _process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    """One user turn, and how its pictures were cut."""
+    tensors = dict(process_images(processor, config, media, prompt))
+    tiles = [_cut(processor.image_processor, *item.frames[0].size) for item in media]
+    return tensors | {_TILES: torch.tensor(tiles).reshape(-1, 2)}
+
+
+def _cut(rule: Any, width: int, height: int) -> tuple[int, int]:
+    """Rows and columns of squares; none of a picture that was made square by filling it up."""
+    found = rule._plan_patches(width, height, rule.size["height"], rule.patch_size)
+    *_, columns, rows, filled = found
+    return (0, 0) if filled else (rows, columns)
+
+
+def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
+    """A grid a square, then one of the whole picture."""
+    pixels = tensors.get(IMAGE.pixels)
+    pictures = 0 if pixels is None else len(pixels)
+    squares = tensors.get("num_local_patches")
+    cuts = tensors.get(_TILES, torch.zeros(pictures, 2, dtype=torch.long)).tolist()
+    counts = [0] * pictures if squares is None else [int(n) for n in squares]
+    waiting = iter(list(zip(counts, cuts, strict=False)))
+    found = []
+    for row in tensors["input_ids"].tolist():
+        runs = [len(list(run)) for token, run in groupby(row) if token == config.image_token_id]
+        found.append(tuple(_row([isqrt(run) for run in runs], waiting)))
+    return tuple(found)
+
+
+def _row(sides: Sequence[int], waiting: Iterator[tuple[int, Sequence[int]]]) -> Iterator[Grid]:
+    """The grids of one row of ids, from the sides of its runs."""
+    at = 0
+    while at < len(sides):
+        count, (rows, columns) = next(waiting, (0, (0, 0)))
+        for i in range(count):
+            box = _NOWHERE
+            if rows * columns == count:
+                y, x = divmod(i, columns)
+                box = (x / columns, y / rows, (x + 1) / columns, (y + 1) / rows)
+            yield Grid(1, sides[at + i], sides[at + i], box)
+        yield Grid(1, sides[at + count], sides[at + count])
+        at += count + 1
+
+
+STEP3P7 = Family(
+    name="step3p7",
+    model_types=("step3p7",),
+    placeholders=(IMAGE,),
+    grids=_grids,
+    process=_process,
+    grid_tensors=(_TILES,),
+    media=("image", "images"),
+)
