@@ -25,7 +25,7 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     vision = Gemma4UnifiedVisionConfig(
         patch_size=PATCH,
         pooling_kernel_size=POOLED,
-        mm_embed_dim=16,
+        mm_embed_dim=text["hidden_size"],
         mm_posemb_size=16,
         output_proj_dims=text["hidden_size"],
         initializer_range=0.3,
