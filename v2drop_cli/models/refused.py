@@ -37,7 +37,6 @@ _NATIVE: dict[str, str] = {
     "florence2": _ENCODER,
     "fuyu": _NOT_PROVEN,
     "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
-    "gemma4": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
     "glm5_next": _NO_INDEX,
     "idefics": _NO_TOKENS,
