@@ -8,7 +8,6 @@ ids and features of their own and stay. The model takes no video.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -57,7 +56,7 @@ class _Picture:
 def _side(config: Any) -> int:
     """Tokens along one side of a tile; a rest of patches is filled up."""
     vision = config.vision_config
-    return int(math.ceil(vision.image_size // vision.patch_size / vision.hidden_stride))
+    return -(-int(vision.image_size // vision.patch_size) // int(vision.hidden_stride))
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
