@@ -23,15 +23,8 @@ from v2drop_cli.units import NOT_AVAILABLE
 # Folders of transformers whose text configuration has another name.
 NAMES = {"gemma3": "gemma3_text"}
 FAMILIES = {
-    "glm4v",
-    "glm4v_moe",
-    "glm_ocr",
-    "hunyuan_vl",
-    "paddleocr_vl",
-    "qwen2_vl",
-    "qwen2_5_vl",
-    "qwen3_vl",
-    "qwen3_vl_moe",
+    *("aria", "deepseek_ocr2", "glm4v", "glm4v_moe", "glm_ocr", "hunyuan_vl", "paddleocr_vl"),
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
 }
 DECODERS = [name for name in sorted(COUNTED - FAMILIES) if exists(name)]
 # What has no count, for what it does beside the plain formula: a second product with the values,

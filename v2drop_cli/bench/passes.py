@@ -32,6 +32,7 @@ from v2drop_cli.measure.work import decoder_shape, limit, memory_bandwidth
 from v2drop_cli.media import Media
 from v2drop_cli.methods.parameters import parameters_of
 from v2drop_cli.methods.registry import get_method
+from v2drop_cli.models.arguments import heads_one_token
 from v2drop_cli.models.base import Inputs, LoadedModel
 from v2drop_cli.models.context_length import beyond_context
 from v2drop_cli.models.generation import answering
@@ -210,8 +211,9 @@ class Passes:
         shape = decoder_shape(layers, loaded.model.get_output_embeddings(), config)
         if shape is None:
             return None
-        text = self.inputs.tensors["input_ids"].shape[1] - self.vision_tokens
-        columns = [text + vision for vision in self.plan(arm).counts]
+        prompt = self.inputs.tensors["input_ids"].shape[1]
+        columns = [prompt - self.vision_tokens + vision for vision in self.plan(arm).counts]
+        shape = replace(shape, head_tokens=1 if heads_one_token(loaded.model) else prompt)
         return limit(shape, columns, self.subject.batch_size, memory_bandwidth(loaded.device))
 
     def memory(self, arm: Arm, new_tokens: int) -> Memory:

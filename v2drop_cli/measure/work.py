@@ -25,15 +25,16 @@ _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
-    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm", "dots1",
-    "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "glm",
-    "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite", "granite_swa", "granitemoe",
-    "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3",
-    "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "llama", "mellum",
-    "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo",
-    "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_vl",
-    "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss",
-    "smollm3", "solar_open", "stablelm", "starcoder2", "vaultgemma",
+    "apertus", "arcee", "aria", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cwm",
+    "deepseek_ocr2", "dots1", "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma",
+    "gemma2", "gemma3", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite",
+    "granite_swa", "granitemoe", "granitemoe_swa", "granitemoeshared", "helium",
+    "hunyuan_v1_dense", "hunyuan_vl", "hy_v3", "hyperclovax", "internlm3", "iquestcoder", "jais2",
+    "kolibri1", "laguna", "llama", "mellum", "minimax_m2", "ministral", "ministral3", "mistral",
+    "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi",
+    "phi3", "phimoe", "qwen2", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_moe",
+    "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2",
+    "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
@@ -53,6 +54,7 @@ class DecoderShape:
         kv_heads: heads of keys and values.
         head_dim: size of one head.
         kv_item_bytes: bytes of one number in the KV cache.
+        head_tokens: tokens of a prompt's row that the language head runs on.
     """
 
     layer_products: tuple[int, ...]
@@ -62,19 +64,23 @@ class DecoderShape:
     kv_heads: int
     head_dim: int
     kv_item_bytes: int
+    head_tokens: int = 1
 
-    def flops(self, queries: Sequence[int], columns: Sequence[int], rows: int) -> int:
-        """FLOPs of one forward; the language head runs on one token a row.
+    def flops(
+        self, queries: Sequence[int], columns: Sequence[int], rows: int, head_tokens: int = 1
+    ) -> int:
+        """FLOPs of one forward.
 
         Args:
             queries: per layer, tokens it processes.
             columns: per layer, columns they attend to, themselves included.
             rows: batch size.
+            head_tokens: of a row, that the language head runs on.
         """
         linear = sum(p * q for p, q in zip(self.layer_products, queries, strict=True))
         pairs = sum(q * c for q, c in zip(queries, columns, strict=True))
         attention = 2 * self.heads * self.head_dim * pairs  # scores, then values
-        return _PER_MULTIPLY_ADD * rows * (linear + attention + self.head_products)
+        return _PER_MULTIPLY_ADD * rows * (linear + attention + head_tokens * self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
         """Keys and values of ``columns`` per layer."""
@@ -93,7 +99,7 @@ def limit(shape: DecoderShape, columns: Sequence[int], rows: int, bandwidth: flo
     held, one = [c + 1 for c in columns], [1] * len(columns)
     decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
     return Limit(
-        prefill_flops=shape.flops(columns, columns, rows),
+        prefill_flops=shape.flops(columns, columns, rows, shape.head_tokens),
         prefill_bytes=shape.weight_bytes + shape.kv_bytes(columns, rows),
         decode_flops_per_token=shape.flops(one, held, rows),
         decode_bytes_per_token=decode_bytes,
