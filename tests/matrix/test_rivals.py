@@ -57,9 +57,12 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "qwen2_5_omni",
     "qwen3_omni_moe",
     "cohere_compass",
+    "exaone4_5",
 }
 # Nobody has shown how rows of their decoders' attention are made again.
-NO_ROWS = frozenset({"llama4"})
+NO_ROWS = frozenset({
+    "llama4", "cohere2_vision", "aya_vision", "exaone4_5", "muse_glimmer",
+})  # fmt: skip
 for method in ("dart", "fastv", "pyramiddrop", "sparsevlm"):
     REFUSED[method] = REFUSED.get(method, frozenset()) | NO_ROWS
 

@@ -107,7 +107,8 @@ def idle_bytes(model):
     """Experts that one token does not take, from the configuration."""
     config = model.config.get_text_config()
     experts = [p for p in model.parameters() if p.ndim == 3 and p.shape[0] == experts_of(config)]
-    return sum(p.nbytes * (len(p) - config.num_experts_per_tok) // len(p) for p in experts)
+    taken = getattr(config, "num_experts_per_tok", None) or getattr(config, "top_k_experts", 0)
+    return sum(p.nbytes * (len(p) - taken) // len(p) for p in experts)
 
 
 def experts_of(config):

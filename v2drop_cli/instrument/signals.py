@@ -84,6 +84,10 @@ class Reader:
     numbering: Numbering | None = None
     final_norm: Any = None
 
+    def in_blocks(self, window: int | None) -> bool:
+        """Whether a layer with this window has columns that attend in both directions, if any."""
+        return window is not None or not self.family.blocks_in_windows
+
 
 @dataclass(frozen=True, slots=True)
 class Here:
@@ -141,7 +145,9 @@ class Here:
         states = beside_weights(module, states)
         past = cached_length(self.cache, layer)
         past -= len(states) if layer < self.layer and self.cache is not None else 0
-        blocks = forward.alive_blocks()
+        blocks = None
+        if self.reader.in_blocks(self.reader.call.window(layer)):
+            blocks = forward.alive_blocks()
         return Attended(
             module=module,
             states=states,

@@ -7,7 +7,6 @@ nothing was found that forbids dropping, and that nobody has run the tests of ex
 from __future__ import annotations
 
 _NOT_PROVEN = "not proven yet: no exactness tests were run for it"
-_WINDOWS = "its decoder has sliding windows, which count dropped tokens"
 _NO_INDEX = (
     "not proven yet: its sparse attention chooses tokens by an index, and no exactness tests were "
     "run"
@@ -27,25 +26,20 @@ _LLAVAS_PACKAGE = "it needs LLaVA's own package; use the llava-hf checkpoint of 
 # In transformers: model_type → reason.
 _NATIVE: dict[str, str] = {
     "apertus1p5": "a picture becomes tokens of its vocabulary, not features",
-    "aya_vision": _WINDOWS,
     "blip": _NO_TOKENS,
     "blip-2": _QUERIES,
     "chameleon": "a picture becomes tokens of its vocabulary, inside the decoder",
-    "cohere2_vision": _WINDOWS,
     "diffusion_gemma": "it denoises whole blocks of an answer at once, in both directions",
     "dots3_note": _NO_INDEX,
     "emu3": "a picture becomes tokens of its vocabulary, not features",
     "ernie4_5_vl_moe": "its layers route by token types of the whole prompt, at full length",
     "evolla": "it reads proteins, not pictures, and by cross-attention",
-    "exaone4_5": _WINDOWS,
     "florence2": _ENCODER,
     "fuyu": _NOT_PROVEN,
     "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
-    "gemma4": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
     "glm5_next": _NO_INDEX,
     "idefics": _NO_TOKENS,
-    "idefics2": _WINDOWS,
     "inkling2": _DISTANCE,
     "inkling2_loop": _DISTANCE,
     "inkling_mm_model": _DISTANCE,

@@ -28,6 +28,7 @@ NAMES = (
     "qwen2_5_omni",
     "qwen3_omni_moe",
     "kimi_k25",
+    "gemma4",
     "vipllava",
     "qianfan_ocr",
     "janus",
@@ -39,6 +40,11 @@ NAMES = (
     "llama4",
     "cohere_compass",
     "step3p7",
+    "cohere2_vision",
+    "aya_vision",
+    "exaone4_5",
+    "idefics2",
+    "muse_glimmer",
     "gemma3",
     "glm46v",
     "glm_ocr",
@@ -67,6 +73,8 @@ SINCE = {
 }
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
+    "gemma4_large": "gemma4",
+    "gemma4_unified": "gemma4",
     "cosmos3_omni": "qwen3_vl",
     "paligemma2": "paligemma",
     "pixtral": "llava",
