@@ -94,6 +94,17 @@ def beside_weights(module: Any, states: Tensor) -> Tensor:
     return states.to(next(iter(devices), states.device))
 
 
+def unturned(config: Any, states: Tensor) -> Rope:
+    """Tables that turn nothing, for the columns ``states [W, D]`` of a layer that has none."""
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return states.new_ones(len(states), size), states.new_zeros(len(states), size)
+
+
+def row_of(table: Tensor, row: int) -> Tensor:
+    """One row of a rotary table ``[…, B or 1, W, d]``."""
+    return table.select(-3, row if table.shape[-3] > 1 else 0)
+
+
 def softmax_rows(asked: Tensor, keys: Tensor, scaling: float, allowed: Tensor | None) -> Tensor:
     """``[H, r, m]`` attention of queries ``[H, r, d]`` to keys ``[G, m, d]``, in float32."""
     heads, rows, size = asked.shape

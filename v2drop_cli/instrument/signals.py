@@ -13,7 +13,13 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.attention import Attended, beside_weights, past_keys
+from v2drop_cli.instrument.attention import (
+    Attended,
+    beside_weights,
+    past_keys,
+    row_of,
+    unturned,
+)
 from v2drop_cli.instrument.cache import (
     CacheBook,
     cached_length,
@@ -160,12 +166,10 @@ class Here:
             shift = None if known is None else known.shift_of(len(self.forward.vision))
         # Layers of another kind may have other tables.
         handed = (layer < self.layer and self.forward.handed_before) or self.kwargs
-        if not self.reader.call.turns(handed):  # by nothing at all
-            text = self.reader.call.config
-            size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-            return states.new_ones(len(states), size), states.new_zeros(len(states), size)
+        if not self.reader.call.turns(handed):
+            return unturned(self.reader.call.config, states)
         rope = alive_rope(self.reader.numbering, self.forward, states, handed, shift)
-        cos, sin = (_row_of(table, self.row).to(states.device) for table in rope)
+        cos, sin = (row_of(table, self.row).to(states.device) for table in rope)
         return cos, sin
 
     def _view(self, layer: int, past: int, states: Tensor) -> View | None:
@@ -356,8 +360,3 @@ class RowSignals:
         if self.entered_before is None:
             raise InstrumentError(f"{PREVIOUS_HIDDEN} was not recorded: add it to Method.needs")
         return self.entered_before
-
-
-def _row_of(table: Tensor, row: int) -> Tensor:
-    """One row of a rotary table ``[…, B or 1, W, d]``."""
-    return table.select(-3, row if table.shape[-3] > 1 else 0)
