@@ -51,7 +51,7 @@ class LayerCall:
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
         order: those parameters in the order in which they may be handed by position.
-        without_rotary: whether layers of some kind are handed no rotary tables.
+        without_rotary: whether some layers are handed no rotary tables.
         no_columns: the layers that keep no keys of their tokens: they fold them into a running
             state, or look at one token at a time.
     """

@@ -69,7 +69,8 @@ def remade(
     held = _held(reader, forward, layer, cache, known)
     # All layers of a kind between two drops share one mask; a cache object tells by length.
     noted = None if known is None else (id(known.valid), id(known.shift), id(known.places))
-    key = (held.past, held.shown, reader.call.kind(layer), noted)
+    bare = not reader.call.turns(kwargs)
+    key = (held.past, held.shown, reader.call.kind(layer), bare, noted)
     if key not in forward.ready:
         forward.ready[key] = _shared(reader, forward, hidden, kwargs, held)
     shared = forward.ready[key]

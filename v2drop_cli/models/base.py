@@ -56,11 +56,13 @@ class Inputs:
         tensors: what the model's ``forward`` takes (``input_ids`` ``[1, L]``, ``pixel_values`` …).
         vision: where the vision tokens are in ``input_ids``.
         caveats: what the reader of an answer to this prompt must know.
+        packed: see :attr:`Family.packed`.
     """
 
     tensors: Mapping[str, Tensor]
     vision: VisionTokens
     caveats: tuple[Caveat, ...] = ()
+    packed: tuple[str, ...] = ()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Inputs:
         """The same on ``device``; pixels in ``dtype``, as the model wants them."""
@@ -75,13 +77,15 @@ class Inputs:
     @staticmethod
     def batch(prompts: Sequence[Inputs]) -> Inputs:
         """Equally long prompts as the rows of one batch."""
+        packed = prompts[0].packed
         tensors = {
-            name: torch.cat([p.tensors[name] for p in prompts]) for name in prompts[0].tensors
+            name: torch.cat([p.tensors[name] for p in prompts], dim=-1 if name in packed else 0)
+            for name in prompts[0].tensors
         }
         index = tuple(row for p in prompts for row in p.vision.index)
         grids = tuple(row for p in prompts for row in p.vision.grids)
         caveats = tuple(dict.fromkeys(caveat for p in prompts for caveat in p.caveats))
-        return Inputs(tensors, VisionTokens(index, grids), caveats)
+        return Inputs(tensors, VisionTokens(index, grids), caveats, packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ class Family:
         types_name: the forward argument that marks pictures' tokens by 1 and videos' by 2, if the
             model takes it.
         grid_tensors: names of what ``process`` gives to ``grids`` alone; no model takes them.
+        packed: names of pixels that all rows of a batch have side by side, in the last dimension.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
         first_droppable_layer: config → first layer whose input may be shortened; 0 is the
@@ -194,6 +199,7 @@ class Family:
     process: Callable[[Any, Any, Sequence[Media], str], Mapping[str, Tensor]]
     types_name: str = "mm_token_type_ids"
     grid_tensors: tuple[str, ...] = ()
+    packed: tuple[str, ...] = ()
     multimodal: Callable[[Module], Module] = inner_model
     decoder: Callable[[Module], Module] = language_model
     first_droppable_layer: Callable[[Any], int] = lambda config: 0
@@ -245,7 +251,7 @@ class Family:
         """One prompt, through the model's own processor."""
         tensors = self.process(processor, config, media, prompt)
         given = {name: tensors[name] for name in tensors if name not in self.grid_tensors}
-        return Inputs(given, self.vision_tokens(config, tensors))
+        return Inputs(given, self.vision_tokens(config, tensors), packed=self.packed)
 
     def check(self, schedule: Schedule, config: Any, n_layers: int) -> None:
         """Raise :class:`ScheduleError` unless ``schedule`` fits a decoder of ``n_layers``."""

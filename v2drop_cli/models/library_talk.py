@@ -43,6 +43,10 @@ _HARMLESS: tuple[tuple[str, str], ...] = (
         "M-RoPE reads it all the same",
     ),
     (
+        r"`standardize_rope_params` was called but no RoPE parameters were found",
+        "is about an empty configuration, which transformers makes to compare another with",
+    ),
+    (
         r"which is deprecated. Register the correct mapping",
         "is about a class of transformers itself",
     ),

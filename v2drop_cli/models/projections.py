@@ -25,10 +25,10 @@ KNOWN = frozenset({
     "glm4", "glm4_moe", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
     "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
     "hunyuan_v1_dense", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
-    "jais2", "llama", "mellum", "mistral", "mixtral", "nanochat", "nemotron", "paddleocr_vl_text",
-    "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text",
-    "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss",
-    "smollm3", "solar_open", "starcoder2", "step3p5",
+    "jais2", "llama", "mellum", "mistral", "mixtral", "molmo2_text", "nanochat", "nemotron",
+    "paddleocr_vl_text", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe",
+    "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
+    "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "starcoder2", "step3p5",
 })  # fmt: skip
 """``model_type`` of the decoders whose rows are made again by the defaults below: a test holds
 each against what its eager attention returns."""
@@ -215,7 +215,8 @@ def _square_layers(tower: Module) -> Any:
 
 def _square_features(config: Any) -> tuple[int | None, ...]:
     """LLaVA's config names one hidden state or several; PaliGemma takes what the tower returns."""
-    named: Any = getattr(config, "vision_feature_layer", None)
+    older = getattr(config, "vision_feature_layers", None)  # ViP-LLaVA's name up to some version
+    named: Any = getattr(config, "vision_feature_layer", older)
     vision = config.vision_config
     if named is None:
         return (None,)

@@ -47,6 +47,11 @@ FAMILIES: dict[str, str] = {
     "cohere_compass": "v2drop_cli.models.families.cohere_compass:COHERE_COMPASS",
     "perception_lm": "v2drop_cli.models.families.perception_lm:PERCEPTION_LM",
     "llama4": "v2drop_cli.models.families.llama4:LLAMA4",
+    "cohere2_vision": "v2drop_cli.models.families.cohere2_vision:COHERE2_VISION",
+    "aya_vision": "v2drop_cli.models.families.aya_vision:AYA_VISION",
+    "exaone4_5": "v2drop_cli.models.families.exaone4_5:EXAONE4_5",
+    "idefics2": "v2drop_cli.models.families.idefics2:IDEFICS2",
+    "muse_glimmer": "v2drop_cli.models.families.muse_glimmer:MUSE_GLIMMER",
     "gemma3": "v2drop_cli.models.families.gemma3:GEMMA3",
     "glm46v": "v2drop_cli.models.families.glm46v:GLM46V",
     "glm_ocr": "v2drop_cli.models.families.glm_ocr:GLM_OCR",
@@ -63,6 +68,7 @@ FAMILIES: dict[str, str] = {
     "cosmos3_edge": "v2drop_cli.models.families.cosmos3_edge:COSMOS3_EDGE",
     "lfm2_vl": "v2drop_cli.models.families.lfm2_vl:LFM2_VL",
     "minicpmv4_6": "v2drop_cli.models.families.minicpmv4_6:MINICPMV4_6",
+    "molmo2": "v2drop_cli.models.families.molmo2:MOLMO2",
     "minicpmv4_7": "v2drop_cli.models.families.minicpmv4_7:MINICPMV4_7",
 }
 

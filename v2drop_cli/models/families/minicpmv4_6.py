@@ -154,6 +154,7 @@ MINICPMV4_6 = Family(
     placeholders=(IMAGE, VIDEO),
     grids=_grids,
     process=chat.process,
+    packed=("pixel_values", "pixel_values_videos"),
     vision_tower=vision_tower,
     projector=_projector,
     projections=QWEN3_5.projections,

@@ -41,6 +41,11 @@ NAMES = (
     "llama4",
     "cohere_compass",
     "step3p7",
+    "cohere2_vision",
+    "aya_vision",
+    "exaone4_5",
+    "idefics2",
+    "muse_glimmer",
     "gemma3",
     "glm46v",
     "glm_ocr",
@@ -58,12 +63,14 @@ NAMES = (
     "lfm2_vl",
     "minicpmv4_6",
     "minicpmv4_7",
+    "molmo2",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
 SINCE = {
     "hyperclovax_vision_v2": "5.23",
     "granite_docling": "5.23",
     "minicpmv4_7": "5.23",
+    "molmo2": "5.23",
 }
 # Further architectures of a family, each with its family's name.
 VARIANTS = {

@@ -30,7 +30,11 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     return Lfm2VlConfig(
         vision_config=VISION,
         text_config=Lfm2Config(
-            **text, layer_types=KINDS, block_auto_adjust_ff_dim=False, tie_word_embeddings=False
+            **text,
+            layer_types=KINDS,
+            norm_eps=1e-2,  # of small numbers, which a smaller one would enlarge with their errors
+            block_auto_adjust_ff_dim=False,
+            tie_word_embeddings=False,
         ),
         projector_hidden_size=24,
         tie_word_embeddings=False,
