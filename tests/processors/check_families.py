@@ -86,7 +86,7 @@ def write_checkpoint(name, folder):
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    build(case.model, case.config(text, ids), "sdpa").save_pretrained(folder)
+    build(case.model, case.config(text, ids), case.attention[-1]).save_pretrained(folder)
     processor = case.processor(tokenizer)
     processor.chat_template = case.template
     processor.save_pretrained(folder)
