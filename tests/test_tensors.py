@@ -112,6 +112,18 @@ def test_a_shorter_row_is_filled_on_the_right_with_its_own_last_column():
     assert packed.valid.int().tolist() == [[1, 1, 1, 0, 0], [1] * 5, [0] * 5]
 
 
+def test_where_a_state_would_see_filler_it_comes_first():
+    packed = pack([torch.tensor([0, 3, 4]), torch.tensor([1])], left=True)
+    assert packed.index.tolist() == [[0, 3, 4], [1, 1, 1]]
+    assert packed.valid.tolist() == [[True, True, True], [False, False, True]]
+    assert [packed.start(row) for row in (0, 1)] == [0, 2]
+    assert packed.to(torch.device("cpu")).left
+    right = pack([torch.tensor([0, 3, 4]), torch.tensor([1])])
+    assert [right.start(row) for row in (0, 1)] == [0, 0]
+    full = scatter_rows(torch.ones(2, 3, 1), packed, 5)[..., 0]
+    assert full.tolist() == [[1, 0, 0, 1, 1], [0, 1, 0, 0, 0]]
+
+
 def test_columns_move_to_a_device_whole_and_do_not_change():
     alike, filled = pack([torch.tensor([1])]), pack([torch.tensor([1]), torch.tensor([1, 2])])
     there = torch.device("meta")

@@ -20,6 +20,8 @@ from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument import context
 from v2drop_cli.instrument.entry import held_at_entry, teller
 from v2drop_cli.methods.base import ATTENTION, KEYS, PREVIOUS_HIDDEN, TEXT, Method
+from v2drop_cli.models.registry import family_for
+from v2drop_cli.prove.cases.case import TEXT, build
 from v2drop_cli.prove.oracle import decode, masked
 from v2drop_cli.prove.shortened import Shortened
 from v2drop_cli.tensors import pack
@@ -245,3 +247,67 @@ def test_a_layer_with_a_state_has_no_attention_to_look_at():
         ):
             model(**inputs)
         assert "v2drop" in caught.value.hint
+
+
+# Other decoders ------------------------------------------------------------------------------
+
+
+def test_a_drop_at_layer_0_that_renumbers_is_the_model_on_the_shortened_prompt():
+    """Nothing else is left of the dropped tokens then: LFM2's convolutions and all."""
+    case = CASES["lfm2_vl"]
+    model = case.make("sdpa")
+    inputs, vision = case.batch(case.prompts("image"))
+    given = []
+    handle = model.model.language_model.register_forward_pre_hook(
+        lambda module, args, kwargs: given.append(kwargs["inputs_embeds"]), with_kwargs=True
+    )
+    options = {"method": "uniform:positions=renumbered"}
+    with v2drop.dropping(model, "0:0.5", **options) as trace, torch.no_grad():
+        got = model(**inputs).logits
+    handle.remove()
+    gone = set(vision[0]) - set(trace.events[0].kept[0])
+    left = [i for i in range(got.shape[1]) if i not in gone]
+    with torch.no_grad():
+        wanted = model(inputs_embeds=given[0][:, left]).logits
+    torch.testing.assert_close(got[:, left], wanted, **TOLERANCE)
+
+
+@pytest.mark.parametrize("schedule", ["0:0.5", "1:0.5,4:0.3"])
+def test_rows_that_are_numbered_anew_do_not_depend_on_their_batch(schedule):
+    """Their numbers begin behind the filler."""
+    case = CASES["lfm2_vl"]
+    model, prompts = case.make("sdpa"), case.prompts("ragged")
+    inputs, _ = case.batch(prompts)
+    options = {"method": "uniform:positions=renumbered"}
+    with v2drop.dropping(model, schedule, **options):
+        together, tokens = decode(model, inputs, 3)
+    for b, prompt in enumerate(prompts):
+        alone, _ = case.batch([prompt])
+        with v2drop.dropping(model, schedule, **options):
+            single, _ = decode(model, alone, 3, [token[b : b + 1] for token in tokens])
+        for ours, theirs in zip(single, together, strict=True):
+            torch.testing.assert_close(ours[0, -1], theirs[b, -1], **TOLERANCE)
+
+
+def test_convolutions_with_biases_are_refused():
+    case = CASES["lfm2_vl"]
+    config = case.config({**TEXT, "conv_bias": True}, case.ids)
+    with pytest.raises(UnsupportedModelError, match="biases"):
+        family_for(config)
+
+
+def test_minicpm_ocr_is_minicpm_v():
+    """Another name for the same layers: its checkpoints keep more tokens of a picture."""
+    transformers = pytest.importorskip("transformers.models.minicpm_ocr")
+    case = CASES["minicpmv4_6"]
+    config = case.config(TEXT, case.ids).to_dict()
+    config["model_type"] = "minicpm_ocr"
+    made = transformers.MiniCPMOcrConfig(**config)
+    model = build(transformers.MiniCPMOcrForConditionalGeneration, made, "sdpa")
+    inputs, vision = case.batch(case.prompts("ragged"))
+    with v2drop.dropping(model, case.schedule, method="random") as trace:
+        got, tokens = decode(model, inputs, 2)
+    padding = torch.nn.functional.pad(inputs["attention_mask"], (0, 2), value=1)
+    with masked(case.layers(model), padding, gone_at(trace, vision)):
+        wanted, _ = decode(model, inputs, 2, tokens)
+    assert off(got, wanted) < 1e-5

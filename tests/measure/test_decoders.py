@@ -27,7 +27,7 @@ OF_FAMILIES = (
     *("gemma4", "gemma4_unified"),
     *("glm_ocr", "granite_docling", "hunyuan_vl", "paddleocr_vl", "cohere_compass"),
     *("granite4_vision", "qwen2_5_omni", "qwen3_omni_moe", "qwen3_5", "qwen3_5_moe"),
-    *("cosmos3_edge", "molmo2"),
+    *("cosmos3_edge", "molmo2", "aria", "deepseek_ocr2"),
 )
 FAMILIES = {name for name in OF_FAMILIES if exists(name)}
 DECODERS = [name for name in sorted(COUNTED - FAMILIES) if exists(name)]

@@ -30,17 +30,18 @@ _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
-    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cohere_compass",
-    "cosmos3_edge", "cwm", "deepseek_v3", "dots1", "ernie4_5", "exaone4", "exaone_moe", "flex_olmo",
-    "flint", "gemma", "gemma2", "gemma3", "gemma4", "gemma4_unified", "glm", "glm4", "glm4_moe",
-    "glm4v", "glm4v_moe", "glm_ocr", "granite", "granite4_vision", "granite_docling", "granite_swa",
-    "granitemoe", "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl",
-    "hy_v3", "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2",
-    "llama", "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "molmo2",
-    "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3",
-    "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5",
-    "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3",
-    "solar_open", "stablelm", "starcoder2", "vaultgemma",
+    "apertus", "arcee", "aria", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe",
+    "cohere_compass", "cosmos3_edge", "cwm", "deepseek_ocr2", "deepseek_v3", "dots1", "ernie4_5",
+    "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "gemma4",
+    "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite",
+    "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
+    "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3", "hyperclovax",
+    "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "llama", "mellum",
+    "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "molmo2", "nanochat", "nemotron",
+    "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe",
+    "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open",
+    "stablelm", "starcoder2", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies

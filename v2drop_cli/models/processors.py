@@ -75,6 +75,10 @@ def complete(processor: Any, config: Any) -> tuple[Caveat, ...]:
             setattr(processor, name, value)
     if not changed:
         return ()
+    if hasattr(processor, "full_image_sequence"):  # Gemma 3's is written once, when it is made
+        names = processor.tokenizer
+        picture = names.boi_token + names.image_token * processor.image_seq_length + names.eoi_token
+        processor.full_image_sequence = f"\n\n{picture}\n\n"
     return (CaveatKind.PROCESSOR_COMPLETED.caveat(changed=", ".join(changed)),)
 
 
@@ -93,6 +97,8 @@ def _facts(config: Any) -> Mapping[str, Any]:
         return _BY_FAMILY[family](config)
     if kind in _PER_TILE:
         return {_PER_TILE[kind][0]: _PER_TILE[kind][1](config)}
+    if getattr(config, "mm_tokens_per_image", None):
+        return {"image_seq_length": config.mm_tokens_per_image}
     if kind not in _BESIDE:
         return {}
     facts = {"patch_size": tower.patch_size}

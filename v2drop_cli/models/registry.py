@@ -35,6 +35,7 @@ FAMILIES: dict[str, str] = {
     "qwen3_omni_moe": "v2drop_cli.models.families.qwen3_omni_moe:QWEN3_OMNI_MOE",
     "kimi_k25": "v2drop_cli.models.families.kimi_k25:KIMI_K25",
     "gemma4": "v2drop_cli.models.families.gemma4:GEMMA4",
+    "gemma4_unified": "v2drop_cli.models.families.gemma4_unified:GEMMA4_UNIFIED",
     "vipllava": "v2drop_cli.models.families.vipllava:VIPLLAVA",
     "qianfan_ocr": "v2drop_cli.models.families.qianfan_ocr:QIANFAN_OCR",
     "janus": "v2drop_cli.models.families.janus:JANUS",

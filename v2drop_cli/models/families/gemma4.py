@@ -5,9 +5,9 @@ markers around them, and the times before frames, are text and stay, as does aud
 have any shape, within a number of tokens.
 
 Layers with a sliding window count it in the prompt's own positions. In the large models a picture's
-tokens attend to each other in both directions, in those layers only. The small ones hand each
-layer an input of its own for each token, which goes with the token. Their last layers have no keys
-and values of their own, but those of an earlier layer; see ``instrument/shared_keys.py``.
+tokens attend to each other in both directions, in those layers only. Small ones hand each layer an
+input of its own for each token, which goes with the token. Models whose last layers have no keys
+and values of their own, but those of an earlier layer (E2B, E4B), are refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process
-from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.decoders import refuse_decoder, refuse_flash
 from v2drop_cli.models.families.llava import vision_tower
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.patches import WORD
@@ -51,6 +51,19 @@ def _pooled(config: Any) -> int:
     """How many patches become one token, each way; gemma4_unified's processor does it before."""
     unified = config.model_type == "gemma4_unified"
     return 1 if unified else int(config.vision_config.pooling_kernel_size)
+
+
+def _refusal(config: Any) -> str | None:
+    text = config.get_text_config()
+    if getattr(text, "num_kv_shared_layers", 0):
+        return (
+            f"its last {text.num_kv_shared_layers} layers attend to keys of earlier ones, and "
+            "would see dropped tokens through them: not proven yet"
+        )
+    why = "flash kernels take no mask that says which columns attend both ways; sdpa is right"
+    two_way = getattr(text, "use_bidirectional_attention", None) == "vision"
+    flash = refuse_flash(config, why) if two_way else None
+    return flash or refuse_decoder(config, two_way=True)
 
 
 def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
@@ -121,11 +134,11 @@ def _places(config: Any, height: int, width: int, most: int) -> Tensor:
 
 GEMMA4 = Family(
     name="gemma4",
-    model_types=("gemma4", "gemma4_unified"),
+    model_types=("gemma4",),
     placeholders=(IMAGE, VIDEO),
     grids=_grids,
     process=process,
-    refusal=lambda config: refuse_decoder(config, two_way=True),
+    refusal=_refusal,
     blocks=_blocks,
     blocks_in_windows=True,
     vision_tower=vision_tower,

@@ -29,6 +29,7 @@ NAMES = (
     "qwen3_omni_moe",
     "kimi_k25",
     "gemma4",
+    "gemma4_unified",
     "vipllava",
     "qianfan_ocr",
     "janus",
@@ -74,7 +75,6 @@ SINCE = {
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
     "gemma4_large": "gemma4",
-    "gemma4_unified": "gemma4",
     "cosmos3_omni": "qwen3_vl",
     "paligemma2": "paligemma",
     "pixtral": "llava",

@@ -1,4 +1,4 @@
-"""Gemma 4 at tiny size, as its small models are: inputs for every layer, shared keys and values."""
+"""Gemma 4 at tiny size: windows, and inputs of its own for every layer."""
 
 from __future__ import annotations
 

@@ -54,7 +54,6 @@ def video(seed: int) -> Piece:
 CASE = dataclasses.replace(
     GEMMA4,
     name="gemma4_unified",
-    variant_of="gemma4",
     model=Gemma4UnifiedForConditionalGeneration,
     config=config,
     image=image,
