@@ -11,9 +11,9 @@ from transformers import DynamicCache, LlamaConfig
 
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.context import DROP_BEGINS, DROP_ENDS, DropState
+from v2drop_cli.instrument.here import Reader
 from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.instrument.numbering import Numbering
-from v2drop_cli.instrument.signals import Reader
 from v2drop_cli.methods.base import (
     EMBEDDINGS,
     HIDDEN,

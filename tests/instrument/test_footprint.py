@@ -18,8 +18,9 @@ from tests.tiny_llava import make_llava, one_prompt
 from v2drop_cli.generate.greedy import drop_idle_mask
 from v2drop_cli.instrument import verdict
 from v2drop_cli.instrument.context import DropState
+from v2drop_cli.instrument.here import Reader
 from v2drop_cli.instrument.layer_call import LayerCall
-from v2drop_cli.instrument.signals import Reader, RowSignals
+from v2drop_cli.instrument.signals import RowSignals
 from v2drop_cli.methods import base
 from v2drop_cli.methods.base import DropContext
 from v2drop_cli.methods.registry import get_method

@@ -11,7 +11,8 @@ import torch
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.cache import CachedColumns
 from v2drop_cli.instrument.forward import Forward, counted_after
-from v2drop_cli.instrument.signals import Here, Reader, RowSignals
+from v2drop_cli.instrument.here import Here, Reader
+from v2drop_cli.instrument.signals import RowSignals
 from v2drop_cli.methods.base import EMBEDDINGS, GRIDS, HIDDEN, NORMED, QUESTION, TEXT
 from v2drop_cli.tensors import pack
 

@@ -30,11 +30,12 @@ from v2drop_cli.instrument.forward import (
     compose,
     counted_after,
 )
+from v2drop_cli.instrument.here import Here, Reader
 from v2drop_cli.instrument.later_features import as_given, taken_over
 from v2drop_cli.instrument.numbering import carried, numbered_anew, positions_of
 from v2drop_cli.instrument.remade import remade
 from v2drop_cli.instrument.selection import Selection
-from v2drop_cli.instrument.signals import FROM_THE_CALL, Here, Reader, RowSignals
+from v2drop_cli.instrument.signals import FROM_THE_CALL, RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace, Merge
 from v2drop_cli.instrument.verdict import ask
 from v2drop_cli.methods.base import (

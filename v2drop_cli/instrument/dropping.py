@@ -23,6 +23,7 @@ from v2drop_cli.instrument.context import DropState
 from v2drop_cli.instrument.encodings import Encodings, noting
 from v2drop_cli.instrument.entry import start_over, teller, with_entry
 from v2drop_cli.instrument.forward import as_padding
+from v2drop_cli.instrument.here import Reader
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
 from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.instrument.numbering import Numbering, renumbers
@@ -34,7 +35,6 @@ from v2drop_cli.instrument.refusals import (
     refuse_router_logits,
 )
 from v2drop_cli.instrument.running import Running
-from v2drop_cli.instrument.signals import Reader
 from v2drop_cli.instrument.temperature import temperature_hooks
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace

@@ -18,10 +18,10 @@ from v2drop_cli.instrument.cache import (
     places_held,
 )
 from v2drop_cli.instrument.forward import Forward, text_after
+from v2drop_cli.instrument.here import Reader
 from v2drop_cli.instrument.layer_call import GATHERED, as_handed
 from v2drop_cli.instrument.masks import View, causal_mask
 from v2drop_cli.instrument.numbering import alive_rope, shift_after, told_positions
-from v2drop_cli.instrument.signals import Reader
 from v2drop_cli.instrument.windows import count_by_place, shown_columns
 from v2drop_cli.tensors import gather_rows
 
