@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -15,6 +16,15 @@ from hypothesis import HealthCheck, settings
 # A slow machine is no failure: no example has a deadline, and none is "too slow to draw".
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+def pytest_collection_finish(session):
+    """What is imported by now stays to the end, so no garbage collection need look at it again.
+
+    Measuring memory asks for many, and walking all of transformers took most of their time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -12,8 +12,8 @@ from tests.checkpoints import save_checkpoint
 from tests.methods.toys import Entry, Extra, Longer, Once, only, registered
 from tests.tiny_llava import PATCHES
 from v2drop_cli import load
-from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
-from v2drop_cli.bench.budgets import TRIES, meet_budget, nearest
+from v2drop_cli.bench.arms import Arm, ArmOptions, Budget, ScheduleOptions
+from v2drop_cli.bench.budgets import TRIES, budget_caveats, meet_budget, nearest, takes_trying
 from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.watch import Watch
@@ -87,7 +87,32 @@ def test_thresholds_come_as_near_to_a_budget_as_any_factor_does(passes):
     assert (arm.label, arm.budget.name) == ("longer budget 50%", "50%")
     assert arm.solved == ("times",)
     [tried] = said(passes, "budget_tried")
-    assert f"times={method.times}" in tried
+    assert tried.startswith(f"longer budget 50%: times={method.times} was found by prefills")
+
+
+@pytest.mark.parametrize("budget", ["25%", "75%"])
+def test_what_was_changed_can_be_typed_whichever_way_it_went(passes, budget):
+    [_, arm] = lined_up(passes, ("longer:positions=original",), budgets=(budget,))
+    times = get_method(arm.method).times
+    assert (times > 1) == (budget == "25%")
+    [tried] = said(passes, "budget_tried")
+    assert f": times={times} was found" in tried
+
+
+def test_only_a_method_that_chooses_is_tried_and_only_for_a_budget(monkeypatch):
+    registered(monkeypatch, Longer)
+    budget = Budget(12.0, name="12")
+    for arm in (Arm("dense"), Arm("x", "longer"), Arm("x", budget=budget)):
+        assert not takes_trying(arm)
+    assert not takes_trying(Arm("x", "v2drop", budget=budget))
+    assert takes_trying(Arm("x", "longer", budget=budget))
+
+
+def test_a_budget_that_no_schedule_meets_bounds_the_search(passes):
+    """Half of 9 tokens is below what the layers before the first drop hold: 6 of 36, of 12."""
+    [_, arm] = lined_up(passes, ("extra",), budgets=("9",), layers="2,5")
+    assert average(passes, arm) == pytest.approx(9, abs=0.3)
+    assert not said(passes, "budget_missed")
 
 
 def test_a_factor_is_one_for_all_thresholds_and_can_be_typed():
@@ -141,8 +166,20 @@ def test_a_method_with_counts_is_not_tried(passes, monkeypatch):
     arms = lined_up(passes, ("v2drop", "random", "once", "entry"), budgets=("33%",))
     assert [average(passes, arm) for arm in arms[1:]] == pytest.approx([11.88] * 4, abs=0.5)
     assert {arm.solved for arm in arms} == {()}
+    assert not said(passes, "budget_split")
     assert not said(passes, "budget_tried")
     assert not said(passes, "budget_missed")
+
+
+def test_arms_that_were_made_for_no_budget_have_nothing_to_say(passes):
+    budget, schedule = Budget(12.0, name="12"), Schedule.parse("2:0.5")
+    for arm in (
+        Arm("dense"),
+        Arm("x", "v2drop", schedule),
+        Arm("x", "v2drop", budget=budget),
+        Arm("x", None, schedule, budget=budget),
+    ):
+        assert budget_caveats(arm, arm, passes) == []
 
 
 def test_drops_that_moved_are_a_caveat(passes):
@@ -186,6 +223,22 @@ def test_the_search_takes_a_bounded_number_of_tries_and_the_best_of_them():
         assert abs(100 - 10 * math.floor(4 * best) - wanted) == min(
             abs(value - wanted) for value in seen
         )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tried"),
+    [
+        (97.0, [0, 1, 0.5, 0.25]),
+        (103.0, [0, -1, -0.5, -0.25]),
+        (55.0, [0, 1, 2, 4, 8, 6, 5, 4.5]),
+        (-1e9, [0, 1, 2, 4, 8, 16]),
+        (1e9, [0, -1, -2, -4, -8, -16]),
+    ],
+)
+def test_the_steps_double_until_it_is_between_two_and_halve_from_there(wanted, tried):
+    seen = []
+    nearest(lambda x: seen.append(x) or 100 - 10 * x, wanted)
+    assert seen == tried
 
 
 def test_where_nothing_can_be_asked_the_search_turns_back():

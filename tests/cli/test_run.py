@@ -19,6 +19,7 @@ CAT, SCENE, CLIP = SAMPLES / "cat.jpg", SAMPLES / "scene.png", SAMPLES / "clip.m
 ARM_KEYS = {
     "label", "method", "schedule", "answer", "vision_tokens", "layer_average_vision_tokens",
     "drops", "timing", "memory", "energy_j", "limit", "capture_s", "parameters", "movements",
+    "budget", "solved",
 }  # fmt: skip
 TIMING_KEYS = {"preprocess_s", "vision_s", "prefill_s", "decode_s_per_token", "generate_s"}
 

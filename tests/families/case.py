@@ -24,6 +24,7 @@ class Tested(Case):
         template: a chat template like the family's.
         alike: whether its processor takes several images only if they are cut alike.
         attention: what the matrix runs it in.
+        asked: what its processor must be asked for by name.
     """
 
     tokens: dict[str, str] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Tested(Case):
     template: str = ""
     alike: bool = False
     attention: tuple[str, ...] = ("eager", "sdpa")
+    asked: dict[str, Any] = field(default_factory=dict)
 
     def make(self, attn: str, smooth: bool = False) -> Any:
         """The tiny model, to do with as you like: a copy, which is made faster than a model.

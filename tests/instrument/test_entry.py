@@ -630,7 +630,7 @@ def test_methods_that_compare_with_the_layer_before_are_refused_by_name(method, 
 
 
 @pytest.mark.mode("a drop at layer 0 in Qwen3-VL", "refused", "DeepStack needs the whole prompt")
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe", "cosmos3_omni"])
 def test_models_that_need_the_whole_prompt_at_first_say_why(name):
     with (
         pytest.raises(ScheduleError, match=r"before layer 3 \(asked: 0\): DeepStack") as caught,

@@ -142,6 +142,35 @@ def test_what_is_left_of_some_of_a_row_s_tokens():
     assert merged.of(slice(1, 2)).left(picture[4:] - 1, place[4:]).sources is None
 
 
+def test_what_went_into_a_token_that_is_not_there_went_into_none():
+    """A row's last token is never dropped, so it is none of those that are asked about."""
+    into = torch.tensor([[0, 3, 1, 2, 3, 3]])  # 1 and 4 went into 5
+    merged = Merged(torch.tensor([[0, 2, 3, 5]]), into, (4,))
+    left = merged.left(torch.zeros(4, dtype=torch.long), torch.tensor([1, 2, 3, 4]))
+    assert left.index.tolist() == [1, 2]
+    assert left.sources.tolist() == [-1, -1, -1, -1]
+
+
+def test_all_that_the_tower_returns_is_of_full_length_and_what_came_before_is_untouched():
+    """Of two pictures one merges, so the shortened states are as long as those before."""
+    model, inputs = make_llava(4, tower=4), batch([row(3, 2, 5, 0)])
+    tower, pixels = model.model.vision_tower, inputs["pixel_values"]
+    with torch.no_grad():
+        least = sum(left[1][0, 1, 0].item() for left in by_hand(tower, pixels)) / 2
+        lefts = by_hand(tower, pixels, least)
+        with v2drop.dropping(model, "2:1.0", method=FirstTwo(least=least)):
+            states = tower(pixels, output_hidden_states=True).hidden_states
+            model(**inputs)
+    assert len(states) == 5
+    assert {tuple(one.shape[:2]) for one in states} == {(2, 1 + PATCHES)}
+    for picture, left in enumerate(lefts):
+        torch.testing.assert_close(states[0][picture], left[0][0])
+        torch.testing.assert_close(states[1][picture], left[1][0])
+        if left[2].shape[1] == PATCHES:  # the mean of two is in both of their places
+            assert torch.equal(states[2][picture, 1], states[2][picture, 2])
+            torch.testing.assert_close(states[2][picture, 1], left[2][0, -1])
+
+
 def test_patches_that_only_move_are_told_from_ones_that_do_not():
     into, picture, place = torch.tensor([[0, 2, 1]]), torch.tensor([0, 0]), torch.tensor([1, 2])
     moved = Merged(torch.tensor([[0, 2, 1]]), into, (3,)).left(picture, place)

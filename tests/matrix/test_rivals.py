@@ -7,6 +7,8 @@ cannot number anything anew. What they keep is held against their definitions in
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from tests.families import CASES, NAMES
@@ -19,6 +21,7 @@ from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import schedule_text
+from v2drop_cli.prove.oracle import decode
 from v2drop_cli.prove.shortened import folds
 
 STEPS = 2
@@ -54,9 +57,12 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "qwen2_5_omni",
     "qwen3_omni_moe",
     "cohere_compass",
+    "exaone4_5",
 }
 # Nobody has shown how rows of their decoders' attention are made again.
-NO_ROWS = frozenset({"llama4"})
+NO_ROWS = frozenset({
+    "llama4", "cohere2_vision", "aya_vision", "exaone4_5", "muse_glimmer",
+})  # fmt: skip
 for method in ("dart", "fastv", "pyramiddrop", "sparsevlm"):
     REFUSED[method] = REFUSED.get(method, frozenset()) | NO_ROWS
 
@@ -75,11 +81,19 @@ def schedule_for(own, case):
     return str(own) if own.drops[0].count == 0 else schedule_text(case.drops)
 
 
+@functools.cache
+def settled(name, shape):
+    """The model after a run: transformers puts hooks of its own on it during the first."""
+    model = model_of(name, "sdpa")
+    decode(model, batch(name, shape)[0], 0)
+    return model
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("method", SELECTING)
 def test_a_rival_equals_the_masked_oracle_or_is_refused_by_name(method, name):
     shape = "video" if method == "evs" and CASES[name].video else "ragged"
-    case, model, vision = CASES[name], model_of(name, "sdpa"), batch(name, shape)[1]
+    case, model, vision = CASES[name], settled(name, shape), batch(name, shape)[1]
     own, before = own_schedule(get_method(method), case, model), hook_tables(model)
     no_entry = own.drops[0].layer == 0 and case.entry is None
     refused = no_entry or name in REFUSED.get(method, ()) or looks_at_a_state(method, case, model)

@@ -34,7 +34,7 @@ ARMS = [
     Arm("random", "random", Schedule.parse("2:7t")),
     Arm("entry", "uniform", Schedule.parse("0:0.5,3:0.3")),
 ]
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 SHAPE = DecoderShape((100, 100), 50, 1000, 4, 2, 8, 2)
 
 
@@ -107,7 +107,9 @@ def idle_bytes(model):
     """Experts that one token does not take, from the configuration."""
     config = model.config.get_text_config()
     experts = [p for p in model.parameters() if p.ndim == 3 and p.shape[0] == experts_of(config)]
-    return sum(p.nbytes * (len(p) - config.num_experts_per_tok) // len(p) for p in experts)
+    names = ("moe_topk", "num_experts_per_tok", "top_k_experts")
+    taken = next(filter(None, (getattr(config, name, None) for name in names)), 0)
+    return sum(p.nbytes * (len(p) - taken) // len(p) for p in experts)
 
 
 def experts_of(config):

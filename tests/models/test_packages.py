@@ -28,9 +28,10 @@ ROOT = Path(__file__).parents[2]
 # Of transformers 5.17 and 5.23: of the others, some have a picture part without torchvision.
 NEEDS_TORCHVISION = {
     "qwen2_vl", "qwen2_5_vl", "llava_onevision", "smolvlm", "qwen3_vl", "qwen3_vl_moe",
-    "qwen3_5", "qwen3_5_moe", "lfm2_vl", "minicpmv4_6", "minicpmv4_7",
+    "qwen3_5", "qwen3_5_moe", "cosmos3_edge", "lfm2_vl", "minicpmv4_6", "minicpmv4_7",
     "llava_next_video", "internvl", "glm4v", "glm4v_moe", "mistral3", "video_llava",
-    "hyperclovax_vision_v2", "perception_lm", "cohere_compass", "step3p7",
+    "hyperclovax_vision_v2", "perception_lm", "cohere_compass", "step3p7", "molmo2",
+    "glm46v", "video_llama_3",
 }  # fmt: skip
 
 
@@ -58,7 +59,8 @@ from v2drop_cli.models.registry import FAMILIES, get_family
 
 source, found = Source("someone/something", None, False), {}
 for name in FAMILIES:
-    processor = packages.processor_name(source, get_family(name).model_types[0])
+    # FastVLM and GLM-OCR have no usual one: their files name it.
+    processor = packages.processor_name(source, get_family(name).model_types[0]) or ""
     found[name] = packages.missing_packages(processor)
 print(json.dumps([packages.is_installed("num2words"), found]))
 """

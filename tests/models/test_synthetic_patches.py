@@ -44,6 +44,8 @@ TOKENS = {
     ("video_llama_3", IMAGE): [4 * 6],
     # Four patches a token, and a frame has 128 tokens' pixels at least: times 5.6, rounded up.
     ("video_llama_3", VIDEO): [5 * 10 * 14],
+    ("cosmos3_edge", IMAGE): [28 * 38],
+    ("cosmos3_edge", VIDEO): [5 * 6 * 8],
 }
 
 

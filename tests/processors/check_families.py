@@ -86,7 +86,7 @@ def write_checkpoint(name, folder):
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    build(case.model, case.config(text, ids), "sdpa").save_pretrained(folder)
+    build(case.model, case.config(text, ids), case.attention[-1]).save_pretrained(folder)
     processor = case.processor(tokenizer)
     processor.chat_template = case.template
     processor.save_pretrained(folder)
@@ -135,6 +135,8 @@ def test_a_processor_that_does_not_know_the_tower_is_completed(checkpoint, loade
     saved = json.loads((copy / "processor_config.json").read_text())
     edit_json(copy / "processor_config.json", OF_THE_TOWER)
     left_out = set(saved) & set(OF_THE_TOWER)
+    if CASES[name].family.startswith("gemma4"):
+        left_out -= {"image_seq_length"}  # it has one, and counts by the picture's shape
     part = v2drop.load(str(copy), device="cpu")
     codes = {caveat.code for caveat in part.caveats}
     assert codes == ({"processor_completed"} if left_out else set())

@@ -33,6 +33,7 @@ FILES = {
             "size": {"shortest_edge": 4096, "longest_edge": 25165824}
         },
     },
+    "cosmos3_edge": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
     "glm4v": {
         "preprocessor_config.json": {"size": {"shortest_edge": 12544, "longest_edge": 9633792}},
         "video_preprocessor_config.json": {},  # the class's own
@@ -61,6 +62,11 @@ CLASSES = {
         "HyperCLOVAXVisionV2Processor",
     ),
     "qwen3_vl": ("Qwen2VLImageProcessor", "Qwen3VLVideoProcessor", "Qwen3VLProcessor"),
+    "cosmos3_edge": (
+        "Cosmos3EdgeImageProcessor",
+        "Cosmos3EdgeVideoProcessor",
+        "Cosmos3EdgeProcessor",
+    ),
     "glm4v": ("Glm4vImageProcessor", "Glm4vVideoProcessor", "Glm4vProcessor"),
     "glm46v": ("Glm46VImageProcessor", "Glm46VVideoProcessor", "Glm46VProcessor"),
     "glm_ocr": ("Glm46VImageProcessor", "Glm46VVideoProcessor", "Glm46VProcessor"),
@@ -100,7 +106,9 @@ def published(tmp_path_factory):
                 own = {"video_processor_type": videos}
                 own = own if file.startswith("video") else {"image_processor_type": images}
                 kind = {"processor_class": processor, **own}
-                shapes = {"patch_size": PATCH, "temporal_patch_size": 2, "merge_size": 2}
+                shapes = {"patch_size": PATCH, "merge_size": 2}
+                if name != "cosmos3_edge":  # which knows no time steps
+                    shapes["temporal_patch_size"] = 2
                 shapes |= SHAPES.get(name, {})
                 if name == "video_llama_3" and not file.startswith("video"):
                     shapes["merge_size"] = 1

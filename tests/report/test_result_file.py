@@ -78,7 +78,7 @@ def test_keys_are_the_contract(tmp_path):
     assert set(arm) == {
         *("label", "method", "schedule", "answer", "vision_tokens"),
         *("layer_average_vision_tokens", "drops", "timing", "memory", "energy_j", "limit"),
-        *("capture_s", "parameters", "movements"),
+        *("capture_s", "parameters", "movements", "budget", "solved"),
     }
     assert set(arm["answer"]) == {"text", "token_ids"}
     assert set(arm["drops"][0]) == {"layer", "before", "after", "kept", "sources"}

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from inspect import signature
 from typing import Any
 
 import torch
@@ -38,6 +37,7 @@ from v2drop_cli.measure.work import decoder_shape, limit, memory_bandwidth
 from v2drop_cli.media import Media
 from v2drop_cli.methods.parameters import parameters_of
 from v2drop_cli.methods.registry import get_method
+from v2drop_cli.models.arguments import heads_one_token
 from v2drop_cli.models.base import Inputs, LoadedModel
 from v2drop_cli.models.context_length import beyond_context
 from v2drop_cli.models.generation import answering
@@ -220,11 +220,9 @@ class Passes:
         shape = decoder_shape(layers, loaded.model.get_output_embeddings(), config)
         if shape is None:
             return None
-        text = self.inputs.tensors["input_ids"].shape[1] - self.vision_tokens
-        columns = [text + vision for vision in self.plan(arm).counts]
-        # Some models make logits of the whole prompt, whatever they are asked for.
-        asked = "logits_to_keep" in signature(type(loaded.model).forward).parameters
-        answers = 1 if asked else text + self.vision_tokens
+        prompt = self.inputs.tensors["input_ids"].shape[1]
+        columns = [prompt - self.vision_tokens + vision for vision in self.plan(arm).counts]
+        answers = 1 if heads_one_token(loaded.model) else prompt
         bandwidth = memory_bandwidth(loaded.device)
         return limit(shape, columns, self.subject.batch_size, bandwidth, answers)
 

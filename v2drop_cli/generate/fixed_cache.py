@@ -84,11 +84,12 @@ class FixedCache(DynamicCache):
         if kinds:
             other = ", ".join(sorted(kind.__name__ for kind in kinds))
             raise InstrumentError(f"a fixed KV cache does not serve {other}")
-        self.layers = [
+        layers: list[Any] = [
             FixedLayer(room) if type(layer) is DynamicLayer else layer for layer in self.layers
         ]
-        self._fixed = [layer for layer in self.layers if isinstance(layer, FixedLayer)]
-        self._states = [layer for layer in self.layers if not isinstance(layer, FixedLayer)]
+        self.layers = layers
+        self._fixed = [layer for layer in layers if isinstance(layer, FixedLayer)]
+        self._states = [layer for layer in layers if not isinstance(layer, FixedLayer)]
 
     @property
     def lengths(self) -> tuple[int, ...]:

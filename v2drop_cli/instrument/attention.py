@@ -45,14 +45,14 @@ class Attended:
         """``[G, W, d]`` keys of all columns, rotated."""
         attention = how.attention(self.module)
         made = how.keys(attention, how.norm(self.module)(self.states))
-        return how.rotate(attention, made, self.rope)
+        return how.settle(attention, how.rotate(attention, made, self.rope), "k")
 
     def rows(self, how: Projections, columns: Tensor) -> Tensor:
         """``[H, r, W]``: how much the rows ``columns`` attend to each column of this forward."""
         attention = how.attention(self.module)
         asked = how.queries(attention, how.norm(self.module)(self.states[columns]))
         cos, sin = (table.index_select(-2, columns) for table in self.rope)
-        asked = how.rotate(attention, asked, (cos, sin))
+        asked = how.settle(attention, how.rotate(attention, asked, (cos, sin)), "q")
         keys = self.keys(how)
         if self.past is not None:
             keys = torch.cat([self.past.to(keys), keys], dim=1)
@@ -92,6 +92,17 @@ def beside_weights(module: Any, states: Tensor) -> Tensor:
     """
     devices = {weight.device for weight in module.parameters()} - {torch.device("meta")}
     return states.to(next(iter(devices), states.device))
+
+
+def unturned(config: Any, states: Tensor) -> Rope:
+    """Tables that turn nothing, for the columns ``states [W, D]`` of a layer that has none."""
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return states.new_ones(len(states), size), states.new_zeros(len(states), size)
+
+
+def row_of(table: Tensor, row: int) -> Tensor:
+    """One row of a rotary table ``[…, B or 1, W, d]``."""
+    return table.select(-3, row if table.shape[-3] > 1 else 0)
 
 
 def softmax_rows(asked: Tensor, keys: Tensor, scaling: float, allowed: Tensor | None) -> Tensor:

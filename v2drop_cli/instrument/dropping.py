@@ -24,7 +24,7 @@ from v2drop_cli.instrument.encodings import Encodings, noting
 from v2drop_cli.instrument.entry import start_over, teller, with_entry
 from v2drop_cli.instrument.forward import as_padding
 from v2drop_cli.instrument.hooks import After, Before, Call, hooked, is_hooked
-from v2drop_cli.instrument.layer_call import LayerCall, only_hidden
+from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.instrument.numbering import Numbering, renumbers
 from v2drop_cli.instrument.refusals import (
     refuse_compiled,
@@ -307,7 +307,8 @@ def _layer_call(
     state: DropState, running: Running, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Call | None:
     running.check()
-    changed = state.enter_layer(layer, only_hidden(args), kwargs)
+    hidden, kwargs = state.call.by_name(args, kwargs)
+    changed = state.enter_layer(layer, hidden, kwargs)
     if changed is None:
         return None
     hidden, new_kwargs = changed

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
@@ -25,8 +26,10 @@ from v2drop_cli.models.decoders import (
     without_rotary,
 )
 
-# What is made anew for a shortened layer; other arguments are handed on as they are.
+# What is made anew for a shortened layer, and what is gathered: inputs of the layer's own for each
+# token. Other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
+GATHERED = ("per_layer_input",)
 _COS_AND_SIN = 2
 # Rotary tables: cosines and sines, or one table of complex numbers.
 Tables = tuple[Tensor, ...]
@@ -47,7 +50,8 @@ class LayerCall:
         chunked: whether these are chunks.
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
-        without_rotary: whether layers of some kind are handed no rotary tables.
+        order: those parameters in the order in which they may be handed by position.
+        without_rotary: whether some layers are handed no rotary tables.
         no_columns: the layers that keep no keys of their tokens: they fold them into a running
             state, or look at one token at a time.
     """
@@ -60,6 +64,7 @@ class LayerCall:
     chunked: bool = False
     kinds: tuple[str, ...] = ()
     cuts_blocks: bool = True
+    order: tuple[str, ...] = ()
     without_rotary: bool = False
     no_columns: frozenset[int] = frozenset()
 
@@ -84,6 +89,7 @@ class LayerCall:
             cuts_blocks=cuts_blocks,
             without_rotary=without_rotary(config),
             no_columns=no_columns(config.get_text_config()),
+            order=tuple(signature(type(layers[0]).forward).parameters)[1:],
         )
 
     def window(self, layer: int) -> int | None:
@@ -101,6 +107,18 @@ class LayerCall:
     def cache(self, kwargs: Mapping[str, Any]) -> Any:
         """The KV cache that a layer was handed, or ``None``."""
         return kwargs.get(self.cache_name)
+
+    def by_name(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """The hidden states that a layer was handed, and all else by name.
+
+        Raises:
+            InstrumentError: something is handed by position that is not known.
+        """
+        more = dict(zip(self.order[1:], args[1:], strict=False))
+        known = len(args) <= len(self.order) and set(more) <= _REMADE | set(GATHERED)
+        return only_hidden(args[:1] if known else args), {**kwargs, **more}
 
     def refuse_no_columns(self, layer: int, need: str) -> None:
         """Raise for a signal of an attention that ``layer`` does not have.
@@ -128,7 +146,7 @@ class LayerCall:
         if self.cache_name not in kwargs:
             raise InstrumentError(f"this decoder hands its layers no {self.cache_name}", hint=_HINT)
         for name, value in kwargs.items():
-            along = name in self.named - _REMADE - {self.cache_name}
+            along = name in self.named - _REMADE - {self.cache_name, *GATHERED}
             if along and isinstance(value, Tensor) and value.dim():
                 raise InstrumentError(
                     f"this decoder hands its layers {name}, and dropping does not know how to "

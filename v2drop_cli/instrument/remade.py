@@ -18,11 +18,12 @@ from v2drop_cli.instrument.cache import (
     places_held,
 )
 from v2drop_cli.instrument.forward import Forward, text_after
-from v2drop_cli.instrument.layer_call import as_handed
+from v2drop_cli.instrument.layer_call import GATHERED, as_handed
 from v2drop_cli.instrument.masks import View, causal_mask
 from v2drop_cli.instrument.numbering import alive_rope, shift_after, told_positions
 from v2drop_cli.instrument.signals import Reader
 from v2drop_cli.instrument.windows import count_by_place, shown_columns
+from v2drop_cli.tensors import gather_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ def remade(
     held = _held(reader, forward, layer, cache, known)
     # All layers of a kind between two drops share one mask; a cache object tells by length.
     noted = None if known is None else (id(known.valid), id(known.shift), id(known.places))
-    key = (held.past, held.shown, reader.call.kind(layer), noted)
+    bare = not reader.call.turns(kwargs)
+    key = (held.past, held.shown, reader.call.kind(layer), bare, noted)
     if key not in forward.ready:
         forward.ready[key] = _shared(reader, forward, hidden, kwargs, held)
     shared = forward.ready[key]
@@ -81,7 +83,16 @@ def remade(
     if held.window is not None:
         dropped = sequence - length
         count_by_place(cache, layer, held.window, spare=forward.spare(), dropped=dropped)
-    return {**kwargs, **shared["kwargs"]}
+    return {**kwargs, **shared["kwargs"], **_gathered(forward, kwargs)}
+
+
+def _gathered(forward: Forward, kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What the decoder hands this layer for each token, of the tokens that are left."""
+    if forward.columns is None:
+        return {}
+    handed = {name: kwargs.get(name) for name in GATHERED}
+    index = forward.columns.index
+    return {name: gather_rows(x, index.to(x.device)) for name, x in handed.items() if x is not None}
 
 
 def _held(
@@ -122,7 +133,7 @@ def _shared(
         hidden,
         past=held.shown,
         valid=None if valid is None else valid[:, thrown:],
-        blocks=forward.alive_blocks(),
+        blocks=forward.alive_blocks() if reader.in_blocks(held.window) else None,
         view=view,
     )
     # Made here, once after each drop: launches in each of its layers would add up on a GPU.

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
-from v2drop_cli.instrument.attention import Attended, beside_weights, past_keys
+from v2drop_cli.instrument.attention import (
+    Attended,
+    beside_weights,
+    past_keys,
+    row_of,
+    unturned,
+)
 from v2drop_cli.instrument.cache import (
     CacheBook,
     cached_length,
@@ -78,6 +84,10 @@ class Reader:
     numbering: Numbering | None = None
     final_norm: Any = None
 
+    def in_blocks(self, window: int | None) -> bool:
+        """Whether a layer with this window has columns that attend in both directions, if any."""
+        return window is not None or not self.family.blocks_in_windows
+
 
 @dataclass(frozen=True, slots=True)
 class Here:
@@ -135,7 +145,9 @@ class Here:
         states = beside_weights(module, states)
         past = cached_length(self.cache, layer)
         past -= len(states) if layer < self.layer and self.cache is not None else 0
-        blocks = forward.alive_blocks()
+        blocks = None
+        if self.reader.in_blocks(self.reader.call.window(layer)):
+            blocks = forward.alive_blocks()
         return Attended(
             module=module,
             states=states,
@@ -154,12 +166,10 @@ class Here:
             shift = None if known is None else known.shift_of(len(self.forward.vision))
         # Layers of another kind may have other tables.
         handed = (layer < self.layer and self.forward.handed_before) or self.kwargs
-        if not self.reader.call.turns(handed):  # by nothing at all
-            text = self.reader.call.config
-            size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-            return states.new_ones(len(states), size), states.new_zeros(len(states), size)
+        if not self.reader.call.turns(handed):
+            return unturned(self.reader.call.config, states)
         rope = alive_rope(self.reader.numbering, self.forward, states, handed, shift)
-        cos, sin = (_row_of(table, self.row).to(states.device) for table in rope)
+        cos, sin = (row_of(table, self.row).to(states.device) for table in rope)
         return cos, sin
 
     def _view(self, layer: int, past: int, states: Tensor) -> View | None:
@@ -350,8 +360,3 @@ class RowSignals:
         if self.entered_before is None:
             raise InstrumentError(f"{PREVIOUS_HIDDEN} was not recorded: add it to Method.needs")
         return self.entered_before
-
-
-def _row_of(table: Tensor, row: int) -> Tensor:
-    """One row of a rotary table ``[…, B or 1, W, d]``."""
-    return table.select(-3, row if table.shape[-3] > 1 else 0)

@@ -39,22 +39,14 @@ def _by_place(layer_class: Any) -> Any:
         dropped = 0  # columns of the sequence that this layer was never given
         served = False  # whether the next columns come with a mask by places
 
-        def columns_given(self) -> int:
-            """Columns that came in, also those thrown away since."""
-            given = getattr(self, "cumulative_length", None)
-            if given is not None:
-                return int(given)
-            return int(self.keys.shape[-2]) if self.is_initialized else 0
-
         def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> Any:
             """Take new columns.
 
             Raises:
                 InstrumentError: nobody made a mask for them, and the window cuts something.
             """
-            given, served = self.columns_given(), self.served
-            self.served = False
-            if given and not served and self._cuts(given + key_states.shape[-2]):
+            served, self.served = self.served, False
+            if not served and cuts(self, key_states.shape[-2]):
                 raise InstrumentError(
                     "this KV cache is gone on with outside of its dropping() context, and a "
                     "sliding window would count columns",
@@ -62,21 +54,11 @@ def _by_place(layer_class: Any) -> Any:
                 )
             return super().update(key_states, value_states, *args, **kwargs)
 
-        def _cuts(self, columns: int) -> bool:
-            # transformers makes a mask as soon as a window is full, of one layer's length for all.
-            return columns + self.dropped >= self.size
-
-        def keep(self, spare: int) -> None:
-            """Keep ``spare`` columns beyond the window's."""
-            self.spare = spare
-            if hasattr(self, "sliding_window"):
-                self.sliding_window = self.size + spare
-
         def reset(self) -> None:
             """Empty the layer, which is then one like any other."""
             super().reset()
             self.dropped = 0
-            self.keep(0)
+            keep(self, 0)
 
         def __reduce__(self) -> Any:
             """Copies and pickles know the class by the one that it was made from."""
@@ -84,6 +66,30 @@ def _by_place(layer_class: Any) -> Any:
 
     ByPlace.__name__ = layer_class.__name__
     return ByPlace
+
+
+def columns_given(layer: Any) -> int:
+    """Columns that came into a layer's cache, also those that it threw away since."""
+    given = getattr(layer, "cumulative_length", None)
+    if given is not None:
+        return int(given)
+    return int(layer.keys.shape[-2]) if layer.is_initialized else 0
+
+
+def cuts(layer: Any, new: int) -> bool:
+    """Whether the window is full once a filled cache, told by place, gets ``new`` columns.
+
+    transformers then makes a mask, of one layer's length for all.
+    """
+    given = columns_given(layer)
+    return bool(given and given + new + layer.dropped >= layer.size)
+
+
+def keep(layer: Any, spare: int) -> None:
+    """Keep ``spare`` columns beyond those of the window."""
+    layer.spare = spare
+    if hasattr(layer, "sliding_window"):
+        layer.sliding_window = layer.size + spare
 
 
 def layer_of(cache: Any, layer: int) -> Any:
@@ -123,7 +129,7 @@ def count_by_place(cache: Any, layer: int, size: int, *, spare: int, dropped: in
     if cache is None:
         return
     found = layer_of(cache, layer)
-    if not hasattr(found, "columns_given"):
+    if not hasattr(found, "served"):
         kind: Any = type(found)
         try:
             found.__class__ = _by_place(kind)
@@ -134,5 +140,6 @@ def count_by_place(cache: Any, layer: int, size: int, *, spare: int, dropped: in
                 hint="generate with the default dynamic cache",
             ) from None
     found.size, found.dropped, found.served = size, dropped, True
-    if spare or not found.columns_given():
-        found.keep(spare + (found.spare if found.columns_given() else 0))
+    given = columns_given(found)
+    if spare or not given:
+        keep(found, spare + (found.spare if given else 0))

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from v2drop_cli.measure.latents import Latents, latents
+from v2drop_cli.measure.layer_sizes import layer_sizes
 from v2drop_cli.measure.states import FoldedState, folded_state
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
@@ -29,17 +30,18 @@ _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
-    "apertus", "arcee", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe", "cohere_compass",
-    "cwm", "deepseek_v3", "dots1", "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint",
-    "gemma", "gemma2", "gemma3", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr",
-    "granite", "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
+    "apertus", "arcee", "aria", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe",
+    "cohere_compass", "cosmos3_edge", "cwm", "deepseek_ocr2", "deepseek_v3", "dots1", "ernie4_5",
+    "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "gemma4",
+    "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite",
+    "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
     "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3", "hyperclovax",
     "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "llama", "mellum",
-    "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo",
-    "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni",
-    "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe",
-    "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open", "stablelm",
-    "starcoder2", "vaultgemma",
+    "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "molmo2", "nanochat", "nemotron",
+    "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe",
+    "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open",
+    "stablelm", "starcoder2", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
@@ -61,6 +63,7 @@ class DecoderShape:
         kv_item_bytes: bytes of one number in the KV cache.
         latents: where the cache holds compressed keys and values; else ``None``.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
+        layers: per layer, its own :attr:`kv_heads` and :attr:`head_dim`; empty where all are alike.
         states: per layer, what it folds tokens into; ``None`` for one that attends. Empty where
             all do.
     """
@@ -74,12 +77,8 @@ class DecoderShape:
     kv_item_bytes: int
     latents: Latents | None = None
     windows: tuple[int | None, ...] = ()
+    layers: tuple[tuple[int, int], ...] = ()
     states: tuple[FoldedState | None, ...] = ()
-
-    def attending(self, columns: Sequence[int]) -> list[int]:
-        """Of numbers for each layer those of the layers that attend."""
-        states = self.states or (None,) * len(columns)
-        return [n for n, state in zip(columns, states, strict=True) if state is None]
 
     def held(self, columns: Sequence[int]) -> list[int]:
         """Of ``columns`` per layer, those that the next token may look back to."""
@@ -103,22 +102,28 @@ class DecoderShape:
         if self.states:
             folds = zip(self.states, queries, strict=True)
             linear += sum(state.products * q for state, q in folds if state is not None)
-        both = zip(self.attending(queries), self.attending(columns), strict=True)
-        pairs = sum(q * c for q, c in both)
-        sizes = 2 * self.head_dim  # scores, then values
+        pairs = [q * c for q, c in zip(queries, columns, strict=True)]
+        widths = [2 * size for _, size in self._sizes(columns)]  # scores, then values
         if self.latents is not None:
-            sizes = self.latents.keys + self.latents.values
+            widths = [self.latents.keys + self.latents.values] * len(columns)
             linear += sum(p * c for p, c in zip(self.latents.expanding, columns, strict=True))
-        attention = self.heads * sizes * pairs
+        attention = self.heads * sum(w * n for w, n in zip(widths, pairs, strict=True))
         return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
         """Keys and values of ``columns`` per layer, and the states of layers that keep none."""
-        numbers = 2 * self.kv_heads * self.head_dim
+        numbers = [2 * heads * size for heads, size in self._sizes(columns)]
         if self.latents is not None:
-            numbers = self.latents.held
-        states = sum(state.nbytes for state in self.states if state is not None)
-        return rows * (numbers * self.kv_item_bytes * sum(self.attending(columns)) + states)
+            numbers = [self.latents.held] * len(columns)
+        held = self.kv_item_bytes * sum(n * c for n, c in zip(numbers, columns, strict=True))
+        return rows * (held + sum(state.nbytes for state in self.states if state is not None))
+
+    def _sizes(self, columns: Sequence[int]) -> list[tuple[int, int]]:
+        """Per layer, heads of keys and values, and the size of one; none where it folds tokens."""
+        sizes = self.layers or ((self.kv_heads, self.head_dim),) * len(columns)
+        states = self.states or (None,) * len(columns)
+        pairs = zip(sizes, states, strict=True)
+        return [size if state is None else (0, 0) for size, state in pairs]
 
 
 def limit(
@@ -177,17 +182,18 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     if not all(_is_counted(layer) for layer in layers) or not isinstance(head, torch.nn.Linear):
         return None
     heads = int(config.num_attention_heads)
-    kv_heads = int(getattr(config, "num_key_value_heads", None) or heads)
-    head_dim = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    sizes = layer_sizes(layers, heads)
+    kv_heads, head_dim = sizes[0] if sizes else _sizes_of(config)
     widths = heads * head_dim, kv_heads * head_dim
     products = [_products(layer) for layer in layers]
     known = [found for found in products if found is not None]
     if len(known) < len(products):
         return None
+    compressed = latents(layers, config)
     states = [folded_state(layer) for layer in layers]
     attending = [layer for layer, state in zip(layers, states, strict=True) if state is None]
-    compressed = latents(layers, config)
-    if compressed is None and not all(_attends_with(layer, *widths) for layer in attending):
+    plain = all(_attends_with(layer, *widths) for layer in attending)
+    if compressed is None and not sizes and not plain:
         return None
     expanding = (0,) * len(known) if compressed is None else compressed.expanding
     parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
@@ -202,8 +208,16 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         kv_item_bytes=head.weight.element_size(),
         latents=compressed,
         windows=windows(config),
+        layers=sizes,
         states=tuple(states) if any(states) else (),
     )
+
+
+def _sizes_of(config: Any) -> tuple[int, int]:
+    """Heads of keys and values, and the size of one; not asked of layers that differ."""
+    heads = int(config.num_attention_heads)
+    kv_heads = int(getattr(config, "num_key_value_heads", None) or heads)
+    return kv_heads, int(getattr(config, "head_dim", None) or config.hidden_size // heads)
 
 
 def _is_counted(layer: Any) -> bool:
@@ -238,8 +252,8 @@ def _products(layer: Any) -> _Products | None:
             if isinstance(module, torch.nn.Linear) or module in routers:
                 active += parameter.numel()
             elif parameter.ndim == 3 and len(routers) == 1:
-                experts, taken = parameter.shape[0], routers[0].top_k
-                if experts != routers[0].weight.shape[0]:
+                experts, (known, taken) = parameter.shape[0], _routed(routers[0])
+                if experts != known:
                     return None
                 one = parameter.numel() // experts
                 active += taken * one
@@ -252,7 +266,15 @@ def _products(layer: Any) -> _Products | None:
 def _is_router(module: Any) -> bool:
     """One weight row per expert, and how many of them a token takes."""
     weight = getattr(module, "weight", None)
-    return isinstance(getattr(module, "top_k", None), int) and getattr(weight, "ndim", 0) == 2
+    plain = isinstance(getattr(module, "top_k", None), int) and getattr(weight, "ndim", 0) == 2
+    return plain or hasattr(module, "per_expert_scale")
+
+
+def _routed(router: Any) -> tuple[int, int]:
+    """How many experts there are, and how many a token takes; Gemma 4's router asks its config."""
+    if hasattr(router, "per_expert_scale"):
+        return len(router.per_expert_scale), int(router.config.top_k_experts)
+    return len(router.weight), int(router.top_k)
 
 
 def _attends_with(layer: Any, queries: int, keys: int) -> bool:

@@ -44,6 +44,11 @@ def parameters_of(forward: Callable[..., Any]) -> frozenset[str]:
     return frozenset(signature(forward).parameters)
 
 
+def heads_one_token(model: nn.Module) -> bool:
+    """Whether its forward can run the language head on a row's last token alone."""
+    return "logits_to_keep" in parameters_of(type(model).forward)
+
+
 def cache_of(module: nn.Module, arguments: Mapping[str, Any]) -> Any:
     """The KV cache among the ``arguments`` of ``module``'s forward, or ``None``.
 

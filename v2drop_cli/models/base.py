@@ -174,6 +174,7 @@ class Family:
             as ``cache``, whatever this transformers calls it.
         later: the decoder's arguments → features that it adds between its layers, at the whole
             prompt's vision tokens; ``None`` where there are none.
+        blocks_in_windows: whether only layers with a sliding window attend in blocks.
         windows_cut_blocks: whether a sliding window also ends what columns of one block see of
             each other; if not, a block is seen whole.
         vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
@@ -207,6 +208,7 @@ class Family:
     refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
     later: Callable[[Mapping[str, Any]], Later | None] = lambda arguments: None
+    blocks_in_windows: bool = False
     windows_cut_blocks: bool = True
     vision_tower: Callable[[Module], Module | None] = lambda model: None
     projections: Projections = field(default_factory=Projections)

@@ -88,7 +88,9 @@ def ask(processor: Any, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, T
     def call(processor: Any, words: str) -> dict[str, Tensor]:
         text = render(processor, replace(turn, prompt=words))
         options = _begins_itself(processor, text)
-        return dict(processor(text=[text], return_tensors="pt", **options, **arguments))
+        found = dict(processor(text=[text], return_tensors="pt", **options, **arguments))
+        found.pop("video_metadata", None)  # where the processor was asked for it: no tensor
+        return found
 
     tokenizer = getattr(processor, "tokenizer", None)
     if tokenizer is not None and control_tokens(tokenizer, turn.prompt):

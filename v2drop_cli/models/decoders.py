@@ -14,16 +14,17 @@ from torch import Tensor
 from v2drop_cli.records import Caveat, CaveatKind
 
 PROVEN = frozenset({
-    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cohere_compass_text",
-    "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1", "ernie4_5",
-    "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2", "gemma3_text", "glm", "glm4",
-    "glm4_moe", "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
-    "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
-    "hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3",
-    "iquestcoder", "jais2", "jetmoe", "lfm2", "llama", "llama4_text", "mellum", "minicpm3",
-    "minimax_m2", "ministral3", "mistral", "mistral4", "mixtral", "nanochat", "nemotron", "olmo",
-    "olmo2", "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
-    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
+    "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cohere2", "cohere_compass_text",
+    "cosmos3_edge_text", "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1",
+    "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2", "gemma3_text",
+    "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
+    "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite", "granite4_vision_text",
+    "granite_docling_text", "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense",
+    "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
+    "jais2", "jetmoe", "lfm2", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
+    "ministral3", "mistral", "mistral4", "mixtral", "molmo2_text", "muse_glimmer_text", "nanochat",
+    "nemotron", "olmo", "olmo2", "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe",
+    "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
     "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
     "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p5",
     "youtu",
@@ -39,7 +40,8 @@ the tokens into a state of a fixed size, or into the last few of a convolution."
 _SCALED = frozenset({"ministral3", "mistral4"})
 
 WINDOWED = frozenset({
-    "cohere_compass_text", "gemma2", "gemma3_text", "llama4_text", "mistral", "step3p5",
+    "cohere2", "cohere_compass_text", "exaone4", "gemma2", "gemma3_text", "gemma4_text",
+    "gemma4_unified_text", "llama4_text", "mistral", "muse_glimmer_text", "step3p5",
 })  # fmt: skip
 """``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
 positions of the whole prompt."""
@@ -82,15 +84,25 @@ def chunked(config: Any) -> bool:
 
 def layer_kinds(config: Any) -> tuple[str, ...]:
     """Per layer, its kind; empty if all are of one. Layers of a kind share masks and tables."""
-    kinds = tuple(getattr(config.get_text_config(), "layer_types", None) or ())
+    text = config.get_text_config()
+    kinds = tuple(getattr(text, "layer_types", None) or ())
+    stretched = getattr(text, "rope_scaling_layers", None)
+    if stretched is not None and not kinds:  # Molmo 2's layers have one of two rotary tables
+        kinds = tuple(
+            "stretched" if i in stretched else "plain" for i in range(text.num_hidden_layers)
+        )
     return kinds if len(set(kinds)) > 1 else ()
 
 
 def without_rotary(config: Any) -> bool:
-    """Whether the layers of some kind are handed no rotary tables: Compass's without a window."""
+    """Whether some of the decoder's layers are handed no rotary tables, by its configuration.
+
+    Compass's without a window are, and Muse Glimmer's that have no base for them.
+    """
     text = config.get_text_config()
     tables: Any = getattr(text, "rope_parameters", None) or {}
-    return any(kind in tables and tables[kind] is None for kind in layer_kinds(config))
+    bare = any(kind in tables and tables[kind] is None for kind in layer_kinds(config))
+    return bare or not all(getattr(text, "layer_rope_theta", None) or [True])
 
 
 def refuse_decoder(config: Any, *, two_way: bool = False, folds: bool = False) -> str | None:

@@ -38,6 +38,18 @@ _HARMLESS: tuple[tuple[str, str], ...] = (
     (r"Token indices sequence length is longer", "context.py says it, with the model's limit"),
     (r"generation flags are not valid", "generation.py sets all of them anew"),
     (r"Passing `generation_config` together with", "only max_new_tokens is passed beside it"),
+    (
+        r"Unrecognized keys in `rope_parameters`.*\{'mrope_section'\}",
+        "M-RoPE reads it all the same",
+    ),
+    (
+        r"`standardize_rope_params` was called but no RoPE parameters were found",
+        "is about an empty configuration, which transformers makes to compare another with",
+    ),
+    (
+        r"which is deprecated. Register the correct mapping",
+        "is about a class of transformers itself",
+    ),
     (r"[Ff]alling back to \S*([Pp]il|PIL)", "PIL resizes as these processors were made to"),
 )
 _HARMLESS_TEXT = re.compile("|".join(pattern for pattern, _ in _HARMLESS))

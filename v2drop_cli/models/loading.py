@@ -82,7 +82,9 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
     if options.weights == "dummy":
         loaded = guarded(source, lambda: dummy_model(config, device, dtype, options))
     else:
-        loaded, found = guarded(source, lambda: load_trained(source, dtype, options))
+        loaded, found = guarded(
+            source, lambda: load_trained(source, dtype, options, config.model_type)
+        )
         caveats += found
     _place(loaded, device)
     if options.fake_quant is not None:

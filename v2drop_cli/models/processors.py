@@ -75,6 +75,10 @@ def complete(processor: Any, config: Any) -> tuple[Caveat, ...]:
             setattr(processor, name, value)
     if not changed:
         return ()
+    if hasattr(processor, "full_image_sequence"):  # Gemma 3's is written once, when it is made
+        names = processor.tokenizer
+        picture = names.boi_token + names.image_token * processor.image_seq_length + names.eoi_token
+        processor.full_image_sequence = f"\n\n{picture}\n\n"
     return (CaveatKind.PROCESSOR_COMPLETED.caveat(changed=", ".join(changed)),)
 
 
@@ -89,8 +93,12 @@ def _facts(config: Any) -> Mapping[str, Any]:
     if family == "perception_lm":
         facts, patch = {"pooling_ratio": config.projector_pooling_ratio}, timm_patch(tower)
         return facts if patch is None else {**facts, "patch_size": patch}
+    if family in _BY_FAMILY:
+        return _BY_FAMILY[family](config)
     if kind in _PER_TILE:
         return {_PER_TILE[kind][0]: _PER_TILE[kind][1](config)}
+    if getattr(config, "mm_tokens_per_image", None):
+        return {"image_seq_length": config.mm_tokens_per_image}
     if kind not in _BESIDE:
         return {}
     facts = {"patch_size": tower.patch_size}
@@ -140,6 +148,33 @@ def _janus(config: Any) -> int:
     return _patches(config.vision_config.image_size, config.vision_config.patch_size)
 
 
+def _llama4(config: Any) -> Mapping[str, Any]:
+    tower = config.vision_config
+    downsample = round(1 / tower.pixel_shuffle_ratio**2)
+    return {"patch_size": tower.patch_size, "downsample_ratio": downsample}
+
+
+def _aya_vision(config: Any) -> Mapping[str, Any]:
+    tower, factor = config.vision_config, config.downsample_factor
+    return {"patch_size": tower.patch_size * factor, "img_size": tower.image_size}
+
+
+def _cohere2_vision(config: Any) -> Mapping[str, Any]:
+    tower = config.vision_config  # what is called so is tokens along a tile
+    return {"patch_size": tower.image_size // tower.patch_size // config.downsample_factor}
+
+
+def _idefics2(config: Any) -> Mapping[str, Any]:
+    return {"image_seq_len": config.perceiver_config.resampler_n_latents}
+
+
+# Families whose processors reckon in a way of their own.
+_BY_FAMILY: dict[str, Callable[[Any], Mapping[str, Any]]] = {
+    "llama4": _llama4,
+    "aya_vision": _aya_vision,
+    "cohere2_vision": _cohere2_vision,
+    "idefics2": _idefics2,
+}
 # Towers whose processors are told the tokens of a tile: the attribute, and how it is reckoned.
 _PER_TILE: dict[str, tuple[str, Callable[[Any], int]]] = {
     "idefics3_vision": ("image_seq_len", _idefics),
@@ -175,6 +210,7 @@ def _fast(config: Any) -> Mapping[str, Any]:
 _OF_MODELS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "deepseek_vl": _square,
     "deepseek_vl_hybrid": _square,
+    "aria": lambda config: {},  # its tower is Idefics3's, its tokens are learned queries
     "ovis2": _ovis,
     "deepseek_ocr2": lambda config: {"patch_size": config.vision_config.sam_config.patch_size},
     "fast_vlm": _fast,

@@ -20,14 +20,15 @@ Module = Any
 Rope = tuple[Tensor, Tensor]
 
 KNOWN = frozenset({
-    "arcee", "bitnet", "cohere", "cohere_compass_text", "deepseek_ocr2_text", "dots1", "ernie4_5",
-    "ernie4_5_moe", "gemma", "gemma3_text", "glm", "glm4", "glm4_moe", "glm4v_moe_text",
-    "glm4v_text", "glm_ocr_text", "granite", "granite4_vision_text", "granite_docling_text",
-    "granitemoe", "granitemoeshared", "helium", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
-    "jais2", "llama", "mellum", "mistral", "mixtral", "nanochat", "nemotron", "paddleocr_vl_text",
-    "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text",
-    "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss",
-    "smollm3", "solar_open", "starcoder2", "step3p5",
+    "arcee", "aria_text", "bitnet", "cohere", "cohere_compass_text", "cosmos3_edge_text",
+    "deepseek_ocr2_text", "dots1", "ernie4_5", "ernie4_5_moe", "gemma", "gemma3_text", "glm",
+    "glm4", "glm4_moe", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
+    "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
+    "hunyuan_v1_dense", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
+    "jais2", "llama", "mellum", "mistral", "mixtral", "molmo2_text", "nanochat", "nemotron",
+    "paddleocr_vl_text", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe",
+    "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
+    "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "starcoder2", "step3p5",
 })  # fmt: skip
 """``model_type`` of the decoders whose rows are made again by the defaults below: a test holds
 each against what its eager attention returns."""
@@ -74,6 +75,16 @@ def rotate(attention: Module, states: Tensor, rope: Rope) -> Tensor:
     return turned
 
 
+def settle(attention: Module, turned: Tensor, part: str) -> Tensor:
+    """Turned queries ``q`` or keys ``k`` ``[heads, m, d]`` as they are multiplied.
+
+    Hunyuan norms them after they were turned; others have nothing left to do.
+    """
+    name = {"q": "query_layernorm", "k": "key_layernorm"}[part]
+    norm = getattr(attention, name, None)
+    return turned if norm is None else norm(turned)
+
+
 @dataclass(frozen=True, slots=True)
 class Projections:
     """Small functions of one layer. The defaults serve decoders that are built like Llama's.
@@ -84,6 +95,7 @@ class Projections:
         queries: (attention, normed states ``[m, D]``) → ``[H, m, d]``.
         keys: (attention, normed states ``[m, D]``) → ``[G, m, d]``; H is a multiple of G.
         rotate: (attention, queries or keys, tables) → the same at their positions.
+        settle: (attention, turned queries or keys, ``q`` or ``k``) → what is multiplied.
         scaling: attention → factor of the products of queries and keys.
         refusal: config → why none of this holds for its decoder, or ``None``.
     """
@@ -93,6 +105,7 @@ class Projections:
     queries: Callable[[Module, Tensor], Tensor] = queries
     keys: Callable[[Module, Tensor], Tensor] = keys
     rotate: Callable[[Module, Tensor, Rope], Tensor] = rotate
+    settle: Callable[[Module, Tensor, str], Tensor] = settle
     scaling: Callable[[Module], float] = lambda attention: attention.scaling
     refusal: Callable[[Any], str | None] = unknown_decoder
 
@@ -202,7 +215,8 @@ def _square_layers(tower: Module) -> Any:
 
 def _square_features(config: Any) -> tuple[int | None, ...]:
     """LLaVA's config names one hidden state or several; PaliGemma takes what the tower returns."""
-    named: Any = getattr(config, "vision_feature_layer", None)
+    older = getattr(config, "vision_feature_layers", None)  # ViP-LLaVA's name up to some version
+    named: Any = getattr(config, "vision_feature_layer", older)
     vision = config.vision_config
     if named is None:
         return (None,)

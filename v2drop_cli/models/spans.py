@@ -99,14 +99,25 @@ def sized_grids(config: Any, tensors: Mapping[str, Tensor], patch: int) -> Grids
         patch: pixels a token covers, each way.
     """
     sizes = tensors["image_sizes"].tolist() if "image_sizes" in tensors else []
-    waiting = iter([Grid(1, height // patch, width // patch) for height, width in sizes])
+    grids = [Grid(1, height // patch, width // patch) for height, width in sizes]
+    return counted_grids(config, tensors, iter(grids))
+
+
+def counted_grids(config: Any, tensors: Mapping[str, Tensor], waiting: Iterator[Grid]) -> Grids:
+    """The grids of each row, whose tokens may be kept apart by text.
+
+    Args:
+        config: the model's.
+        tensors: ``input_ids`` among them.
+        waiting: the grids of all rows, in order.
+    """
     counts = (tensors["input_ids"] == config.image_token_id).sum(dim=1).tolist()
     rows = []
     for left in counts:
         row: list[Grid] = []
         while left > 0 and (grid := next(waiting, None)):
             row.append(grid)
-            left -= grid.h * grid.w
+            left -= grid.t * grid.h * grid.w
         rows.append(tuple(row))
     return tuple(rows)
 

@@ -102,18 +102,36 @@ class LoadReport:
         return (CaveatKind.UNUSED_WEIGHTS.caveat(location=location, tensors=tensors),)
 
 
+_CLASSIFIER = "shieldgemma2"
+
+
+def _loader(model_type: str) -> Any:
+    """What loads a checkpoint: the class that its tensors are named after."""
+    import transformers
+
+    if model_type == _CLASSIFIER:  # saved by a class that classifies, around the model
+        return transformers.ShieldGemma2ForImageClassification
+    return transformers.AutoModelForImageTextToText
+
+
 def load_trained(
-    source: Source, dtype: torch.dtype, options: LoadOptions
+    source: Source, dtype: torch.dtype, options: LoadOptions, model_type: str = ""
 ) -> tuple[Any, tuple[Caveat, ...]]:
     """The model with all its weights, and what must be known of them.
+
+    Args:
+        source: where it is.
+        dtype: of its weights.
+        options: how it is loaded.
+        model_type: as its configuration says.
 
     Raises:
         ModelError: some are missing or of another shape.
     """
-    from transformers import AutoModelForImageTextToText, GenerationConfig
+    from transformers import GenerationConfig
 
     settings = refused_settings(source.location, options.revision)
-    loader: Any = AutoModelForImageTextToText  # its annotations do not know of the report
+    loader = _loader(model_type)
     model, info = loader.from_pretrained(
         source.location,
         dtype=dtype,
@@ -126,6 +144,8 @@ def load_trained(
         ignore_mismatched_sizes=True,
         generation_config=None if settings is None else GenerationConfig(),
     )
+    if model_type == _CLASSIFIER:
+        model = model.model  # which answers; the whole one only looks at Yes and No
     for name, value in (settings or {}).items():
         setattr(model.generation_config, name, value)
     complete_end(model)

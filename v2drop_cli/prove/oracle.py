@@ -63,7 +63,7 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
     handles = []
     for i, layer in enumerate(layers):
         if folds(layer):
-            layer.forward = by_hand.forward(i, layer)  # type: ignore[method-assign]
+            layer.forward = by_hand.forward(i, layer)
         else:
             handles.append(layer.register_forward_pre_hook(hook(i), with_kwargs=True))
     try:

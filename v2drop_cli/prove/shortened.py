@@ -55,7 +55,7 @@ class Shortened:
     ) -> None:
         self._padding, self._dropped, self._cache_name = padding, dropped, cache_name
         modules = [module for layer in layers for module in layer.modules()]
-        self._config = next((m.config for m in modules if hasattr(m, "config")), None)
+        self._config: Any = next((m.config for m in modules if hasattr(m, "config")), None)
         self._pages: WeakKeyDictionary[Any, _Rows] = WeakKeyDictionary()
 
     def forward(self, index: int, layer: nn.Module) -> Callable[..., Tensor]:

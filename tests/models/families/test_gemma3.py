@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import DynamicCache
+from transformers import (
+    DynamicCache,
+    ShieldGemma2Config,
+    ShieldGemma2ForImageClassification,
+)
 
 import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.instrument.test_entry import gone
+from tests.models.test_families import shown
 from tests.release import CACHE
-from v2drop_cli.errors import InstrumentError, UnsupportedModelError
+from v2drop_cli.errors import InstrumentError, MediaArgumentError, UnsupportedModelError
+from v2drop_cli.models.loading_options import LoadOptions
+from v2drop_cli.models.names import resolve
 from v2drop_cli.models.registry import family_for
+from v2drop_cli.models.weights import load_trained
+from v2drop_cli.prove.cases.case import TEXT
 from v2drop_cli.prove.cases.gemma3 import WINDOW
-from v2drop_cli.prove.oracle import masked
+from v2drop_cli.prove.oracle import decode, masked
 
 CASE = CASES["gemma3"]
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
@@ -98,3 +107,52 @@ def test_flash_kernels_are_refused():
     model.config.get_text_config()._attn_implementation_internal = "flash_attention_2"
     with pytest.raises(UnsupportedModelError, match="flash"):
         family_for(model.config)
+
+
+def shield():
+    config = CASE.config(TEXT, CASE.ids)
+    parts = {"text_config": config.text_config, "vision_config": config.vision_config}
+    return ShieldGemma2Config(**parts, mm_tokens_per_image=config.mm_tokens_per_image, **CASE.ids)
+
+
+def test_shieldgemma_2_is_a_gemma_3(tmp_path):
+    """Also as its checkpoints are saved: by the class that classifies."""
+    torch.manual_seed(0)
+    saved = ShieldGemma2ForImageClassification(shield())
+    torch.nn.init.normal_(saved.model.model.multi_modal_projector.mm_input_projection_weight)
+    saved.save_pretrained(tmp_path)
+    model, _ = load_trained(resolve(str(tmp_path)), torch.float32, LoadOptions(), "shieldgemma2")
+    model.eval()
+    weights = saved.model.state_dict()
+    assert weights.keys() == model.state_dict().keys()
+    assert all(torch.equal(weights[name], w) for name, w in model.state_dict().items())
+    assert family_for(model.config).name == "gemma3"
+    inputs, vision = CASE.batch(CASE.prompts("ragged"))
+    with v2drop.dropping(model, CASE.schedule) as trace:
+        got, tokens = decode(model, inputs, 3)
+    padding = torch.nn.functional.pad(inputs["attention_mask"], (0, 3), value=1)
+    with masked(CASE.layers(model), padding, gone(trace.events, vision)):
+        wanted, _ = decode(model, inputs, 3, tokens)
+    for ours, theirs in zip(got, wanted, strict=True):
+        torch.testing.assert_close(ours[:, -1], theirs[:, -1], **TOLERANCE)
+
+
+class Judge:
+    """A processor that notes what it is given."""
+
+    tokenizer = None
+
+    def __call__(self, **given):
+        self.given = given
+        return {"input_ids": torch.tensor([[11, 12]])}
+
+
+def test_shieldgemma_2_is_asked_whether_one_picture_violates_a_policy():
+    family, processor, picture = family_for(shield()), Judge(), shown("image")
+    family.prepare(processor, shield(), [picture], "No weapons.")
+    assert processor.given["policies"] == ["asked"]
+    assert processor.given["custom_policies"] == {"asked": "No weapons."}
+    assert processor.given["images"] == [[picture.frames[0]]]
+    for media, words in (([picture] * 2, "one image"), ([shown("video", 2)], "no video")):
+        with pytest.raises(MediaArgumentError, match=words):
+            family.prepare(processor, shield(), media, "No weapons.")

@@ -9,13 +9,13 @@ from tests.families import CASES
 from v2drop_cli.errors import ScheduleError
 from v2drop_cli.models.registry import get_family
 
-NAMES = ["qwen3_vl", "qwen3_vl_moe"]
+NAMES = ["qwen3_vl", "qwen3_vl_moe", "cosmos3_omni"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_drop_before_deepstack_has_added_everything(name):
     model = CASES[name].make("sdpa")
-    assert get_family(name).first_droppable_layer(model.config) == 3
+    assert get_family(CASES[name].family).first_droppable_layer(model.config) == 3
     said = r"before layer 3 \(asked: 2\): DeepStack"
     with pytest.raises(ScheduleError, match=said), v2drop.dropping(model, "2:0.5"):
         pass

@@ -8,6 +8,10 @@ The tokens of one picture see each other in both directions. Five of six layers 
 columns only, and in those a window also cuts a picture: a token sees what of its own picture is
 inside. Flash kernels are refused: they take no mask, so transformers cannot tell them what attends
 both ways. The model takes no video.
+
+ShieldGemma 2 (arXiv 2504.01081) is a Gemma 3 that says whether one picture violates a policy: its
+processor writes the prompt around the policy, which is what is asked, and the answer's first token
+is Yes or No.
 """
 
 from __future__ import annotations
@@ -19,19 +23,27 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from v2drop_cli.errors import InstrumentError
+from v2drop_cli.errors import InstrumentError, MediaArgumentError
 from v2drop_cli.models.arguments import CACHE
 from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
-from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.chat import (
+    check_prompt,
+    media_arguments,
+    process_images,
+    refuse_video,
+)
 from v2drop_cli.models.decoders import refuse_decoder, refuse_flash
 from v2drop_cli.models.families.llava import projector, vision_tower
+from v2drop_cli.models.picture_limits import check_media
 from v2drop_cli.models.synthetic.patches import WORD
 from v2drop_cli.models.synthetic.tiles import noise
+from v2drop_cli.models.user_text import as_text, control_tokens
 from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
+_SHIELD = "shieldgemma2"
 TYPES = "token_type_ids"  # 1 for a picture's tokens
 
 
@@ -49,7 +61,28 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
 def _process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
+    if config.model_type == _SHIELD:
+        return _policy(processor, config, media, prompt)
     return process_images(processor, config, media, prompt, do_pan_and_scan=False)
+
+
+def _policy(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    refuse_video(config, media)
+    if len(media) > 1:
+        raise MediaArgumentError(f"{_SHIELD} models judge one image", hint="give one --image")
+    check_media(processor, media)
+    check_prompt(processor, prompt)
+    asked = {"policies": ["asked"], "return_tensors": "pt", **media_arguments(media)}
+
+    def call(processor: Any, words: str) -> dict[str, Tensor]:
+        return dict(processor(custom_policies={"asked": words}, **asked))
+
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is not None and control_tokens(tokenizer, prompt):
+        return as_text(processor, prompt, call)
+    return call(processor, prompt)
 
 
 def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
@@ -88,7 +121,7 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
 
 GEMMA3 = Family(
     name="gemma3",
-    model_types=("gemma3",),
+    model_types=("gemma3", _SHIELD),
     placeholders=(IMAGE,),
     grids=_grids,
     process=_process,

@@ -48,8 +48,8 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     made = synthetic_patches(config, media, _patches, _span)
     if not media:
         return made
-    side = config.vision_config.patch_size
-    pixels = made.tensors["pixel_values"].reshape(-1, 3, side, side)
+    pixels, side = made.tensors["pixel_values"], config.vision_config.patch_size
+    pixels = pixels.view(len(pixels), 3, side, side)
     return Synthetic(made.ids, {**made.tensors, "pixel_values": pixels})
 
 

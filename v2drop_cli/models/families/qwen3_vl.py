@@ -7,6 +7,9 @@ stay.
 DeepStack adds features of the vision tower to the output of the first decoder layers (three in
 the published models), at the full prompt's positions; so the first layer whose input may be
 shortened is the one after them, and its variation includes the last addition.
+
+Cosmos3 Omni is the same model under another name: what of it makes videos and sound, transformers
+does not load.
 """
 
 from __future__ import annotations
@@ -113,7 +116,7 @@ def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
 
 QWEN3_VL = Family(
     name="qwen3_vl",
-    model_types=("qwen3_vl",),
+    model_types=("qwen3_vl", "cosmos3_omni"),
     placeholders=(IMAGE, VIDEO),
     grids=thw_grids,
     process=process,

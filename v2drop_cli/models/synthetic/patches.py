@@ -65,7 +65,7 @@ def clip_patches(config: Any, item: SyntheticMedia, limits: Limits) -> Patches:
     """
     from transformers.models.glm4v.image_processing_pil_glm4v import smart_resize
 
-    temporal = config.vision_config.temporal_patch_size
+    temporal = frames_a_step(config)
     frames = item.frames or temporal
     more = {"num_frames": frames, "temporal_factor": temporal}
     return _patches(config, item, limits, functools.partial(smart_resize, **more))
@@ -86,12 +86,12 @@ def _patches(
         )
     except ValueError as error:
         raise MediaArgumentError(f"{config.model_type} takes no such picture: {error}") from None
-    steps = -(-(item.frames or 1) // _frames_a_step(config))
+    steps = -(-(item.frames or 1) // frames_a_step(config))
     return steps, height // vision.patch_size, width // vision.patch_size
 
 
-def _frames_a_step(config: Any) -> int:
-    """Frames that one time step of patches covers; towers that see one at a time do not say so."""
+def frames_a_step(config: Any) -> int:
+    """Frames of a time step: one in towers whose configuration knows no time."""
     return int(getattr(config.vision_config, "temporal_patch_size", 1))
 
 
@@ -133,5 +133,5 @@ def _pixels(config: Any, grids: Sequence[Patches]) -> Tensor:
     """``[patches, 3 · frames a step · side²]`` normal noise: about what normalised pixels are."""
     vision = config.vision_config
     rows = sum(t * h * w for t, h, w in grids)
-    columns = 3 * _frames_a_step(config) * vision.patch_size**2
+    columns = 3 * frames_a_step(config) * vision.patch_size**2
     return noise(rows, columns)

@@ -17,7 +17,10 @@ from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.models.base import Family, Inputs, LoadedModel, Synthetic, SyntheticMedia
 from v2drop_cli.models.synthetic.options import SyntheticInput
 
-_IDS = ("_token_id", "_token_ids", "_token_index", "im_start_id", "im_end_id", "im_newline_id")
+_IDS = (
+    *("_token_id", "_token_ids", "_token_index", "_patch_id"),
+    *("im_start_id", "im_end_id", "im_newline_id"),
+)
 _SIDE = 448  # for towers that take any size
 _IMAGE, _VIDEO = 1, 2  # what processors of M-RoPE models call their tokens
 _PREFIX = "token_type_ids"  # 0 for a prompt that attends both ways

@@ -28,6 +28,8 @@ NAMES = (
     "qwen2_5_omni",
     "qwen3_omni_moe",
     "kimi_k25",
+    "gemma4",
+    "gemma4_unified",
     "vipllava",
     "qianfan_ocr",
     "janus",
@@ -39,6 +41,11 @@ NAMES = (
     "llama4",
     "cohere_compass",
     "step3p7",
+    "cohere2_vision",
+    "aya_vision",
+    "exaone4_5",
+    "idefics2",
+    "muse_glimmer",
     "gemma3",
     "glm46v",
     "glm_ocr",
@@ -52,18 +59,23 @@ NAMES = (
     "deepseek_ocr2",
     "qwen3_5",
     "qwen3_5_moe",
+    "cosmos3_edge",
     "lfm2_vl",
     "minicpmv4_6",
     "minicpmv4_7",
+    "molmo2",
 )
 # The first release of transformers that has a family, where the oldest tested one lacks it.
 SINCE = {
     "hyperclovax_vision_v2": "5.23",
     "granite_docling": "5.23",
     "minicpmv4_7": "5.23",
+    "molmo2": "5.23",
 }
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
+    "gemma4_large": "gemma4",
+    "cosmos3_omni": "qwen3_vl",
     "paligemma2": "paligemma",
     "pixtral": "llava",
     "ministral3": "mistral3",

@@ -39,12 +39,19 @@ class Piece:
         vision: which of them are droppable.
         kind: 1 image, 2 video: what M-RoPE processors mark as ``mm_token_type_ids``.
         tensors: what goes to the model, joined over pieces along dimension 0.
+        marks: what `mm_token_type_ids` says of each id; if empty, the kind of droppable ones and 0.
     """
 
     ids: list[int]
     vision: list[bool]
     kind: int
     tensors: dict[str, torch.Tensor]
+    marks: list[int] = field(default_factory=list)
+
+    @property
+    def types(self) -> list[int]:
+        """What `mm_token_type_ids` says of each id."""
+        return self.marks or [self.kind if yes else 0 for yes in self.vision]
 
 
 def piece(ids: list[int], token: int, tensors: dict[str, torch.Tensor], kind: int = 1) -> Piece:
@@ -178,7 +185,7 @@ class Case:
             start = len(prompt.ids)
             prompt.ids.extend([*new.ids, *text(1)])
             prompt.vision.extend(start + i for i, yes in enumerate(new.vision) if yes)
-            prompt.types.extend([new.kind if yes else 0 for yes in new.vision] + [0])
+            prompt.types.extend([*new.types, 0])
             prompt.pieces.append(new)
         tail = text(4)
         prompt.ids.extend(tail)

@@ -14,16 +14,18 @@ SIDE = 256  # four stages of stride 2 after a stem of stride 4: 64 pixels a toke
 
 def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     """A tiny configuration."""
-    more: dict[str, Any] = {"hidden_size": 16}  # which FastVLM reads, and no ResNet has
-    vision = ResNetConfig(
-        embedding_size=4,
-        hidden_sizes=[4, 4, 4, 4, 16],
-        depths=[1] * 5,
-        layer_type="basic",
-        **more,
-    )
+    tower: dict[str, Any] = {
+        "embedding_size": 4,
+        "hidden_sizes": [4, 4, 4, 4, 16],
+        "depths": [1] * 5,
+        "layer_type": "basic",
+        "hidden_size": 16,
+    }
     return FastVlmConfig(
-        vision_config=vision, text_config=Qwen2Config(**text), image_seq_length=16, **ids
+        vision_config=ResNetConfig(**tower),
+        text_config=Qwen2Config(**text),
+        image_seq_length=16,
+        **ids,
     )
 
 

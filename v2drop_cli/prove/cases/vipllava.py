@@ -18,10 +18,12 @@ from v2drop_cli.prove.cases.llava import CLIP
 
 def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     """A tiny configuration; its projector is given three of the tower's states."""
+    # Newer releases take it by this older name too.
+    states: dict[str, Any] = {"vision_feature_layers": [-2, -1, 1]}
     return VipLlavaConfig(
         vision_config=CLIPVisionConfig(**CLIP),
         text_config=LlamaConfig(**text),
-        vision_feature_layer=[-2, -1, 1],
+        **states,
         image_seq_length=16,
         **ids,
     )

@@ -1,0 +1,19 @@
+"""Gemma 4 unified: Gemma 4 without a vision tower, patches go straight into the decoder.
+
+Tokens as in Gemma 4. A picture's tokens attend to each other in both directions in every layer, as
+in Gemma 3, not in those with a window alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from v2drop_cli.models.families.gemma4 import GEMMA4
+
+GEMMA4_UNIFIED = dataclasses.replace(
+    GEMMA4,
+    name="gemma4_unified",
+    model_types=("gemma4_unified",),
+    blocks_in_windows=False,
+    vision_tower=lambda model: None,
+)
