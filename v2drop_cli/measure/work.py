@@ -144,7 +144,9 @@ def limit(
     """
     prompt, one = shape.held(columns), [1] * len(columns)
     held = [c + 1 for c in prompt]
-    decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
+    # What the cache holds afterwards: a window keeps no more than before.
+    after = shape.held([c + 1 for c in columns])
+    decode_bytes = shape.weight_bytes + shape.kv_bytes(after, rows)
     return Limit(
         prefill_flops=shape.flops(columns, columns, rows, answers),
         prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
