@@ -50,6 +50,7 @@ _NATIVE: dict[str, str] = {
     "glm5_next": _NO_INDEX,
     "got_ocr2": _NOT_PROVEN,
     "granite4_vision": _DEEPSTACK,
+    "hy_v4_vl": _NO_INDEX,
     "idefics": _NO_TOKENS,
     "idefics2": _WINDOWS,
     "inkling2": _DISTANCE,
