@@ -41,6 +41,7 @@ TOKENS = 6
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")
     for name in NAMES
+    if name != "gemma3"  # sliding windows are refused, see below
     for attn in ("sdpa", "eager")
     for shape in ("image", "ragged", "video")
     if shape in CASES[name].shapes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.families import CASES
 from v2drop_cli.models.registry import ATTENTION, FAMILIES
 from v2drop_cli.prove import plan
 from v2drop_cli.prove.cases import NAMES, VARIANTS, cases_of, get_case
@@ -35,12 +36,12 @@ def test_by_default_all_families_in_two_dtypes_and_the_kernels_that_are_everywhe
     assert kinds(cells) == {(dtype, kernel) for dtype in both for kernel in ("eager", "sdpa")}
     # One prompt counts its positions by itself, whatever its numbers are: one dtype is enough.
     entries = [cell for cell in cells if cell.drops == ENTRY]
-    assert len(set(entries)) == len(entries) == 15 * (4 + 2)
+    assert len(set(entries)) == len(entries) == (len(CASES) - 2) * (4 + 2)
     assert {cell.case for cell in cells} - {cell.case for cell in entries} == {
         "qwen3_vl",
         "qwen3_vl_moe",
     }
-    assert len(set(cells) - set(entries)) == 17 * 4 * 2
+    assert len(set(cells) - set(entries)) == len(CASES) * 4 * 2
     assert [row.attention for row in left_out] == list(ATTENTION[2:])
     assert {row.ok for row in left_out} == {None}
     assert all(row.reason for row in left_out)

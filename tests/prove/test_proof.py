@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from tests.families import CASES
 from tests.matrix.flash import NAME, recorded
 from tests.prove.faults import ENTRY_FAULTS, FAULTS
 from v2drop_cli.instrument.trace import DropTrace
@@ -36,7 +37,7 @@ def cell(name, dtype="float32", attention="sdpa", prompts="ragged", drops=LAYERS
 @pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
 def test_it_holds_for_every_family(name, dtype):
     prover = Prover(CPU)
-    for attention in ("eager", "sdpa"):
+    for attention in CASES[name].attention:
         for prompts, drops in BATCHES:
             if drops == ENTRY and get_case(name).entry is None:
                 continue
