@@ -58,4 +58,5 @@ CASE = dataclasses.replace(
     config=config,
     image=image,
     video=video,
+    entry=None,
 )
