@@ -9,18 +9,22 @@ Whole sentences ("describe") are not asked.
 Methods are those of ``--method all``, each with its own knobs for a layer average of 1/3, 2/9 and
 1/9 of the vision tokens. Where a method's counts depend on the prompt, its thresholds are found on
 one prompt and kept, so its layer average there is told.
+
+It takes hours. The file is written after every job, and ``--go-on`` takes up a run that was broken
+off where its file says, with the same options; questions are drawn one by one from their own seeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -174,20 +178,34 @@ class Medium:
     media: str
     arms: list[Arm]
     caveats: list[Caveat]
-    hits: dict[str, dict[str, list[bool]]]
+    hits: dict[str, dict[str, list[int]]]  # right, asked
 
     @classmethod
     def of(cls, media: str, methods: Sequence[str]) -> Medium:
         """Before the first question."""
         arms, caveats = arms_of(media, methods)
-        return cls(media, arms, caveats, {arm.label: defaultdict(list) for arm in arms})
+        return cls(media, arms, caveats, {arm.label: defaultdict(lambda: [0, 0]) for arm in arms})
+
+    def take_up(self, told: Mapping[str, Any]) -> None:
+        """Count on from what :meth:`told` wrote."""
+        for arm in told["arms"]:
+            for name, found in arm.items():
+                if isinstance(found, dict):
+                    self.hits[arm["arm"]][name] = [found["right"], found["asked"]]
 
     def add(self, answers: Sequence[tuple[str, dict[str, bool]]]) -> None:
         """What one job found."""
         for kind, by_arm in answers:
             for label, hit in by_arm.items():
                 for name in ("all", "hard") if kind in HARD else ("all",):
-                    self.hits[label][name].append(hit)
+                    counts = self.hits[label][name]
+                    counts[0] += hit
+                    counts[1] += 1
+
+    @property
+    def asked(self) -> int:
+        """Questions so far."""
+        return self.hits["dense"]["all"][1] if self.hits["dense"] else 0
 
     def told(self) -> dict[str, Any]:
         """The same for the result file."""
@@ -199,27 +217,49 @@ class Medium:
 
 
 def fought(
-    methods: Sequence[str], per_task: Mapping[str, int], workers: int
+    methods: Sequence[str],
+    per_task: Mapping[str, int],
+    workers: int,
+    before: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[list[dict[str, Any]]]:
-    """The results of both media, again after each job: a run that is broken off leaves them."""
+    """The results of both media, again after each job: a run that is broken off leaves them.
+
+    Args:
+        methods: as ``--method`` takes them.
+        per_task: questions of each task, by medium.
+        workers: processes.
+        before: the last results of a run that was broken off.
+    """
     found = {media: Medium.of(media, methods) for media in MEDIA}
+    for told in before:
+        found[told["media"]].take_up(told)
     by_media = [jobs_of(media, per_task[media], found[media].arms) for media in MEDIA]
     # In turn, so that both media are there from the beginning.
     jobs = [job for turn in zip_longest(*by_media) for job in turn if job is not None]
+    done = _done(jobs, sum(medium.asked for medium in found.values()))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for number, (job, answers) in enumerate(zip(jobs, pool.map(Job.run, jobs), strict=True), 1):
+        answered = zip(jobs[done:], pool.map(Job.run, jobs[done:]), strict=True)
+        for number, (job, answers) in enumerate(answered, done + 1):
             print(f"{number} of {len(jobs)}", flush=True)
             found[job.media].add(answers)
             if all(medium.hits["dense"] for medium in found.values()):
                 yield [medium.told() for medium in found.values()]
 
 
-def _result(arm: Arm, hits: Mapping[str, Sequence[bool]]) -> dict[str, Any]:
+def _done(jobs: Sequence[Job], asked: int) -> int:
+    """How many of the first jobs ``asked`` questions are."""
+    ends = [0, *accumulate(job.count for job in jobs)]
+    if asked not in ends:
+        raise SystemExit("the file is of a run with other options: leave --go-on out")
+    return ends.index(asked)
+
+
+def _result(arm: Arm, hits: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     return {
         "arm": arm.label,
         "method": arm.method,
         "schedule": None if arm.schedule is None else str(arm.schedule),
-        **{name: summary(values) for name, values in hits.items()},
+        **{n: summary([True] * right + [False] * (k - right)) for n, (right, k) in hits.items()},
     }
 
 
@@ -231,10 +271,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--per-clip-task", type=int, default=100, help="the same on clips")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--go-on", action="store_true", help="from where --output was broken off")
     args = parser.parse_args(arguments)
     head = origin()
     per_task = {"image": args.per_task, "video": args.per_clip_task}
-    for media in fought(args.methods, per_task, args.workers):
+    before = json.loads(args.output.read_text(encoding="utf-8"))["media"] if args.go_on else ()
+    for media in fought(args.methods, per_task, args.workers, before):
         write(args.output, head | {"budgets": BUDGETS, "media": media})
     if args.output == OUTPUT:
         tables.main()

@@ -13,6 +13,7 @@ from transformers import DynamicCache
 
 from tests.checkpoints import save_checkpoint
 from tests.families import CASES, NAMES
+from tests.families.loaded import loaded_case
 from tests.graphs import Tape
 from tests.instrument.test_dropping import hook_tables
 from tests.measure.conftest import FakeCuda
@@ -42,6 +43,7 @@ TOKENS = 6
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")
     for name in NAMES
+    if name != "gemma3"  # sliding windows are refused, see below
     for attn in ("sdpa", "eager")
     for shape in ("image", "ragged", "video")
     if shape in CASES[name].shapes
@@ -407,3 +409,10 @@ def test_what_cannot_be_recorded_says_so(monkeypatch):
 
     with pytest.raises(torch.OutOfMemoryError):
         graph.capture(exhausted)
+
+
+def test_compiled_decoding_has_no_cache_for_sliding_windows():
+    windowed = replace(loaded_case("gemma3"), device=torch.device("cuda"))
+    with pytest.raises(UsageError, match="sliding windows") as caught:
+        check_decoding(windowed, "compiled")
+    assert caught.value.hint == "--decode eager"

@@ -21,7 +21,8 @@ from v2drop_cli.instrument import context
 from v2drop_cli.instrument.entry import held_at_entry, teller
 from v2drop_cli.methods.base import ATTENTION, KEYS, PREVIOUS_HIDDEN, TEXT, Method
 from v2drop_cli.models.registry import family_for
-from v2drop_cli.prove.cases.case import TEXT, build
+from v2drop_cli.prove.cases.case import TEXT as SIZES
+from v2drop_cli.prove.cases.case import build
 from v2drop_cli.prove.oracle import decode, masked
 from v2drop_cli.prove.shortened import Shortened
 from v2drop_cli.tensors import pack
@@ -291,7 +292,7 @@ def test_rows_that_are_numbered_anew_do_not_depend_on_their_batch(schedule):
 
 def test_convolutions_with_biases_are_refused():
     case = CASES["lfm2_vl"]
-    config = case.config({**TEXT, "conv_bias": True}, case.ids)
+    config = case.config({**SIZES, "conv_bias": True}, case.ids)
     with pytest.raises(UnsupportedModelError, match="biases"):
         family_for(config)
 
@@ -300,7 +301,7 @@ def test_minicpm_ocr_is_minicpm_v():
     """Another name for the same layers: its checkpoints keep more tokens of a picture."""
     transformers = pytest.importorskip("transformers.models.minicpm_ocr")
     case = CASES["minicpmv4_6"]
-    config = case.config(TEXT, case.ids).to_dict()
+    config = case.config(SIZES, case.ids).to_dict()
     config["model_type"] = "minicpm_ocr"
     made = transformers.MiniCPMOcrConfig(**config)
     model = build(transformers.MiniCPMOcrForConditionalGeneration, made, "sdpa")

@@ -23,9 +23,18 @@ STEPS = 3
 # transformers hands GLM-4.5V's layers three rows of positions: refused, see the last test. It
 # does not tell flash kernels where PaliGemma's prompt ends either, nor which columns of Gemma 3
 # and Molmo 2 attend both ways; and it has no flash for Llama 4: see tests/models.
-REFUSED = ("glm4v_moe", "paligemma", "gemma3", "molmo2", "llama4", "cohere_compass", "step3p7")
+REFUSED = (
+    "glm4v_moe",
+    "paligemma",
+    "gemma3",
+    "gemma4_unified",
+    "molmo2",
+    "llama4",
+    "cohere_compass",
+    "step3p7",
+)
 # Windows shorter than the prompt, which flash kernels would count in columns.
-WINDOWED = ("cohere2_vision", "aya_vision", "exaone4_5", "idefics2", "muse_glimmer")
+WINDOWED = ("gemma4", "cohere2_vision", "aya_vision", "exaone4_5", "idefics2", "muse_glimmer")
 FLASH = [name for name in NAMES if name not in (*REFUSED, *WINDOWED)]
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{shape}")

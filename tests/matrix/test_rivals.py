@@ -39,11 +39,6 @@ REFUSED: dict[str, frozenset[str]] = {
     for method in METHODS
     if CLASS_TOKEN in get_method(method).needs
 }
-# Rows of latent attention are not made again.
-NO_ROWS = frozenset({"kimi_k25"})
-for method in METHODS:
-    if get_method(method).needs & {ATTENTION, KEYS}:
-        REFUSED[method] = REFUSED.get(method, frozenset()) | NO_ROWS
 # Some take no video, some show its frames as pictures, Video-LLaVA's have class tokens, and
 # PerceptionLM's call does not tell how images were cut, nor then anything of a video.
 REFUSED["evs"] = frozenset(NAMES) - {
@@ -61,7 +56,8 @@ REFUSED["evs"] = frozenset(NAMES) - {
 }
 # Nobody has shown how rows of their decoders' attention are made again.
 NO_ROWS = frozenset({
-    "llama4", "cohere2_vision", "aya_vision", "exaone4_5", "muse_glimmer",
+    "llama4", "cohere2_vision", "aya_vision", "exaone4_5", "muse_glimmer", "kimi_k25",
+    "gemma4", "gemma4_unified",
 })  # fmt: skip
 for method in ("dart", "fastv", "pyramiddrop", "sparsevlm"):
     REFUSED[method] = REFUSED.get(method, frozenset()) | NO_ROWS

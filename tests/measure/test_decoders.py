@@ -28,14 +28,14 @@ OF_FAMILIES = (
     *("glm_ocr", "granite_docling", "hunyuan_vl", "paddleocr_vl", "cohere_compass"),
     "step3p7",
     *("granite4_vision", "qwen2_5_omni", "qwen3_omni_moe", "qwen3_5", "qwen3_5_moe"),
-    *("cosmos3_edge", "molmo2", "aria", "deepseek_ocr2"),
+    *("cosmos3_edge", "molmo2", "aria", "deepseek_ocr2", "llama4", "muse_glimmer"),
 )
 FAMILIES = {name for name in OF_FAMILIES if exists(name)}
 DECODERS = [name for name in sorted(COUNTED - FAMILIES) if exists(name)]
 # What has no count, for what it does beside the plain formula: a second product with the values,
-# all experts for every token, latent keys, sinks, recurrence, experts in a list, one fused map.
+# latent keys, sinks, recurrence, experts in a list, one fused map.
 OTHERS = (
-    "diffllama", "llama4_text", "deepseek_v2", "gpt_oss", "ernie4_5_moe",
+    "diffllama", "deepseek_v2", "gpt_oss", "ernie4_5_moe",
     "persimmon", "hunyuan_v1_moe", "qwen3_next", "minicpm3", "doge",
 )  # fmt: skip
 TOKENS = 9

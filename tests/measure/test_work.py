@@ -51,6 +51,7 @@ def passes_for(checkpoint, attn, batch=1):
 def counted(passes, arm, tokens):
     """FLOPs of the decoder's layers and the head, by torch's counter, and the cache."""
     loaded = passes.loaded
+    loaded.model.requires_grad_(False)  # torch's counter stumbles over a weight that is an input
     cache, layers = new_cache(loaded), loaded.family.layers(loaded.model)
     with spelled_out(layers), arm.applied(loaded), FlopCounterMode(display=False) as counter:
         list(greedy(loaded.model, drop_idle_mask(passes.inputs.tensors), cache, tokens))
@@ -79,8 +80,14 @@ def check(passes, arm, idle_bytes=0):
     parameters = {p.data_ptr(): p for part in parts_of(passes.loaded) for p in part.parameters()}
     weights = sum(p.nbytes for p in parameters.values()) - idle_bytes
     assert found.prefill_bytes == weights + cache_bytes(cache)
-    assert found.decode_bytes_per_token == weights + cache_bytes(longer)
+    assert found.decode_bytes_per_token == weights + cache_bytes(longer) + thrown_away(longer)
     assert found.decode_floor_s_per_token is None
+
+
+def thrown_away(cache):
+    """Of layers whose window is full: the one column that was read, and is not held any more."""
+    full = [one for one in cache.layers if one.keys.shape[2] < getattr(one, "cumulative_length", 0)]
+    return sum((one.keys.nbytes + one.values.nbytes) // one.keys.shape[2] for one in full)
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.label)
@@ -104,8 +111,10 @@ def test_in_every_family(name):
 
 
 def idle_bytes(model):
-    """Experts that one token does not take, from the configuration."""
+    """Experts that one token does not take, from the configuration; Llama 4 runs all of them."""
     config = model.config.get_text_config()
+    if config.model_type == "llama4_text":
+        return 0
     experts = [p for p in model.parameters() if p.ndim == 3 and p.shape[0] == experts_of(config)]
     names = ("moe_topk", "num_experts_per_tok", "top_k_experts")
     taken = next(filter(None, (getattr(config, name, None) for name in names)), 0)

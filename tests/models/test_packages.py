@@ -31,7 +31,8 @@ NEEDS_TORCHVISION = {
     "qwen3_5", "qwen3_5_moe", "cosmos3_edge", "lfm2_vl", "minicpmv4_6", "minicpmv4_7",
     "llava_next_video", "internvl", "glm4v", "glm4v_moe", "mistral3", "video_llava",
     "hyperclovax_vision_v2", "perception_lm", "cohere_compass", "step3p7", "molmo2",
-    "glm46v", "video_llama_3",
+    "glm46v", "video_llama_3", "llama4", "cohere2_vision", "aya_vision", "exaone4_5",
+    "muse_glimmer", "kimi_k25",
 }  # fmt: skip
 
 

@@ -201,7 +201,9 @@ def check_made_up(family, config, processor, shown):
     if mask is not None and mask.is_floating_point():  # in 5.17
         given["pixel_attention_mask"] = mask.long()
     for key, value in given.items():
-        assert made.tensors[key].dtype == value.dtype
+        # Pixels meet weights in the model's dtype; Llama 4's processor gives 16 bits.
+        both_float = made.tensors[key].is_floating_point() and value.is_floating_point()
+        assert both_float or made.tensors[key].dtype == value.dtype
         assert value.is_floating_point() or torch.equal(made.tensors[key], value)
     placeholders = {getattr(config, p.token_id) for p in family.placeholders}
     wanted = [i for i in prepared.tensors["input_ids"][0].tolist() if i in placeholders]
@@ -273,3 +275,29 @@ def test_the_readmes_script_for_a_model_of_your_own(checkpoint, monkeypatch, cap
     assert found["trace"].events[0].before == (int((prompt == placeholders).sum()),)
     assert found["trace"].events[0].after < found["trace"].events[0].before
     assert found["output"].shape[1] > prompt.shape[1]
+
+
+def with_own_limits(name, tokenizer):
+    """A processor with its class's own limits, at the tiny models' patch."""
+    import transformers
+
+    if name == "lfm2_vl":
+        images = transformers.Lfm2VlImageProcessor(encoder_patch_size=4, tile_size=32 * 4)
+        return transformers.Lfm2VlProcessor(image_processor=images, tokenizer=tokenizer)
+    images = transformers.MiniCPMV4_6ImageProcessor(patch_size=4)
+    videos = transformers.MiniCPMV4_6VideoProcessor(patch_size=4)
+    return transformers.MiniCPMV4_6Processor(images, videos, tokenizer)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (20, 90), (300, 100), (700, 510)])
+@pytest.mark.parametrize("name", ["lfm2_vl", "minicpmv4_6"])
+def test_made_up_media_within_the_processors_own_limits(name, size):
+    """Small ones enlarged, large ones cut into tiles or slices, and clips."""
+    case, family = CASES[name], get_family(name)
+    tokenizer = tiny_tokenizer(case)
+    processor = with_own_limits(name, tokenizer)
+    processor.chat_template = case.template
+    ids = {k: tokenizer.convert_tokens_to_ids(t) for k, t in case.tokens.items()}
+    config = case.config({**TEXT, "vocab_size": len(tokenizer)}, ids)
+    for kind in ("images", "video") if case.video else ("images",):
+        check_made_up(family, config, processor, SHOWN[kind](*size))

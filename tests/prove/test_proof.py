@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from tests.families import NAMES, VARIANTS
+from tests.families import CASES, NAMES, VARIANTS
 from tests.matrix.flash import NAME, recorded
 from tests.prove.faults import ENTRY_FAULTS, FAULTS
 from v2drop_cli.instrument.trace import DropTrace
@@ -36,7 +36,7 @@ def cell(name, dtype="float32", attention="sdpa", prompts="ragged", drops=LAYERS
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
 def test_it_holds_for_every_family(prover, name, dtype):
-    for attention in ("eager", "sdpa"):
+    for attention in CASES[name].attention:
         for prompts, drops in BATCHES:
             if drops == ENTRY and get_case(name).entry is None:
                 continue

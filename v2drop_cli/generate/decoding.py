@@ -30,6 +30,7 @@ from v2drop_cli.generate.greedy import (
 )
 from v2drop_cli.instrument.hooks import Before, Call, hooked
 from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import COMPILED, EAGER
 from v2drop_cli.units import Seconds
 
@@ -255,6 +256,10 @@ def check_decoding(loaded: LoadedModel, decode: str) -> None:
         raise UsageError(
             f"--decode compiled records CUDA graphs, which {loaded.device} does not have",
             hint=f"--decode {EAGER}, or --device cuda",
+        )
+    if windows(loaded.model.config):
+        raise UsageError(
+            "--decode compiled has no cache for sliding windows", hint=f"--decode {EAGER}"
         )
     if loaded.attn_implementation not in SERVED_ATTENTION:
         raise UsageError(

@@ -37,16 +37,20 @@ COUNTED = frozenset({
     "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite",
     "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
     "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3", "hyperclovax",
-    "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "llama", "mellum",
-    "minimax_m2", "ministral", "ministral3", "mistral", "mixtral", "molmo2", "nanochat", "nemotron",
-    "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2",
-    "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe",
-    "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open",
-    "stablelm", "starcoder2", "vaultgemma",
+    "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "llama", "llama4", "mellum",
+    "minimax_m2", "ministral", "ministral3", "mistral", "mistral4", "mixtral", "molmo2",
+    "muse_glimmer", "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl",
+    "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl",
+    "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe",
+    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
 its attention with twice the values."""
+
+
+# Models whose code runs every expert on every token, scaled by what the router says of it.
+_ALL_EXPERTS = frozenset({"llama4"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,9 @@ def limit(
     """
     prompt, one = shape.held(columns), [1] * len(columns)
     held = [c + 1 for c in prompt]
-    decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
+    # What the cache holds afterwards: a window keeps no more than before.
+    after = shape.held([c + 1 for c in columns])
+    decode_bytes = shape.weight_bytes + shape.kv_bytes(after, rows)
     return Limit(
         prefill_flops=shape.flops(columns, columns, rows, answers),
         prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
@@ -230,8 +236,13 @@ def _is_counted(layer: Any) -> bool:
 
     The class says what runs; a configuration may name one model and be run by another's code.
     """
-    outside, models, name = type(layer).__module__.partition("transformers.models.")
-    return bool(models) and not outside and name.partition(".")[0] in COUNTED
+    return _folder(layer) in COUNTED
+
+
+def _folder(layer: Any) -> str:
+    """The model of transformers whose code ``layer`` is; empty for somebody else's."""
+    outside, _, name = type(layer).__module__.partition("transformers.models.")
+    return "" if outside else name.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,10 @@ _NO_INDEX = (
     "not proven yet: its sparse attention chooses tokens by an index, and no exactness tests were "
     "run"
 )
+_STATES = (
+    "not proven yet: its layers fold tokens into states beside windows, or attend without rotary "
+    "tables, and no exactness tests were run"
+)
 _DISTANCE = (
     "its attention is biased by distances in columns, which layers count by themselves: they "
     "cannot be told where their survivors were"
@@ -39,6 +43,7 @@ _NATIVE: dict[str, str] = {
     "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
     "glm5_next": _NO_INDEX,
+    "hy_v4_vl": _NO_INDEX,
     "idefics": _NO_TOKENS,
     "inkling2": _DISTANCE,
     "inkling2_loop": _DISTANCE,
@@ -47,9 +52,11 @@ _NATIVE: dict[str, str] = {
     "instructblipvideo": _QUERIES,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
+    "lfm3_vl": _STATES,
     "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
     "mistral_large4": _NO_INDEX,
     "mllama": _NO_TOKENS,
+    "nemotron_h_omni": _STATES,
     "phi4_multimodal": "its decoder merges the pictures itself, behind the point that is hooked",
     "pi0": "it answers with a robot's actions, which a second model denoises: there is no text",
     "pix2struct": _ENCODER,
@@ -80,7 +87,7 @@ FOREIGN: dict[str, str] = {
 
 REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
 
-_UNTRIED = {_NOT_PROVEN, _NO_INDEX}
+_UNTRIED = {_NOT_PROVEN, _NO_INDEX, _STATES}
 UNPROVEN = frozenset(name for name, reason in _NATIVE.items() if reason in _UNTRIED)
 """Those that no law forbids: they were not tried, or not to the end."""
 

@@ -114,9 +114,7 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
         ids.append([config.boi_token_id, *tiles, whole, *tile, config.eoi_token_id])
         squares += rows * columns + (rows * columns > 1)
     size = vision.image_size
-    return Synthetic(
-        ids, {"pixel_values": noise(squares, 3, size, size).bfloat16()} if media else {}
-    )
+    return Synthetic(ids, {"pixel_values": noise(squares, 3, size, size)} if media else {})
 
 
 LLAMA4 = Family(
