@@ -30,3 +30,10 @@ def layer_sizes(layers: Sequence[Any], heads: int) -> tuple[tuple[int, int], ...
             return ()
         found.append((0 if key is None else key.out_features // size, size))
     return tuple(found)
+
+
+def layer_heads(layers: Sequence[Any]) -> tuple[int, ...]:
+    """Per layer, its attention heads, where they differ: those of Step 3.7's windows are more."""
+    attentions = [getattr(layer, "self_attn", None) for layer in layers]
+    found = tuple(int(getattr(attention, "num_heads", 0)) for attention in attentions)
+    return found if len(set(found)) > 1 and all(found) else ()

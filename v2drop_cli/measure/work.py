@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from v2drop_cli.measure.latents import Latents, latents
-from v2drop_cli.measure.layer_sizes import layer_sizes
+from v2drop_cli.measure.layer_sizes import layer_heads, layer_sizes
 from v2drop_cli.measure.states import FoldedState, folded_state
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
@@ -31,6 +31,7 @@ _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
     "apertus", "arcee", "aria", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe",
+    "step3p7",
     "cohere_compass", "cosmos3_edge", "cwm", "deepseek_ocr2", "deepseek_v3", "dots1", "ernie4_5",
     "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "gemma4",
     "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite",
@@ -68,6 +69,7 @@ class DecoderShape:
         latents: where the cache holds compressed keys and values; else ``None``.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         layers: per layer, its own :attr:`kv_heads` and :attr:`head_dim`; empty where all are alike.
+        heads_of: per layer, its own :attr:`heads`; empty where all have as many.
         states: per layer, what it folds tokens into; ``None`` for one that attends. Empty where
             all do.
     """
@@ -83,6 +85,7 @@ class DecoderShape:
     windows: tuple[int | None, ...] = ()
     layers: tuple[tuple[int, int], ...] = ()
     states: tuple[FoldedState | None, ...] = ()
+    heads_of: tuple[int, ...] = ()
 
     def held(self, columns: Sequence[int]) -> list[int]:
         """Of ``columns`` per layer, those that the next token may look back to."""
@@ -111,7 +114,8 @@ class DecoderShape:
         if self.latents is not None:
             widths = [self.latents.keys + self.latents.values] * len(columns)
             linear += sum(p * c for p, c in zip(self.latents.expanding, columns, strict=True))
-        attention = self.heads * sum(w * n for w, n in zip(widths, pairs, strict=True))
+        heads = self.heads_of or (self.heads,) * len(columns)
+        attention = sum(h * w * n for h, w, n in zip(heads, widths, pairs, strict=True))
         return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
@@ -187,10 +191,10 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     """
     if not all(_is_counted(layer) for layer in layers) or not isinstance(head, torch.nn.Linear):
         return None
-    heads = int(config.num_attention_heads)
+    heads_of = layer_heads(layers)
+    heads = heads_of[0] if heads_of else int(config.num_attention_heads)
     sizes = layer_sizes(layers, heads)
-    kv_heads, head_dim = sizes[0] if sizes else _sizes_of(config)
-    widths = heads * head_dim, kv_heads * head_dim
+    kv_heads, head_dim = sizes[0] if sizes else _sizes_of(config, heads)
     products = [_products(layer) for layer in layers]
     known = [found for found in products if found is not None]
     if len(known) < len(products):
@@ -198,7 +202,8 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     compressed = latents(layers, config)
     states = [folded_state(layer) for layer in layers]
     attending = [layer for layer, state in zip(layers, states, strict=True) if state is None]
-    plain = all(_attends_with(layer, *widths) for layer in attending)
+    asked = dict(zip(layers, heads_of or (heads,) * len(layers), strict=True))
+    plain = all(_attends_with(x, asked[x] * head_dim, kv_heads * head_dim) for x in attending)
     if compressed is None and not sizes and not plain:
         return None
     expanding = (0,) * len(known) if compressed is None else compressed.expanding
@@ -216,12 +221,12 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         windows=windows(config),
         layers=sizes,
         states=tuple(states) if any(states) else (),
+        heads_of=heads_of,
     )
 
 
-def _sizes_of(config: Any) -> tuple[int, int]:
+def _sizes_of(config: Any, heads: int) -> tuple[int, int]:
     """Heads of keys and values, and the size of one; not asked of layers that differ."""
-    heads = int(config.num_attention_heads)
     kv_heads = int(getattr(config, "num_key_value_heads", None) or heads)
     return kv_heads, int(getattr(config, "head_dim", None) or config.hidden_size // heads)
 
