@@ -62,7 +62,7 @@ def _blocks(config: Any, arguments: Mapping[str, Any]) -> Tensor | None:
         )
     if types is None or not (first or shown):
         return None
-    if not first and cache.get_seq_length():  # it may be one that was emptied
+    if not first and cache is not None and cache.get_seq_length():  # an emptied one has none
         raise InstrumentError(
             "this model's prompt attends in both directions, and its cache is not empty",
             hint="give each prompt with a picture a cache of its own",
