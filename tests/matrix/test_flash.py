@@ -196,6 +196,16 @@ def two_turns(model, first, second):
     return out.logits[:, -1]
 
 
+def test_cosmos3_edge_is_refused_where_transformers_tells_flash_wrong_positions(calls, monkeypatch):
+    model = model_of("cosmos3_edge", NAME)
+    monkeypatch.setattr("v2drop_cli.models.families.cosmos3_edge.release", lambda version: (5, 22))
+    with (
+        pytest.raises(UnsupportedModelError, match="flash kernels wrong positions"),
+        v2drop.dropping(model, "1:0.5"),
+    ):
+        pass
+
+
 def test_where_transformers_tells_flash_wrong_positions_we_refuse(calls):
     """And the day it does not, this fails, and the family can have flash."""
     case, model = CASES["glm4v_moe"], model_of("glm4v_moe", NAME)
