@@ -6,6 +6,7 @@ import functools
 
 import pytest
 import torch
+import transformers
 from transformers import DynamicCache
 
 import v2drop_cli as v2drop
@@ -16,6 +17,7 @@ from tests.matrix.test_matrix import dropped_in
 from tests.matrix.truth import TOLERANCE, batch, check, defined, gone
 from tests.release import CACHE
 from v2drop_cli.errors import UnsupportedModelError
+from v2drop_cli.models.releases import release
 from v2drop_cli.prove.oracle import positions
 from v2drop_cli.prove.shortened import folds
 
@@ -33,6 +35,8 @@ REFUSED = (
     "cohere_compass",
     "step3p7",
 )
+# Before 5.23 it hands Cosmos3 Edge's layers the time axis for positions: refused there.
+REFUSED += ("cosmos3_edge",) if release(transformers.__version__) < (5, 23) else ()
 # Windows shorter than the prompt, which flash kernels would count in columns.
 WINDOWED = ("gemma4", "cohere2_vision", "aya_vision", "exaone4_5", "idefics2", "muse_glimmer")
 FLASH = [name for name in NAMES if name not in (*REFUSED, *WINDOWED)]
@@ -199,6 +203,16 @@ def two_turns(model, first, second):
         at = positions(model, second) + offset
         out = model(**{**second, "attention_mask": longer}, position_ids=at, **{CACHE: cache})
     return out.logits[:, -1]
+
+
+def test_cosmos3_edge_is_refused_where_transformers_tells_flash_wrong_positions(calls, monkeypatch):
+    model = model_of("cosmos3_edge", NAME)
+    monkeypatch.setattr("v2drop_cli.models.families.cosmos3_edge.release", lambda version: (5, 22))
+    with (
+        pytest.raises(UnsupportedModelError, match="flash kernels wrong positions"),
+        v2drop.dropping(model, "1:0.5"),
+    ):
+        pass
 
 
 def test_where_transformers_tells_flash_wrong_positions_we_refuse(calls):

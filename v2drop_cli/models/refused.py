@@ -120,5 +120,6 @@ CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
     ("paligemma", "flash kernels", "transformers does not tell them where the prompt ends"),
     ("gemma3", "flash kernels", "they take no mask that says which columns attend both ways"),
     ("molmo2", "flash kernels", "they take no mask that says which columns attend both ways"),
+    ("cosmos3_edge", "flash kernels before 5.23", "transformers tells them wrong positions"),
     ("glm4v_moe", "flash kernels", "transformers tells them wrong positions"),
 )

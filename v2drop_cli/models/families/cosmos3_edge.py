@@ -17,8 +17,10 @@ from torch import Tensor
 
 from v2drop_cli.models import chat
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Synthetic, SyntheticMedia
+from v2drop_cli.models.decoders import refuse_decoder, refuse_flash
 from v2drop_cli.models.families.qwen3_vl import IMAGE_LIMITS, VIDEO_LIMITS, thw_grids
 from v2drop_cli.models.parts import inner_model
+from v2drop_cli.models.releases import release
 from v2drop_cli.models.shapes import check_ratio
 from v2drop_cli.models.synthetic.patches import (
     FRAMES_PER_S,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
 
+_RIGHT_FROM = (5, 23)
 _ASKED: dict[str, Any] = {"return_mm_token_type_ids": True, "return_metadata": True}
 
 
@@ -73,12 +76,23 @@ def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
     return ids
 
 
+def _refusal(config: Any) -> str | None:
+    """Older releases hand layers the time axis for positions: flash kernels read it as packing."""
+    import transformers
+
+    why = f"transformers {transformers.__version__} tells flash kernels wrong positions for it; "
+    why += "5.23 does not, and sdpa is right"
+    old = release(transformers.__version__) < _RIGHT_FROM
+    return (refuse_flash(config, why) if old else None) or refuse_decoder(config)
+
+
 COSMOS3_EDGE = Family(
     name="cosmos3_edge",
     model_types=("cosmos3_edge",),
     placeholders=(IMAGE, VIDEO),
     grids=thw_grids,
     process=_process,
+    refusal=_refusal,
     vision_tower=lambda model: getattr(inner_model(model), "visual", None),
     projector=lambda model: getattr(inner_model(model), "projector", None),
     synthetic=_synthetic,
