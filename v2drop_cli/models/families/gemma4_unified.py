@@ -1,8 +1,8 @@
 """Gemma 4 unified: Gemma 4 without a vision tower, patches go straight into the decoder.
 
 Tokens as in Gemma 4. A picture's tokens attend to each other in both directions in every layer, as
-in Gemma 3, not in those with a window alone. transformers makes masks of pictures for every token of
-the answer, too, as wide as the cache of layer 0, so that layer must hold the whole prompt.
+in Gemma 3, not in those with a window alone. transformers makes masks of pictures for every token
+of the answer, too, as wide as the cache of layer 0, so that layer must hold the whole prompt.
 """
 
 from __future__ import annotations
