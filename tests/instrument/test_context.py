@@ -22,6 +22,7 @@ from v2drop_cli.methods.base import (
     Kept,
     Method,
 )
+from v2drop_cli.models.families.llava import LLAVA
 from v2drop_cli.schedule import Schedule
 
 CONFIG = LlamaConfig(num_hidden_layers=7, attn_implementation="eager")
@@ -61,7 +62,7 @@ class Layers:
         call = LayerCall(CONFIG, "past_key_values", NAMED)
         object.__setattr__(method, "needs", frozenset({HIDDEN, *needs}))
         self.marks = []
-        reader = Reader(call, method.needs, None, None, [None] * N_LAYERS)
+        reader = Reader(call, method.needs, LLAVA, None, [None] * N_LAYERS)
         self.state = DropState(Schedule.parse(schedule), method, reader, seed, self.marks.append)
         self.cache = DynamicCache(config=CONFIG)
         self.calls = {}
