@@ -33,17 +33,21 @@ from v2drop_cli.measure.clock import CudaClock, FakeClock
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.models.base import Inputs, LoadedModel, VisionTokens
+from v2drop_cli.models.decoders import windows
 from v2drop_cli.models.registry import family_for
-from v2drop_cli.prove.cases.case import schedule_text
+from v2drop_cli.prove.cases.case import TEXT, schedule_text
 from v2drop_cli.prove.shortened import folds
 from v2drop_cli.schedule import Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
 TOKENS = 6
+# Kimi's latent attention makes a number on the host at every step, which no graph records.
+UNRECORDED = ("kimi_k25",)
+WINDOWED = [n for n in NAMES if windows(CASES[n].config(TEXT, CASES[n].ids))]
+SERVED = [name for name in NAMES if name not in (*UNRECORDED, *WINDOWED)]
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")
-    for name in NAMES
-    if name != "gemma3"  # sliding windows are refused, see below
+    for name in SERVED  # sliding windows are refused, see below
     for attn in ("sdpa", "eager")
     for shape in ("image", "ragged", "video")
     if shape in CASES[name].shapes
@@ -65,13 +69,18 @@ def eager(loaded, tensors, applied):
     """Tokens [TOKENS, B] and the cache, the plain way."""
     held = DynamicCache(config=loaded.model.config)
     with applied():
-        tokens = list(greedy(loaded.model, drop_idle_mask(tensors), held, TOKENS))
+        tokens = list(greedy(loaded.model, ready(loaded, tensors), held, TOKENS))
     return torch.stack(tokens), held
+
+
+def ready(loaded, tensors):
+    """As every generation is given them."""
+    return drop_idle_mask(tensors, loaded.family.counts_by_mask)
 
 
 def replayed(compiled, tensors, applied):
     with applied():
-        return torch.stack(list(compiled.tokens(drop_idle_mask(tensors))))
+        return torch.stack(list(compiled.tokens(tensors)))
 
 
 # The same tokens ------------------------------------------------------------------------------
@@ -86,7 +95,7 @@ def test_a_replay_gives_the_tokens_of_eager_decoding(name, attn, shape, dropped)
 
 
 @pytest.mark.parametrize("shape", ["image", "ragged"])
-@pytest.mark.parametrize("name", [name for name in NAMES if CASES[name].entry])
+@pytest.mark.parametrize("name", [name for name in SERVED if CASES[name].entry])
 def test_a_replay_after_a_drop_at_layer_0_does_too(name, shape):
     """The fixed cache of layer 0 tells the whole length, and has room for what it holds."""
     case, loaded = CASES[name], made(name, "sdpa")
@@ -110,7 +119,7 @@ def replays_like_eager(loaded, name, shape, applied):
     """
     case, attn = CASES[name], loaded.attn_implementation
     tensors, _ = case.batch(case.prompts(shape))
-    others = {k: -v if k.startswith("pixel") else v for k, v in tensors.items()}
+    others = {k: -v if v.is_floating_point() and "pixel" in k else v for k, v in tensors.items()}
     tape = Tape(uploads=attn == "eager")  # of this only older transformers have need
     eager(loaded, tensors, applied)  # transformers puts hooks of its own on a model's first run
     before = hook_tables(loaded.model)
@@ -121,7 +130,7 @@ def replays_like_eager(loaded, name, shape, applied):
     for prompt in (tensors, others, tensors):
         wanted, plain = eager(loaded, prompt, applied)
         seen.append(plain.layers[-1].keys)
-        assert torch.equal(replayed(compiled, prompt, applied), wanted)
+        assert torch.equal(replayed(compiled, ready(loaded, prompt), applied), wanted)
         assert compiled.kv_bytes() == cache_bytes(plain)
         for ours, theirs in zip(compiled._cache.layers, plain.layers, strict=True):
             if isinstance(ours, FixedLayer):
@@ -411,8 +420,9 @@ def test_what_cannot_be_recorded_says_so(monkeypatch):
         graph.capture(exhausted)
 
 
-def test_compiled_decoding_has_no_cache_for_sliding_windows():
-    windowed = replace(loaded_case("gemma3"), device=torch.device("cuda"))
+@pytest.mark.parametrize("name", WINDOWED)
+def test_compiled_decoding_has_no_cache_for_sliding_windows(name):
+    windowed = replace(loaded_case(name), device=torch.device("cuda"))
     with pytest.raises(UsageError, match="sliding windows") as caught:
         check_decoding(windowed, "compiled")
     assert caught.value.hint == "--decode eager"

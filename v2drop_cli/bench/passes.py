@@ -229,7 +229,8 @@ class Passes:
     def memory(self, arm: Arm, new_tokens: int) -> Memory:
         """Peaks of one generation of ``new_tokens``."""
         loaded = self.loaded
-        tensors = drop_idle_mask(self.inputs.to(loaded.device, loaded.dtype).tensors)
+        given = self.inputs.to(loaded.device, loaded.dtype).tensors
+        tensors = drop_idle_mask(given, loaded.family.counts_by_mask)
         self.meter.start()
         generation = self._generation(arm, new_tokens)
         with arm.applied(loaded):
@@ -242,7 +243,8 @@ class Passes:
     def energy(self, arm: Arm, new_tokens: int) -> Joules | None:
         """Joules of one generation of ``new_tokens``; ``None`` where there is no counter."""
         loaded = self.loaded
-        tensors = drop_idle_mask(self.inputs.to(loaded.device, loaded.dtype).tensors)
+        given = self.inputs.to(loaded.device, loaded.dtype).tensors
+        tensors = drop_idle_mask(given, loaded.family.counts_by_mask)
         generation = self._generation(arm, new_tokens)
 
         def request() -> None:

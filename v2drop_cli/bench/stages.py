@@ -95,7 +95,8 @@ def time_stages(
     """
     generation = generation or Eager(loaded, inputs, n_tokens)
     began = time.perf_counter()
-    tensors = drop_idle_mask(inputs.to(loaded.device, loaded.dtype).tensors)
+    given = inputs.to(loaded.device, loaded.dtype).tensors
+    tensors = drop_idle_mask(given, loaded.family.counts_by_mask)
     tokens = generation.tokens(tensors)
     seen: list[None] = []
 

@@ -170,7 +170,8 @@ class Compiled:
         self._cache = FixedCache(loaded.model.config, n_tokens - 1)
         self._positions = _next_positions(loaded, inputs).to(loaded.device)
         began = time.perf_counter()
-        tensors = drop_idle_mask(inputs.to(loaded.device, loaded.dtype).tensors)
+        given = inputs.to(loaded.device, loaded.dtype).tensors
+        tensors = drop_idle_mask(given, loaded.family.counts_by_mask)
         with applied():
             # Kept: the graph will read them where they lie.
             self._masks = self._rehearse(tensors, n_tokens - 1)

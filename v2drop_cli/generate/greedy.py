@@ -18,13 +18,19 @@ from torch import Tensor
 from v2drop_cli.models.arguments import cache_name
 
 
-def drop_idle_mask(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def drop_idle_mask(
+    tensors: Mapping[str, Tensor], counts_by_mask: bool = False
+) -> dict[str, Tensor]:
     """Leave out an ``attention_mask`` without padding: reading it back every step would wait.
 
     Call it before the clock starts, because it reads the mask once.
+
+    Args:
+        tensors: the processor's.
+        counts_by_mask: of the family: such a model's mask is never idle.
     """
     mask = tensors.get("attention_mask")
-    idle = mask is not None and bool(mask.all())
+    idle = mask is not None and not counts_by_mask and bool(mask.all())
     return {name: t for name, t in tensors.items() if not (idle and name == "attention_mask")}
 
 

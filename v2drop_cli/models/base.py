@@ -166,6 +166,8 @@ class Family:
             decoder's own input.
         full_until: why layers before that one need the whole prompt, for messages.
         first_position: position that the model gives the first token, left to itself.
+        counts_by_mask: whether the model numbers pictures only where it is given an attention
+            mask; without one it would number all tokens as text, or by an earlier prompt.
         refusal: config → why this configuration cannot be served, or ``None``; for a decoder that
             nobody has tried see :func:`~v2drop_cli.models.decoders.unproven`.
         blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
@@ -205,6 +207,7 @@ class Family:
     first_droppable_layer: Callable[[Any], int] = lambda config: 0
     full_until: str = ""
     first_position: int = 0
+    counts_by_mask: bool = False
     refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None
     later: Callable[[Mapping[str, Any]], Later | None] = lambda arguments: None

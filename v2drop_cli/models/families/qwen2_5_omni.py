@@ -105,5 +105,6 @@ QWEN2_5_OMNI = Family(
     process=_process,
     multimodal=_thinker,
     decoder=_decoder,
+    counts_by_mask=True,
     synthetic=_synthetic,
 )
