@@ -48,12 +48,13 @@ def same(ours, theirs):
     return True
 
 
+PALIGEMMA = [name for name in CASES if CASES[name].family == "paligemma"]
 # LLaVA is shown a video as pictures; PaliGemma has no chat, and GOT-OCR's processor does not take
 # pictures as its own base class hands them over.
 OWN = [
     (n, k)
     for n, k in CELLS
-    if n not in ("paligemma", "got_ocr2") and (k != "video" or CASES[n].family != "llava")
+    if n not in (*PALIGEMMA, "got_ocr2") and (k != "video" or CASES[n].family != "llava")
 ]
 
 
@@ -73,8 +74,9 @@ def test_ids_and_pixels_are_those_of_the_chat_template(loaded, monkeypatch, name
 
 
 @pytest.mark.parametrize("kind", ["image", "images"])
-def test_paligemmas_prompt_is_its_processors(loaded, kind):
-    loaded = loaded("paligemma")
+@pytest.mark.parametrize("name", PALIGEMMA)
+def test_paligemmas_prompt_is_its_processors(loaded, name, kind):
+    loaded = loaded(name)
     media = MEDIA[kind]()
     pictures = [item.frames[0] for item in media]
     ours = loaded.family.process(loaded.processor, loaded.model.config, media, "caption en")
