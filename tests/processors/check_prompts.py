@@ -42,6 +42,16 @@ def own_tensors(processor, media, prompt, template, asked):
     return dict(tensors)
 
 
+# These take every video for one of 2 (or 1) frames a second, unless they are told.
+OMNI = ("qwen2_5_omni", "qwen3_omni_moe")
+
+
+def rate_of(media):
+    """What a processor is told of a video: its frames a second."""
+    times = [item.frame_times_s for item in media if item.kind == "video"]
+    return {"fps": (len(times[0]) - 1) / (times[0][-1] - times[0][0])} if times else {}
+
+
 def same(ours, theirs):
     for name in theirs:
         assert torch.equal(ours[name], theirs[name]), name
@@ -70,7 +80,8 @@ def test_ids_and_pixels_are_those_of_the_chat_template(loaded, monkeypatch, name
     template = None
     if name == "smolvlm" and kind == "video":
         template = processing_smolvlm.DEFAULT_CHAT_TEMPLATE
-    assert same(ours, own_tensors(processor, media, ASKED, template, CASES[name].asked))
+    asked = CASES[name].asked | (rate_of(media) if name in OMNI else {})
+    assert same(ours, own_tensors(processor, media, ASKED, template, asked))
 
 
 @pytest.mark.parametrize("kind", ["image", "images"])
