@@ -34,4 +34,5 @@ CASE = extended(
         "<|vid_frame_separator|>",
     ),
     template=TEMPLATE,
+    asked={"return_metadata": True},
 )

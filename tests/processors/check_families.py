@@ -18,7 +18,7 @@ import v2drop_cli as v2drop
 from tests.checkpoints import edit_json
 from tests.cli.conftest import QUICK
 from tests.families import CASES
-from tests.processors.published import PROCESSORS
+from tests.processors.published import OWN_LIMITS, OWN_PATCH, PROCESSORS
 from v2drop_cli.cli import app
 from v2drop_cli.media import Media, load_image, load_video
 from v2drop_cli.models.base import SyntheticMedia
@@ -161,8 +161,8 @@ def test_the_command_runs(checkpoint, name, kind):
     assert [d["layer"] for d in dropped["drops"]] == [layer for layer, _ in CASES[name].drops]
 
 
-# Their limits are the processor's, not the configuration's: see `check_patches.py`.
-OTHER_LIMITS = ("hyperclovax_vision_v2", "video_llama_3", "lfm2_vl", "minicpmv4_6")
+# Their limits are the processor's, not the configuration's: see `check_patches.py`, and below.
+OTHER_LIMITS = ("hyperclovax_vision_v2", "video_llama_3", *OWN_LIMITS)
 LIMITED = [name for name in CASES if CASES[name].types or name in OTHER_LIMITS]
 SIZES = [(16, 16), (64, 48), (20, 90), (300, 100), (33, 31)]
 MADE_UP = [
@@ -277,27 +277,16 @@ def test_the_readmes_script_for_a_model_of_your_own(checkpoint, monkeypatch, cap
     assert found["output"].shape[1] > prompt.shape[1]
 
 
-def with_own_limits(name, tokenizer):
-    """A processor with its class's own limits, at the tiny models' patch."""
-    import transformers
-
-    if name == "lfm2_vl":
-        images = transformers.Lfm2VlImageProcessor(encoder_patch_size=4, tile_size=32 * 4)
-        return transformers.Lfm2VlProcessor(image_processor=images, tokenizer=tokenizer)
-    images = transformers.MiniCPMV4_6ImageProcessor(patch_size=4)
-    videos = transformers.MiniCPMV4_6VideoProcessor(patch_size=4)
-    return transformers.MiniCPMV4_6Processor(images, videos, tokenizer)
-
-
 @pytest.mark.parametrize("size", [(64, 48), (20, 90), (300, 100), (700, 510)])
-@pytest.mark.parametrize("name", ["lfm2_vl", "minicpmv4_6"])
+@pytest.mark.parametrize("name", [name for name in OWN_LIMITS if name in CASES])
 def test_made_up_media_within_the_processors_own_limits(name, size):
     """Small ones enlarged, large ones cut into tiles or slices, and clips."""
     case, family = CASES[name], get_family(name)
     tokenizer = tiny_tokenizer(case)
-    processor = with_own_limits(name, tokenizer)
+    processor = OWN_LIMITS[name](tokenizer)
     processor.chat_template = case.template
     ids = {k: tokenizer.convert_tokens_to_ids(t) for k, t in case.tokens.items()}
     config = case.config({**TEXT, "vocab_size": len(tokenizer)}, ids)
+    config.vision_config.patch_size = OWN_PATCH.get(name, config.vision_config.patch_size)
     for kind in ("images", "video") if case.video else ("images",):
         check_made_up(family, config, processor, SHOWN[kind](*size))

@@ -42,18 +42,29 @@ def own_tensors(processor, media, prompt, template, asked):
     return dict(tensors)
 
 
+# These take every video for one of 2 (or 1) frames a second, unless they are told.
+OMNI = ("qwen2_5_omni", "qwen3_omni_moe")
+
+
+def rate_of(media):
+    """What a processor is told of a video: its frames a second."""
+    times = [item.frame_times_s for item in media if item.kind == "video"]
+    return {"fps": (len(times[0]) - 1) / (times[0][-1] - times[0][0])} if times else {}
+
+
 def same(ours, theirs):
     for name in theirs:
         assert torch.equal(ours[name], theirs[name]), name
     return True
 
 
+PALIGEMMA = [name for name in CASES if CASES[name].family == "paligemma"]
 # LLaVA is shown a video as pictures; PaliGemma has no chat, and GOT-OCR's processor does not take
 # pictures as its own base class hands them over.
 OWN = [
     (n, k)
     for n, k in CELLS
-    if n not in ("paligemma", "got_ocr2") and (k != "video" or CASES[n].family != "llava")
+    if n not in (*PALIGEMMA, "got_ocr2") and (k != "video" or CASES[n].family != "llava")
 ]
 
 
@@ -69,12 +80,14 @@ def test_ids_and_pixels_are_those_of_the_chat_template(loaded, monkeypatch, name
     template = None
     if name == "smolvlm" and kind == "video":
         template = processing_smolvlm.DEFAULT_CHAT_TEMPLATE
-    assert same(ours, own_tensors(processor, media, ASKED, template, CASES[name].asked))
+    asked = CASES[name].asked | (rate_of(media) if name in OMNI else {})
+    assert same(ours, own_tensors(processor, media, ASKED, template, asked))
 
 
 @pytest.mark.parametrize("kind", ["image", "images"])
-def test_paligemmas_prompt_is_its_processors(loaded, kind):
-    loaded = loaded("paligemma")
+@pytest.mark.parametrize("name", PALIGEMMA)
+def test_paligemmas_prompt_is_its_processors(loaded, name, kind):
+    loaded = loaded(name)
     media = MEDIA[kind]()
     pictures = [item.frames[0] for item in media]
     ours = loaded.family.process(loaded.processor, loaded.model.config, media, "caption en")

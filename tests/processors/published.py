@@ -1,8 +1,14 @@
-"""Processors at the sizes their authors publish, for shipped architectures: alias → processor."""
+"""Processors at the sizes their authors publish, and with the limits that their classes have.
+
+`PROCESSORS` are for shipped architectures: alias → processor. `OWN_LIMITS` are for tiny models,
+whose patch is of `PATCH` pixels or of `OWN_PATCH`: family → processor.
+"""
 
 from __future__ import annotations
 
 from tests.families.llava import clip_images
+from tests.families.qwen2_5_omni import hearing
+from v2drop_cli.prove.cases.qwen2_vl import PATCH
 
 
 def llava(tokenizer):
@@ -63,4 +69,62 @@ PROCESSORS = {
     "llava-next-vicuna-7b": llava_next,
     "llava-onevision-0.5b": llava_onevision,
     "internvl3-1b": internvl,
+}
+
+
+def lfm2_vl(tokenizer):
+    from transformers import Lfm2VlImageProcessor, Lfm2VlProcessor
+
+    images = Lfm2VlImageProcessor(encoder_patch_size=PATCH, tile_size=32 * PATCH)
+    return Lfm2VlProcessor(image_processor=images, tokenizer=tokenizer)
+
+
+def minicpmv4_6(tokenizer):
+    from transformers import (
+        MiniCPMV4_6ImageProcessor,
+        MiniCPMV4_6Processor,
+        MiniCPMV4_6VideoProcessor,
+    )
+
+    images = MiniCPMV4_6ImageProcessor(patch_size=PATCH)
+    return MiniCPMV4_6Processor(images, MiniCPMV4_6VideoProcessor(patch_size=PATCH), tokenizer)
+
+
+def kimi_k25(tokenizer):
+    from transformers import Kimi_K25ImageProcessor, Kimi_K25Processor, Kimi_K25VideoProcessor
+
+    images = Kimi_K25ImageProcessor(patch_size=PATCH)
+    return Kimi_K25Processor(images, tokenizer, Kimi_K25VideoProcessor(patch_size=PATCH))
+
+
+def qwen2_5_omni(tokenizer):
+    from transformers import Qwen2_5OmniProcessor
+
+    return omni(Qwen2_5OmniProcessor, "qwen2_5_omni", tokenizer)
+
+
+def qwen3_omni_moe(tokenizer):
+    from transformers import Qwen3OmniMoeProcessor
+
+    return omni(Qwen3OmniMoeProcessor, "qwen3_omni_moe", tokenizer)
+
+
+def omni(made, name, tokenizer):
+    """The class itself limits videos, in pixels; checkpoints limit pictures, as Qwen2.5-VL's do."""
+    from transformers import Qwen2VLImageProcessor, Qwen2VLVideoProcessor
+
+    size = {"shortest_edge": 3136, "longest_edge": 12845056}
+    images = Qwen2VLImageProcessor(patch_size=OWN_PATCH[name], size=size)
+    videos = Qwen2VLVideoProcessor(patch_size=OWN_PATCH[name])
+    return made(images, videos, hearing(), tokenizer)
+
+
+# Where the limits are tokens of the published patch in pixels, no other patch has these tokens.
+OWN_PATCH = {"qwen2_5_omni": 14, "qwen3_omni_moe": 16}
+OWN_LIMITS = {
+    "lfm2_vl": lfm2_vl,
+    "minicpmv4_6": minicpmv4_6,
+    "kimi_k25": kimi_k25,
+    "qwen2_5_omni": qwen2_5_omni,
+    "qwen3_omni_moe": qwen3_omni_moe,
 }

@@ -49,14 +49,24 @@ def missing_packages(processor: str) -> tuple[str, ...]:
     found = getattr(transformers, processor, None)
     if found is None:
         return ()
-    # Of its picture part there is one without torchvision, as far as this transformers has it.
-    pictures = getattr(transformers, processor.replace("Processor", "ImageProcessorPil"), None)
-    parts = [found, pictures]
+    parts = [found, _picture_part(processor)]
     if not _named_by(found) and "video_processor" in parameters_of(found.__init__):
         parts.append(transformers.BaseVideoProcessor)
     wanted = [name for part in parts for name in _named_by(part)]
     wanted += _WHEN_MADE.get(processor, ())
     return tuple(package for package in dict.fromkeys(wanted) if not is_installed(package))
+
+
+def _picture_part(processor: str) -> Any:
+    """The class that makes its pictures, the one without torchvision where there are both.
+
+    None where they are made by a class of another model's name.
+    """
+    import transformers
+
+    names = (processor.replace("Processor", f"ImageProcessor{kind}") for kind in ("Pil", ""))
+    parts = (getattr(transformers, name, None) for name in names)
+    return next((part for part in parts if part is not None), None)
 
 
 def _named_by(found: Any) -> tuple[str, ...]:
