@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.families.case import extended
 from v2drop_cli.prove.cases.gemma4 import CASE as BASE
-from v2drop_cli.prove.cases.gemma4 import PATCH, POOLED
+from v2drop_cli.prove.cases.gemma4 import LONGEST, PATCH, POOLED
 
 TOKENS = {
     "image_token_id": "<|image|>",
@@ -36,7 +36,7 @@ def processor(tokenizer):
         Gemma4VideoProcessor,
     )
 
-    sizes = {"patch_size": PATCH, "pooling_kernel_size": POOLED, "max_soft_tokens": 70}
+    sizes = {"patch_size": PATCH, "pooling_kernel_size": POOLED, "max_soft_tokens": LONGEST}
     return Gemma4Processor(
         Gemma4AudioFeatureExtractor(),
         Gemma4ImageProcessor(**sizes),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.families.case import extended
 from tests.families.gemma4 import NAMED, TEMPLATE, TOKENS
-from v2drop_cli.prove.cases.gemma4 import PATCH, POOLED
+from v2drop_cli.prove.cases.gemma4 import LONGEST, PATCH, POOLED
 from v2drop_cli.prove.cases.gemma4_unified import CASE as BASE
 
 
@@ -15,7 +15,7 @@ def processor(tokenizer):
         Gemma4UnifiedVideoProcessor,
     )
 
-    sizes = {"patch_size": PATCH, "pooling_kernel_size": POOLED, "max_soft_tokens": 70}
+    sizes = {"patch_size": PATCH, "pooling_kernel_size": POOLED, "max_soft_tokens": LONGEST}
     return Gemma4UnifiedProcessor(
         Gemma4UnifiedAudioFeatureExtractor(),
         Gemma4UnifiedImageProcessor(**sizes),

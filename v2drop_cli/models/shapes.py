@@ -7,7 +7,7 @@ of a picture that is too thin. The rules here are theirs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.errors import MediaArgumentError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MOST_TO_ONE = 200
 _CHANNELS = (1, 3)
+_HALVES = 2
 
 
 def check_ratio(config: Any, media: Sequence[Media], enlarged: Sequence[str]) -> None:
@@ -74,6 +75,59 @@ def check_padded(processor: Any, config: Any, media: Sequence[Media]) -> None:
         sides = item.frames[0].size
         if round(min(sides) * (edge / max(sides))) == 0:
             raise _too_thin(config, item, f"{2 * edge} to 1", 2 * edge - 1)
+
+
+def check_quartered(processor: Any, media: Sequence[Media]) -> None:
+    """Refuse what cannot be cut in halves: Idefics2's processor cuts before it enlarges.
+
+    Raises:
+        MediaArgumentError: a picture with a side of one pixel, where pictures are cut.
+    """
+    if not getattr(getattr(processor, "image_processor", None), "do_image_splitting", False):
+        return
+    for item in media:
+        width, height = item.frames[0].size
+        if min(width, height) < _HALVES:
+            raise MediaArgumentError(
+                f"{item.path.name} is {width} x {height} pixels, and its quarters would have none",
+                hint=f"make each side {_HALVES} pixels and more",
+            )
+
+
+def check_patches(
+    processor: Any, media: Sequence[Media], patches: Callable[[Any, int, int], int]
+) -> None:
+    """Refuse what would be more patches than the processor has room for.
+
+    Args:
+        processor: the model's.
+        media: what is shown.
+        patches: how many the image processor makes of a width and a height.
+
+    Raises:
+        MediaArgumentError: a picture so thin that it is rounded to more.
+    """
+    images = getattr(processor, "image_processor", None)
+    most = getattr(images, "max_num_patches", None)
+    if most is None:
+        return
+    for item in media:
+        width, height = item.frames[0].size
+        made = patches(images, width, height)
+        if made <= most:
+            continue
+        least = max(width, height)
+        while patches(images, *_with_short(width, height, least - 1)) <= most:
+            least -= 1
+        raise MediaArgumentError(
+            f"{item.path.name} is {width} x {height} pixels, which would become {made} patches of "
+            f"at most {most}",
+            hint=f"crop it, or widen its short side to {least} pixels and more",
+        )
+
+
+def _with_short(width: int, height: int, short: int) -> tuple[int, int]:
+    return (width, short) if height <= width else (short, height)
 
 
 def check_rows(media: Sequence[Media]) -> None:

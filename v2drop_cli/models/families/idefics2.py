@@ -8,8 +8,8 @@ picture of the kept tokens can be drawn. The model takes no video.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -22,9 +22,20 @@ from v2drop_cli.models.families.idefics3 import (
     projector,
     vision_tower,
 )
+from v2drop_cli.models.shapes import check_quartered
 from v2drop_cli.records import Grid
 
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
+
 _NOWHERE = (1.0, 1.0, 1.0, 1.0)
+
+
+def _process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    check_quartered(processor, media)
+    return process_images(processor, config, media, prompt)
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -39,7 +50,7 @@ IDEFICS2 = Family(
     model_types=("idefics2",),
     placeholders=(IMAGE, ENCODED),
     grids=_grids,
-    process=process_images,
+    process=_process,
     multimodal=multimodal,
     decoder=decoder,
     vision_tower=vision_tower,

@@ -25,6 +25,7 @@ from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.decoders import refuse_folding
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.projections import Projections
+from v2drop_cli.models.shapes import check_patches
 from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid
 
@@ -41,9 +42,17 @@ _TOKENS, _TILE, _MOST_TILES, _TOLERANCE = (64, 256), 32, 10, 2.0
 def _process(
     processor: Any, config: Any, media: Sequence[Media], prompt: str
 ) -> Mapping[str, Tensor]:
+    check_patches(processor, media, _whole_patches)
     tensors = dict(process_images(processor, config, media, prompt))
     names = processor.tokenizer.convert_ids_to_tokens(tensors["input_ids"][0].tolist())
     return tensors | {_TILES: torch.tensor(list(_cuts(names))).reshape(-1, 2)}
+
+
+def _whole_patches(images: Any, width: int, height: int) -> int:
+    """Patches of a whole picture; a thin one is rounded to more than its processor allows."""
+    sizes = ("downsample_factor", "min_image_tokens", "max_image_tokens", "encoder_patch_size")
+    sides = images.smart_resize(height, width, **{name: getattr(images, name) for name in sizes})
+    return math.prod(side // images.encoder_patch_size for side in sides)
 
 
 def _cuts(names: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -18,6 +18,8 @@ IMAGE, VIDEO, START, END, AUDIO = 3, 4, 5, 6, 7
 PATCH = 4
 # Two patches of a token each way; 64 patches of a picture at most, and 24 of a frame.
 POOLED, PICTURE, FRAME = 2, 64, 24
+# Its processors allow 70 tokens, and more; a thin picture has all of them in one row or column.
+LONGEST = 70
 VISION: dict[str, Any] = {
     "hidden_size": 16,
     "intermediate_size": 24,
@@ -27,7 +29,7 @@ VISION: dict[str, Any] = {
     "head_dim": 8,
     "patch_size": PATCH,
     "pooling_kernel_size": POOLED,
-    "position_embedding_size": 32,
+    "position_embedding_size": POOLED * LONGEST,
     "initializer_range": 0.3,
 }
 # A window shorter than any prompt, so that it cuts something. Products of queries and keys are not

@@ -14,7 +14,15 @@ from transformers import (
 
 from v2drop_cli.prove.cases.case import Piece
 from v2drop_cli.prove.cases.gemma4 import CASE as GEMMA4
-from v2drop_cli.prove.cases.gemma4 import PATCH, POOLED, WINDOWS, layer_types, picture, steps
+from v2drop_cli.prove.cases.gemma4 import (
+    LONGEST,
+    PATCH,
+    POOLED,
+    WINDOWS,
+    layer_types,
+    picture,
+    steps,
+)
 
 # Patches are pooled before: a token is one, of 16 at most in a picture and of 6 in a frame.
 SIDE, PICTURE, FRAME = PATCH * POOLED, 16, 6
@@ -26,7 +34,7 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
         patch_size=PATCH,
         pooling_kernel_size=POOLED,
         mm_embed_dim=text["hidden_size"],
-        mm_posemb_size=16,
+        mm_posemb_size=LONGEST,
         output_proj_dims=text["hidden_size"],
         initializer_range=0.3,
     )
