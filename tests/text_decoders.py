@@ -29,6 +29,8 @@ SIZES = {
     "qk_nope_head_dim": 4,
     "v_head_dim": 8,
 }
+# They make masks of both kinds, whichever their layers are: the size of a window must be there.
+BOTH_MASKS = ("cohere2", "gemma2")
 
 
 def exists(name: str) -> bool:
@@ -50,7 +52,7 @@ def full_attention(name: str) -> dict[str, object]:
     """Changes that turn windows off, where a decoder may go without."""
     known = AutoConfig.for_model(name)
     off = {"sliding_window": None, "layer_types": ["full_attention"] * SIZES["num_hidden_layers"]}
-    if name == "gemma2":  # it makes masks of both kinds, whichever its layers are
+    if name in BOTH_MASKS:
         del off["sliding_window"]
     return {key: value for key, value in off.items() if getattr(known, key, None) is not None}
 

@@ -196,10 +196,11 @@ def test_the_least_work_is_of_text_and_vision_in_every_layer(loaded, monkeypatch
     monkeypatch.setattr(module, "limit", lambda *given: told.append(given) or "limit")
     monkeypatch.setattr(module, "memory_bandwidth", lambda device: (device, "fast"))
     assert passes.limit(DROPPED) == "limit"
-    [(shape, columns, batch, bandwidth)] = told
+    [(shape, columns, batch, bandwidth, answers)] = told
     text = passes.inputs.tensors["input_ids"].shape[1] - 36
     assert columns == [text + n for n in (36, 18, 18, 4, 4, 4)]
     assert (batch, bandwidth) == (rows, (loaded.device, "fast"))
+    assert answers == 1
     assert isinstance(shape, DecoderShape)
 
 

@@ -10,6 +10,7 @@ import v2drop_cli as v2drop
 from tests.families import CASES
 from tests.text_decoders import exists, full_attention, llava_with
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
+from v2drop_cli.models import decoders
 from v2drop_cli.models.decoders import PROVEN
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.models.synthetic.options import SyntheticInput
@@ -89,12 +90,13 @@ def test_a_decoder_that_nobody_tried_is_refused_unless_allowed(tmp_path):
     family_for(model.config, allow_unproven=True)
 
 
-def test_a_loaded_model_brings_the_permission_and_the_caveat(tmp_path):
-    """As `--allow-unproven` does; nobody proved OLMo 3 without its windows."""
+def test_a_loaded_model_brings_the_permission_and_the_caveat(tmp_path, monkeypatch):
+    """As `--allow-unproven` does, were OLMo 2 not on the list."""
+    monkeypatch.setattr(decoders, "PROVEN", PROVEN - {"olmo2"})
     given = SyntheticInput(((24, 24),), None, 7, 0)
-    llava_with("olmo3", **full_attention("olmo3")).config.save_pretrained(tmp_path)
+    llava_with("olmo2").config.save_pretrained(tmp_path)
     options = {"weights": "dummy", "device": "cpu", "synthetic": given}
-    with pytest.raises(UnsupportedModelError, match="olmo3 decoder"):
+    with pytest.raises(UnsupportedModelError, match="olmo2 decoder"):
         v2drop.load(str(tmp_path / "config.json"), **options)
     loaded = v2drop.load(str(tmp_path / "config.json"), allow_unproven=True, **options)
     assert [caveat.code for caveat in loaded.caveats] == ["decoder_unproven"]

@@ -86,7 +86,8 @@ def check(passes, arm, idle_bytes=0):
 
 def thrown_away(cache):
     """Of layers whose window is full: the one column that was read, and is not held any more."""
-    full = [one for one in cache.layers if one.keys.shape[2] < getattr(one, "cumulative_length", 0)]
+    sliding = [one for one in cache.layers if getattr(one, "is_sliding", False)]
+    full = [one for one in sliding if one.keys.shape[2] < one.cumulative_length]
     return sum((one.keys.nbytes + one.values.nbytes) // one.keys.shape[2] for one in full)
 
 
@@ -181,11 +182,14 @@ LATENT = {
 
 
 def test_what_is_built_some_other_way_has_no_count():
-    """Latent keys, other kinds of maps, no head, wrong widths, two attentions, listed experts."""
+    """Latents of wrong widths, other kinds of maps, no head, two attentions, listed experts."""
     latent = transformers.DeepseekV3Config(**{**SMALL, **LATENT})
     gpt = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=64)
     with torch.device("meta"):
-        assert shape_of(transformers.DeepseekV3ForCausalLM(latent)) is None
+        model = transformers.DeepseekV3ForCausalLM(latent)
+        assert shape_of(model) is not None
+        model.config.v_head_dim = 4  # not what the projections are
+        assert shape_of(model) is None
         model = transformers.GPT2LMHeadModel(gpt)
         assert decoder_shape(model.transformer.h, model.lm_head, gpt) is None
         model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMALL))

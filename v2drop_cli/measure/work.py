@@ -152,9 +152,8 @@ def limit(
     """
     prompt, one = shape.held(columns), [1] * len(columns)
     held = [c + 1 for c in prompt]
-    # What the cache holds afterwards: a window keeps no more than before.
-    after = shape.held([c + 1 for c in columns])
-    decode_bytes = shape.weight_bytes + shape.kv_bytes(after, rows)
+    # A full window reads all that it holds, and writes the new column in place of the oldest.
+    decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
     return Limit(
         prefill_flops=shape.flops(columns, columns, rows, answers),
         prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
@@ -271,6 +270,7 @@ def _products(layer: Any) -> _Products | None:
                 experts, (known, taken) = parameter.shape[0], _routed(routers[0])
                 if experts != known:
                     return None
+                taken = experts if _folder(layer) in _ALL_EXPERTS else taken
                 one = parameter.numel() // experts
                 active += taken * one
                 idle_bytes += (experts - taken) * one * parameter.element_size()
