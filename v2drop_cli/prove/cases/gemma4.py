@@ -27,7 +27,7 @@ VISION: dict[str, Any] = {
     "head_dim": 8,
     "patch_size": PATCH,
     "pooling_kernel_size": POOLED,
-    "position_embedding_size": 32,
+    "position_embedding_size": 64,  # a published picture has as many patches along its long side
     "initializer_range": 0.3,
 }
 # A window shorter than any prompt, so that it cuts something. Products of queries and keys are not

@@ -26,7 +26,7 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
         patch_size=PATCH,
         pooling_kernel_size=POOLED,
         mm_embed_dim=text["hidden_size"],
-        mm_posemb_size=16,
+        mm_posemb_size=32,
         output_proj_dims=text["hidden_size"],
         initializer_range=0.3,
     )
