@@ -27,6 +27,7 @@ from v2drop_cli.records import Grid
 
 _ENCODERS = ("get_image_features", "get_video_features")
 _ENCODED = "mm_encoder_outputs"
+_LEFT = "video_compression_mask"  # which features of videos become tokens, where not all do
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Encodings:
 
     def note(self, arguments: Mapping[str, Any], output: Any) -> None:
         """Keep the ``arguments`` of an encoder as long as its ``output`` lives."""
-        states, features = _states(output), getattr(output, "pooler_output", None)
+        states, features = _states(output), _features(output)
         if states is not None and features is not None:
             tokens = sum(part.flatten(0, -2).shape[0] for part in features)
             given = {name: value for name, value in arguments.items() if value is not None}
@@ -76,7 +77,10 @@ class Encodings:
             notes = [note for note in found if note is not None]
             if not notes or len(notes) < len(found):
                 return None
-            copies = _copies(family, config, arguments, sum(note.tokens for note in notes))
+            left = arguments.get(_LEFT)
+            unused = 0 if left is None else int((~left.bool()).sum())
+            encoded_tokens = sum(note.tokens for note in notes) - unused
+            copies = _copies(family, config, arguments, encoded_tokens)
             if not copies:
                 return None
             for note in notes:
@@ -88,8 +92,22 @@ class Encodings:
 
 
 def _states(output: Any) -> Tensor | None:
+    """What tells one encoding from all others: the tower's last states."""
     found = getattr(output, "last_hidden_state", None)
+    if found is None:  # Granite 4 Vision gives those of all layers alone
+        found = (getattr(output, "hidden_states", None) or [None])[-1]
     return found if isinstance(found, Tensor) else None
+
+
+def _features(output: Any) -> Any:
+    """What has a row for every vision token, in one tensor or several."""
+    pooled = getattr(output, "pooler_output", None)
+    if pooled is not None:
+        return pooled
+    added = getattr(output, "deepstack_features", None)
+    if added:  # Granite 4 Vision: for each of some layers, its number and features of each picture
+        return added[0][1]
+    return _states(output)  # Llama 4: its tower's states are what is projected
 
 
 def _copies(family: Family, config: Any, arguments: Mapping[str, Any], encoded: int) -> int:

@@ -115,8 +115,8 @@ class Prover:
         smooth = smooth and bool(case.smooth)
         key = (case.name, dtype, attention, smooth)
         if key not in self._models:
-            made = case.make(attention, smooth)
-            self._models[key] = made.to(self.device, getattr(torch, dtype))
+            made = case.make(attention, smooth).to(self.device)
+            self._models[key] = _in_dtype(made, getattr(torch, dtype))
         return self._models[key]
 
     def _subject(self, case: Case, dtype: str, attention: str) -> Any:
@@ -140,6 +140,17 @@ class Prover:
             exact = self._model(case, "float32", "eager", smooth)
             self._references[key] = Reference.of(case, exact, self.device, prompts, placed)
         return self._references[key]
+
+
+def _in_dtype(model: Any, dtype: torch.dtype) -> Any:
+    """``model`` with its numbers in ``dtype``; complex tables stay, as in a model that is loaded.
+
+    ``Module.to`` would cut off their imaginary parts, and thereby Llama 4's rotary encoding.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
+    return model
 
 
 class _NothingToProve(Exception):  # noqa: N818 - no error: an answer

@@ -10,6 +10,7 @@ pooled features by the frames before pooling and fails, so only pictures are ser
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,16 +34,27 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     return tuple(walk(row, waiting) for row in tensors["input_ids"].tolist())
 
 
+def _patches(item: SyntheticMedia, patch: int, merge: int) -> tuple[int, int]:
+    """Rows and columns of patches of a picture, shrunk and filled up by the processor's own rule.
+
+    The processor's module needs torchvision, so its rule is written again here; a test compares.
+    """
+    height, width, longest = item.height, item.width, _LONGEST * patch
+    whole = max(1, height // patch) * max(1, width // patch)
+    scale = min(1.0, math.sqrt(_MOST / whole), longest / height, longest / width)
+    sides = (min(max(1, int(side * scale)), longest) for side in (height, width))
+    rows, columns = (-(-side // (merge * patch)) * merge for side in sides)
+    return rows, columns
+
+
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """The words between a picture's markers are the chat template's, and left out."""
-    from transformers.models.kimi_k25.image_processing_kimi_k25 import navit_resize
-
     patch, merge = config.vision_config.patch_size, config.vision_config.merge_kernel_size[0]
     ids: list[list[int]] = []
     grids: list[tuple[int, int, int]] = []
     for item in media:
-        _, (height, width) = navit_resize(item.height, item.width, patch, merge, _MOST, _LONGEST)
-        grids.append((1, height // patch, width // patch))
+        rows, columns = _patches(item, patch, merge)
+        grids.append((1, rows, columns))
         tokens = grids[-1][1] * grids[-1][2] // merge**2
         start, end = config.vision_start_token_id, config.vision_end_token_id
         ids.append([start, *[config.image_token_id] * tokens, end])

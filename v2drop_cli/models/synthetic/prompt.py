@@ -19,7 +19,7 @@ from v2drop_cli.models.synthetic.options import SyntheticInput
 
 _IDS = (
     *("_token_id", "_token_ids", "_token_index", "_patch_id"),
-    *("im_start_id", "im_end_id", "im_newline_id"),
+    *("_start_id", "_end_id", "newline_id"),
 )
 _SIDE = 448  # for towers that take any size
 _IMAGE, _VIDEO = 1, 2  # what processors of M-RoPE models call their tokens

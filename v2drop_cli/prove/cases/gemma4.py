@@ -39,7 +39,7 @@ WINDOWS: dict[str, Any] = {
     "global_head_dim": 8,
     "sliding_window": 12,
     "final_logit_softcapping": 30.0,
-    "initializer_range": 0.08,
+    "initializer_range": 0.05,
 }
 IDS = {
     "image_token_id": IMAGE,
