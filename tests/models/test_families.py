@@ -24,8 +24,23 @@ def shown(kind: str, n_frames: int = 1, times=None) -> Media:
     return Media(Path(f"a.{kind}"), kind, frames, times, 40, 30)
 
 
+class Words:
+    """A tokenizer without control tokens: families may ask it what an id is written as."""
+
+    def __len__(self):
+        return 13
+
+    def __call__(self, text, **options):
+        return {"input_ids": [11, 12]}
+
+    def convert_ids_to_tokens(self, ids):
+        return [f"word{i}" for i in ids]
+
+
 class Recorder:
     """A processor that notes what it is given."""
+
+    tokenizer = Words()
 
     chat_template = "{{ messages }}"
     image_processor = SimpleNamespace(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+import transformers
 
 import v2drop_cli as v2drop
 from tests.checkpoints import save_checkpoint
@@ -31,9 +32,11 @@ NEEDS_TORCHVISION = {
     "qwen3_5", "qwen3_5_moe", "cosmos3_edge", "lfm2_vl", "minicpmv4_6", "minicpmv4_7",
     "llava_next_video", "internvl", "glm4v", "glm4v_moe", "mistral3", "video_llava",
     "hyperclovax_vision_v2", "perception_lm", "cohere_compass", "step3p7", "molmo2",
-    "glm46v", "video_llama_3", "llama4", "cohere2_vision", "aya_vision", "exaone4_5",
-    "muse_glimmer", "kimi_k25",
+    "glm46v", "video_llama_3", "llama4", "cohere2_vision", "exaone4_5", "muse_glimmer",
+    "kimi_k25", "gemma4", "gemma4_unified",
 }  # fmt: skip
+# Those whose picture part has a plain form only since a release after 5.17.
+SINCE = {"idefics2", "idefics3", "ovis2", "hunyuan_vl"}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,7 @@ def lacking(monkeypatch):
 
 NEEDS_OF_EACH = """
 import json
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from v2drop_cli.models import packages
 from v2drop_cli.models.names import Source
 from v2drop_cli.models.registry import FAMILIES, get_family
@@ -61,8 +65,9 @@ from v2drop_cli.models.registry import FAMILIES, get_family
 source, found = Source("someone/something", None, False), {}
 for name in FAMILIES:
     # FastVLM and GLM-OCR have no usual one: their files name it.
-    processor = packages.processor_name(source, get_family(name).model_types[0]) or ""
-    found[name] = packages.missing_packages(processor)
+    kind = get_family(name).model_types[0]
+    processor = packages.processor_name(source, kind) or ""
+    found[name] = packages.missing_packages(processor) if kind in CONFIG_MAPPING else None
 print(json.dumps([packages.is_installed("num2words"), found]))
 """
 
@@ -75,10 +80,35 @@ def test_what_a_familys_processor_lacks_is_told_without_a_download():
     assert done.returncode == 0, done.stderr
     words, found = json.loads(done.stdout)
     assert set(found) == set(FAMILIES)
-    for name, needs in found.items():
-        assert ("torchvision" in needs) == (name in NEEDS_TORCHVISION) or name == "idefics3", name
+    here = {name: needs for name, needs in found.items() if needs is not None}
+    assert len(here) > len(found) - 8, "transformers 5.17 lacks a few"
+    for name, needs in here.items():
+        wanted = name in NEEDS_TORCHVISION
+        assert ("torchvision" in needs) == wanted or name in SINCE, name
         assert set(needs) <= set(packages.VISION)
         assert ("num2words" in needs) == (name == "smolvlm" and not words), name
+
+
+def test_a_file_that_imports_a_package_outright_names_it(monkeypatch):
+    """As Gemma 4's processor does in transformers 5.17."""
+
+    def outright(name):
+        try:
+            raise ModuleNotFoundError(
+                "No module named 'torchvision'", name="torchvision.transforms"
+            )
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"Could not import module {name!r}") from error
+
+    monkeypatch.setattr(type(transformers), "__getattr__", lambda module, name: outright(name))
+    assert packages.missing_packages("OutrightProcessor") == ("torchvision",)
+
+
+@pytest.mark.skipif(packages.is_installed("torchvision"), reason="is about its absence")
+def test_a_picture_part_without_a_plain_form_is_lacking_and_with_one_is_not_spoken_of(caplog):
+    assert packages.missing_packages("Llama4Processor") == ("torchvision",)
+    assert packages.missing_packages("GotOcr2Processor") == ()
+    assert not caplog.records
 
 
 def test_a_class_that_transformers_does_not_have_lacks_nothing_known():

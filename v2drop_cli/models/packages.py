@@ -46,10 +46,17 @@ def missing_packages(processor: str) -> tuple[str, ...]:
     """
     import transformers
 
-    found = getattr(transformers, processor, None)
+    try:
+        found = getattr(transformers, processor, None)
+    except ModuleNotFoundError as error:  # its file imports a package outright: Gemma 4's in 5.17
+        return tuple(package for package in VISION if _named(error, package))
     if found is None:
         return ()
+<<<<<<< HEAD
     parts = [found, _picture_part(processor)]
+=======
+    parts = [found, _pictures_part(processor)]
+>>>>>>> f-e
     if not _named_by(found) and "video_processor" in parameters_of(found.__init__):
         parts.append(transformers.BaseVideoProcessor)
     wanted = [name for part in parts for name in _named_by(part)]
@@ -57,6 +64,7 @@ def missing_packages(processor: str) -> tuple[str, ...]:
     return tuple(package for package in dict.fromkeys(wanted) if not is_installed(package))
 
 
+<<<<<<< HEAD
 def _picture_part(processor: str) -> Any:
     """The class that makes its pictures, the one without torchvision where there are both.
 
@@ -67,6 +75,25 @@ def _picture_part(processor: str) -> Any:
     names = (processor.replace("Processor", f"ImageProcessor{kind}") for kind in ("Pil", ""))
     parts = (getattr(transformers, name, None) for name in names)
     return next((part for part in parts if part is not None), None)
+=======
+def _pictures_part(processor: str) -> Any:
+    """The one without torchvision, as far as this transformers has it; else the only one."""
+    import transformers
+
+    name = processor.replace("Processor", "ImageProcessor")
+    plain = getattr(transformers, f"{name}Pil", None)
+    # Not asked for where there is a plain one: transformers would warn of taking that instead.
+    return plain if plain is not None else getattr(transformers, name, None)
+
+
+def _named(error: BaseException | None, package: str) -> bool:
+    """Whether ``error``, or what caused it, is about the import of ``package``."""
+    while error is not None:
+        if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == package:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+>>>>>>> f-e
 
 
 def _named_by(found: Any) -> tuple[str, ...]:
