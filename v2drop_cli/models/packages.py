@@ -52,11 +52,7 @@ def missing_packages(processor: str) -> tuple[str, ...]:
         return tuple(package for package in VISION if _named(error, package))
     if found is None:
         return ()
-<<<<<<< HEAD
-    parts = [found, _picture_part(processor)]
-=======
     parts = [found, _pictures_part(processor)]
->>>>>>> f-e
     if not _named_by(found) and "video_processor" in parameters_of(found.__init__):
         parts.append(transformers.BaseVideoProcessor)
     wanted = [name for part in parts for name in _named_by(part)]
@@ -64,18 +60,6 @@ def missing_packages(processor: str) -> tuple[str, ...]:
     return tuple(package for package in dict.fromkeys(wanted) if not is_installed(package))
 
 
-<<<<<<< HEAD
-def _picture_part(processor: str) -> Any:
-    """The class that makes its pictures, the one without torchvision where there are both.
-
-    None where they are made by a class of another model's name.
-    """
-    import transformers
-
-    names = (processor.replace("Processor", f"ImageProcessor{kind}") for kind in ("Pil", ""))
-    parts = (getattr(transformers, name, None) for name in names)
-    return next((part for part in parts if part is not None), None)
-=======
 def _pictures_part(processor: str) -> Any:
     """The one without torchvision, as far as this transformers has it; else the only one."""
     import transformers
@@ -93,7 +77,6 @@ def _named(error: BaseException | None, package: str) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
->>>>>>> f-e
 
 
 def _named_by(found: Any) -> tuple[str, ...]:
