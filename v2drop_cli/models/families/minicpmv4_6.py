@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from v2drop_cli.models import chat
+from v2drop_cli.models.arguments import parameters_of
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.decoders import refuse_folding
 from v2drop_cli.models.families.llava import vision_tower
@@ -128,6 +129,8 @@ def _cut(config: Any, item: SyntheticMedia) -> tuple[int, list[tuple[int, int]]]
     size = (item.height, item.width)
     cut = rule.get_sliced_grid(size, _SLICES, _RESOLUTION)
     options = {"downsample_mode": config.downsample_mode}
+    if "downsample_mode" not in parameters_of(MiniCPMV4_6ImageProcessorPil.find_best_resize):
+        options = {}  # the processor of transformers 5.17 fits all to two merges
     whole = rule.find_best_resize(size, _RESOLUTION, patch, allow_upscale=cut is None, **options)
     sizes = [(whole[0] // patch, whole[1] // patch)]
     rows, columns = cut or (0, 0)
