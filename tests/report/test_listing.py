@@ -8,7 +8,7 @@ from v2drop_cli.report.listing import (
     Check,
     render_card,
     render_checks,
-    render_note,
+    render_notes,
     render_table,
 )
 
@@ -73,11 +73,11 @@ def test_one_row_is_told_line_by_line_however_wide_the_screen():
         )
 
 
-def test_a_note_wraps_below_the_table():
+def test_notes_begin_with_their_names_and_wrap():
     screen, stream = console(20, terminal=True, encoding="ascii")
-    render_note("methods: v2drop, random → uniform", screen)
+    render_notes("All", {"methods": "v2drop, random → uniform", "presets": "paper-64"}, screen)
     text = stream.getvalue().decode(screen.encoding)
-    assert text == "  methods: v2drop,\n  random -> uniform\n"
+    assert text == "All\n  methods: v2drop,\n  random -> uniform\n  presets: paper-64\n"
 
 
 def test_an_empty_table_says_so():

@@ -90,14 +90,12 @@ def _show_overview(console: Console) -> None:
     """One screen: what ``--model`` takes, and where to read on."""
     from v2drop_cli.commands.models import overview
     from v2drop_cli.methods.registry import known_methods
-    from v2drop_cli.report.listing import render_note, render_table
+    from v2drop_cli.report.listing import render_notes
     from v2drop_cli.schedule import PRESETS
 
-    rows = overview()
-    title = "Families and aliases; models NAME says all of one, --refused what is not served"
-    render_table(title, list(rows[0]), rows, console)
-    render_note(f"methods: {', '.join(known_methods())}", console)
-    render_note(f"presets: {', '.join(PRESETS)}", console)
+    title = "Families (aliases); models NAME says all of one, --refused what is not served"
+    notes = {**overview(), "methods": list(known_methods()), "presets": list(PRESETS)}
+    render_notes(title, {name: ", ".join(words) for name, words in notes.items()}, console)
 
 
 def _show_sections(found: Catalogue, console: Console) -> None:

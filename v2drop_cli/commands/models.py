@@ -59,16 +59,17 @@ def refusals() -> Catalogue:
     }
 
 
-def overview() -> Rows:
-    """One row a family, with the aliases of its models: enough to choose a ``--model`` by."""
-    return [
-        {
-            "family": name,
-            "video": "video" in get_family(name).media,
-            "aliases": [alias.name for alias in ALIASES.values() if alias.family == name],
-        }
-        for name in FAMILIES
-    ]
+def overview() -> dict[str, list[str]]:
+    """The families by what they take, each with its aliases: enough to choose a ``--model`` by.
+
+    A family's line would be too much: there are more than a screen has lines.
+    """
+    found: dict[str, list[str]] = {"with video": [], "images only": []}
+    for name in FAMILIES:
+        aliases = ", ".join(alias.name for alias in ALIASES.values() if alias.family == name)
+        takes = "with video" if "video" in get_family(name).media else "images only"
+        found[takes].append(f"{name} ({aliases})" if aliases else name)
+    return found
 
 
 def entry(name: str) -> Catalogue:

@@ -34,7 +34,10 @@ _OTHER_TIMES = (
 _HARMLESS: tuple[tuple[str, str], ...] = (
     (r"LOAD REPORT", "weights.py tells all of it, and refuses what is missing"),
     (r"unauthenticated requests to the HF Hub", "is about the speed of a download"),
-    (r"`torch_dtype` is deprecated", "is the name of an argument"),
+    (
+        r"`torch_dtype` is deprecated|is deprecated\. Register the correct mapping",
+        "is about a name that transformers will spell otherwise",
+    ),
     (r"Token indices sequence length is longer", "context.py says it, with the model's limit"),
     (r"generation flags are not valid", "generation.py sets all of them anew"),
     (r"Passing `generation_config` together with", "only max_new_tokens is passed beside it"),
@@ -45,10 +48,6 @@ _HARMLESS: tuple[tuple[str, str], ...] = (
     (
         r"`standardize_rope_params` was called but no RoPE parameters were found",
         "is about an empty configuration, which transformers makes to compare another with",
-    ),
-    (
-        r"which is deprecated. Register the correct mapping",
-        "is about a class of transformers itself",
     ),
     (r"[Ff]alling back to \S*([Pp]il|PIL)", "PIL resizes as these processors were made to"),
 )

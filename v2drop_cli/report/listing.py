@@ -69,10 +69,12 @@ def render_card(title: str, row: Mapping[str, object], console: Console) -> None
     layout.emit(lines, console)
 
 
-def render_note(text: str, console: Console) -> None:
-    """Write a sentence below a table."""
-    width = layout.width_of(console) - _INDENT
-    lines = layout.grid([(_shown(text, console), _LABEL)], [max(width, 1)], _INDENT)
+def render_notes(title: str, notes: Mapping[str, str], console: Console) -> None:
+    """Write a paragraph for each of ``notes``, which begins with its name."""
+    width = max(layout.width_of(console) - _INDENT, 1)
+    lines = _title(title, console)
+    for name, text in notes.items():
+        lines += layout.grid([(_shown(f"{name}: {text}", console), "")], [width], _INDENT)
     layout.emit(lines, console)
 
 
