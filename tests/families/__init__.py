@@ -12,7 +12,8 @@ from packaging.version import Version
 
 from tests.families.case import Tested
 from v2drop_cli.prove.cases import NAMES as REGISTERED
-from v2drop_cli.prove.cases import SINCE, VARIANTS
+from v2drop_cli.prove.cases import SINCE
+from v2drop_cli.prove.cases import VARIANTS as REGISTERED_VARIANTS
 
 __all__ = ["ABSENT", "CASES", "NAMES", "VARIANTS"]
 
@@ -21,6 +22,7 @@ ABSENT = frozenset(
     name for name, since in SINCE.items() if Version(transformers.__version__) < Version(since)
 )
 NAMES = tuple(name for name in REGISTERED if name not in ABSENT)
+VARIANTS = {name: of for name, of in REGISTERED_VARIANTS.items() if name not in ABSENT}
 CASES: dict[str, Tested] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in (*NAMES, *VARIANTS)
 }

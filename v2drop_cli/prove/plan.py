@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+import transformers
 from transformers.utils import import_utils
 
 from v2drop_cli.models.registry import ATTENTION
-from v2drop_cli.prove.cases import NAMES, VARIANTS, cases_of, get_case
+from v2drop_cli.models.releases import release
+from v2drop_cli.prove.cases import NAMES, SINCE, VARIANTS, cases_of, get_case
 from v2drop_cli.prove.proof import ENTRY, LAYERS, Cell, Proof
 
 DTYPES = ("float32", "bfloat16")
 # Which batch is dropped in, and where.
 BATCHES = (("image", LAYERS), ("ragged", LAYERS), ("image", ENTRY), ("ragged", ENTRY))
 _EVERYWHERE = ("eager", "sdpa")
+_INSTALLED = release(transformers.__version__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Asked:
     attention: str | None = None
 
     def cells(self, device: torch.device) -> tuple[list[Cell], list[Proof]]:
-        """What to prove on ``device``, and a line for each kernel that is left out."""
+        """What to prove on ``device``, and a line for each kernel or model that is left out."""
         dtypes = DTYPES if self.dtype == "auto" else (self.dtype,)
         missing = {name: self._missing(name, device, dtypes) for name in self._kernels()}
         left_out = [
@@ -41,9 +43,16 @@ class Asked:
             for name, why in missing.items()
             if why is not None
         ]
+        here, later = self._cases(), {c: v for c, v in SINCE.items() if release(v) > _INSTALLED}
+        left_out += [
+            Proof(VARIANTS.get(case, case), case, str(device), None, None, None, reason=why)
+            for case in here
+            if case in later and (why := f"needs transformers {later[case]}")
+        ]
         wanted = [
             Cell(VARIANTS.get(case, case), case, str(device), dtype, kernel, prompts, drops=drops)
-            for case in self._cases()
+            for case in here
+            if case not in later
             for dtype in dtypes
             for kernel, why in missing.items()
             if why is None and not (is_flash(kernel) and dtype == "float32")
@@ -54,8 +63,8 @@ class Asked:
         ]
         return wanted, left_out
 
-    def _cases(self) -> Iterator[str]:
-        yield from cases_of(self.family) if self.family else (*NAMES, *VARIANTS)
+    def _cases(self) -> tuple[str, ...]:
+        return cases_of(self.family) if self.family else (*NAMES, *VARIANTS)
 
     def _kernels(self) -> tuple[str, ...]:
         return ATTENTION if self.attention is None else (self.attention,)

@@ -65,8 +65,12 @@ NAMES = (
     "minicpmv4_7",
     "molmo2",
 )
-# The first release of transformers that has a family, where the oldest tested one lacks it.
+# The first release of transformers tested that has a model, where the oldest one lacks it, or has
+# another class that its tiny configuration does not fit.
 SINCE = {
+    "granite4_vision": "5.23",
+    "gemma4": "5.23",
+    "gemma4_large": "5.23",
     "hyperclovax_vision_v2": "5.23",
     "granite_docling": "5.23",
     "minicpmv4_7": "5.23",
