@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.families import CASES
+from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import Synthetic, SyntheticMedia
 from v2drop_cli.models.registry import family_for, get_family
 from v2drop_cli.models.synthetic.tiles import clips
@@ -82,6 +83,13 @@ def test_llavas_frames_are_images_or_mosaics(grid, pictures):
     )
     assert [len(run) for run in made.ids] == [pictures * 16, 16]
     assert made.tensors["pixel_values"].shape == (pictures + 1, 3, 16, 16)
+
+
+def test_a_picture_that_lfm2_vls_processor_has_no_room_for_is_not_made_up():
+    config = CASES["lfm2_vl"].make("sdpa").config
+    with pytest.raises(MediaArgumentError, match="patches"):
+        get_family("lfm2_vl").synthetic(config, [SyntheticMedia(1, 3000)])
+    assert get_family("lfm2_vl").synthetic(config, [SyntheticMedia(100, 1500)]).ids
 
 
 def test_text_alone_needs_nothing_made_up():

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.decoders import refuse_folding
@@ -128,6 +129,12 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
         return Synthetic(ids, {})
     most = max(_TOKENS[1] * factor**2, _TILE**2)
     held = torch.tensor([height * width for height, width in sides])
+    if int(held.max()) > most:
+        raise MediaArgumentError(
+            f"{config.model_type} takes no such picture: "
+            f"{int(held.max())} patches of at most {most}",
+            hint="make up one that is less long and thin",
+        )
     tensors = {
         "pixel_values": noise(len(sides), most, 3 * patch**2),
         "spatial_shapes": torch.tensor(sides),
