@@ -36,7 +36,9 @@ def cell(name, dtype="float32", attention="sdpa", prompts="ragged", drops=LAYERS
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
 def test_it_holds_for_every_family(prover, name, dtype):
-    for attention in CASES[name].attention:
+    # In float32 the matrix holds eager attention against the same oracle.
+    kernels = CASES[name].attention
+    for attention in kernels[-1:] if dtype == "float32" else kernels:
         for prompts, drops in BATCHES:
             if drops == ENTRY and get_case(name).entry is None:
                 continue
