@@ -11,6 +11,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+import transformers
 from transformers import DynamicCache
 
 import v2drop_cli as v2drop
@@ -21,6 +22,7 @@ from v2drop_cli.instrument import context
 from v2drop_cli.instrument.entry import held_at_entry, teller
 from v2drop_cli.methods.base import ATTENTION, KEYS, PREVIOUS_HIDDEN, TEXT, Method
 from v2drop_cli.models.registry import family_for
+from v2drop_cli.models.releases import release
 from v2drop_cli.prove.cases.case import TEXT as SIZES
 from v2drop_cli.prove.cases.case import build
 from v2drop_cli.prove.oracle import decode, masked
@@ -163,6 +165,8 @@ def test_a_later_turn_of_text_goes_on_with_every_state(schedule):
 
 
 def test_an_emptied_cache_starts_over():
+    if release(transformers.__version__) < (5, 23):
+        pytest.skip("5.17 empties a cache by making its tensors zero, and keeps their length")
     model, (inputs, _) = model_of(), prompts("image")
     with v2drop.dropping(model, "1:0.5", method="random"):
         cache = DynamicCache(config=model.config)

@@ -9,11 +9,13 @@ import dataclasses
 
 import pytest
 import torch
+import transformers
 
 from tests.families import CASES
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import Synthetic, SyntheticMedia
 from v2drop_cli.models.registry import family_for, get_family
+from v2drop_cli.models.releases import release
 from v2drop_cli.models.synthetic.tiles import clips
 from v2drop_cli.prove.cases.case import BOS, FIRST_WORD
 
@@ -57,6 +59,8 @@ def prompt(case, made: Synthetic, media) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(("name", "kind"), CELLS)
 def test_the_model_takes_made_up_media(name, kind):
+    if (name, kind) == ("minicpmv4_6", "images") and release(transformers.__version__) < (5, 23):
+        pytest.skip("5.17 cannot encode pictures of several sizes at once")
     case, media = CASES[name], shown(CASES[name], kind)
     model = case.make("sdpa")
     family = family_for(model.config)

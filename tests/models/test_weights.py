@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 import torch
+import transformers
 
 import v2drop_cli as v2drop
 from tests.checkpoints import edit_json, edit_weights, save_checkpoint, small_llava
@@ -15,6 +16,7 @@ from tests.families import CASES
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.names import resolve
+from v2drop_cli.models.releases import release
 from v2drop_cli.models.weights import load_trained
 
 PROJECTOR = "multi_modal_projector"
@@ -50,6 +52,8 @@ def reshaped(part):
 @pytest.mark.parametrize("name", CASES)
 def test_every_familys_saved_model_loads_whole(tmp_path, name):
     """Without a complaint, and with each weight as it was."""
+    if name == "perception_lm" and release(transformers.__version__) < (5, 23):
+        pytest.skip("5.17 loads it with timm only, whatever its tower is")
     case = CASES[name]
     model = case.make("sdpa")
     model.save_pretrained(tmp_path)

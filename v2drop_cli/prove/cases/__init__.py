@@ -71,6 +71,7 @@ SINCE = {
     "granite4_vision": "5.23",
     "gemma4": "5.23",
     "gemma4_large": "5.23",
+    "gemma4_unified": "5.23",
     "hyperclovax_vision_v2": "5.23",
     "granite_docling": "5.23",
     "minicpmv4_7": "5.23",
