@@ -163,7 +163,7 @@ def test_positions_made_beforehand_are_the_models_own():
         case, loaded = CASES[name], made(name, "sdpa")
         for shape in case.shapes:
             tensors, _ = case.batch(case.prompts(shape))
-            short = drop_idle_mask(tensors)
+            short = ready(loaded, tensors)
             at = next_positions(loaded.model, short, loaded.family.first_position)
             held = DynamicCache(config=loaded.model.config)
             told = list(greedy(loaded.model, short, held, TOKENS, at))

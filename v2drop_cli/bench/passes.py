@@ -26,7 +26,7 @@ from v2drop_cli.bench.chosen import (
 from v2drop_cli.bench.places import spans
 from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.generate.decoding import Compiled, Eager, Generation, check_decoding, new_graph
-from v2drop_cli.generate.greedy import drop_idle_mask
+from v2drop_cli.generate.greedy import ready
 from v2drop_cli.instrument.trace import DropEvent
 from v2drop_cli.measure.clock import Clock
 from v2drop_cli.measure.energy import energy_of
@@ -229,8 +229,7 @@ class Passes:
     def memory(self, arm: Arm, new_tokens: int) -> Memory:
         """Peaks of one generation of ``new_tokens``."""
         loaded = self.loaded
-        given = self.inputs.to(loaded.device, loaded.dtype).tensors
-        tensors = drop_idle_mask(given, loaded.family.counts_by_mask)
+        tensors = ready(loaded, self.inputs)
         self.meter.start()
         generation = self._generation(arm, new_tokens)
         with arm.applied(loaded):
@@ -243,8 +242,7 @@ class Passes:
     def energy(self, arm: Arm, new_tokens: int) -> Joules | None:
         """Joules of one generation of ``new_tokens``; ``None`` where there is no counter."""
         loaded = self.loaded
-        given = self.inputs.to(loaded.device, loaded.dtype).tensors
-        tensors = drop_idle_mask(given, loaded.family.counts_by_mask)
+        tensors = ready(loaded, self.inputs)
         generation = self._generation(arm, new_tokens)
 
         def request() -> None:

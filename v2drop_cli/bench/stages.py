@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from v2drop_cli.generate.decoding import Eager, Generation
-from v2drop_cli.generate.greedy import drop_idle_mask
+from v2drop_cli.generate.greedy import ready
 from v2drop_cli.instrument.context import DROP_BEGINS, DROP_ENDS
 from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.measure.clock import Clock, Marks
@@ -95,8 +95,7 @@ def time_stages(
     """
     generation = generation or Eager(loaded, inputs, n_tokens)
     began = time.perf_counter()
-    given = inputs.to(loaded.device, loaded.dtype).tensors
-    tensors = drop_idle_mask(given, loaded.family.counts_by_mask)
+    tensors = ready(loaded, inputs)
     tokens = generation.tokens(tensors)
     seen: list[None] = []
 

@@ -23,10 +23,10 @@ from v2drop_cli.generate.fixed_cache import FixedCache, states_of
 from v2drop_cli.generate.greedy import (
     Start,
     decode,
-    drop_idle_mask,
     greedy,
     next_positions,
     prefill,
+    ready,
 )
 from v2drop_cli.instrument.hooks import Before, Call, hooked
 from v2drop_cli.models.base import Inputs, LoadedModel
@@ -170,8 +170,7 @@ class Compiled:
         self._cache = FixedCache(loaded.model.config, n_tokens - 1)
         self._positions = _next_positions(loaded, inputs).to(loaded.device)
         began = time.perf_counter()
-        given = inputs.to(loaded.device, loaded.dtype).tensors
-        tensors = drop_idle_mask(given, loaded.family.counts_by_mask)
+        tensors = ready(loaded, inputs)
         with applied():
             # Kept: the graph will read them where they lie.
             self._masks = self._rehearse(tensors, n_tokens - 1)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.models.arguments import cache_name
+from v2drop_cli.models.base import Inputs, LoadedModel
 
 
 def drop_idle_mask(
@@ -32,6 +33,12 @@ def drop_idle_mask(
     mask = tensors.get("attention_mask")
     idle = mask is not None and not counts_by_mask and bool(mask.all())
     return {name: t for name, t in tensors.items() if not (idle and name == "attention_mask")}
+
+
+def ready(loaded: LoadedModel, inputs: Inputs) -> dict[str, Tensor]:
+    """What a generation is given: on the model's device, without an idle mask."""
+    given = inputs.to(loaded.device, loaded.dtype).tensors
+    return drop_idle_mask(given, loaded.family.counts_by_mask)
 
 
 def next_positions(model: Any, tensors: Mapping[str, Tensor], first: int = 0) -> Tensor:

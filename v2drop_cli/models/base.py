@@ -166,8 +166,7 @@ class Family:
             decoder's own input.
         full_until: why layers before that one need the whole prompt, for messages.
         first_position: position that the model gives the first token, left to itself.
-        counts_by_mask: whether the model numbers pictures only where it is given an attention
-            mask; without one it would number all tokens as text, or by an earlier prompt.
+        counts_by_mask: whether the model numbers pictures only where it is given a mask.
         refusal: config → why this configuration cannot be served, or ``None``; for a decoder that
             nobody has tried see :func:`~v2drop_cli.models.decoders.unproven`.
         blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
