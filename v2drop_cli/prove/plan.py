@@ -10,7 +10,7 @@ from transformers.utils import import_utils
 
 from v2drop_cli.models.registry import ATTENTION
 from v2drop_cli.models.releases import release
-from v2drop_cli.prove.cases import NAMES, SINCE, VARIANTS, cases_of, get_case
+from v2drop_cli.prove.cases import NAMES, SINCE, UNTIL, VARIANTS, cases_of, get_case
 from v2drop_cli.prove.proof import ENTRY, LAYERS, Cell, Proof
 
 DTYPES = ("float32", "bfloat16")
@@ -43,16 +43,18 @@ class Asked:
             for name, why in missing.items()
             if why is not None
         ]
-        here, later = self._cases(), {c: v for c, v in SINCE.items() if release(v) > _INSTALLED}
+        here, absent = self._cases(), _absent()
         left_out += [
-            Proof(VARIANTS.get(case, case), case, str(device), None, None, None, reason=why)
+            Proof(
+                VARIANTS.get(case, case), case, str(device), None, None, None, reason=absent[case]
+            )
             for case in here
-            if case in later and (why := f"needs transformers {later[case]}")
+            if case in absent
         ]
         wanted = [
             Cell(VARIANTS.get(case, case), case, str(device), dtype, kernel, prompts, drops=drops)
             for case in here
-            if case not in later
+            if case not in absent
             for dtype in dtypes
             for kernel, why in missing.items()
             if why is None and not (is_flash(kernel) and dtype == "float32")
@@ -84,6 +86,13 @@ class Asked:
             if self.attention is None:
                 return f"compiles for minutes; ask for it by --attn-implementation {kernel}"
         return None
+
+
+def _absent() -> dict[str, str]:
+    """Models that this transformers does not have, or not in working order, and why."""
+    early = {c: f"needs transformers {v}" for c, v in SINCE.items() if release(v) > _INSTALLED}
+    late = {c: f"fails after transformers {v}" for c, v in UNTIL.items() if release(v) < _INSTALLED}
+    return early | late
 
 
 def _takes_entry(case: str) -> bool:
