@@ -27,29 +27,24 @@ TEMPLATE = (
 )
 
 
-def processor(tokenizer):
-    """Pictures and frames of at most 70 tokens, the least that its processors take."""
-    from transformers import (
-        Gemma4AudioFeatureExtractor,
-        Gemma4ImageProcessor,
-        Gemma4Processor,
-        Gemma4VideoProcessor,
-    )
+def processor_of(model):
+    """Of a model's class names: pictures and frames of at most 70 tokens, the least they take."""
 
-    sizes = {"patch_size": PATCH, "pooling_kernel_size": POOLED, "max_soft_tokens": LONGEST}
-    return Gemma4Processor(
-        Gemma4AudioFeatureExtractor(),
-        Gemma4ImageProcessor(**sizes),
-        tokenizer,
-        Gemma4VideoProcessor(**sizes),
-    )
+    def processor(tokenizer):
+        import transformers
+
+        names = ("AudioFeatureExtractor", "ImageProcessor", "Processor", "VideoProcessor")
+        hears, looks, whole, watches = (getattr(transformers, f"{model}{name}") for name in names)
+        sizes = {"patch_size": PATCH, "pooling_kernel_size": POOLED, "max_soft_tokens": LONGEST}
+        return whole(hears(), looks(**sizes), tokenizer, watches(**sizes))
+
+    return processor
 
 
-CASE = extended(
-    BASE,
-    tokens=TOKENS,
-    named_tokens=NAMED,
-    specials=("<|audio>", "<audio|>", "<|turn>", "<turn|>"),
-    processor=processor,
-    template=TEMPLATE,
-)
+WORDS = {
+    "tokens": TOKENS,
+    "named_tokens": NAMED,
+    "specials": ("<|audio>", "<audio|>", "<|turn>", "<turn|>"),
+    "template": TEMPLATE,
+}
+CASE = extended(BASE, processor=processor_of("Gemma4"), **WORDS)

@@ -31,7 +31,6 @@ _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
     "apertus", "arcee", "aria", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe",
-    "step3p7",
     "cohere_compass", "cosmos3_edge", "cwm", "deepseek_ocr2", "deepseek_v3", "dots1", "ernie4_5",
     "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "gemma4",
     "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite",
@@ -42,12 +41,11 @@ COUNTED = frozenset({
     "muse_glimmer", "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl",
     "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl",
     "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe",
-    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "vaultgemma",
+    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
 its attention with twice the values."""
-
 
 # Models whose code runs every expert on every token, scaled by what the router says of it.
 _ALL_EXPERTS = frozenset({"llama4"})

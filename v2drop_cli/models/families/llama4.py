@@ -16,17 +16,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
 from torch.nn import Module
 
 from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.models.families.llava import projector
 from v2drop_cli.models.parts import inner_model
+from v2drop_cli.models.releases import release
 from v2drop_cli.models.spans import tile_boxes
 from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid
 
+_LAST_SOUND = (5, 23)  # the release of transformers
 _PUBLISHED_TILES = 16  # the most that a picture is cut into
 
 
@@ -117,6 +121,15 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     return Synthetic(ids, {"pixel_values": noise(squares, 3, size, size)} if media else {})
 
 
+def _refusal(config: Any) -> str | None:
+    if release(transformers.__version__) > _LAST_SOUND:
+        return (
+            f"its own forward fails in transformers {transformers.__version__}, which asks an "
+            "output for a field that it does not have; 5.23 works"
+        )
+    return refuse_decoder(config)
+
+
 LLAMA4 = Family(
     name="llama4",
     model_types=("llama4",),
@@ -124,6 +137,7 @@ LLAMA4 = Family(
     grids=_grids,
     process=process_images,
     decoder=_decoder,
+    refusal=_refusal,
     vision_tower=_vision_tower,
     projector=projector,
     media=("image", "images"),
