@@ -23,7 +23,7 @@ from v2drop_cli.bench.chosen import (
     counts_beyond,
     ignored_counts,
 )
-from v2drop_cli.bench.places import spans
+from v2drop_cli.bench.places import Shower, spans
 from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.generate.decoding import Compiled, Eager, Generation, check_decoding, new_graph
 from v2drop_cli.generate.greedy import ready
@@ -304,7 +304,7 @@ class Passes:
             found.append(caveat)
         length = self.inputs.tensors["input_ids"].shape[1]
         beyond = beyond_context(self.loaded.model.config, length, self._most_new_tokens)
-        found.extend([] if beyond is None else [beyond])
+        found.extend([beyond] if beyond else [])
         if self.loaded.weights == "dummy":
             found.append(CaveatKind.DUMMY_WEIGHTS.caveat())
         if self.subject.synthetic is not None:
@@ -317,12 +317,12 @@ class Passes:
 
     def described(self) -> dict[str, Any]:
         """The part of a report's request that the subject decides."""
-        loaded = self.loaded
+        loaded, media = self.loaded, self.subject.records
         return {
             "resolved_id": loaded.source,
             "revision": loaded.revision,
             "weights": loaded.weights,
-            "media": self.subject.records,
+            "media": media,
             "prompt": self.subject.prompt,
             "attn_implementation": loaded.attn_implementation,
             "dtype": str(loaded.dtype).removeprefix("torch."),
@@ -330,7 +330,7 @@ class Passes:
             "batch_size": self.subject.batch_size,
             "decode": self.subject.decode,
             "fake_quant": loaded.fake_quant or AS_IT_IS,
-            "spans": spans(self.inputs.vision, len(self.subject.records)),
+            "spans": spans(self.inputs.vision, media, Shower.of(loaded)),
         }
 
 

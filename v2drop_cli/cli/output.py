@@ -108,9 +108,9 @@ class ResultFiles:
             write(self.csv, to_csv(report))
 
 
-def write(file: ResultFile, text: str) -> None:
+def write(file: ResultFile, content: str | bytes) -> None:
     """Write a result, and say so on stderr."""
-    file.write(text)
+    file.write(content)
     tell(f"Wrote {file.path}")
 
 

@@ -105,7 +105,7 @@ def _panel(sheets: Sequence[Sheet], panel: Panel, x: float, y: float) -> Paper:
         for column, number in enumerate(range(start, min(start + columns, len(sheets)))):
             left = x + column * (wide + 4)
             frame = _frame(sheets[number], left, below, wide)
-            drawn.append(_drawn(sheets[number], number, panel, frame))
+            drawn.append(drawn_in(sheets[number], number, panel, frame))
             highest = max(highest, frame[3] - below)
             if len(sheets) > 1:
                 words.append(Words(_count(panel.kept[number]), left, frame[3] + _SMALL, _SMALL))
@@ -130,7 +130,8 @@ def _frame(sheet: Sheet, left: float, top: float, wide: float) -> Box:
     return left, top, left + wide, top + max(high, 1.0)
 
 
-def _drawn(sheet: Sheet, number: int, panel: Panel, frame: Box) -> Drawn:
+def drawn_in(sheet: Sheet, number: int, panel: Panel, frame: Box) -> Drawn:
+    """Sheet ``number`` of the panel, in a frame of its own."""
     boxes = [_on(frame, box) for box in sheet.boxes]
     kept = panel.kept[number]
     scores = panel.scores[number] if panel.scores is not None else ()

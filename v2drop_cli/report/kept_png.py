@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from v2drop_cli.report.kept_figure import KeptFigure
 from v2drop_cli.report.kept_layout import Drawn, Paper, lay_out
+from v2drop_cli.report.kept_pictures import Images
 from v2drop_cli.report.kept_sheets import Box, Sheet
 from v2drop_cli.report.kept_svg import (
     BACKGROUND,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 # Pixels of the file for one of the layout: text and thin rows stay sharp on today's screens.
 _SCALE = 2
-Images = Mapping[tuple[int, int], "Image"]
 
 
 def kept_png(figure: KeptFigure, pictures: Images | None = None) -> bytes:
@@ -48,7 +48,7 @@ def draw(paper: Paper, sheets: Sequence[Sheet], pictures: Images) -> Image:
     size = (paper.width * _SCALE, paper.height * _SCALE)
     canvas = Image.new("RGB", size, BACKGROUND)
     for drawn in paper.sheets:
-        _sheet(canvas, drawn, _picture(sheets[drawn.sheet], pictures))
+        _sheet(canvas, drawn, picture_of(sheets[drawn.sheet], pictures))
     pen = ImageDraw.Draw(canvas)
     for words in paper.words:
         font: Any = ImageFont.load_default(words.size * _SCALE)
@@ -58,31 +58,38 @@ def draw(paper: Paper, sheets: Sequence[Sheet], pictures: Images) -> Image:
     return canvas
 
 
-def _picture(sheet: Sheet, pictures: Images) -> Image | None:
+def picture_of(sheet: Sheet, pictures: Images) -> Image | None:
+    """What lies under the sheet's cells, if it is given and they have a place in it."""
     if sheet.media is None or sheet.frame is None or not sheet.placed:
         return None
     return pictures.get((sheet.media, sheet.frame))
 
 
 def _sheet(canvas: Image, drawn: Drawn, picture: Image | None) -> None:
+    left, top, _, _ = _pixels(drawn.frame, _SCALE)
+    canvas.paste(sheet_image(drawn, picture, _SCALE), (left, top))
+
+
+def sheet_image(drawn: Drawn, picture: Image | None, scale: int = 1) -> Image:
+    """One sheet of one panel, ``scale`` pixels for one of the layout."""
     from PIL import Image, ImageColor, ImageDraw
 
-    left, top, right, bottom = _pixels(drawn.frame)
+    left, top, right, bottom = _pixels(drawn.frame, scale)
     size = (max(right - left, 1), max(bottom - top, 1))
     shown = Image.new("RGB", size, CANVAS) if picture is None else picture.resize(size)
-    shades = Image.new("RGBA", size)
-    pen = ImageDraw.Draw(shades)
+    pen = ImageDraw.Draw(shades := Image.new("RGBA", size))
     for box, score in drawn.heat:
-        pen.rectangle(_within(box, left, top), (*_rgb(HOT), round(255 * HEATED * score)))
+        inside = _within(_pixels(box, scale), left, top)
+        pen.rectangle(inside, (*_rgb(HOT), round(255 * HEATED * score)))
     lit = Image.alpha_composite(shown.convert("RGBA"), shades)
-    dims = Image.new("RGBA", size)
-    pen = ImageDraw.Draw(dims)
+    pen = ImageDraw.Draw(dims := Image.new("RGBA", size))
     for box in drawn.dropped:
-        pen.rectangle(_within(box, left, top), (*_rgb(DIM), round(255 * DIMMED)))
+        inside = _within(_pixels(box, scale), left, top)
+        pen.rectangle(inside, (*_rgb(DIM), round(255 * DIMMED)))
     for x0, y0, x1, y1 in drawn.lines:
-        ends = [x0 * _SCALE - left, y0 * _SCALE - top, x1 * _SCALE - left, y1 * _SCALE - top]
+        ends = [x0 * scale - left, y0 * scale - top, x1 * scale - left, y1 * scale - top]
         pen.line(ends, fill=(*ImageColor.getrgb(MERGED)[:3], 255), width=1)
-    canvas.paste(Image.alpha_composite(lit, dims).convert("RGB"), (left, top))
+    return Image.alpha_composite(lit, dims).convert("RGB")
 
 
 def _rgb(name: str) -> tuple[int, int, int]:
@@ -92,12 +99,12 @@ def _rgb(name: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _pixels(box: Box) -> tuple[int, int, int, int]:
-    left, top, right, bottom = (round(side * _SCALE) for side in box)
+def _pixels(box: Box, scale: int) -> tuple[int, int, int, int]:
+    left, top, right, bottom = (round(side * scale) for side in box)
     return left, top, right, bottom
 
 
-def _within(box: Box, left: int, top: int) -> tuple[int, int, int, int]:
+def _within(pixels: tuple[int, int, int, int], left: int, top: int) -> tuple[int, int, int, int]:
     """In pixels of the sheet; Pillow's rectangles hold their last row and column."""
-    x0, y0, x1, y1 = _pixels(box)
+    x0, y0, x1, y1 = pixels
     return x0 - left, y0 - top, max(x1 - left - 1, x0 - left), max(y1 - top - 1, y0 - top)

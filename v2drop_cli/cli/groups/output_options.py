@@ -73,6 +73,29 @@ class ProfileOutput(RunOutput):
 
 
 @dataclass(frozen=True, slots=True)
+class VizOutput:
+    """Of ``viz``: what is drawn, and where to."""
+
+    report: Path | None = argument(
+        "REPORT.json", "A saved report; without one, a prompt is run once.", default=None
+    )
+    output: Path | None = option(
+        None,
+        Looks(
+            "--output",
+            "A .png or .svg file, or a folder for both [default: this folder].",
+            OUTPUT,
+            "PATH",
+        ),
+    )
+
+    @property
+    def folder(self) -> Path:
+        """Where to, or here."""
+        return self.output or Path()
+
+
+@dataclass(frozen=True, slots=True)
 class ComparedReports:
     """The two files that ``compare`` reads."""
 

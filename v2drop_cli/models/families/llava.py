@@ -32,6 +32,7 @@ from v2drop_cli.models.parts import inner_model
 from v2drop_cli.models.picture_limits import check_pictures
 from v2drop_cli.models.projections import SQUARE
 from v2drop_cli.models.shapes import check_thin
+from v2drop_cli.models.shown import frame_grid
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise, sized_pictures
 from v2drop_cli.models.templates import Turn
@@ -94,7 +95,7 @@ def process(
 def _pictures(media: Media, config: Any) -> list[Image]:
     if media.kind == "image":
         return list(media.frames)
-    rows, columns = getattr(config, "frame_grid", (1, 1))
+    rows, columns = frame_grid(config)
     if rows * columns == 1:
         return list(media.frames)
     return tile_frames(media.frames, rows, columns, config.vision_config.image_size)
@@ -126,7 +127,7 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Square crops; of a video, as many as its frames or their mosaics."""
     if config.vision_config.model_type == _PIXTRAL:
         return sized_pictures(config, media, config.vision_config.patch_size)
-    rows, columns = getattr(config, "frame_grid", (1, 1))
+    rows, columns = frame_grid(config)
     pictures = [math.ceil(item.frames / (rows * columns)) if item.frames else 1 for item in media]
     size, tokens = config.vision_config.image_size, square_side(config) ** 2
     ids = [[config.image_token_id] * (n * tokens) for n in pictures]

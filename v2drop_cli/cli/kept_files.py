@@ -1,0 +1,76 @@
+"""Figures of kept tokens on disk: which files, known to be writable before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v2drop_cli.cli.output import write
+from v2drop_cli.errors import OutputPathError, reason_of
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
+    from v2drop_cli.records import Report
+    from v2drop_cli.report.kept_figure import KeptFigure
+    from v2drop_cli.report.kept_pictures import Images
+    from v2drop_cli.report.result_file import ResultFile
+
+SVG, PNG = ".svg", ".png"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFiles:
+    """The files that one figure goes into."""
+
+    files: tuple[ResultFile, ...]
+
+    @classmethod
+    def checked(cls, output: Path, name: str, read: Sequence[Path] = ()) -> KeptFiles:
+        """``output`` itself if it ends as one of the forms, else a file of each form in it.
+
+        Args:
+            output: a file, or a folder, which is made if it is not there.
+            name: what the files in a folder are called, without the ending.
+            read: files that the command reads: they are never written over.
+
+        Raises:
+            OutputPathError: one cannot be written.
+        """
+        from v2drop_cli.report.result_file import ResultFile
+
+        if output.suffix.lower() in (SVG, PNG) and not output.is_dir():
+            paths = [output]
+        else:
+            try:
+                output.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                message = f"cannot make the folder {str(output)!r}: {reason_of(error)}"
+                hint = f"name a folder, or a file that ends in {SVG} or {PNG}"
+                raise OutputPathError(message, hint=hint) from error
+            paths = [output / f"{name}{ending}" for ending in (SVG, PNG)]
+        for path in paths:
+            if path.resolve() in {one.resolve() for one in read}:
+                raise OutputPathError(f"{path} is read, too", hint="name another file")
+        return cls(tuple(map(ResultFile, paths)))
+
+    def write(self, figure: KeptFigure, pictures: Images) -> None:
+        """Draw the figure into each of them, and say so."""
+        from v2drop_cli.report.kept_pictures import data_uris
+        from v2drop_cli.report.kept_png import kept_png
+        from v2drop_cli.report.kept_svg import kept_svg
+
+        for file in self.files:
+            if file.path.suffix.lower() == SVG:
+                write(file, kept_svg(figure, data_uris(pictures)))
+            else:
+                write(file, kept_png(figure, pictures))
+
+
+def draw_kept(files: KeptFiles, report: Report, media: Sequence[Media]) -> None:
+    """The figure of a report whose media are at hand."""
+    from v2drop_cli.report.kept_figure import kept_figure
+    from v2drop_cli.report.kept_pictures import pictures_of
+
+    files.write(kept_figure(report), pictures_of(media))
