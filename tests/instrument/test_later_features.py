@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 import torch
 
@@ -79,6 +81,11 @@ def test_a_list_is_handed_on_as_a_list():
 
 def test_where_nothing_is_added_nothing_is_taken():
     assert taken_over(None, 2, {}) is None
+
+
+def test_it_is_a_value():
+    with pytest.raises(FrozenInstanceError):
+        LaterFeatures.of(later()).numbers = None
 
 
 # What a method sees as embeddings ---------------------------------------------------------------

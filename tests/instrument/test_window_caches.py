@@ -98,7 +98,7 @@ def test_a_cache_whose_layers_are_given_gets_no_more():
     fixed = SimpleNamespace(layers=(first,), layer_class_to_replicate=DynamicLayer)
     assert layer_of(fixed, 0) is first
     assert layer_of(fixed, 1) is None
-    assert layer_of(cache_of(first), 1) is None
+    assert [layer_of(cache_of(first), layer) for layer in (1, 2)] == [None, None]
     assert layer_of(SimpleNamespace(), 0) is None
     assert layer_of(None, 0) is None
 
