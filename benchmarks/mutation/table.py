@@ -107,6 +107,7 @@ TARGETS: tuple[Target, ...] = (
     Target("instrument/folding", ("tests/instrument/test_folded_calls.py",)),
     _own("instrument/here", "tests/instrument/test_row_signals.py"),
     _own("instrument/later_features"),
+    _own("instrument/remade"),
     _own("instrument/temperature"),
     Target("instrument/windows", ("tests/instrument/test_window_caches.py",)),
 )
