@@ -333,6 +333,22 @@ def test_a_window_of_the_whole_sequence_cuts_nothing():
     assert sees(found)[-1] == [0, 1, 1, 1]
 
 
+def test_a_window_that_cuts_nothing_leaves_the_kernel_its_fast_path():
+    for size, free in ((6, True), (5, False)):
+        call = replace(windowed(size).call, config=SimpleNamespace(_attn_implementation="sdpa"))
+        reader, forward = replace(windowed(), call=call), forward_of([0, 2, 4, 5])
+        found = remade(reader, forward, LAYER, hidden(4), handed(), None)
+        assert (found["attention_mask"] is None) == free
+
+
+def test_a_window_reaches_into_the_turn_before():
+    """Of four columns before and six now, one of eight shows the last all from column 2 on."""
+    cache = cache_of(10, 4, window=8)
+    forward = forward_of([0, 3, 4, 5])
+    found = remade(windowed(8), forward, LAYER, hidden(4), handed(cache), None)
+    assert sees(found)[-1] == [0, 0, 1, 1, 1, 1, 1, 1]
+
+
 def test_filler_makes_a_window_keep_more():
     """A window of four keeps three columns; here two more, which the shorter row's filler takes."""
     reader, cache = windowed(), cache_of(8, window=4)
