@@ -162,14 +162,8 @@ def test_numbers_go_on_from_what_an_earlier_turn_left():
     here = numbered(forward, cache, layer2=2)
     assert cosines(here.attended(DROP, states())) == [1, 2, 3, 4, 5, 6]
     assert cosines(here.attended(DROP - 1, states())) == [2, 3, 4, 5, 6, 7]
-    assert cosines(numbered(forward, cache_of(9, 9, 3)).attended(DROP, states())) == [
-        0,
-        1,
-        2,
-        3,
-        4,
-        5,
-    ]
+    unknown = numbered(forward, cache_of(9, 9, 3))
+    assert cosines(unknown.attended(DROP, states())) == [0, 1, 2, 3, 4, 5]
 
 
 # Columns that attend in both directions ---------------------------------------------------------
