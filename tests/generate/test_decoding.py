@@ -88,6 +88,7 @@ def replayed(compiled, tensors, applied):
 # The same tokens ------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("dropped", [False, True], ids=["dense", "dropped"])
 @pytest.mark.parametrize(("name", "attn", "shape"), CELLS)
 def test_a_replay_gives_the_tokens_of_eager_decoding(name, attn, shape, dropped):
@@ -96,6 +97,7 @@ def test_a_replay_gives_the_tokens_of_eager_decoding(name, attn, shape, dropped)
     assert len(set(lengths)) == (lengths_told(case, loaded, case.drops) if dropped else 1)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("shape", ["image", "ragged"])
 @pytest.mark.parametrize("name", [name for name in SERVED if CASES[name].entry])
 def test_a_replay_after_a_drop_at_layer_0_does_too(name, shape):

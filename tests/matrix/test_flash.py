@@ -21,6 +21,8 @@ from v2drop_cli.models.releases import release
 from v2drop_cli.prove.oracle import positions
 from v2drop_cli.prove.shortened import folds
 
+pytestmark = pytest.mark.no_cover
+
 STEPS = 3
 # transformers hands GLM-4.5V's layers three rows of positions: refused, see the last test. It
 # does not tell flash kernels where PaliGemma's prompt ends either, nor which columns of Gemma 3

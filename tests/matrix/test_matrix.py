@@ -13,6 +13,8 @@ from v2drop_cli.models.registry import FAMILIES, family_for
 from v2drop_cli.prove.cases.case import FIRST_WORD
 from v2drop_cli.prove.oracle import count, decode, positions
 
+pytestmark = pytest.mark.no_cover
+
 ATTENTION = ["eager", "sdpa"]
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")

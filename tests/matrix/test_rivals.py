@@ -24,6 +24,8 @@ from v2drop_cli.prove.cases.case import schedule_text
 from v2drop_cli.prove.oracle import decode
 from v2drop_cli.prove.shortened import folds
 
+pytestmark = pytest.mark.no_cover
+
 STEPS = 2
 # Merged tokens have values that no token of the dense model has.
 MERGES = frozenset({"mustdrop", "metacompress"})

@@ -33,6 +33,7 @@ def cell(name, dtype="float32", attention="sdpa", prompts="ragged", drops=LAYERS
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
 def test_it_holds_for_every_family(prover, name, dtype):
