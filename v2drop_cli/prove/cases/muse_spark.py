@@ -36,6 +36,7 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
             "sliding_window": WINDOW,
             "output_multiplier": 0.2,
             "qk_scale_factor": 2.0,  # as in Muse Glimmer's case
+            "post_norm_eps": 1e-2,  # of small numbers, whose rounding a smaller one enlarges
         },
         audio_config={**AUDIO, "out_hidden_size": text["hidden_size"]},
         out_hidden_size=4 * VISION["hidden_size"],
