@@ -40,7 +40,15 @@ REFUSED = (
 # Before 5.23 it hands Cosmos3 Edge's layers the time axis for positions: refused there.
 REFUSED += ("cosmos3_edge",) if release(transformers.__version__) < (5, 23) else ()
 # Windows shorter than the prompt, which flash kernels would count in columns.
-WINDOWED = ("gemma4", "cohere2_vision", "aya_vision", "exaone4_5", "idefics2", "muse_glimmer")
+WINDOWED = (
+    "gemma4",
+    "cohere2_vision",
+    "aya_vision",
+    "exaone4_5",
+    "idefics2",
+    "muse_glimmer",
+    "lfm3_vl",
+)
 FLASH = [name for name in NAMES if name not in (*REFUSED, *WINDOWED)]
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{shape}")

@@ -37,6 +37,7 @@ RATIO = (
     *("qwen3_5", "qwen3_5_moe", "qwen2_5_omni", "qwen3_omni_moe", "exaone4_5"),
     *("cosmos3_omni", "cosmos3_edge", "hyperclovax_vision_v2", "cohere_compass"),
     *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
+    "lfm3_vl",
 )
 PADDED = ("deepseek_ocr2",)
 QUARTERED = ("idefics2",)

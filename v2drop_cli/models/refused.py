@@ -52,7 +52,6 @@ _NATIVE: dict[str, str] = {
     "instructblipvideo": _QUERIES,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "lfm3_vl": _STATES,
     "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
     "mistral_large4": _NO_INDEX,
     "mllama": _NO_TOKENS,
