@@ -34,7 +34,6 @@ _NATIVE: dict[str, str] = {
     "blip-2": _QUERIES,
     "chameleon": "a picture becomes tokens of its vocabulary, inside the decoder",
     "diffusion_gemma": "it denoises whole blocks of an answer at once, in both directions",
-    "dots3_note": _NO_INDEX,
     "emu3": "a picture becomes tokens of its vocabulary, not features",
     "ernie4_5_vl_moe": "its layers route by token types of the whole prompt, at full length",
     "evolla": "it reads proteins, not pictures, and by cross-attention",

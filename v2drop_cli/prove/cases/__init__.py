@@ -64,6 +64,7 @@ NAMES = (
     "minicpmv4_6",
     "minicpmv4_7",
     "molmo2",
+    "dots3_note",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -76,6 +77,7 @@ SINCE = {
     "granite_docling": "5.23",
     "minicpmv4_7": "5.23",
     "molmo2": "5.23",
+    "dots3_note": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}
