@@ -8,15 +8,38 @@ a sliding window: see ``docs/dropping.md``. The cache holds latents, and the ind
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from v2drop_cli.models import chat
 from v2drop_cli.models.base import IMAGE, VIDEO, Family
 from v2drop_cli.models.families.llava import vision_tower
-from v2drop_cli.models.families.qwen2_vl import process, thw_grids
+from v2drop_cli.models.families.qwen2_vl import thw_grids
+from v2drop_cli.models.shapes import check_ratio
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
+
+
+def _process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    """One user turn. Pictures go through Qwen2-VL's processor, clips through Qwen3-VL's.
+
+    Raises:
+        MediaArgumentError: pictures longer than the processor takes.
+    """
+    check_ratio(config, media, enlarged=("video",))
+    return chat.process(processor, config, media, prompt)
+
 
 DOTS3_NOTE = Family(
     name="dots3_note",
     model_types=("dots3_note",),
     placeholders=(IMAGE, VIDEO),
     grids=thw_grids,
-    process=process,
+    process=_process,
     vision_tower=vision_tower,
 )
