@@ -53,6 +53,7 @@ _NATIVE: dict[str, str] = {
     "kosmos-2.5": _NO_ROTARY,
     "lfm3_vl": _STATES,
     "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
+    "mistral4": "it is a text model, and takes no pixels; inside Mistral 3 it is served",
     "mistral_large4": _NO_INDEX,
     "mllama": _NO_TOKENS,
     "nemotron_h_omni": _STATES,
