@@ -55,11 +55,12 @@ REFUSED["evs"] = frozenset(NAMES) - {
     "qwen3_omni_moe",
     "cohere_compass",
     "exaone4_5",
+    "dots3_note",
 }
 # Nobody has shown how rows of their decoders' attention are made again.
 NO_ROWS = frozenset({
     "llama4", "cohere2_vision", "aya_vision", "exaone4_5", "muse_glimmer", "muse_spark", "kimi_k25",
-    "gemma4", "gemma4_unified",
+    "gemma4", "gemma4_unified", "dots3_note",
 })  # fmt: skip
 for method in ("dart", "fastv", "pyramiddrop", "sparsevlm"):
     REFUSED[method] = REFUSED.get(method, frozenset()) | NO_ROWS

@@ -33,6 +33,7 @@ SIZES = [
     (40, 3),
 ]
 RATIO = (
+    "dots3_note",
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
     *("qwen3_5", "qwen3_5_moe", "qwen2_5_omni", "qwen3_omni_moe", "exaone4_5"),
     *("cosmos3_omni", "cosmos3_edge", "hyperclovax_vision_v2", "cohere_compass"),

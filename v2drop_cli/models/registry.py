@@ -71,6 +71,7 @@ FAMILIES: dict[str, str] = {
     "minicpmv4_6": "v2drop_cli.models.families.minicpmv4_6:MINICPMV4_6",
     "molmo2": "v2drop_cli.models.families.molmo2:MOLMO2",
     "minicpmv4_7": "v2drop_cli.models.families.minicpmv4_7:MINICPMV4_7",
+    "dots3_note": "v2drop_cli.models.families.dots3_note:DOTS3_NOTE",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

@@ -65,6 +65,7 @@ NAMES = (
     "minicpmv4_6",
     "minicpmv4_7",
     "molmo2",
+    "dots3_note",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -79,6 +80,7 @@ SINCE = {
     "molmo2": "5.23",
     "lfm3_vl": "5.23",
     "muse_spark": "5.23",
+    "dots3_note": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}
