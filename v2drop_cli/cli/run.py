@@ -10,7 +10,7 @@ from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.groups.output_options import RunOutput
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
-from v2drop_cli.cli.output import show, warn
+from v2drop_cli.cli.output import show, summed_up, warn
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -56,6 +56,7 @@ def run(
             loaded = load_for(arms, given.kinds(load), model.model, load)
             media = given.fitted(loaded, media, run_options.prompt, measuring.max_new_tokens)
             report = measure(loaded, media, run_options, Watch(tell, files.on_round, check, warn))
+        report = summed_up(report)
         show(report, output.json)  # first: whatever becomes of the file
         files.finish(report)
     leave_if_partial(report)
