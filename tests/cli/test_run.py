@@ -37,7 +37,7 @@ def test_json_is_the_contract(quick):
     assert report["schema"] == SCHEMA
     assert set(report) == {
         "schema", "environment", "request", "arms", "comparisons", "null_comparison", "warnings",
-        "protocol", "stopped_by", "random_comparisons", "lead",
+        "protocol", "stopped_by", "random_comparisons", "lead", "summary", "command",
     }  # fmt: skip
     assert report["stopped_by"] == "rounds"
     assert report["request"]["weights"] == "trained"

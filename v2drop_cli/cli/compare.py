@@ -39,12 +39,12 @@ def compare(
         found = compare_reports(first, second, share, gates)
         if not judging.anyway:
             refuse(found.differences)
-        found = summarised_changes(found, called())
+        found = summarised_changes(found)
         _tell(found, files, output)
         if files.html is not None:
             from v2drop_cli.report.html.compare_page import changes_to_html
 
-            write(files.html, changes_to_html(found, first[1], second[1]))
+            write(files.html, changes_to_html(found, (first[1], second[1]), called()))
     settle(found.gates, gating.strict)
 
 

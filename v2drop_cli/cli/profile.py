@@ -75,8 +75,8 @@ def profile(
             tell(Progress(Phase.LOADING, what=model.model))
             loaded = load_for(arms, given.kinds(load), model.model, load)
             media = given.fitted(loaded, media, options.prompt, options.most_new_tokens)
-            report = measure(loaded, media, options, Watch(tell, files.on_round, check, warn))
-        report = summed_up(report)
+            watch = Watch(tell, files.on_round, check, warn)
+            report = summed_up(measure(loaded, media, options, watch))
         show(report, output.json)  # first: whatever becomes of the files
         files.finish(report)
     leave_if_partial(report)

@@ -55,8 +55,8 @@ def run(
             tell(Progress(Phase.LOADING, what=model.model))
             loaded = load_for(arms, given.kinds(load), model.model, load)
             media = given.fitted(loaded, media, run_options.prompt, measuring.max_new_tokens)
-            report = measure(loaded, media, run_options, Watch(tell, files.on_round, check, warn))
-        report = summed_up(report)
+            watch = Watch(tell, files.on_round, check, warn)
+            report = summed_up(measure(loaded, media, run_options, watch))
         show(report, output.json)  # first: whatever becomes of the file
         files.finish(report)
     leave_if_partial(report)

@@ -132,7 +132,6 @@ class Changes:
         only_in_a: labels of arms that B does not have.
         only_in_b: labels of arms that A does not have.
         summary: the finding in one sentence, as the terminal says it.
-        command: the command line that compared them.
     """
 
     a: Source
@@ -145,7 +144,6 @@ class Changes:
     gates: tuple[GateResult, ...]
     warnings: tuple[Caveat, ...]
     summary: str | None = None
-    command: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The ``v2drop.compare/1`` document."""

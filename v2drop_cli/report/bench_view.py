@@ -216,7 +216,10 @@ def _limit_rows(report: Report) -> Iterator[Row]:
     if not any(limits) and report.protocol is None:
         return  # a profile says that they are not known
     found = [_comparison(report, arm) for arm in arms]
-    work = (Cell(profile_wording.work(item), value=item and item.prefill_flops) for item in limits)
+    work = (
+        Cell(profile_wording.work(item), value=item.prefill_flops if item else None)
+        for item in limits
+    )
     yield Row("prefill work", tuple(work), "prefill_flops")
     ideal = (profile_wording.ideal(item) for item in found)
     yield Row("ideal speed-up", tuple(map(_figure, ideal)), IDEAL)

@@ -46,10 +46,10 @@ def build_changes_view(found: Changes, *, quiet: bool = False) -> View:
     )
 
 
-def summarised_changes(found: Changes, command: str | None) -> Changes:
-    """``found`` with its finding in one sentence, and with the command line that made it."""
+def summarised_changes(found: Changes) -> Changes:
+    """``found`` with its finding in one sentence."""
     text, _ = finding(found, _LABELS)
-    return replace(found, summary=text.replace(GLUE, " "), command=command)
+    return replace(found, summary=text.replace(GLUE, " "))
 
 
 def _source(source: Source) -> str:

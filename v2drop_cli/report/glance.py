@@ -52,7 +52,7 @@ def arm_values(found: Comparison | None) -> tuple[float | None, ...]:
     """
     if found is None:
         return tuple(None for _ in columns())
-    ratios = (claim.ratio and claim.ratio.median for claim in claims(found))
+    ratios = (claim.ratio.median if claim.ratio else None for claim in claims(found))
     return (*ratios, 1 / found.kv_cache_ratio if found.kv_cache_ratio else None, None)
 
 

@@ -39,7 +39,7 @@ def waterfall(report: Report) -> Chart | None:
         "Where the time goes, from the files to the last token",
         lanes,
         Scale(0.0, longest),
-        format_seconds,
+        _seconds,
         note=link(WATERFALL, "Medians of the stages, one after the other."),
     )
 
@@ -70,7 +70,7 @@ def speedups(report: Report) -> Iterator[Chart]:
             reached += _reach(row, item)
         lanes = [_speedup_lane(report, item, at, floor) for item in found]
         words = f"Speed-up of {row.label} over {clean(found[0].reference)}"
-        note = [link(SPEEDUP, "Right of the line at 1x is faster")]
+        note: list[Child] = [link(SPEEDUP, "Right of the line at 1x is faster")]
         if floor is not None:
             note.append([", the grey band is the ", link(NOISE, "noise floor")])
         if any(ideals):
@@ -206,6 +206,10 @@ def _comparison(report: Report, arm: ArmResult) -> Comparison | None:
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
+
+
+def _seconds(value: float) -> str:
+    return format_seconds(value) if value else "0"
 
 
 def _bytes(value: float) -> str:

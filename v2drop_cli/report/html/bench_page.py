@@ -9,7 +9,7 @@ from v2drop_cli.report import wording
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.finding import NO_ANSWERS
 from v2drop_cli.report.html import bench_charts
-from v2drop_cli.report.html.answers import Shown, side_by_side
+from v2drop_cli.report.html.answer_cards import Shown, side_by_side
 from v2drop_cli.report.html.charts import Chart, drawn
 from v2drop_cli.report.html.definitions import definitions
 from v2drop_cli.report.html.kept_panel import kept_panel

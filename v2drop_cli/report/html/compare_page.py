@@ -9,7 +9,7 @@ from v2drop_cli.records.changes import ArmChanges, Changes
 from v2drop_cli.records.metrics import metric
 from v2drop_cli.report.claims import TONES
 from v2drop_cli.report.compare_view import build_changes_view, ratio_words
-from v2drop_cli.report.html.answers import Shown, side_by_side
+from v2drop_cli.report.html.answer_cards import Shown, side_by_side
 from v2drop_cli.report.html.charts import Chart, Lane, Mark, Scale, drawn
 from v2drop_cli.report.html.definitions import definitions, link
 from v2drop_cli.report.html.markup import Child, Markup, tag
@@ -23,25 +23,35 @@ from v2drop_cli.units import format_ratio
 NOTHING_FOUND = "nothing was compared."
 
 
-def changes_to_html(found: Changes, a: Report, b: Report) -> str:
-    """The whole file; the answers are in the two reports."""
+def changes_to_html(
+    found: Changes, reports: tuple[Report, Report], called: str | None = None
+) -> str:
+    """The whole file.
+
+    Args:
+        found: what A and B say of each other.
+        reports: A and B, for the answers.
+        called: the command line that compared them.
+    """
     view = build_changes_view(found)
     return Page(
         title=f"v2drop compare: {clean(found.b.model)}",
         finding=view.finding or Cell(NOTHING_FOUND),
         head=facts(view.facts),
-        parts=[part for part in _parts(found, view, (a, b)) if part.body],
+        parts=[part for part in _parts(found, view, reports, called) if part.body],
         document=found.dumps(),
         file_name="changes.json",
     ).html()
 
 
-def _parts(found: Changes, view: View, reports: tuple[Report, Report]) -> Iterator[Part]:
+def _parts(
+    found: Changes, view: View, reports: tuple[Report, Report], called: str | None
+) -> Iterator[Part]:
     charts = [drawn(chart) for chart in _charts(found)]
     yield Part("changes", "B against A", tag("div", charts, class_="long") if charts else None)
     yield Part("answers", "Answers", _answers(found, reports))
     yield Part("numbers", "All numbers", section_tables(view))
-    yield Part("measured", "How it was judged", [facts(view.footer), command(found.command)])
+    yield Part("measured", "How it was judged", [facts(view.footer), command(called)])
     yield Part("terms", "What the numbers mean", definitions())
 
 
