@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -212,3 +213,21 @@ def test_dummy_weights_from_a_config_alone(v2drop, tmp_path):
     assert report["arms"][0]["vision_tokens"] == 36
     again = json.loads(v2drop("run", *args, "--json").out)
     assert [arm["answer"] for arm in again["arms"]] == [arm["answer"] for arm in report["arms"]]
+
+
+def test_the_page_says_how_it_was_made(quick, tmp_path):
+    page, settings = tmp_path / "a report.html", tmp_path / "v2drop.toml"
+    settings.write_text('prompt = "what is it?"\n')
+    options = ("--image", CAT, "--export-html", page, "--config", settings, "--json")
+    result = quick(*options)
+    assert result.code == 0, result.err
+    assert result.err.splitlines()[-1] == f"Wrote {page}"
+    document = json.loads(result.out)
+    typed = shlex.split(document["command"])
+    assert typed[:2] == ["v2drop", "run"]
+    for name, value in [("--prompt", "what is it?"), ("--export-html", str(page))]:
+        assert typed[typed.index(name) + 1] == value
+    assert "--json" in typed
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert document["summary"].startswith("v2drop is ")

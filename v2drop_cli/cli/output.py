@@ -107,6 +107,7 @@ class ResultFiles:
         from v2drop_cli.report.csv import to_csv
         from v2drop_cli.report.markdown import to_markdown
 
+        report = summed_up(report)
         if self.json is not None:
             write(self.json, report.dumps())
         if self.markdown is not None:
@@ -142,7 +143,7 @@ def print_json(document: str) -> None:
 def show(report: Report, as_json: bool) -> None:
     """The report on stdout."""
     if as_json:
-        print_json(report.dumps())
+        print_json(summed_up(report).dumps())
         return
     from rich.console import Console
 

@@ -14,7 +14,7 @@ from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.groups.output_options import ProfileOutput
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
-from v2drop_cli.cli.output import settle, show, summed_up, warn
+from v2drop_cli.cli.output import settle, show, warn
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -75,8 +75,7 @@ def profile(
             tell(Progress(Phase.LOADING, what=model.model))
             loaded = load_for(arms, given.kinds(load), model.model, load)
             media = given.fitted(loaded, media, options.prompt, options.most_new_tokens)
-            watch = Watch(tell, files.on_round, check, warn)
-            report = summed_up(measure(loaded, media, options, watch))
+            report = measure(loaded, media, options, Watch(tell, files.on_round, check, warn))
         show(report, output.json)  # first: whatever becomes of the files
         files.finish(report)
     leave_if_partial(report)

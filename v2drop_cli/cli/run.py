@@ -10,7 +10,7 @@ from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.groups.output_options import RunOutput
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
-from v2drop_cli.cli.output import show, summed_up, warn
+from v2drop_cli.cli.output import show, warn
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -55,8 +55,7 @@ def run(
             tell(Progress(Phase.LOADING, what=model.model))
             loaded = load_for(arms, given.kinds(load), model.model, load)
             media = given.fitted(loaded, media, run_options.prompt, measuring.max_new_tokens)
-            watch = Watch(tell, files.on_round, check, warn)
-            report = summed_up(measure(loaded, media, run_options, watch))
+            report = measure(loaded, media, run_options, Watch(tell, files.on_round, check, warn))
         show(report, output.json)  # first: whatever becomes of the file
         files.finish(report)
     leave_if_partial(report)

@@ -50,7 +50,7 @@ def _parts(
     charts = [drawn(chart) for chart in _charts(found)]
     yield Part("changes", "B against A", tag("div", charts, class_="long") if charts else None)
     yield Part("answers", "Answers", _answers(found, reports))
-    yield Part("numbers", "All numbers", section_tables(view))
+    yield Part("numbers", "All numbers", section_tables(view, alike=True))
     yield Part("measured", "How it was judged", [facts(view.footer), command(called)])
     yield Part("terms", "What the numbers mean", definitions())
 

@@ -18,10 +18,17 @@ def glance_table(glance: Glance) -> Markup:
     return _table(glance.title, ["", *heads], rows)
 
 
-def section_tables(view: View) -> list[Markup]:
-    """Each section: a column per arm, or where these are too many a line."""
-    many = len(view.columns) > MOST_COLUMNS
-    return [(_turned if many else _upright)(section, view.columns) for section in view.sections]
+def section_tables(view: View, *, alike: bool = False) -> list[Markup]:
+    """Each section: a column per arm, or where these are too many a line.
+
+    Args:
+        view: what the tables say.
+        alike: the lines of a section can be sorted by a column, as ratios can; times and answers
+            in one column cannot.
+    """
+    if len(view.columns) > MOST_COLUMNS:
+        return [_turned(section, view.columns) for section in view.sections]
+    return [_upright(section, view.columns, alike) for section in view.sections]
 
 
 def facts(found: Iterable[Fact]) -> Markup:
@@ -48,9 +55,9 @@ def command(line: str | None) -> Child:
     return [tag("h3", "Command"), tag("pre", tag("code", clean(line)))]
 
 
-def _upright(section: Section, columns: Sequence[str]) -> Markup:
+def _upright(section: Section, columns: Sequence[str], alike: bool) -> Markup:
     rows = [(link(row.about, row.label), row.cells) for row in section.rows]
-    return _table(section.title or "Arms", ["", *map(lines, columns)], rows)
+    return _table(section.title or "Arms", ["", *map(lines, columns)], rows, sortable=alike)
 
 
 def _turned(section: Section, columns: Sequence[str]) -> Markup:
@@ -63,7 +70,11 @@ def _turned(section: Section, columns: Sequence[str]) -> Markup:
 
 
 def _table(
-    title: str, heads: Sequence[Child], rows: Sequence[tuple[Child, tuple[Cell, ...]]]
+    title: str,
+    heads: Sequence[Child],
+    rows: Sequence[tuple[Child, tuple[Cell, ...]]],
+    *,
+    sortable: bool = True,
 ) -> Markup:
     """Around it a box that scrolls sideways, so that the page never does."""
     head = tag("tr", [tag("th", each, scope="col") for each in heads])
@@ -76,7 +87,7 @@ def _table(
         tag("caption", title),
         tag("thead", head),
         tag("tbody", body),
-        class_="sortable",
+        class_="sortable" if sortable else None,
     )
     return tag("div", table, class_="wide", tabindex=0, role="region", aria_label=title)
 
