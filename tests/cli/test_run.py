@@ -231,3 +231,14 @@ def test_the_page_says_how_it_was_made(quick, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")
     assert document["summary"].startswith("v2drop is ")
+
+
+def test_a_prompt_that_the_embedded_model_cannot_understand_is_said_at_once(v2drop):
+    result = v2drop("run", "--image", CAT, "--prompt", "what breed is the cat?", *QUICK, "--json")
+    assert result.code == 0, result.err
+    [told] = [
+        w["message"] for w in json.loads(result.out)["warnings"] if w["code"] == "unknown_words"
+    ]
+    lines = result.err.splitlines()
+    at = lines.index(f"warning: {told}")
+    assert not any(line.startswith("rounds") for line in lines[:at])
