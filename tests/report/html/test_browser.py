@@ -13,6 +13,7 @@ import shutil
 import pytest
 
 from tests.report import factory
+from tests.report.html.test_kept_panel import placed
 from tests.report.html.test_pages import EVIL, evil_report
 from tests.report.regenerate import changes
 from v2drop_cli.judge.arm_verdicts import judged
@@ -51,6 +52,7 @@ def pages(tmp_path_factory):
     report = judged(factory.profiled())
     texts = {
         "profile": to_html(report),
+        "kept": to_html(judged(placed())),
         "twelve": to_html(judged(factory.twelve_arms())),
         "evil": to_html(judged(evil_report())),
         "compare": changes_to_html(changes(), (report, report), "v2drop compare a.json b.json"),
@@ -141,6 +143,23 @@ def test_a_table_sorts_both_ways_and_what_has_no_number_comes_last(opened):
         assert found[len(known) :] == [None] * (len(found) - len(known))
         assert known == sorted(known, reverse=wanted)
         assert len(set(known)) > 5
+
+
+def test_the_slider_moves_over_the_drops(opened):
+    page = opened("kept", 390)
+    slider, slides = page.locator("#kept input"), page.locator("#kept [data-slide]")
+    assert slides.count() == 4
+    for number in (3, 0, 2):
+        slider.fill(str(number))
+        assert [slides.nth(at).is_visible() for at in range(4)] == [at == number for at in range(4)]
+        assert (
+            page.locator("#kept output").inner_text()
+            == slides.nth(number).locator("figcaption").inner_text()
+        )
+    slider.press("ArrowLeft")
+    assert slides.nth(1).is_visible()
+    page.emulate_media(media="print")
+    assert all(slides.nth(at).is_visible() for at in range(4))
 
 
 def test_the_document_is_saved(opened, tmp_path):
