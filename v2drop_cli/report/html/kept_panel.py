@@ -21,7 +21,7 @@ def kept_panel(report: Report) -> Markup | None:
     last = max(len(arm.drops) for arm in arms)
     slides = [_slide(number, arms, spans) for number in range(last + 1)]
     slider = tag(
-        "input", type="range", min=0, max=last, value=last, step=1, hidden=True, aria_label="drop"
+        "input", type="range", min=0, max=last, value=1, step=1, hidden=True, aria_label="drop"
     )
     note = tag(
         "p",
