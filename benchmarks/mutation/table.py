@@ -103,6 +103,13 @@ TARGETS: tuple[Target, ...] = (
     _own("instrument/verdict"),
     _own("instrument/trace"),
     _own("instrument/running", sample=30),
+    _own("instrument/derived"),
+    Target("instrument/folding", ("tests/instrument/test_folded_calls.py",)),
+    _own("instrument/here", "tests/instrument/test_row_signals.py"),
+    _own("instrument/later_features"),
+    _own("instrument/remade"),
+    _own("instrument/temperature"),
+    Target("instrument/windows", ("tests/instrument/test_window_caches.py",)),
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,26 @@ def test_every_module_and_its_own_tests_are_there():
         for path in (target.path, *target.tests):
             assert (ROOT / path).is_file(), path
         assert importlib.util.find_spec(target.name) is not None
+
+
+TRIES = """
+from benchmarks.mutation.run import ROOT, prepare, tried
+from benchmarks.mutation.table import TARGETS
+
+prepare()
+[target] = [target for target in TARGETS if target.module == "instrument/derived"]
+source = (ROOT / target.path).read_text(encoding="utf-8")
+known = tried(target, source, 60)
+assert known.passed, known.said
+assert not tried(target, source.replace("return", "return None and"), 60).passed
+"""
+
+
+def test_a_modules_own_tests_pass_as_they_are_run_and_fail_at_a_fault():
+    """A process runs them without pytest's plug-ins, whose options then mean nothing."""
+    command = [sys.executable, "-c", TRIES]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("result", results(), ids=lambda result: result["module"])

@@ -312,3 +312,14 @@ def test_a_torn_file_is_one_clear_line(tmp_path, keep, junk):
     assert (raw.exit_code, raw.stdout) == (2, "")
     assert raw.stderr.startswith("error: ")
     assert "not expected" not in raw.stderr
+
+
+def test_the_page_of_a_comparison(v2drop, files, tmp_path):
+    page = tmp_path / "changes.html"
+    result = v2drop("compare", *files(a=made(), b=made(1.1)), "--export-html", page, "--json")
+    assert result.code == 0, result.err
+    summary = json.loads(result.out)["summary"]
+    assert summary.startswith("B is slower than A in ")
+    text = page.read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert f">{summary}</h1>" in text
+    assert "v2drop compare " in text

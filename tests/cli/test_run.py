@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_json_is_the_contract(quick):
     assert report["schema"] == SCHEMA
     assert set(report) == {
         "schema", "environment", "request", "arms", "comparisons", "null_comparison", "warnings",
-        "protocol", "stopped_by", "random_comparisons", "lead",
+        "protocol", "stopped_by", "random_comparisons", "lead", "summary", "command",
     }  # fmt: skip
     assert report["stopped_by"] == "rounds"
     assert report["request"]["weights"] == "trained"
@@ -212,3 +213,32 @@ def test_dummy_weights_from_a_config_alone(v2drop, tmp_path):
     assert report["arms"][0]["vision_tokens"] == 36
     again = json.loads(v2drop("run", *args, "--json").out)
     assert [arm["answer"] for arm in again["arms"]] == [arm["answer"] for arm in report["arms"]]
+
+
+def test_the_page_says_how_it_was_made(quick, tmp_path):
+    page, settings = tmp_path / "a report.html", tmp_path / "v2drop.toml"
+    settings.write_text('prompt = "what is it?"\n')
+    options = ("--image", CAT, "--export-html", page, "--config", settings, "--json")
+    result = quick(*options)
+    assert result.code == 0, result.err
+    assert result.err.splitlines()[-1] == f"Wrote {page}"
+    document = json.loads(result.out)
+    typed = shlex.split(document["command"])
+    assert typed[:2] == ["v2drop", "run"]
+    for name, value in [("--prompt", "what is it?"), ("--export-html", str(page))]:
+        assert typed[typed.index(name) + 1] == value
+    assert "--json" in typed
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert document["summary"].startswith("v2drop is ")
+
+
+def test_a_prompt_that_the_embedded_model_cannot_understand_is_said_at_once(v2drop):
+    result = v2drop("run", "--image", CAT, "--prompt", "what breed is the cat?", *QUICK, "--json")
+    assert result.code == 0, result.err
+    [told] = [
+        w["message"] for w in json.loads(result.out)["warnings"] if w["code"] == "unknown_words"
+    ]
+    lines = result.err.splitlines()
+    at = lines.index(f"warning: {told}")
+    assert not any(line.startswith("rounds") for line in lines[:at])

@@ -68,7 +68,8 @@ def test_a_shell_completes_commands_and_options():
 
     assert completed("v2drop", "pro") == ["profile"]
     assert completed("v2drop", "run", "--max") == ["--max-new-tokens"]
-    assert completed("v2drop", "profile", "--export") == ["--export-md", "--export-csv"]
+    exports = ["--export-md", "--export-html", "--export-csv"]
+    assert completed("v2drop", "profile", "--export") == exports
 
 
 def test_version_is_the_packages():

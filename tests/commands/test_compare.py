@@ -552,7 +552,7 @@ def test_the_document_is_its_own_schema():
     assert document["schema"] == "v2drop.compare/1"
     assert list(document) == [
         "schema", "a", "b", "margin", "differences", "arms", "only_in_a", "only_in_b", "gates",
-        "warnings",
+        "warnings", "summary",
     ]  # fmt: skip
     assert set(document["arms"][0]) == {
         "label", "answers", "token_agreement", "first_divergence", "changes",

@@ -13,6 +13,8 @@ from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import FIRST_WORD, schedule_text
 from v2drop_cli.prove.oracle import decode, masked
 
+pytestmark = pytest.mark.no_cover
+
 ENTRY = [name for name, case in CASES.items() if case.entry]
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")

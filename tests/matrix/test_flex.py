@@ -14,6 +14,8 @@ from tests.matrix.test_matrix import dropped_in
 from tests.matrix.truth import batch, check, defined
 from v2drop_cli.models.decoders import windows
 
+pytestmark = pytest.mark.no_cover
+
 STEPS = 2
 FLEX = "flex_attention"
 # transformers offers flex attention for these; the others it refuses, see the last test. GOT-OCR's

@@ -10,8 +10,11 @@ from tests.families import ABSENT, CASES, NAMES, VARIANTS
 from tests.instrument.test_dropping import hook_tables
 from tests.matrix.truth import STEPS, TOLERANCE, batch, check, defined, dense, gone, model_of
 from v2drop_cli.models.registry import FAMILIES, family_for
+from v2drop_cli.prove.cases import VARIANTS as REGISTERED_VARIANTS
 from v2drop_cli.prove.cases.case import FIRST_WORD
 from v2drop_cli.prove.oracle import count, decode, positions
+
+pytestmark = pytest.mark.no_cover
 
 ATTENTION = ["eager", "sdpa"]
 CELLS = [
@@ -23,7 +26,7 @@ CELLS = [
 
 
 def test_registry_and_matrix_list_the_same_families():
-    assert {*NAMES, *ABSENT} == set(FAMILIES)
+    assert {*NAMES, *ABSENT} - {*REGISTERED_VARIANTS} == set(FAMILIES)
     for name, case in CASES.items():
         assert case.name == name
         assert (name in VARIANTS) == bool(case.variant_of)

@@ -33,10 +33,12 @@ SIZES = [
     (40, 3),
 ]
 RATIO = (
+    "dots3_note",
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
     *("qwen3_5", "qwen3_5_moe", "qwen2_5_omni", "qwen3_omni_moe", "exaone4_5"),
     *("cosmos3_omni", "cosmos3_edge", "hyperclovax_vision_v2", "cohere_compass"),
     *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
+    "lfm3_vl",
 )
 PADDED = ("deepseek_ocr2",)
 QUARTERED = ("idefics2",)
@@ -44,6 +46,8 @@ ROUNDED = ("lfm2_vl",)  # to more patches than its tensors have room for
 PROCESSORS_OWN = (*RATIO, *PADDED, *QUARTERED, *ROUNDED)
 MISTRAL3 = ("mistral3", "ministral3", "mistral4")
 PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
+# Their processors make a clip of any size large: one shape is enough for the model.
+LARGE_CLIPS = ("qwen2_5_omni", "qwen3_omni_moe")
 LLAVA = ("llava", "pixtral", "vipllava")  # whose videos are pictures
 KINDS = [(n, k) for n in CASES for k in ("image", "images", "video") if k != "video" or CASES[n].video]  # fmt: skip # noqa: E501
 
@@ -118,8 +122,9 @@ def test_every_shape_is_answered_or_refused_by_name(loaded, name, kind, size):
     prepared = model.prepare(media, "why?")
     [index], [grids] = prepared.vision.index, prepared.vision.grids
     assert sum(grid.t * grid.h * grid.w for grid in grids) == len(index) > 0
-    with torch.no_grad():
-        model.model(**prepared.to(torch.device("cpu"), torch.float32).tensors)
+    if kind != "video" or name not in LARGE_CLIPS or size == (3, 2):
+        with torch.no_grad():
+            model.model(**prepared.to(torch.device("cpu"), torch.float32).tensors)
 
 
 @pytest.mark.parametrize(("name", "kind"), [(n, k) for n, k in KINDS if n in RATIO])

@@ -33,8 +33,13 @@ def cell(name, dtype="float32", attention="sdpa", prompts="ragged", drops=LAYERS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
+@pytest.mark.no_cover
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    # In float32 tests/matrix holds every family against the same oracle.
+    [(name, dtype) for name in (*NAMES, *VARIANTS) for dtype in DTYPES
+     if dtype != "float32" or name in NAMES[:16]],
+)  # fmt: skip
 def test_it_holds_for_every_family(prover, name, dtype):
     # In float32 the matrix holds eager attention against the same oracle.
     kernels = CASES[name].attention

@@ -66,6 +66,8 @@ def test_keys_are_the_contract(tmp_path):
         "stopped_by",
         "random_comparisons",
         "lead",
+        "summary",
+        "command",
     ]
     assert document["schema"] == "v2drop.report/1"
     assert set(document["request"]) == {

@@ -17,6 +17,7 @@ from v2drop_cli.errors import (
 )
 from v2drop_cli.methods.base import ORIGINAL, Method
 from v2drop_cli.methods.registry import ALL, get_method, known_methods
+from v2drop_cli.models.vocabulary import unknown_words
 from v2drop_cli.records import Caveat, CaveatKind
 
 # What a method says that cannot serve this model or this prompt. Anything else, such as a device
@@ -31,6 +32,9 @@ def line_up(options: ArmOptions, passes: Passes, watch: Watch) -> list[Arm]:
         ScheduleError: a schedule does not fit the model, the prompt or a method named by hand.
         V2DropError: of all methods none can run: the first one's reason.
     """
+    for caveat in unknown_words(passes.loaded, passes.subject.prompt):
+        passes.note(caveat)
+        watch.tell(caveat.message)
     asked, arms = _asked(options, passes, watch), []
     for number, arm in enumerate(asked):
         if takes_trying(arm):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from v2drop_cli.cli.called import called
 from v2drop_cli.cli.groups.gate_options import ChangeGateOptions
 from v2drop_cli.cli.groups.measuring_options import JudgingOptions
 from v2drop_cli.cli.groups.output_options import ComparedReports, CompareOutput
@@ -30,6 +31,7 @@ def compare(
     """
     from v2drop_cli.commands.compare import compare_reports, refuse
     from v2drop_cli.records.reading import read_report
+    from v2drop_cli.report.compare_view import summarised_changes
 
     gates, share = gating.gates(), judging.share()
     with output.files((read.a, read.b)).held() as files:
@@ -37,7 +39,12 @@ def compare(
         found = compare_reports(first, second, share, gates)
         if not judging.anyway:
             refuse(found.differences)
+        found = summarised_changes(found)
         _tell(found, files, output)
+        if files.html is not None:
+            from v2drop_cli.report.html.compare_page import changes_to_html
+
+            write(files.html, changes_to_html(found, (first[1], second[1]), called()))
     settle(found.gates, gating.strict)
 
 

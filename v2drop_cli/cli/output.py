@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from v2drop_cli.cli.called import called
 from v2drop_cli.errors import GateError, UndecidedError, UsageError, V2DropError
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 def warn(text: str) -> None:
     """Say on stderr what a person should read at once."""
     typer.echo(f"warning: {text}", err=True)
+
+
+def summed_up(report: Report) -> Report:
+    """``report`` with its finding in words and the command line that made it."""
+    from v2drop_cli.report.finding import summarised
+
+    return summarised(report, called())
 
 
 class Drafts:
@@ -37,7 +45,7 @@ class Drafts:
     def __call__(self, report: Report) -> None:
         """Replace the file."""
         try:
-            self._file.write(report.dumps())
+            self._file.write(summed_up(report).dumps())
         except V2DropError as error:
             if not self._told:
                 warn(f"{error.message}; measuring goes on")
@@ -51,15 +59,14 @@ class ResultFiles:
     json: ResultFile | None
     markdown: ResultFile | None
     csv: ResultFile | None
+    html: ResultFile | None = None
 
     @classmethod
-    def checked(
-        cls, paths: tuple[Path | None, Path | None, Path | None], read: Sequence[Path]
-    ) -> ResultFiles:
+    def checked(cls, paths: Sequence[Path | None], read: Sequence[Path]) -> ResultFiles:
         """Refuse paths that cannot be written, before anything is measured.
 
         Args:
-            paths: of JSON, Markdown and CSV.
+            paths: of JSON, Markdown, CSV and HTML.
             read: files that the command reads: they are never written over.
 
         Raises:
@@ -84,7 +91,7 @@ class ResultFiles:
         from v2drop_cli.report.file_lock import only_writer
 
         with ExitStack() as stack:
-            for file in (self.json, self.markdown, self.csv):
+            for file in (self.json, self.markdown, self.csv, self.html):
                 if file is not None:
                     stack.enter_context(only_writer(file.path))
             yield self
@@ -100,12 +107,17 @@ class ResultFiles:
         from v2drop_cli.report.csv import to_csv
         from v2drop_cli.report.markdown import to_markdown
 
+        report = summed_up(report)
         if self.json is not None:
             write(self.json, report.dumps())
         if self.markdown is not None:
             write(self.markdown, to_markdown(build_view(report)))
         if self.csv is not None:
             write(self.csv, to_csv(report))
+        if self.html is not None:
+            from v2drop_cli.report.html.bench_page import to_html
+
+            write(self.html, to_html(report))
 
 
 def write(file: ResultFile, content: str | bytes) -> None:
@@ -131,7 +143,7 @@ def print_json(document: str) -> None:
 def show(report: Report, as_json: bool) -> None:
     """The report on stdout."""
     if as_json:
-        print_json(report.dumps())
+        print_json(summed_up(report).dumps())
         return
     from rich.console import Console
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
@@ -17,6 +18,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from v2drop_cli.cli.called import CALLED
 from v2drop_cli.cli.config_file import Invocation, defaults, find
 from v2drop_cli.cli.guard import guarded
 from v2drop_cli.errors import UsageError
@@ -190,9 +192,13 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     def shell(context: typer.Context, **typed: Any) -> None:
         common = _filled(CommonOptions, typed)
         calling = Invocation.of(context)
+        filed: dict[str, Any] = {}
         config = find(common.config, common.no_config, tuple(calling.known))
         if config is not None:
-            typed |= defaults(config, calling, fields)
+            filed = defaults(config, calling, fields)
+            typed |= filed
+        given = {name: typed[name] for name in (*calling.typed, *filed) if name in typed}
+        CALLED.set(_line(calling.command, given, fields))
         function(**{name: _filled(group, typed) for name, group in groups.items()})
 
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):
@@ -202,6 +208,19 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     shell.__annotations__ = {each.name: each.annotation for each in parameters}
     shell.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # for Typer
     return guarded(shell)
+
+
+def _line(name: str, given: dict[str, Any], fields: Iterable[Declared]) -> str:
+    """A command line, for ``given`` options by name."""
+    words = ["v2drop", name]
+    for each in fields:
+        values = given.get(each.name, ()) if each.repeatable else (given.get(each.name),)
+        for value in values or ():
+            if value is None or value is False:
+                continue
+            words += [] if each.looks.flag is None else [each.looks.flag]
+            words += [] if value is True else [str(value)]
+    return shlex.join(words)
 
 
 def _filled(group: type, typed: dict[str, Any]) -> Any:

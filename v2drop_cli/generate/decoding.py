@@ -30,7 +30,7 @@ from v2drop_cli.generate.greedy import (
 )
 from v2drop_cli.instrument.hooks import Before, Call, hooked
 from v2drop_cli.models.base import Inputs, LoadedModel
-from v2drop_cli.models.decoders import windows
+from v2drop_cli.models.decoders import indexed, windows
 from v2drop_cli.records import COMPILED, EAGER
 from v2drop_cli.units import Seconds
 
@@ -261,6 +261,10 @@ def check_decoding(loaded: LoadedModel, decode: str) -> None:
         raise UsageError(
             "--decode compiled has no cache for sliding windows", hint=f"--decode {EAGER}"
         )
+    if indexed(loaded.model.config.get_text_config()):
+        raise UsageError(
+            "--decode compiled has no cache for the keys of an index", hint=f"--decode {EAGER}"
+        )
     if loaded.attn_implementation not in SERVED_ATTENTION:
         raise UsageError(
             f"--decode compiled does not serve {loaded.attn_implementation} attention",
@@ -285,11 +289,11 @@ def new_cache(loaded: LoadedModel) -> Any:
 
 
 def cache_bytes(cache: Any) -> int:
-    """Bytes that the layers of a KV cache hold, in keys and values and in running states."""
+    """Bytes that the layers of a KV cache hold: keys, values, an index's keys, running states."""
     held = [t for layer in cache.layers for t in (*_columns(layer), *states_of(layer))]
     return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
 
 def _columns(layer: Any) -> list[Tensor]:
-    kept = (getattr(layer, name, None) for name in ("keys", "values"))
+    kept = (getattr(layer, name, None) for name in ("keys", "values", "indexer_keys"))
     return [tensor for tensor in kept if tensor is not None]

@@ -23,6 +23,7 @@ from transformers.masking_utils import (
 )
 
 from v2drop_cli.errors import InstrumentError
+from v2drop_cli.models.decoders import indexed
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ def causal_mask(
 
     Returns:
         What the implementation takes: ``None``, a boolean or additive ``[B, 1, W, past + W]``
-        mask, the 2-D padding mask (flash), or a block mask (flex).
+        mask, the 2-D padding mask (flash), or a block mask (flex). Never ``None`` for a decoder
+        with an index, which reads off the mask what it may choose among.
     """
     implementation = config._attn_implementation
     if implementation not in ALL_MASK_ATTENTION_FUNCTIONS:
@@ -130,7 +132,7 @@ def causal_mask(
         kv_offset=0,
         mask_function=_who_sees_whom(past, blocks, view),
         attention_mask=valid,
-        allow_is_causal_skip=blocks is None and view is None,
+        allow_is_causal_skip=blocks is None and view is None and not indexed(config),
         dtype=hidden.dtype,
         config=config,
         use_vmap=False,

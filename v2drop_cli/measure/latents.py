@@ -5,6 +5,9 @@ One layer of Kimi K2.5, whose latents have 512 numbers and 64 more for the posit
     held      512 + 64 numbers a column, for all heads together
     expanded  at every forward, all columns attended to: 512 → 64 heads of 128 + 128
     attended  64 heads, keys of 128 + 64 and values of 128
+
+Layers of one decoder may have latents of different sizes, as those with and without a window in
+dots3 Note. Layers with an index hold its keys beside them.
 """
 
 from __future__ import annotations
@@ -16,39 +19,48 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """Sizes of latent attention.
+    """Sizes of the latent attention of one layer.
 
     Attributes:
-        expanding: per layer, multiply-adds that make keys and values of one column.
+        expanding: multiply-adds that make keys and values of one column.
         keys, values: numbers in a key, and in a value, of one head.
-        held: numbers of one column in the cache.
+        held: numbers of one column in the cache, the index's among them.
+        choosing: multiply-adds by which the index scores one column for one query.
     """
 
-    expanding: tuple[int, ...]
+    expanding: int
     keys: int
     values: int
     held: int
+    choosing: int = 0
 
 
-def latents(layers: Sequence[Any], config: Any) -> Latents | None:
-    """Those of a decoder, ``None`` if it has none; or if its layers are built some other way.
+def latents(layers: Sequence[Any]) -> tuple[Latents, ...]:
+    """Those of each layer; empty if a layer has none, or is built some other way.
 
     Args:
-        layers: its blocks.
-        config: the text config of transformers.
+        layers: a decoder's blocks.
     """
-    rank, rotated = getattr(config, "kv_lora_rank", None), getattr(config, "qk_rope_head_dim", None)
-    if not rank or not rotated:
+    found = [_latents(getattr(layer, "self_attn", None)) for layer in layers]
+    known = tuple(one for one in found if one is not None)
+    return known if len(known) == len(found) else ()
+
+
+def _latents(attention: Any) -> Latents | None:
+    """Of one layer's attention, which says its sizes itself; its maps must have just these."""
+    compress = getattr(attention, "kv_a_proj_with_mqa", None)
+    expand = getattr(attention, "kv_b_proj", None)
+    if compress is None or expand is None:
         return None
-    heads, plain, values = config.num_attention_heads, config.qk_nope_head_dim, config.v_head_dim
-    expanding = []
-    for layer in layers:
-        attention = getattr(layer, "self_attn", None)
-        compress = getattr(attention, "kv_a_proj_with_mqa", None)
-        expand = getattr(attention, "kv_b_proj", None)
-        if compress is None or expand is None or compress.out_features != rank + rotated:
-            return None
-        if (expand.in_features, expand.out_features) != (rank, heads * (plain + values)):
-            return None
-        expanding.append(expand.weight.numel())
-    return Latents(tuple(expanding), plain + rotated, values, rank + rotated)
+    rank, rotated = attention.kv_lora_rank, attention.qk_rope_head_dim
+    heads, plain, values = attention.num_heads, attention.qk_nope_head_dim, attention.v_head_dim
+    if compress.out_features != rank + rotated:
+        return None
+    if (expand.in_features, expand.out_features) != (rank, heads * (plain + values)):
+        return None
+    index = getattr(attention, "indexer", None)
+    size, asked = (0, 0) if index is None else (index.head_dim, index.n_heads)
+    # A product with each head of the query, and their sum weighted by head.
+    return Latents(
+        expand.weight.numel(), plain + rotated, values, rank + rotated + size, asked * (size + 1)
+    )

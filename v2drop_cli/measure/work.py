@@ -31,17 +31,18 @@ _HZ_PER_KHZ = 1000
 
 COUNTED = frozenset({
     "apertus", "arcee", "aria", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe",
-    "cohere_compass", "cosmos3_edge", "cwm", "deepseek_ocr2", "deepseek_v3", "dots1", "ernie4_5",
-    "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3", "gemma4",
-    "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr", "granite",
-    "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
+    "cohere_compass", "cosmos3_edge", "cwm", "deepseek_ocr2", "deepseek_v3", "dots1", "dots3_note",
+    "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3",
+    "gemma4", "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr",
+    "granite", "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
     "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3", "hyperclovax",
-    "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "llama", "llama4", "mellum",
-    "minimax_m2", "ministral", "ministral3", "mistral", "mistral4", "mixtral", "molmo2",
-    "muse_glimmer", "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl",
-    "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl",
-    "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe",
-    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7", "vaultgemma",
+    "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "lfm3", "llama", "llama4",
+    "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mistral4", "mixtral", "molmo2",
+    "muse_glimmer", "muse_spark", "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe",
+    "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe",
+    "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl",
+    "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7",
+    "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
@@ -64,7 +65,7 @@ class DecoderShape:
         kv_heads: heads of keys and values.
         head_dim: size of one head.
         kv_item_bytes: bytes of one number in the KV cache.
-        latents: where the cache holds compressed keys and values; else ``None``.
+        latents: per layer, where the cache holds compressed keys and values; else empty.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         layers: per layer, its own :attr:`kv_heads` and :attr:`head_dim`; empty where all are alike.
         heads_of: per layer, its own :attr:`heads`; empty where all have as many.
@@ -79,7 +80,7 @@ class DecoderShape:
     kv_heads: int
     head_dim: int
     kv_item_bytes: int
-    latents: Latents | None = None
+    latents: tuple[Latents, ...] = ()
     windows: tuple[int | None, ...] = ()
     layers: tuple[tuple[int, int], ...] = ()
     states: tuple[FoldedState | None, ...] = ()
@@ -109,18 +110,21 @@ class DecoderShape:
             linear += sum(state.products * q for state, q in folds if state is not None)
         pairs = [q * c for q, c in zip(queries, columns, strict=True)]
         widths = [2 * size for _, size in self._sizes(columns)]  # scores, then values
-        if self.latents is not None:
-            widths = [self.latents.keys + self.latents.values] * len(columns)
-            linear += sum(p * c for p, c in zip(self.latents.expanding, columns, strict=True))
+        choosing = 0
+        if self.latents:
+            widths = [one.keys + one.values for one in self.latents]
+            expanded = zip(self.latents, columns, strict=True)
+            linear += sum(one.expanding * c for one, c in expanded)
+            choosing = sum(one.choosing * n for one, n in zip(self.latents, pairs, strict=True))
         heads = self.heads_of or (self.heads,) * len(columns)
-        attention = sum(h * w * n for h, w, n in zip(heads, widths, pairs, strict=True))
+        attention = sum(h * w * n for h, w, n in zip(heads, widths, pairs, strict=True)) + choosing
         return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
 
     def kv_bytes(self, columns: Sequence[int], rows: int) -> int:
         """Keys and values of ``columns`` per layer, and the states of layers that keep none."""
         numbers = [2 * heads * size for heads, size in self._sizes(columns)]
-        if self.latents is not None:
-            numbers = [self.latents.held] * len(columns)
+        if self.latents:
+            numbers = [one.held for one in self.latents]
         held = self.kv_item_bytes * sum(n * c for n, c in zip(numbers, columns, strict=True))
         return rows * (held + sum(state.nbytes for state in self.states if state is not None))
 
@@ -191,19 +195,22 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     heads_of = layer_heads(layers)
     heads = heads_of[0] if heads_of else int(config.num_attention_heads)
     sizes = layer_sizes(layers, heads)
-    kv_heads, head_dim = sizes[0] if sizes else _sizes_of(config, heads)
+    compressed = latents(layers)
+    if compressed:  # whose layers may differ, and say so themselves
+        kv_heads, head_dim = heads, compressed[0].keys
+    else:
+        kv_heads, head_dim = sizes[0] if sizes else _sizes_of(config, heads)
     products = [_products(layer) for layer in layers]
     known = [found for found in products if found is not None]
     if len(known) < len(products):
         return None
-    compressed = latents(layers, config)
     states = [folded_state(layer) for layer in layers]
     attending = [layer for layer, state in zip(layers, states, strict=True) if state is None]
     asked = dict(zip(layers, heads_of or (heads,) * len(layers), strict=True))
     plain = all(_attends_with(x, asked[x] * head_dim, kv_heads * head_dim) for x in attending)
-    if compressed is None and not sizes and not plain:
+    if not compressed and not sizes and not plain:
         return None
-    expanding = (0,) * len(known) if compressed is None else compressed.expanding
+    expanding = [one.expanding for one in compressed] or [0] * len(known)
     parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
     return DecoderShape(
         layer_products=tuple(f.active - e for f, e in zip(known, expanding, strict=True)),

@@ -16,18 +16,18 @@ from v2drop_cli.records import Caveat, CaveatKind
 PROVEN = frozenset({
     "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cohere2", "cohere_compass_text",
     "cosmos3_edge_text", "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1",
-    "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2", "gemma3_text",
-    "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
+    "dots3_note_text", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
+    "gemma3_text", "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
     "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite", "granite4_vision_text",
     "granite_docling_text", "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense",
     "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
-    "jais2", "jetmoe", "lfm2", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
-    "ministral3", "mistral", "mistral4", "mixtral", "molmo2_text", "muse_glimmer_text", "nanochat",
-    "nemotron", "olmo", "olmo2", "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe",
-    "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
-    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
-    "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p5",
-    "youtu",
+    "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
+    "ministral3", "mistral", "mistral4", "mixtral", "molmo2_text", "muse_glimmer_text",
+    "muse_spark_text", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "paddleocr_vl_text",
+    "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text",
+    "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe",
+    "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3",
+    "solar_open", "stablelm", "starcoder2", "step3p5", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
@@ -40,14 +40,19 @@ the tokens into a state of a fixed size, or into the last few of a convolution."
 _SCALED = frozenset({"ministral3", "mistral4"})
 
 WINDOWED = frozenset({
-    "cohere2", "cohere_compass_text", "exaone4", "gemma2", "gemma3_text", "gemma4_text",
-    "gemma4_unified_text", "llama4_text", "mistral", "muse_glimmer_text", "step3p5",
+    "cohere2", "cohere_compass_text", "dots3_note_text", "exaone4", "gemma2", "gemma3_text",
+    "gemma4_text", "gemma4_unified_text", "lfm3", "llama4_text", "mistral", "muse_glimmer_text",
+    "muse_spark_text", "step3p5",
 })  # fmt: skip
 """``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
 positions of the whole prompt."""
 
-# As configurations call a layer with a window, and one that attends in chunks.
-_WINDOW, _CHUNK = "sliding_attention", "chunked_attention"
+INDEXED = frozenset({"dots3_note_text"})
+"""``model_type`` of the decoders whose index, which chooses what a token attends to, was proven to
+choose among survivors."""
+
+# As configurations call a layer with a window, one that attends in chunks, and one with an index.
+_WINDOW, _CHUNK, _INDEX = "sliding_attention", "chunked_attention", "indexed_attention"
 # model_type → why it cannot be served, whatever the user allows.
 _WRONG = {
     "doge": "its attention makes masks of its own from all tokens, at full length",
@@ -80,6 +85,15 @@ def windows(config: Any) -> tuple[int | None, ...]:
 def chunked(config: Any) -> bool:
     """Whether the windows of :func:`windows` are chunks: places 0 to n-1, n to 2n-1 and so on."""
     return _CHUNK in (getattr(config.get_text_config(), "layer_types", None) or ())
+
+
+def indexed(text: Any) -> bool:
+    """Whether some layers of a decoder choose by an index what a token attends to.
+
+    Args:
+        text: the decoder's configuration.
+    """
+    return _INDEX in (getattr(text, "layer_types", None) or ())
 
 
 def layer_kinds(config: Any) -> tuple[str, ...]:
@@ -120,8 +134,13 @@ def refuse_decoder(config: Any, *, two_way: bool = False, folds: bool = False) -
     if window and text.model_type not in WINDOWED:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
     kinds -= {_WINDOW, _CHUNK} if text.model_type in WINDOWED else set()
+    kinds -= {_INDEX} if text.model_type in INDEXED else set()
     if text.model_type in _WRONG:
         return _WRONG[text.model_type]
+    if indexed(text) and str(text._attn_implementation).startswith(("flash", "flex")):
+        return (
+            "its index reads off a mask what it may choose among, and these kernels are given none"
+        )
     if kinds:
         return f"its decoder has layers other than full attention: {', '.join(sorted(kinds))}"
     # transformers' mask function looks at the first, Gemma's attention at the second.

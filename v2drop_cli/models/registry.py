@@ -67,9 +67,11 @@ FAMILIES: dict[str, str] = {
     "qwen3_5_moe": "v2drop_cli.models.families.qwen3_5_moe:QWEN3_5_MOE",
     "cosmos3_edge": "v2drop_cli.models.families.cosmos3_edge:COSMOS3_EDGE",
     "lfm2_vl": "v2drop_cli.models.families.lfm2_vl:LFM2_VL",
+    "lfm3_vl": "v2drop_cli.models.families.lfm3_vl:LFM3_VL",
     "minicpmv4_6": "v2drop_cli.models.families.minicpmv4_6:MINICPMV4_6",
     "molmo2": "v2drop_cli.models.families.molmo2:MOLMO2",
     "minicpmv4_7": "v2drop_cli.models.families.minicpmv4_7:MINICPMV4_7",
+    "dots3_note": "v2drop_cli.models.families.dots3_note:DOTS3_NOTE",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

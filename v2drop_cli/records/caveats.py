@@ -53,6 +53,11 @@ class CaveatKind(enum.Enum):
         "{method} reads the question by the decoder's own embeddings, which is our substitute: "
         "the published method takes CLIP's text tower, {method}:text=DIRECTORY",
     )
+    UNKNOWN_WORDS = (
+        "unknown_words",
+        "{model} has never read {words}: it knows a few questions about drawn shapes, and its "
+        "answer may mean nothing",
+    )
     METHOD_LEFT_OUT = "method_left_out", "{method} is left out: {reason}"
     POSITIONS_KEPT = (
         "positions_kept",

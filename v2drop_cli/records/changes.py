@@ -131,6 +131,7 @@ class Changes:
         margin: ratios from ``1 / (1 + margin)`` to ``1 + margin`` count as the same.
         only_in_a: labels of arms that B does not have.
         only_in_b: labels of arms that A does not have.
+        summary: the finding in one sentence, as the terminal says it.
     """
 
     a: Source
@@ -142,6 +143,7 @@ class Changes:
     only_in_b: tuple[str, ...]
     gates: tuple[GateResult, ...]
     warnings: tuple[Caveat, ...]
+    summary: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The ``v2drop.compare/1`` document."""

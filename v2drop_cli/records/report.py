@@ -157,6 +157,9 @@ class Report:
             to be faster than dense.
         stopped_by: why the rounds ended: ``rounds`` (as many as asked for), ``precision``,
             ``time``, ``interrupted``; ``running`` in a draft. ``None`` in older files.
+        summary: the finding in one sentence, as the terminal says it; ``None`` where nothing was
+            compared, and of a report that no command made.
+        command: the command line that made it, options of a config file written out.
     """
 
     environment: dict[str, Any]
@@ -169,6 +172,8 @@ class Report:
     stopped_by: str | None = field(default=None, metadata=ADDED)
     random_comparisons: tuple[Comparison, ...] = field(default=(), metadata=ADDED)
     lead: Lead | None = field(default=None, metadata=ADDED)
+    summary: str | None = field(default=None, metadata=ADDED)
+    command: str | None = field(default=None, metadata=ADDED)
 
     @property
     def yardsticks(self) -> frozenset[str]:

@@ -13,8 +13,9 @@ from v2drop_cli.records import RANDOM, ArmResult, Report
 from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
 from v2drop_cli.report import wording
 from v2drop_cli.report.claims import SPEEDUPS, claims
+from v2drop_cli.report.terms import SPEEDUP
 from v2drop_cli.report.text import clean, glued
-from v2drop_cli.report.view import Cell, Fact, Row
+from v2drop_cli.report.view import Cell, Fact, Row, claim_cell
 from v2drop_cli.units import NOT_AVAILABLE
 
 NAME = f"{RANDOM}{wording.MARK}"
@@ -51,8 +52,8 @@ def rows(report: Report) -> Iterator[Row]:
         for arm in report.arms:
             own = by_arm.get(arm.label)
             claim = own and own[at]
-            cells.append(Cell(*claim.said, short=claim.signed) if claim else _without(report, arm))
-        yield Row(row.name, tuple(cells))
+            cells.append(claim_cell(claim) if claim else _without(report, arm))
+        yield Row(row.name, tuple(cells), SPEEDUP)
 
 
 def _without(report: Report, arm: ArmResult) -> Cell:

@@ -23,8 +23,9 @@ from v2drop_cli.records.metrics import METRICS, Metric, Place
 from v2drop_cli.report import against_random, glance, movement, profile_wording, wording
 from v2drop_cli.report.claims import SPEEDUPS, claims, legend, noise_floor
 from v2drop_cli.report.finding import finding
+from v2drop_cli.report.terms import CAPTURE, FLOOR, IDEAL, SPEEDUP
 from v2drop_cli.report.text import clean, glued
-from v2drop_cli.report.view import Cell, Fact, Glance, Row, Section, View
+from v2drop_cli.report.view import Cell, Fact, Glance, Row, Section, View, claim_cell
 from v2drop_cli.units import NOT_AVAILABLE, format_value
 
 _OF_THE_ROW_ABOVE = "- "
@@ -69,13 +70,17 @@ def _glance(report: Report) -> Glance | None:
         return None
     rows = []
     for arm in report.arms:
+        found = _comparison(report, arm)
         if arm.label == _reference(report):
-            said = glance.reference_cells(arm)
+            said, values = glance.reference_cells(arm), glance.reference_values()
         else:
-            said = glance.arm_cells(report, _comparison(report, arm))
-        rows.append(Row(wording.arm_label(arm), tuple(Cell(*words) for words in said)))
+            said, values = glance.arm_cells(report, found), glance.arm_values(found)
+        pairs = zip(said, values, strict=True)
+        cells = tuple(Cell(*words, value=value) for words, value in pairs)
+        rows.append(Row(wording.arm_label(arm), cells))
     title = f"Against {clean(_reference(report))}"
-    return Glance(title, glance.columns(), tuple(rows), glance.spreads(report))
+    spreads = glance.spreads(report)
+    return Glance(title, glance.columns(), tuple(rows), spreads, glance.about())
 
 
 def _facts(report: Report) -> Iterator[Fact]:
@@ -100,7 +105,7 @@ def _identity_rows(report: Report) -> Iterator[Row]:
     yield Row(wording.DUMMY_ANSWER if dummy else "answer", tuple(map(_answer, arms)))
     if len(arms) > 1 and not dummy:
         label = f"against {clean(_reference(report))}"
-        yield Row(label, tuple(_agreement(report, arm) for arm in arms))
+        yield Row(label, tuple(_agreement(report, arm) for arm in arms), "token_agreement")
 
 
 def _figure(text: str | None) -> Cell:
@@ -123,12 +128,17 @@ def _agreement(report: Report, arm: ArmResult) -> Cell:
 
 def _token_rows(report: Report) -> Iterator[Row]:
     arms = report.arms
-    yield Row("after each drop", tuple(Cell(wording.counts(arm)) for arm in arms))
+    chains = tuple(Cell(wording.counts(arm)) for arm in arms)
+    yield Row("after each drop", chains, "vision_tokens")
     if any(wording.drop_layers(arm) != wording.schedule_layers(arm) for arm in arms):
         layers = (_figure(wording.drop_layers(arm)) for arm in arms)
         yield Row("drops at layers", tuple(layers))
     dense = next((arm for arm in arms if arm.label == _reference(report)), None)
-    yield Row("layer average", tuple(Cell(wording.layer_average(arm, dense)) for arm in arms))
+    averages = tuple(
+        Cell(wording.layer_average(arm, dense), value=arm.layer_average_vision_tokens)
+        for arm in arms
+    )
+    yield Row("layer average", averages, "layer_average_vision_tokens")
 
 
 def _time_rows(report: Report) -> Iterator[Row]:
@@ -140,10 +150,12 @@ def _time_rows(report: Report) -> Iterator[Row]:
         if not part or any(stats is not None for stats in found):
             cells = tuple(_stage(stats, part) for stats in found)
             label = f"{_OF_THE_ROW_ABOVE if part else ''}{row.label}"
-            yield Row(label, _launches(report, cells) if row.name == "decode" else cells)
+            cells = _launches(report, cells) if row.name == "decode" else cells
+            yield Row(label, cells, row.name)
     captures = [arm.capture_s for arm in report.arms]
     if any(seconds is not None for seconds in captures):
-        yield Row("graph capture, once", tuple(Cell(profile_wording.capture(s)) for s in captures))
+        cells = tuple(Cell(profile_wording.capture(s), value=s) for s in captures)
+        yield Row("graph capture, once", cells, CAPTURE)
 
 
 def _launches(report: Report, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
@@ -162,17 +174,28 @@ def _is_launch_bound(report: Report, arm: ArmResult) -> bool:
 
 def _stage(stats: Stats | None, part: bool) -> Cell:
     """A part that an arm does not have is no missing measurement: dense scores nothing."""
-    return NOTHING if stats is None and part else Cell(wording.time(stats))
+    if stats is None:
+        return NOTHING if part else Cell(wording.time(None))
+    return Cell(wording.time(stats), value=stats.median)
 
 
 def _memory_rows(report: Report) -> Iterator[Row]:
     arms = report.arms
     kinds = {arm.memory.peak_kind for arm in arms if arm.memory.peak_bytes is not None}
     shared = kinds.pop() if len(kinds) == 1 else None
-    peaks = (wording.peak(arm, _comparison(report, arm), shared) for arm in arms)
-    yield Row(wording.peak_label(shared), tuple(map(Cell, peaks)))
-    caches = (wording.cache(arm, _comparison(report, arm)) for arm in arms)
-    yield Row("KV cache", tuple(map(Cell, caches)))
+    peaks = (
+        Cell(
+            wording.peak(arm, _comparison(report, arm), shared),
+            value=arm.memory.peak_bytes,
+        )
+        for arm in arms
+    )
+    yield Row(wording.peak_label(shared), tuple(peaks), "peak_memory")
+    caches = (
+        Cell(wording.cache(arm, _comparison(report, arm)), value=arm.memory.kv_cache_bytes)
+        for arm in arms
+    )
+    yield Row("KV cache", tuple(caches), "kv_cache")
     if report.protocol is not None and any(arm.memory.peak_allocated_bytes for arm in arms):
         yield from (_plain(report, row) for row in METRICS if row.place is Place.GPU_MEMORY)
     for row in METRICS:
@@ -182,8 +205,9 @@ def _memory_rows(report: Report) -> Iterator[Row]:
 
 def _plain(report: Report, row: Metric) -> Row:
     """A number of each arm and no more."""
-    values = (glued(format_value(row.unit, row.of(arm))) for arm in report.arms)
-    return Row(row.label, tuple(map(Cell, values)))
+    values = [row.of(arm) for arm in report.arms]
+    cells = (Cell(glued(format_value(row.unit, value)), value=value) for value in values)
+    return Row(row.label, tuple(cells), row.name)
 
 
 def _limit_rows(report: Report) -> Iterator[Row]:
@@ -192,14 +216,18 @@ def _limit_rows(report: Report) -> Iterator[Row]:
     if not any(limits) and report.protocol is None:
         return  # a profile says that they are not known
     found = [_comparison(report, arm) for arm in arms]
-    yield Row("prefill work", tuple(Cell(profile_wording.work(item)) for item in limits))
+    work = (
+        Cell(profile_wording.work(item), value=item.prefill_flops if item else None)
+        for item in limits
+    )
+    yield Row("prefill work", tuple(work), "prefill_flops")
     ideal = (profile_wording.ideal(item) for item in found)
-    yield Row("ideal speed-up", tuple(map(_figure, ideal)))
+    yield Row("ideal speed-up", tuple(map(_figure, ideal)), IDEAL)
     realised = (profile_wording.realised(item) for item in found)
-    yield Row("realised", tuple(map(_figure, realised)))
+    yield Row("realised", tuple(map(_figure, realised)), "realised_over_ideal")
     if any(item and item.decode_floor_s_per_token for item in limits):
         floors = (profile_wording.floor(item) for item in limits)
-        yield Row("decode floor", tuple(map(Cell, floors)))
+        yield Row("decode floor", tuple(map(Cell, floors)), FLOOR)
 
 
 def _speedup_rows(report: Report) -> Iterator[Row]:
@@ -209,10 +237,10 @@ def _speedup_rows(report: Report) -> Iterator[Row]:
     said = [claims(item) if item else () for item in found]
     for at, row in enumerate(SPEEDUPS):
         cells = (
-            Cell(*own[at].said, short=own[at].signed) if own else _unclaimed(report, arm)
+            claim_cell(own[at]) if own else _unclaimed(report, arm)
             for own, arm in zip(said, report.arms, strict=True)
         )
-        yield Row(row.name, tuple(cells))
+        yield Row(row.name, tuple(cells), SPEEDUP)
 
 
 def _unclaimed(report: Report, arm: ArmResult) -> Cell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from v2drop_cli.records.changes import (
     DIFFERS,
@@ -45,6 +46,12 @@ def build_changes_view(found: Changes, *, quiet: bool = False) -> View:
     )
 
 
+def summarised_changes(found: Changes) -> Changes:
+    """``found`` with its finding in one sentence."""
+    text, _ = finding(found, _LABELS)
+    return replace(found, summary=text.replace(GLUE, " "))
+
+
 def _source(source: Source) -> str:
     code = clean(source.v2drop or NOT_AVAILABLE)
     if source.commit:
@@ -61,18 +68,24 @@ def _rows(arm: ArmChanges, quiet: bool) -> Iterator[Row]:
         if quiet and not is_change(change):
             continue
         said = Cell(change.verdict or NOT_AVAILABLE, TONES.get(change.verdict, "plain"))
-        values = (Cell(glued(format_value(change.unit, value))) for value in (change.a, change.b))
+        values = (
+            Cell(glued(format_value(change.unit, value)), value=value)
+            for value in (change.a, change.b)
+        )
         label = _LABELS.get(change.metric, change.metric)
-        yield Row(label, (*values, Cell(_ratio(change)), said))
+        ratio = Cell(ratio_words(change), value=change.ratio)
+        about = change.metric if change.metric in _LABELS else None
+        yield Row(label, (*values, ratio, said), about)
     if quiet and arm.answers != DIFFERS:
         return
     filler = Cell("-", "muted", filler=True)
     agree = Cell(f"{glued(percent(arm.token_agreement))} agree")
     tone: Tone = "bad" if arm.answers == DIFFERS else "muted"
-    yield Row("answers", (filler, filler, agree, Cell(arm.answers, tone)))
+    cells = (filler, filler, agree, Cell(arm.answers, tone))
+    yield Row("answers", cells, "token_agreement")
 
 
-def _ratio(change: Change) -> str:
+def ratio_words(change: Change) -> str:
     """Three decimals: margins are of a few percent."""
     if change.ratio is None:
         return NOT_AVAILABLE

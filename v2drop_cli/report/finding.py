@@ -6,11 +6,12 @@ It claims what the stored verdicts claim and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from v2drop_cli.records import DUMMY, Comparison, Lead, Report
 from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
 from v2drop_cli.report.claims import Claim, claims, reason_words
-from v2drop_cli.report.text import clean, glued
+from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.wording import Said, Tone, listed, plural, share
 from v2drop_cli.units import format_ratio
 
@@ -30,6 +31,13 @@ def finding(report: Report) -> Said | None:
     text = "; ".join(part for part in parts if part)
     start = "partial, so far: " if report.partial else ""
     return f"{start}{text}.", _tone(report, found)
+
+
+def summarised(report: Report, command: str | None) -> Report:
+    """``report`` with the sentence in it, and with the command line that made it."""
+    said = finding(report)
+    summary = None if said is None else said[0].replace(GLUE, " ")
+    return replace(report, summary=summary, command=command)
 
 
 def _judged_arms(report: Report) -> list[Comparison]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from v2drop_cli.records import DUMMY, ArmResult, Comparison, Report
 from v2drop_cli.report import wording
 from v2drop_cli.report.claims import SPEEDUPS, claims
+from v2drop_cli.report.terms import SPEEDUP
 from v2drop_cli.report.text import glued
 from v2drop_cli.units import NOT_AVAILABLE, format_seconds
 
@@ -32,6 +33,27 @@ class Spread:
 def columns() -> tuple[str, ...]:
     """What each line tells beside the arm's name."""
     return (*(row.name for row in SPEEDUPS), "KV cache", "answer")
+
+
+def about() -> tuple[str | None, ...]:
+    """The names of the columns' definitions."""
+    return (*(SPEEDUP for _ in SPEEDUPS), "kv_cache", "answers_identical")
+
+
+def reference_values() -> tuple[float | None, ...]:
+    """What the reference's line is sorted by: it is as fast, and as large, as itself."""
+    return (*(1.0 for _ in SPEEDUPS), 1.0, None)
+
+
+def arm_values(found: Comparison | None) -> tuple[float | None, ...]:
+    """The same of another arm: its speed-ups and its share of the KV cache, as they are shown.
+
+    An answer is sorted as text.
+    """
+    if found is None:
+        return tuple(None for _ in columns())
+    ratios = (claim.ratio.median if claim.ratio else None for claim in claims(found))
+    return (*ratios, 1 / found.kv_cache_ratio if found.kv_cache_ratio else None, None)
 
 
 def reference_cells(arm: ArmResult) -> Iterator[wording.Said]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from v2drop_cli.report.claims import Claim
 from v2drop_cli.report.glance import Spread
 from v2drop_cli.report.wording import Tone
 
@@ -23,6 +24,7 @@ class Cell:
         prose: wraps anywhere between words and never decides how wide its column must be.
         filler: only keeps the columns in step; a block of its own leaves the row out.
         short: the same with signs for words, where a dozen cells stand under each other.
+        value: the number that the text shows, for whoever sorts by it.
     """
 
     text: str
@@ -30,6 +32,7 @@ class Cell:
     prose: bool = False
     filler: bool = False
     short: str | None = None
+    value: float | None = None
 
     @property
     def in_a_row(self) -> str:
@@ -37,12 +40,24 @@ class Cell:
         return self.text if self.short is None else self.short
 
 
+def claim_cell(claim: Claim) -> Cell:
+    """What one speed-up shows."""
+    value = None if claim.ratio is None else claim.ratio.median
+    return Cell(*claim.said, short=claim.signed, value=value)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One quantity over all arms, one cell per column."""
+    """One quantity over all arms, one cell per column.
+
+    Attributes:
+        about: the name of what it shows, in ``records/meanings.py`` or ``report/terms.py``;
+            ``None`` for what explains itself.
+    """
 
     label: str
     cells: tuple[Cell, ...]
+    about: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +79,17 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """The table under the finding: a row per arm, and what can be drawn of their samples."""
+    """The table under the finding: a row per arm, and what can be drawn of their samples.
+
+    Attributes:
+        about: of each column, as in :class:`Row`.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     spreads: tuple[Spread, ...] = ()
+    about: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +124,14 @@ class View:
             return replace(item, text=change(item.text), short=short)
 
         def row(item: Row) -> Row:
-            return Row(change(item.label), tuple(map(cell, item.cells)))
+            return replace(item, label=change(item.label), cells=tuple(map(cell, item.cells)))
 
-        seen = self.glance and Glance(
-            change(self.glance.title),
-            tuple(map(change, self.glance.columns)),
-            tuple(map(row, self.glance.rows)),
-            tuple(replace(spread, name=change(spread.name)) for spread in self.glance.spreads),
+        seen = self.glance and replace(
+            self.glance,
+            title=change(self.glance.title),
+            columns=tuple(map(change, self.glance.columns)),
+            rows=tuple(map(row, self.glance.rows)),
+            spreads=tuple(replace(each, name=change(each.name)) for each in self.glance.spreads),
         )
         return View(
             facts(self.facts),

@@ -40,12 +40,15 @@ class RunOutput(CommonOutput):
     output: Path | None = option(
         None, Looks("--output", "Write the JSON document to a file too.", OUTPUT, "FILE")
     )
+    export_html: Path | None = option(
+        None, Looks("--export-html", "Write a page to look at and to share.", OUTPUT, "FILE")
+    )
 
     def files(self, read: Sequence[Path] = ()) -> ResultFiles:
         """As for every command."""
         from v2drop_cli.cli.output import ResultFiles
 
-        return ResultFiles.checked((self.output, self.export_md, None), read)
+        return ResultFiles.checked((self.output, self.export_md, None, self.export_html), read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ class ProfileOutput(RunOutput):
         """As for every command."""
         from v2drop_cli.cli.output import ResultFiles
 
-        return ResultFiles.checked((self.output, self.export_md, self.export_csv), read)
+        paths = (self.output, self.export_md, self.export_csv, self.export_html)
+        return ResultFiles.checked(paths, read)
 
 
 @dataclass(frozen=True, slots=True)

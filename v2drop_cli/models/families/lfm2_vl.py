@@ -173,7 +173,8 @@ def _layout(height: int, width: int, tile: int) -> tuple[int, int]:
     return best
 
 
-def _refusal(config: Any) -> str | None:
+def refuse_biased_convolutions(config: Any) -> str | None:
+    """As :func:`refuse_folding`, of convolutions that leave padding out only without a bias."""
     if getattr(config.get_text_config(), "conv_bias", False):
         return "its convolutions have biases, so padding leaves a trace in their states"
     return refuse_folding(config)
@@ -203,7 +204,7 @@ LFM2_VL = Family(
     vision_tower=vision_tower,
     projector=projector,
     projections=LFM2,
-    refusal=_refusal,
+    refusal=refuse_biased_convolutions,
     media=("image", "images"),
     synthetic=_synthetic,
 )

@@ -3,7 +3,8 @@
 Every ``<|patch|>`` and ``<|video|>`` is one vision token, 28 x 28 pixels of one image or of two
 frames; all of them are droppable. What begins and ends a picture or a video, the time before each
 pair of frames and the separator after it are text and stay. Each fourth layer has neither a
-window nor rotary tables, the others have both.
+window nor rotary tables, the others have both. Muse Spark is the same with experts, and it hears:
+its audio tokens stay.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
 
 MUSE_GLIMMER = Family(
     name="muse_glimmer",
-    model_types=("muse_glimmer",),
+    model_types=("muse_glimmer", "muse_spark"),
     placeholders=(IMAGE, VIDEO),
     grids=_grids,
     process=_process,

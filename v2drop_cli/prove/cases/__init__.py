@@ -61,9 +61,11 @@ NAMES = (
     "qwen3_5_moe",
     "cosmos3_edge",
     "lfm2_vl",
+    "lfm3_vl",
     "minicpmv4_6",
     "minicpmv4_7",
     "molmo2",
+    "dots3_note",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -76,6 +78,9 @@ SINCE = {
     "granite_docling": "5.23",
     "minicpmv4_7": "5.23",
     "molmo2": "5.23",
+    "lfm3_vl": "5.23",
+    "muse_spark": "5.23",
+    "dots3_note": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}
@@ -88,6 +93,7 @@ VARIANTS = {
     "ministral3": "mistral3",
     "mistral4": "mistral3",
     "glmga": "glm46v",
+    "muse_spark": "muse_glimmer",
     "deepseek_vl_hybrid": "deepseek_vl",
 }
 

@@ -1,0 +1,88 @@
+"""What a layer that folds tokens into a state is handed, and what is noted of it: no model runs.
+
+That a whole model then gives what it should is in ``test_folding.py``.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from v2drop_cli.instrument.cache import CachedColumns
+from v2drop_cli.instrument.folding import folded, folded_call
+from v2drop_cli.instrument.forward import Forward
+from v2drop_cli.tensors import pack
+
+WIDTH = 10
+
+
+def rows(*positions):
+    return tuple(torch.tensor(row, dtype=torch.long) for row in positions)
+
+
+def shortened(*columns):
+    """A forward of ten columns of which a drop left these; the last vision token was column 6."""
+    vision = rows(*[[2, 3, 6]] * len(columns))
+    return Forward(vision, width=WIDTH, columns=pack(rows(*columns), left=True))
+
+
+def known(length=7, fixed=5, sequence=10):
+    return CachedColumns(length, None, torch.tensor(fixed), sequence)
+
+
+# The call -------------------------------------------------------------------------------------
+
+
+def test_the_call_is_left_alone_where_nothing_was_dropped():
+    assert folded_call(Forward(width=3), torch.zeros(1, 3, 2), {"attention_mask": "a"}) is None
+
+
+def test_filler_is_masked_as_padding_and_positions_are_not_told():
+    forward = shortened([0, 1, 6, 9], [0, 9])
+    handed = {"attention_mask": "of all columns", "position_ids": "of all", "cache": "c"}
+    hidden, changed = folded_call(forward, torch.ones(2, 4, 3), handed)
+    assert hidden.shape == (2, 4, 3)
+    assert changed["attention_mask"].tolist() == [[True] * 4, [False, False, True, True]]
+    assert (changed["position_ids"], changed["cache"]) == (None, "c")
+    assert handed["position_ids"] == "of all"  # the decoder's own, which other layers get
+
+
+def test_without_filler_there_is_no_mask():
+    _, changed = folded_call(shortened([0, 6, 9]), torch.ones(1, 3, 3), {"attention_mask": "a"})
+    assert changed["attention_mask"] is None
+
+
+# What is noted --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "earlier", "length", "fixed", "sequence"),
+    [
+        (0, None, 4, 1, 10),  # a prompt: 3 of its 4 columns are text behind the last vision token
+        (20, None, 24, 21, 30),  # a turn after others, of which nothing was dropped
+        (20, known(15, sequence=20), 19, 16, 30),  # which lost 5
+    ],
+)
+def test_a_prompt_is_counted_by_what_is_left_of_it(before, earlier, length, fixed, sequence):
+    found = folded(shortened([0, 7, 8, 9]), earlier, before)
+    assert (found.length, int(found.fixed), found.sequence) == (length, fixed, sequence)
+    assert (found.valid, found.shift, found.places) == (None, None, None)
+
+
+def test_rows_with_filler_have_no_text_that_may_be_cropped():
+    assert int(folded(shortened([0, 7, 8, 9], [9]), None, 0).fixed) == 4
+
+
+def test_later_text_comes_behind_a_prompt_that_stays_as_it_was():
+    earlier = known(length=7, fixed=5, sequence=10)
+    found = folded(Forward(width=3), earlier, 10)
+    assert (found.length, found.sequence) == (10, 13)
+    assert found.fixed is earlier.fixed
+
+
+def test_layers_between_two_drops_share_what_is_computed():
+    forward = shortened([0, 7, 8, 9])
+    first, second = folded(forward, None, 0), folded(forward, None, 0)
+    assert first.fixed is second.fixed
+    other = folded(forward, known(15, sequence=20), 20)
+    assert (int(first.fixed), int(other.fixed)) == (1, 16)

@@ -1,0 +1,94 @@
+"""Layers with an index: it chooses among survivors, and keeps keys of survivors only."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import DynamicCache
+
+import v2drop_cli as v2drop
+from tests.families import CASES
+from tests.matrix.truth import batch, defined, masked, model_of
+from tests.release import CACHE
+from v2drop_cli.errors import UnsupportedModelError
+from v2drop_cli.models.registry import family_for
+from v2drop_cli.prove.cases.case import TEXT
+from v2drop_cli.prove.oracle import decode, positions
+from v2drop_cli.prove.oracle import masked as masking
+
+INDEXED = [name for name in ("dots3_note",) if name in CASES]
+
+
+def indexers(name, model):
+    """By layer."""
+    found = [getattr(layer.self_attn, "indexer", None) for layer in CASES[name].layers(model)]
+    return {i: indexer for i, indexer in enumerate(found) if indexer is not None}
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_it_chooses_fewer_than_there_are_survivors_and_only_of_them(name):
+    """Keys of the index are as many as columns of the layer, at the prefill and at each step."""
+    case, model = CASES[name], model_of(name, "sdpa")
+    inputs, _ = batch(name, "image")
+    cache, chosen = DynamicCache(config=model.config), {}
+    hooks = [
+        indexer.register_forward_hook(lambda m, a, out, i=i: chosen.update({i: out}))
+        for i, indexer in indexers(name, model).items()
+    ]
+    left = inputs["input_ids"].shape[1]
+    try:
+        with v2drop.dropping(model, case.schedule) as trace, torch.no_grad():
+            at = positions(model, inputs)
+            model(**inputs, position_ids=at, **{CACHE: cache})
+            model(input_ids=torch.tensor([[11]]), position_ids=at[..., -1:] + 1, **{CACHE: cache})
+    finally:
+        for hook in hooks:
+            hook.remove()
+    gone = {event.layer: event.before[0] - event.after[0] for event in trace.events}
+    for layer, held in enumerate(cache.layers):
+        left -= gone.get(layer, 0)
+        if layer in chosen:
+            assert held.indexer_keys.shape[1] == held.keys.shape[2] == left + 1
+            assert chosen[layer].shape[-1] < left
+            assert chosen[layer].max() <= left
+    assert len(gone) == len(case.drops)
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_choosing_before_anything_was_dropped_is_another_answer(name):
+    """So the index of the oracle must be masked, too: the choices of dense are not enough."""
+    model, (inputs, _) = model_of(name, "eager"), batch(name, "image")
+    dropped, _ = defined(name, "image")
+    wanted = masked(name, "image", dropped)[0][:, -1]
+    taken = {}
+
+    def note(layer):
+        return lambda module, args, out: taken.update({layer: out})
+
+    hooks = [x.register_forward_hook(note(i)) for i, x in indexers(name, model).items()]
+    with torch.no_grad():
+        model(**inputs, position_ids=positions(model, inputs))
+    for hook in hooks:
+        hook.remove()
+
+    def dense_choice(layer):
+        return lambda module, args, out: taken[layer]
+
+    hooks = [x.register_forward_hook(dense_choice(i)) for i, x in indexers(name, model).items()]
+    try:
+        with masking(CASES[name].layers(model), inputs["attention_mask"], dropped):
+            [other] = decode(model, inputs, 0)[0]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    other = other[:, -1]
+    assert (other - wanted).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kernel", ["flash_attention_2", "flex_attention"])
+@pytest.mark.parametrize("name", INDEXED)
+def test_kernels_that_are_given_no_mask_are_refused(name, kernel):
+    config = CASES[name].config(TEXT, CASES[name].ids)
+    config.get_text_config()._attn_implementation = kernel
+    with pytest.raises(UnsupportedModelError, match="index"):
+        family_for(config)
