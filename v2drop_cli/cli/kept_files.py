@@ -40,20 +40,25 @@ class KeptFiles:
         """
         from v2drop_cli.report.result_file import ResultFile
 
-        if output.suffix.lower() in (SVG, PNG) and not output.is_dir():
+        if output.suffix and not output.is_dir():
+            if output.suffix.lower() not in (SVG, PNG):
+                message = f"no such folder, and no {SVG} or {PNG}: {str(output)!r}"
+                raise OutputPathError(message, hint=f"name a folder, or a file of {SVG} or {PNG}")
             paths = [output]
         else:
-            try:
-                output.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                message = f"cannot make the folder {str(output)!r}: {reason_of(error)}"
-                hint = f"name a folder, or a file that ends in {SVG} or {PNG}"
-                raise OutputPathError(message, hint=hint) from error
+            _make(output)
             paths = [output / f"{name}{ending}" for ending in (SVG, PNG)]
         for path in paths:
             if path.resolve() in {one.resolve() for one in read}:
                 raise OutputPathError(f"{path} is read, too", hint="name another file")
         return cls(tuple(map(ResultFile, paths)))
+
+    def draw(self, report: Report, media: Sequence[Media]) -> None:
+        """The figure of a report whose media are at hand."""
+        from v2drop_cli.report.kept_figure import kept_figure
+        from v2drop_cli.report.kept_pictures import pictures_of
+
+        self.write(kept_figure(report), pictures_of(media))
 
     def write(self, figure: KeptFigure, pictures: Images) -> None:
         """Draw the figure into each of them, and say so."""
@@ -68,9 +73,9 @@ class KeptFiles:
                 write(file, kept_png(figure, pictures))
 
 
-def draw_kept(files: KeptFiles, report: Report, media: Sequence[Media]) -> None:
-    """The figure of a report whose media are at hand."""
-    from v2drop_cli.report.kept_figure import kept_figure
-    from v2drop_cli.report.kept_pictures import pictures_of
-
-    files.write(kept_figure(report), pictures_of(media))
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"cannot make the folder {str(folder)!r}: {reason_of(error)}"
+        raise OutputPathError(message, hint="name another folder") from error

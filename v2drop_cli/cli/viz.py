@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress, Watch
+from v2drop_cli.cli.called import typed_beside
 from v2drop_cli.cli.groups.dropping_options import DroppingOptions
-from v2drop_cli.cli.groups.measuring_options import AnswerOptions
+from v2drop_cli.cli.groups.measuring_options import SeedOption
 from v2drop_cli.cli.groups.media_options import MediaOptions
 from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.groups.output_options import VizOutput
@@ -20,10 +22,11 @@ from v2drop_cli.cli.signature import command
 from v2drop_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from v2drop_cli.media import Media
-    from v2drop_cli.records import Report
     from v2drop_cli.report.kept_figure import KeptFigure
     from v2drop_cli.report.kept_pictures import Images
+
+# What is dropped is dropped before the first new token; a second one makes a decode step to time.
+NEW_TOKENS = 2
 
 
 @command
@@ -32,7 +35,7 @@ def viz(
     given: MediaOptions,
     dropping: DroppingOptions,
     model: ModelOptions,
-    answering: AnswerOptions,
+    seed: SeedOption,
 ) -> None:
     """Draw which vision tokens stay: of a saved report, or of a prompt.
 
@@ -42,35 +45,44 @@ def viz(
     v2drop viz --video clip.mp4 --budget 33% --output kept.png
     """
     if output.report is not None:
-        _refuse_both(given, dropping)
-        name, read = output.report.stem, (output.report,)
-        files = KeptFiles.checked(output.folder, f"{name}-kept", read)
-        figure, pictures = _of_report(output.report)
+        _refuse_both()
+        kept = _of_report(output.report, output.folder)
     else:
-        names = given.files
-        name = names[0].stem if names else "synthetic"
-        files = KeptFiles.checked(output.folder, f"{name}-kept", names)
-        figure, pictures = _of_prompt(given, dropping, model, answering)
-    _preview(figure, pictures)
-    files.write(figure, pictures)
+        kept = _of_prompt(Prompted(given, dropping, model, seed.seed), output.folder)
+    _preview(kept)
+    kept.files.write(kept.figure, kept.pictures)
 
 
-def _refuse_both(given: MediaOptions, dropping: DroppingOptions) -> None:
-    for flag, value in (
-        ("--image", given.image),
-        ("--video", given.video),
-        ("--image-size", given.image_size),
-        ("--schedule", dropping.schedule),
-        ("--method", dropping.method),
-        ("--budget", dropping.budget),
-    ):
-        if value:
-            raise UsageError(
-                f"a report and {flag}", hint="a report says all of it: give one or the other"
-            )
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A figure, the pictures under it, and where it goes."""
+
+    files: KeptFiles
+    figure: KeptFigure
+    pictures: Images
 
 
-def _of_report(path: Path) -> tuple[KeptFigure, Images]:
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """What to run, where there is no report."""
+
+    given: MediaOptions
+    dropping: DroppingOptions
+    model: ModelOptions
+    seed: int
+
+
+def _refuse_both() -> None:
+    """A report and what would be measured. A config file may say it all the same."""
+    beside = typed_beside("report", "output", "debug", "config", "no_config")
+    if beside:
+        raise UsageError(
+            f"a report together with {', '.join(beside)}",
+            hint="a report has it all: give it alone, or leave it out to run a prompt",
+        )
+
+
+def _of_report(path: Path, output: Path) -> Kept:
     """Of what was measured before: no model is needed."""
     from v2drop_cli.commands.viz import find_media
     from v2drop_cli.records.reading import read_report
@@ -79,28 +91,23 @@ def _of_report(path: Path) -> tuple[KeptFigure, Images]:
 
     report = read_report(path)
     kept_figure(report)  # refuses before files are opened
+    files = KeptFiles.checked(output, f"{path.stem}-kept", (path,))
     found = find_media(report.request.media, path.parent)
     for note in found.notes:
         warn(note)
-    return kept_figure(report, found.notes), pictures_of(found.media)
+    return Kept(files, kept_figure(report, found.notes), pictures_of(found.media))
 
 
-def _of_prompt(
-    given: MediaOptions, dropping: DroppingOptions, model: ModelOptions, answering: AnswerOptions
-) -> tuple[KeptFigure, Images]:
+def _of_prompt(asked: Prompted, output: Path) -> Kept:
     """Of a prompt that every method runs once."""
     from v2drop_cli.report.kept_figure import kept_figure
     from v2drop_cli.report.kept_pictures import pictures_of
 
-    report, media = _measured(given, dropping, model, answering)
-    return kept_figure(report), pictures_of(media)
-
-
-def _measured(
-    given: MediaOptions, dropping: DroppingOptions, model: ModelOptions, answering: AnswerOptions
-) -> tuple[Report, list[Media]]:
-    arms = dropping.arms(answering.seed)
-    load = given.checked(model.load_options(answering.seed))
+    given, model = asked.given, asked.model
+    arms = asked.dropping.arms(asked.seed)
+    load = given.checked(model.load_options(asked.seed))
+    names = given.files
+    files = KeptFiles.checked(output, f"{names[0].stem if names else 'made-up'}-kept", names)
     media = given.open()
     with telling() as tell:
         tell(Progress(Phase.STARTING))
@@ -111,20 +118,21 @@ def _measured(
             prompt=given.question(model.model, load),
             model_name=model.model,
             arms=arms,
-            max_new_tokens=answering.max_new_tokens,
+            max_new_tokens=NEW_TOKENS,
             repeats=1,
             warmup=0,
             synthetic=load.synthetic,
         )
         tell(Progress(Phase.LOADING, what=model.model))
         loaded = load_for(arms, given.kinds(load), model.model, load)
-        media = given.fitted(loaded, media, options.prompt, answering.max_new_tokens)
-        return measure(loaded, media, options, Watch(tell, None, check, warn)), media
+        media = given.fitted(loaded, media, options.prompt, NEW_TOKENS)
+        report = measure(loaded, media, options, Watch(tell, None, check, warn))
+    return Kept(files, kept_figure(report), pictures_of(media))
 
 
-def _preview(figure: KeptFigure, pictures: Images) -> None:
+def _preview(kept: Kept) -> None:
     from rich.console import Console
 
     from v2drop_cli.report.kept_terminal import preview
 
-    preview(figure, pictures, Console())
+    preview(kept.figure, kept.pictures, Console())

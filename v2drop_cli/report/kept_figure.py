@@ -65,12 +65,14 @@ class KeptFigure:
         title: what was shown to which model.
         sheets: every picture and frame, with the cells on it.
         rows: one an arm.
-        notes: what who looks at it must know.
+        legend: what its colours mean.
+        notes: what else who looks at it must know.
     """
 
     title: str
     sheets: tuple[Sheet, ...]
     rows: tuple[FigureRow, ...]
+    legend: str
     notes: tuple[str, ...] = ()
 
 
@@ -101,13 +103,25 @@ def kept_figure(report: Report, notes: Sequence[str] = ()) -> KeptFigure:
     rows = tuple(FigureRow(arm.label, tuple(board.panels(arm))) for arm in dropped)
     names = ", ".join(_name(record) for record in media)
     title = f"{report.request.model} \N{MIDDLE DOT} {names}"
-    return KeptFigure(title, sheets, rows, (*_lacking(sheets), *notes))
+    return KeptFigure(title, sheets, rows, _legend(sheets, rows), (*_lacking(sheets), *notes))
 
 
 def _name(record: MediaRecord) -> str:
     if record.path is None:
         return f"made-up {record.kind}"
     return PurePath(record.path.replace("\\", "/")).name
+
+
+def _legend(sheets: Sequence[Sheet], rows: Sequence[FigureRow]) -> str:
+    words = ["dark: dropped"]
+    if any(sheet.unseen for sheet in sheets):
+        words.append("pale: cut off before the model saw it")
+    panels = [panel for row in rows for panel in row.panels]
+    if any(panel.merges for panel in panels):
+        words.append("orange lines: from a token to the one that it was merged into")
+    if any(panel.scores for panel in panels):
+        words.append("red: the scores of that drop, the darker the higher")
+    return "; ".join(words)
 
 
 def _lacking(sheets: Sequence[Sheet]) -> Iterator[str]:

@@ -41,6 +41,7 @@ class Drawn:
         sheet: its number, for the picture under it.
         frame: where the sheet is.
         dropped: what is dimmed; neighbours in a row are one.
+        unseen: what no token stands for: the processor cut it off.
         heat: cells with their score from 0 to 1.
         lines: from tokens that were merged to what took them in.
     """
@@ -48,6 +49,7 @@ class Drawn:
     sheet: int
     frame: Box
     dropped: tuple[Box, ...]
+    unseen: tuple[Box, ...] = ()
     heat: tuple[tuple[Box, float], ...] = ()
     lines: tuple[Line, ...] = ()
 
@@ -76,7 +78,7 @@ def lay_out(figure: KeptFigure) -> Paper:
             drawn += paper.sheets
             words += paper.words
         y += _LINE + max(paper.height for paper in placed) + _GAP
-    for note in figure.notes:
+    for note in (figure.legend, *figure.notes):
         for line in wrap(clean(note), int((width - 2 * _MARGIN) * _PER_PIXEL)):
             words.append(Words(line, _MARGIN, y + _TEXT, _SMALL))
             y += _LINE
@@ -144,7 +146,8 @@ def drawn_in(sheet: Sheet, number: int, panel: Panel, frame: Box) -> Drawn:
         for at, source in merge.sources
         if at == number
     ]
-    return Drawn(number, frame, tuple(_joined(dropped)), tuple(heat), tuple(lines))
+    unseen = tuple(_on(frame, box) for box in sheet.unseen)
+    return Drawn(number, frame, tuple(_joined(dropped)), unseen, tuple(heat), tuple(lines))
 
 
 def _on(frame: Box, box: Box) -> Box:

@@ -19,6 +19,8 @@ from v2drop_cli.report.kept_svg import (
     HOT,
     INK,
     MERGED,
+    PALE,
+    VEILED,
 )
 
 if TYPE_CHECKING:
@@ -83,9 +85,10 @@ def sheet_image(drawn: Drawn, picture: Image | None, scale: int = 1) -> Image:
         pen.rectangle(inside, (*_rgb(HOT), round(255 * HEATED * score)))
     lit = Image.alpha_composite(shown.convert("RGBA"), shades)
     pen = ImageDraw.Draw(dims := Image.new("RGBA", size))
-    for box in drawn.dropped:
-        inside = _within(_pixels(box, scale), left, top)
-        pen.rectangle(inside, (*_rgb(DIM), round(255 * DIMMED)))
+    for boxes, colour, share in ((drawn.unseen, PALE, VEILED), (drawn.dropped, DIM, DIMMED)):
+        for box in boxes:
+            inside = _within(_pixels(box, scale), left, top)
+            pen.rectangle(inside, (*_rgb(colour), round(255 * share)))
     for x0, y0, x1, y1 in drawn.lines:
         ends = [x0 * scale - left, y0 * scale - top, x1 * scale - left, y1 * scale - top]
         pen.line(ends, fill=(*ImageColor.getrgb(MERGED)[:3], 255), width=1)

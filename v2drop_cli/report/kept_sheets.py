@@ -42,6 +42,19 @@ class Sheet:
     positions: tuple[int, ...]
     boxes: tuple[Box, ...]
 
+    @property
+    def unseen(self) -> tuple[Box, ...]:
+        """What lies around all cells: no token stands for it."""
+        left, top = (min(box[side] for box in self.boxes) for side in (0, 1))
+        right, bottom = (max(box[side] for box in self.boxes) for side in (2, 3))
+        strips = (
+            (0.0, 0.0, 1.0, top),
+            (0.0, bottom, 1.0, 1.0),
+            (0.0, top, left, bottom),
+            (right, top, 1.0, bottom),
+        )
+        return tuple(strip for strip in strips if _area(strip))
+
 
 @dataclass(slots=True)
 class _Draft:

@@ -16,6 +16,7 @@ BACKGROUND, CANVAS, DIM, DIMMED, INK, MERGED = (
     "#ffffff", "#b9bdc4", "#101216", 0.8, "#1c1e21", "#ff9f1c",
 )  # fmt: skip
 HOT, HEATED = "#ff2d20", 0.75
+PALE, VEILED = "#ffffff", 0.7
 
 
 def kept_svg(figure: KeptFigure, pictures: Pictures | None = None) -> str:
@@ -72,6 +73,9 @@ def _sheet(drawn: Drawn, picture: str | None) -> Iterator[str]:
     for box, score in drawn.heat:
         shade = f'fill="{HOT}" fill-opacity="{_n(HEATED * score)}"'
         yield f'<path {shade} d="{_path(box)}"/>'
+    if drawn.unseen:
+        shapes = "".join(map(_path, drawn.unseen))
+        yield f'<path fill="{PALE}" fill-opacity="{VEILED}" d="{shapes}"/>'
     if drawn.dropped:
         shapes = "".join(map(_path, drawn.dropped))
         yield f'<path fill="{DIM}" fill-opacity="{DIMMED}" d="{shapes}"/>'

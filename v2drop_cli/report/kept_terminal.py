@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from v2drop_cli.report.kept_figure import KeptFigure, Panel
+from v2drop_cli.report.kept_figure import FigureRow, KeptFigure, Panel
 from v2drop_cli.report.kept_layout import drawn_in
 from v2drop_cli.report.kept_pictures import Images
 from v2drop_cli.report.kept_png import picture_of, sheet_image
@@ -23,6 +23,7 @@ _BLOCK = "\N{UPPER HALF BLOCK}"
 _GAP = 2
 _WIDEST, _NARROWEST = 32, 12  # columns of one sheet
 _THIRDS = 3
+COUNTED = "tokens that stay, of all, in each third of the picture across and down"
 
 
 def preview(figure: KeptFigure, pictures: Images, console: Console) -> None:
@@ -31,37 +32,58 @@ def preview(figure: KeptFigure, pictures: Images, console: Console) -> None:
         return
     colours = console.color_system is not None and not console.no_color
     blocks = colours and encodable(_BLOCK, console.encoding) == _BLOCK
-    console.print(Text(encodable(clean(figure.title), console.encoding), "bold"))
+
+    def say(line: str | Text, style: str = "") -> None:
+        text = Text(encodable(clean(line), console.encoding)) if isinstance(line, str) else line
+        text.stylize(style)
+        console.print(text, overflow="crop", no_wrap=True)
+
+    say(figure.title, "bold")
     for row in figure.rows:
-        console.print(Text(encodable(clean(row.label), console.encoding), "bold"))
-        for panel in row.panels:
-            console.print(Text(f"  {panel.title}", "dim"))
-            if blocks:
-                lines = _blocks(figure.sheets, panel, pictures, console.width)
-            else:
-                lines = _counts(figure.sheets, panel, console.encoding)
-            for line in lines:
-                console.print(line, overflow="crop", no_wrap=True)
-    for note in figure.notes:
+        say(row.label, "bold")
+        for line in (
+            _blocks(figure, row, pictures, console.width) if blocks else _counts(figure, row)
+        ):
+            say(line)
+    for note in (figure.legend if blocks else COUNTED, *figure.notes):
         console.print(Text(encodable(clean(note), console.encoding), "dim"))
 
 
-def _blocks(sheets: Sequence[Sheet], panel: Panel, pictures: Images, width: int) -> Iterator[Text]:
-    """The sheets beside each other, as many as fit; two pixels a character."""
-    fit = max(1, min(len(sheets), (width - _GAP) // (_NARROWEST + _GAP)))
-    wide = max(1, min(_WIDEST, (width - _GAP) // fit - _GAP))
-    for start in range(0, len(sheets), fit):
-        images = []
-        for number in range(start, min(start + fit, len(sheets))):
-            high = min(2 * wide, max(2, round(wide / sheets[number].aspect)))
-            frame = (0.0, 0.0, float(wide), float(high + high % 2))
-            drawn = drawn_in(sheets[number], number, panel, frame)
-            images.append(sheet_image(drawn, picture_of(sheets[number], pictures)))
-        for y in range(0, max(image.height for image in images), 2):
-            line = Text(" " * _GAP)
-            for image in images:
-                line.append_text(_line(image, y)).append(" " * _GAP)
-            yield line
+def _blocks(figure: KeptFigure, row: FigureRow, pictures: Images, width: int) -> Iterator[Text]:
+    """A panel after the other, and its sheets beside each other; of one sheet all panels so."""
+    sheets, panels = figure.sheets, row.panels
+    several = len(sheets) > 1
+    for group in [(panel,) for panel in panels] if several else [panels]:
+        if several:
+            yield Text(f"{' ' * _GAP}{group[0].title}", "dim")
+        cells = [(panel, number) for panel in group for number in range(len(sheets))]
+        longest = 0 if several else max(len(panel.title) for panel in group)
+        narrowest = max(_NARROWEST, min(longest, width - 2 * _GAP))
+        fit = max(1, min(len(cells), (width - _GAP) // (narrowest + _GAP)))
+        wide = max(1, min(_WIDEST, (width - _GAP) // fit - _GAP))
+        for start in range(0, len(cells), fit):
+            shown = cells[start : start + fit]
+            if not several:
+                titles = [panel.title[:wide].ljust(wide) for panel, _ in shown]
+                yield Text(" " * _GAP + (" " * _GAP).join(titles), "dim")
+            yield from _strip([_image(figure, cell, pictures, wide) for cell in shown])
+
+
+def _image(figure: KeptFigure, cell: tuple[Panel, int], pictures: Images, wide: int) -> Image:
+    """One sheet of one panel; two pixels a character."""
+    panel, number = cell
+    sheet = figure.sheets[number]
+    high = min(2 * wide, max(2, round(wide / sheet.aspect)))
+    drawn = drawn_in(sheet, number, panel, (0.0, 0.0, float(wide), float(high + high % 2)))
+    return sheet_image(drawn, picture_of(sheet, pictures))
+
+
+def _strip(images: Sequence[Image]) -> Iterator[Text]:
+    for y in range(0, max(image.height for image in images), 2):
+        line = Text(" " * _GAP)
+        for image in images:
+            line.append_text(_line(image, y)).append(" " * _GAP)
+        yield line
 
 
 def _line(image: Image, y: int) -> Text:
@@ -80,14 +102,16 @@ def _colour(image: Image, x: int, y: int) -> str:
     return f"#{int(red):02x}{int(green):02x}{int(blue):02x}"
 
 
-def _counts(sheets: Sequence[Sheet], panel: Panel, encoding: str) -> Iterator[Text]:
+def _counts(figure: KeptFigure, row: FigureRow) -> Iterator[str | Text]:
     """How many of how many stay in each third of a sheet, across and down."""
-    for number, sheet in enumerate(sheets):
-        if len(sheets) > 1:
-            yield Text(encodable(clean(f"  {sheet.title}"), encoding))
-        for row in thirds(sheet, panel.kept[number]):
-            cells = "  ".join(f"{f'{kept}/{of}':>9}" for kept, of in row)
-            yield Text(f"  {cells}")
+    for panel in row.panels:
+        yield Text(f"{' ' * _GAP}{panel.title}", "dim")
+        for number, sheet in enumerate(figure.sheets):
+            if len(figure.sheets) > 1:
+                yield f"{' ' * _GAP}{sheet.title}"
+            for line in thirds(sheet, panel.kept[number]):
+                counts = (f"{kept}/{of}".rjust(9) for kept, of in line)
+                yield " " * _GAP + "  ".join(counts)
 
 
 def thirds(sheet: Sheet, kept: Sequence[bool]) -> list[list[tuple[int, int]]]:
