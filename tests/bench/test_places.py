@@ -10,13 +10,22 @@ import torch
 
 from tests.families import CASES
 from tests.report import factory
-from v2drop_cli.bench.places import spans
+from v2drop_cli.bench.places import Shower
+from v2drop_cli.bench.places import spans as placed
 from v2drop_cli.errors import UsageError
 from v2drop_cli.models.base import VisionTokens
-from v2drop_cli.records import Grid, Span
+from v2drop_cli.records import Grid, MediaRecord, Span
 from v2drop_cli.records.reading import read_report, validate
 
 LEFT, RIGHT = Grid(1, 1, 2, (0, 0, 0.5, 1)), Grid(1, 2, 2, (0.5, 0, 1, 1))
+
+
+WHOLE = Grid(1, 1, 1)
+
+
+def spans(vision, n_media):
+    """Of pictures that nothing is known about."""
+    return placed(vision, [MediaRecord(None, "image", 8, 8, 1)] * n_media, Shower(None, None, None))
 
 
 def tokens(positions, *grids):
@@ -37,6 +46,22 @@ def test_the_media_are_named_where_they_cannot_be_mistaken(n_media, wanted):
 def test_two_files_in_three_spans_cannot_be_told_apart():
     found = spans(tokens([1, 2, 4, 5, 7, 8], LEFT, LEFT, LEFT), 2)
     assert [span.media for span in found] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("grids", "wanted"),
+    [
+        ((WHOLE, LEFT, RIGHT, WHOLE, LEFT, RIGHT), [0, 0, 0, 1, 1, 1]),
+        ((LEFT, RIGHT, WHOLE, LEFT, RIGHT, WHOLE), [0, 0, 0, 1, 1, 1]),
+        ((WHOLE, WHOLE, LEFT, RIGHT), [0, 1, 1, 1]),  # the first was too small for tiles
+        ((LEFT, RIGHT, WHOLE, WHOLE), [0, 0, 0, 1]),
+        ((WHOLE, LEFT, RIGHT, WHOLE), [None] * 4),  # either of them may have the tiles
+        ((WHOLE, WHOLE, WHOLE, LEFT), [None] * 4),  # one too many
+    ],
+)
+def test_tiles_belong_to_the_whole_view_that_they_stand_beside(grids, wanted):
+    count = sum(grid.h * grid.w for grid in grids)
+    assert [span.media for span in spans(tokens(range(count), *grids), 2)] == wanted
 
 
 def test_a_report_shows_the_first_row():
