@@ -123,6 +123,23 @@ def test_a_prompt_is_run_once_and_drawn(v2drop, tmp_path):
     assert [">v2drop<" in svg, ">random<" in svg] == [True, True]
 
 
+def test_a_run_draws_beside_its_report(v2drop, tmp_path):
+    options = ("--repeats", 1, "--warmup", 0, "--max-new-tokens", 2, "--json")
+    result = v2drop("run", "--image", SCENE, *options, "--pictures", tmp_path / "new" / "folder")
+    assert (result.code, json.loads(result.out)["request"]["model"]) == (0, "tiny")
+    folder = tmp_path / "new" / "folder"
+    assert sorted(path.name for path in folder.iterdir()) == ["scene-kept.png", "scene-kept.svg"]
+
+
+def test_a_run_that_cannot_be_drawn_says_why(v2drop, tmp_path, monkeypatch):
+    monkeypatch.setattr("v2drop_cli.bench.passes.spans", lambda *given: None)
+    options = ("--repeats", 1, "--warmup", 0, "--max-new-tokens", 2, "--pictures", tmp_path)
+    result = v2drop("run", "--image", SCENE, *options)
+    assert result.code == 0
+    assert any(line.startswith("warning: no pictures: ") for line in result.said)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_clip_has_a_sheet_a_frame_with_its_count(v2drop, tmp_path):
     path = tmp_path / "kept.svg"
     assert v2drop("viz", "--video", CLIP, "--budget", "33%", "--output", path).code == 0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from v2drop_cli.cli.output import write
-from v2drop_cli.errors import OutputPathError, reason_of
+from v2drop_cli.cli.output import warn, write
+from v2drop_cli.errors import OutputPathError, UsageError, reason_of
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -54,11 +54,16 @@ class KeptFiles:
         return cls(tuple(map(ResultFile, paths)))
 
     def draw(self, report: Report, media: Sequence[Media]) -> None:
-        """The figure of a report whose media are at hand."""
+        """The figure of a report whose media are at hand; or say what it lacks."""
         from v2drop_cli.report.kept_figure import kept_figure
         from v2drop_cli.report.kept_pictures import pictures_of
 
-        self.write(kept_figure(report), pictures_of(media))
+        try:
+            figure = kept_figure(report)
+        except UsageError as error:
+            warn(f"no pictures: {error.message}")
+            return
+        self.write(figure, pictures_of(media))
 
     def write(self, figure: KeptFigure, pictures: Images) -> None:
         """Draw the figure into each of them, and say so."""
@@ -71,6 +76,11 @@ class KeptFiles:
                 write(file, kept_svg(figure, data_uris(pictures)))
             else:
                 write(file, kept_png(figure, pictures))
+
+
+def kept_name(media: Sequence[Path]) -> str:
+    """What files of a prompt are called: after the first of its media."""
+    return f"{media[0].stem if media else 'made-up'}-kept"
 
 
 def _make(folder: Path) -> None:

@@ -14,7 +14,7 @@ from v2drop_cli.cli.groups.media_options import MediaOptions
 from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.groups.output_options import VizOutput
 from v2drop_cli.cli.interrupts import check
-from v2drop_cli.cli.kept_files import KeptFiles
+from v2drop_cli.cli.kept_files import KeptFiles, kept_name
 from v2drop_cli.cli.output import warn
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
@@ -107,7 +107,7 @@ def _of_prompt(asked: Prompted, output: Path) -> Kept:
     arms = asked.dropping.arms(asked.seed)
     load = given.checked(model.load_options(asked.seed))
     names = given.files
-    files = KeptFiles.checked(output, f"{names[0].stem if names else 'made-up'}-kept", names)
+    files = KeptFiles.checked(output, kept_name(names), names)
     media = given.open()
     with telling() as tell:
         tell(Progress(Phase.STARTING))

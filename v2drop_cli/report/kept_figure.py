@@ -48,6 +48,11 @@ class Panel:
     merges: tuple[Merge, ...] = ()
     without_place: tuple[int, int] = (0, 0)
 
+    @property
+    def alive(self) -> int:
+        """Tokens that stay."""
+        return sum(map(sum, self.kept)) + self.without_place[0]
+
 
 @dataclass(frozen=True, slots=True)
 class FigureRow:

@@ -12,24 +12,26 @@ if TYPE_CHECKING:
 
     from v2drop_cli.media import Media
 
-# Longest side in a file: a panel's width on a sharp screen.
-_SIDE = 480
+# Longest side in a file: of one, a panel's width on a sharp screen. Of many, each is drawn smaller.
+_SIDE, _LEAST = 480, 96
 Images = Mapping[tuple[int, int], "Image"]
 
 
 def pictures_of(media: Sequence[Media | None]) -> Images:
     """Every picture and frame that is there, made small, by (which medium, which frame)."""
+    count = sum(len(item.frames) for item in media if item is not None)
+    side = max(_LEAST, round(_SIDE / max(1, count) ** 0.5))
     return {
-        (number, at): _small(frame)
+        (number, at): _small(frame, side)
         for number, item in enumerate(media)
         if item is not None
         for at, frame in enumerate(item.frames)
     }
 
 
-def _small(picture: Image) -> Image:
+def _small(picture: Image, side: int) -> Image:
     small = picture.convert("RGB")
-    small.thumbnail((_SIDE, _SIDE))
+    small.thumbnail((side, side))
     return small
 
 

@@ -31,14 +31,17 @@ def panel_svg(sheets: Sequence[Sheet], panel: Panel, pictures: Pictures | None =
 
 
 def _document(paper: Paper, sheets: Sequence[Sheet], pictures: Pictures, title: str) -> str:
-    used = {key: uri for sheet in sheets if (key := _key(sheet)) and (uri := pictures.get(key))}
+    used = {
+        key: uri for sheet in sheets if (key := picture_key(sheet)) and (uri := pictures.get(key))
+    }
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{paper.width}" height="{paper.height}" '
-        f'viewBox="0 0 {paper.width} {paper.height}" role="img" font-family="sans-serif">',
+        f'viewBox="0 0 {paper.width} {paper.height}" role="img" font-family="sans-serif" '
+        'shape-rendering="crispEdges">',
         f"<title>{escape(clean(title))}</title>",
         "<defs>",
         *(
-            f'<image id="{_name(key)}" width="1" height="1" preserveAspectRatio="none" '
+            f'<image id="{name_of(key)}" width="1" height="1" preserveAspectRatio="none" '
             f'href="{escape(uri)}"/>'
             for key, uri in used.items()
         ),
@@ -46,20 +49,21 @@ def _document(paper: Paper, sheets: Sequence[Sheet], pictures: Pictures, title: 
         f'<rect width="100%" height="100%" fill="{BACKGROUND}"/>',
     ]
     for drawn in paper.sheets:
-        key = _key(sheets[drawn.sheet])
-        lines += _sheet(drawn, _name(key) if key in used and key is not None else None)
+        key = picture_key(sheets[drawn.sheet])
+        lines += _sheet(drawn, name_of(key) if key in used and key is not None else None)
     lines += [_words(words) for words in paper.words]
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _key(sheet: Sheet) -> tuple[int, int] | None:
+def picture_key(sheet: Sheet) -> tuple[int, int] | None:
     """The picture that a sheet lies over; none where its cells' place in it is not known."""
     if sheet.media is None or sheet.frame is None or not sheet.placed:
         return None
     return sheet.media, sheet.frame
 
 
-def _name(key: tuple[int, int]) -> str:
+def name_of(key: tuple[int, int]) -> str:
+    """What a stored picture is called."""
     return f"m{key[0]}f{key[1]}"
 
 
