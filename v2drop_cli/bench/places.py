@@ -104,8 +104,17 @@ def _has_area(grid: Grid) -> bool:
 
 
 def _frames(grids: Sequence[Grid], record: MediaRecord) -> Sequence[tuple[int, int] | None]:
-    """The first frame of each grid, and how many each of its steps shows: all the same number."""
-    steps = sum(grid.t for grid in grids if _has_area(grid))
+    """The first frame of each grid, and how many each of its steps shows: all the same number.
+
+    Not known where less than a whole frame has a grid of its own, unless every frame has a whole
+    view, with its tiles before it, or after it.
+    """
+    views = [grid for grid in grids if _has_area(grid)]
+    if any(grid.box != WHOLE for grid in views):
+        groups = _groups(grids, [grid.box == WHOLE for grid in grids])
+        known = groups[-1:] == [record.frames - 1]
+        return [(n, 1) if known and n is not None else None for n in groups or [None] * len(grids)]
+    steps = sum(grid.t for grid in views)
     each = math.ceil(record.frames / steps) if steps else 0
     if not steps or math.ceil(record.frames / each) != steps:
         return [None] * len(grids)

@@ -22,16 +22,20 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 def as_processed(
     processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
 ) -> Sequence[Box | None]:
-    """The rule of most processors: resized as a whole, or to its shorter side and then cropped.
+    """The rule of most processors: made square or not, resized, its middle cut out or not.
 
-    A picture that is padded has a place of its own in each family; here it is not known.
+    What else pads has a rule of its own in each family; here it is not known.
     """
     rule = rule_for(processor, record.kind)
-    if rule is None or getattr(rule, "do_pad", None):
+    if rule is None:
         return (None,) * len(grids)
-    if getattr(rule, "do_center_crop", None):
-        return (cropped(rule, record.width, record.height),) * len(grids)
-    return (WHOLE,) * len(grids)
+    outer, sides = WHOLE, (record.width, record.height)
+    if getattr(rule, "do_pad", None):
+        if not hasattr(rule, "pad_to_square"):
+            return (None,) * len(grids)
+        outer, sides = squared(record), (max(sides), max(sides))
+    inner = cropped(rule, *sides) if getattr(rule, "do_center_crop", None) else WHOLE
+    return (None if inner is None else inside(inner, outer),) * len(grids)
 
 
 def whole(
@@ -39,6 +43,35 @@ def whole(
 ) -> Sequence[Box | None]:
     """All of the picture, stretched or not: for processors whose settings speak of less."""
     return (WHOLE,) * len(grids)
+
+
+def squared(record: MediaRecord) -> Box:
+    """The square around a picture's middle, as long as its longer side."""
+    longer = max(record.width, record.height)
+    left, top = ((longer - side) // 2 for side in (record.width, record.height))
+    return placed((left, top), (record.width, record.height), (longer, longer))
+
+
+def placed(at: tuple[float, float], size: tuple[float, float], canvas: tuple[float, float]) -> Box:
+    """Where a canvas lies over a picture of ``size`` that was put on it.
+
+    Args:
+        at: left and top of the picture on the canvas.
+        size: of the picture, in the canvas's pixels: width and height.
+        canvas: likewise.
+
+    >>> placed((0, 0), (100, 50), (100, 100))
+    (0.0, 0.0, 1.0, 2.0)
+    """
+    (x, y), (wide, high) = at, size
+    return -x / wide, -y / high, (canvas[0] - x) / wide, (canvas[1] - y) / high
+
+
+def inside(box: Box, outer: Box) -> Box:
+    """``box``, given in shares of ``outer``, in what ``outer`` is given in."""
+    left, top, right, bottom = outer
+    wide, high = right - left, bottom - top
+    return left + box[0] * wide, top + box[1] * high, left + box[2] * wide, top + box[3] * high
 
 
 def rule_for(processor: Any, kind: str) -> Any:

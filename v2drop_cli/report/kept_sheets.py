@@ -104,7 +104,7 @@ def _lay(
         frame = 0
     key = (span.media, frame, placed)
     shown = span.shown if placed and span.shown is not None else _WHOLE
-    region = _clipped(_inside(span.grid.box, shown))
+    region = _clipped(_inside(_clipped(span.grid.box), shown))
     draft = next((one for one in drafts if one.takes(key, region)), None)
     if draft is None:
         known = record is not None and placed
@@ -113,8 +113,9 @@ def _lay(
         drafts.append(draft)
     draft.taken.append(region)
     for position, box in zip(cells, _cells(span), strict=True):
-        found = _clipped(_inside(box, shown))
-        if _area(found):
+        # What lies beside the processed picture, as newlines do, stands for none of its pixels.
+        found = _clipped(_inside(_clipped(box), shown))
+        if _area(_clipped(box)) and _area(found):
             draft.positions.append(position)
             draft.boxes.append(found)
 

@@ -32,10 +32,11 @@ from v2drop_cli.models.parts import inner_model
 from v2drop_cli.models.picture_limits import check_pictures
 from v2drop_cli.models.projections import SQUARE
 from v2drop_cli.models.shapes import check_thin
-from v2drop_cli.models.shown import frame_grid
+from v2drop_cli.models.shown import Box, as_processed, frame_grid, whole
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise, sized_pictures
 from v2drop_cli.models.templates import Turn
+from v2drop_cli.records import Grid, MediaRecord
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -134,6 +135,14 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     return Synthetic(ids, {"pixel_values": noise(sum(pictures), 3, size, size)} if media else {})
 
 
+def _shown(
+    processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
+) -> Sequence[Box | None]:
+    """A Pixtral tower sees all; what its processor pads is the batch."""
+    pixtral = config.vision_config.model_type == _PIXTRAL
+    return (whole if pixtral else as_processed)(processor, config, record, grids)
+
+
 def _refusal(config: Any) -> str | None:
     tower = config.vision_config.model_type
     served = (*SQUARE_TOWERS, _PIXTRAL)
@@ -148,6 +157,7 @@ LLAVA = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=process,
+    shown=_shown,
     refusal=_refusal,
     vision_tower=vision_tower,
     projector=projector,
