@@ -79,8 +79,9 @@ def masked(name, shape, dropped, steps=STEPS):
 def _masked(name, shape, frozen, steps):
     model, inputs = model_of(name, "eager"), batch(name, shape)[0]
     padding = torch.nn.functional.pad(inputs["attention_mask"], (0, STEPS), value=1)
+    _, fed = dense(name, shape)  # before anything is masked
     with masking(CASES[name].layers(model), padding, {layer: rows for layer, *rows in frozen}):
-        return decode(model, inputs, steps, dense(name, shape)[1])[0]
+        return decode(model, inputs, steps, fed)[0]
 
 
 def survivors(name, shape, dropped):
