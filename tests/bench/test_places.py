@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from v2drop_cli.bench.places import Shower
 from v2drop_cli.bench.places import spans as placed
 from v2drop_cli.errors import UsageError
 from v2drop_cli.models.base import VisionTokens
+from v2drop_cli.models.registry import get_family
+from v2drop_cli.models.spans import NEWLINE
 from v2drop_cli.records import Grid, MediaRecord, Span
 from v2drop_cli.records.reading import read_report, validate
 
@@ -62,6 +65,38 @@ def test_two_files_in_three_spans_cannot_be_told_apart():
 def test_tiles_belong_to_the_whole_view_that_they_stand_beside(grids, wanted):
     count = sum(grid.h * grid.w for grid in grids)
     assert [span.media for span in spans(tokens(range(count), *grids), 2)] == wanted
+
+
+TILE, SEEN = SimpleNamespace(video_processor=SimpleNamespace()), SimpleNamespace()
+
+
+@pytest.mark.parametrize(
+    ("count", "grids", "wanted"),
+    [
+        (6, (Grid(3, 1, 1),), [(0, 2)]),  # two frames a step
+        (5, (WHOLE, WHOLE, WHOLE), [(0, 2), (2, 2), (4, 2)]),  # the last step has one
+        (5, (Grid(4, 1, 1),), [None]),  # no number of frames a step comes to that
+        (2, (WHOLE, NEWLINE, WHOLE, NEWLINE), [(0, 1), None, (1, 1), None]),
+        (2, (WHOLE, LEFT, RIGHT, WHOLE, LEFT, RIGHT), [(0, 1)] * 3 + [(1, 1)] * 3),
+        (3, (WHOLE, LEFT, RIGHT), [None] * 3),  # what did not move was left out
+    ],
+)
+def test_which_frames_a_grid_shows(count, grids, wanted):
+    clip = MediaRecord("clip.mp4", "video", 8, 8, count)
+    shower = Shower(get_family("qwen2_vl"), TILE, SEEN)
+    cells = sum(grid.t * grid.h * grid.w for grid in grids)
+    found = placed(tokens(range(cells), *grids), [clip], shower)
+    assert [span.frames for span in found] == wanted
+
+
+def test_frames_that_share_a_picture_have_a_span_each():
+    """Two frames above two others, of a row of two tokens each, and the last one fills up."""
+    clip = MediaRecord("clip.mp4", "video", 100, 50, 3)
+    shower = Shower(get_family("llava"), TILE, SimpleNamespace(frame_grid=(2, 2)))
+    found = placed(tokens(range(7, 15), Grid(1, 2, 4)), [clip], shower)
+    assert [span.frames for span in found] == [(0, 1), (1, 1), (2, 1), (2, 1)]
+    assert [span.runs for span in found] == [((7, 2),), ((9, 2),), ((11, 2),), ((13, 2),)]
+    assert {span.grid for span in found} == {Grid(1, 1, 2)}
 
 
 def test_a_report_shows_the_first_row():

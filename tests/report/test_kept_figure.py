@@ -68,6 +68,14 @@ def test_a_place_that_is_not_known_is_said():
     assert any("not known" in note for note in figure.notes)
 
 
+def test_newlines_beside_the_picture_are_on_no_sheet():
+    """Also where the processed picture ends within the medium."""
+    span = Span(0, Grid(1, 1, 3, (0.0, 0.0, 1.5, 1.0)), ((0, 3),), (0.0, 0.0, 0.8, 1.0))
+    figure = kept_figure(made(span, drops=(drop(1, 3, 1, 2),)))
+    assert figure.sheets[0].boxes == ((0.0, 0.0, 0.4, 1.0), (0.4, 0.0, 0.8, 1.0))
+    assert figure.rows[0].panels[1].without_place == (1, 1)
+
+
 def test_frames_of_a_clip_have_a_sheet_each():
     span = Span(0, Grid(2, 1, 1), ((0, 2),), ALL, (0, 2))
     figure = kept_figure(made(span, media=(CLIP,), drops=(drop(1, 2, 1),)))

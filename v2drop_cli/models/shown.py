@@ -64,7 +64,7 @@ def placed(at: tuple[float, float], size: tuple[float, float], canvas: tuple[flo
     (0.0, 0.0, 1.0, 2.0)
     """
     (x, y), (wide, high) = at, size
-    return -x / wide, -y / high, (canvas[0] - x) / wide, (canvas[1] - y) / high
+    return 0.0 - x / wide, 0.0 - y / high, (canvas[0] - x) / wide, (canvas[1] - y) / high
 
 
 def inside(box: Box, outer: Box) -> Box:
