@@ -140,6 +140,13 @@ def test_a_run_that_cannot_be_drawn_says_why(v2drop, tmp_path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
+def test_scores_lie_behind_the_tokens_of_a_prompt_alone(v2drop, saved, tmp_path):
+    path = tmp_path / "kept.svg"
+    assert v2drop("viz", "--image", SCENE, "--scores", "--output", path).code == 0
+    assert path.read_text(encoding="utf-8").count('fill="#ff2d20"') == 576 + 288
+    v2drop("viz", saved, "--scores").refused(2, "a report together with --scores")
+
+
 def test_a_clip_has_a_sheet_a_frame_with_its_count(v2drop, tmp_path):
     path = tmp_path / "kept.svg"
     assert v2drop("viz", "--video", CLIP, "--budget", "33%", "--output", path).code == 0

@@ -52,6 +52,19 @@ def test_a_png_dims_what_is_dropped_and_veils_what_was_cut_off():
     assert again.tobytes() == image.tobytes()
 
 
+def test_scores_are_red_behind_the_tokens():
+    report = made(SPAN, drops=(drop(1, 2, 1),))
+    [arm] = [arm.label for arm in report.arms if arm.drops]
+    hot = kept_figure(report, (), {arm: {1: {0: 0.0, 1: 1.0}}})
+    assert "red" in hot.legend
+    assert hot.rows[0].panels[1].scores == ((0.0, 1.0),)
+    every, after = (colours(kept_image(hot, green()), drawn) for drawn in lay_out(hot).sheets)
+    assert every[2] == GREEN
+    assert after[2][0] > 150 > after[2][1]
+    fills = {path.attrib["fill"] for path in ET.fromstring(kept_svg(hot)).iter(f"{SPACE}path")}
+    assert "#ff2d20" in fills
+
+
 def test_without_the_picture_the_canvas_is_grey():
     image = kept_image(figure())
     red, green_, blue = colours(image, lay_out(figure()).sheets[0])[1]

@@ -42,13 +42,14 @@ def viz(
     \b
     v2drop viz report.json
     v2drop viz --image sample_media/scene.png --method v2drop --method random
-    v2drop viz --video clip.mp4 --budget 33% --output kept.png
+    v2drop viz --video clip.mp4 --budget 33% --scores --output kept.png
     """
     if output.report is not None:
         _refuse_both()
         kept = _of_report(output.report, output.folder)
     else:
-        kept = _of_prompt(Prompted(given, dropping, model, seed.seed), output.folder)
+        asked = Prompted(given, dropping, model, seed.seed)
+        kept = _of_prompt(asked, output)
     _preview(kept)
     kept.files.write(kept.figure, kept.pictures)
 
@@ -98,8 +99,9 @@ def _of_report(path: Path, output: Path) -> Kept:
     return Kept(files, kept_figure(report, found.notes), pictures_of(found.media))
 
 
-def _of_prompt(asked: Prompted, output: Path) -> Kept:
+def _of_prompt(asked: Prompted, output: VizOutput) -> Kept:
     """Of a prompt that every method runs once."""
+    from v2drop_cli.commands.viz import scores_of
     from v2drop_cli.report.kept_figure import kept_figure
     from v2drop_cli.report.kept_pictures import pictures_of
 
@@ -107,7 +109,7 @@ def _of_prompt(asked: Prompted, output: Path) -> Kept:
     arms = asked.dropping.arms(asked.seed)
     load = given.checked(model.load_options(asked.seed))
     names = given.files
-    files = KeptFiles.checked(output, kept_name(names), names)
+    files = KeptFiles.checked(output.folder, kept_name(names), names)
     media = given.open()
     with telling() as tell:
         tell(Progress(Phase.STARTING))
@@ -127,7 +129,8 @@ def _of_prompt(asked: Prompted, output: Path) -> Kept:
         loaded = load_for(arms, given.kinds(load), model.model, load)
         media = given.fitted(loaded, media, options.prompt, NEW_TOKENS)
         report = measure(loaded, media, options, Watch(tell, None, check, warn))
-    return Kept(files, kept_figure(report), pictures_of(media))
+        scores = scores_of(loaded, media, options) if output.scores else None
+    return Kept(files, kept_figure(report, (), scores), pictures_of(media))
 
 
 def _preview(kept: Kept) -> None:

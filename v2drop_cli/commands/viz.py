@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from v2drop_cli.errors import V2DropError
 from v2drop_cli.media import Media, load_image, load_video
 from v2drop_cli.records import MediaRecord
+
+if TYPE_CHECKING:
+    from v2drop_cli.bench.scored import Ranks
+    from v2drop_cli.commands.run import RunOptions
+    from v2drop_cli.models.base import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +64,18 @@ def _opened(record: MediaRecord, beside: Path) -> tuple[Media | None, str | None
     if medium.sha256 != record.sha256 or len(medium.frames) != record.frames:
         return None, f"{record.path} is another file now than the one measured: {grey}"
     return medium, None
+
+
+def scores_of(loaded: LoadedModel, media: Sequence[Media], options: RunOptions) -> dict[str, Ranks]:
+    """What each arm's method thought of each token, by the arm's label."""
+    from v2drop_cli.bench.line_up import line_up  # torch comes with it; a report needs none
+    from v2drop_cli.bench.passes import Passes, Subject
+    from v2drop_cli.bench.scored import ranks
+    from v2drop_cli.bench.watch import Watch
+    from v2drop_cli.measure.nvml import Nvml
+
+    subject = Subject(loaded, media, options.prompt, synthetic=options.synthetic)
+    with Nvml(loaded.device) as nvml:
+        passes = Passes(subject, nvml)
+        arms = line_up(options.arms, passes, Watch())
+        return {arm.label: ranks(loaded, passes.inputs, arm) for arm in arms}

@@ -8,12 +8,17 @@ on paper everything goes, and ``kept_svg``, ``kept_png`` and ``kept_terminal`` d
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from v2drop_cli.errors import UsageError
 from v2drop_cli.records import ArmResult, Drop, MediaRecord, Report, Span
 from v2drop_cli.report.kept_sheets import Place, Sheet, sheets_of
+
+Ranks = Mapping[int, Mapping[int, float]]
+"""Layer of a drop → prompt position → what the method thought of it, from 0 to 1."""
+Scores = Mapping[str, Ranks]
+"""The same for arms, by their labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +86,15 @@ class KeptFigure:
     notes: tuple[str, ...] = ()
 
 
-def kept_figure(report: Report, notes: Sequence[str] = ()) -> KeptFigure:
+def kept_figure(
+    report: Report, notes: Sequence[str] = (), scores: Scores | None = None
+) -> KeptFigure:
     """The figure of a report's first batch row.
 
     Args:
         report: one that says where its vision tokens lie.
         notes: further notes, of whoever looked for the media.
+        scores: for a heat map, where they were asked for.
 
     Raises:
         UsageError: it does not say so, or nothing was dropped in it.
@@ -105,7 +113,10 @@ def kept_figure(report: Report, notes: Sequence[str] = ()) -> KeptFigure:
         )
     sheets = sheets_of(spans, media)
     board = _Board(sheets, _positions(spans))
-    rows = tuple(FigureRow(arm.label, tuple(board.panels(arm))) for arm in dropped)
+    rows = tuple(
+        FigureRow(arm.label, tuple(board.panels(arm, (scores or {}).get(arm.label, {}))))
+        for arm in dropped
+    )
     names = ", ".join(_name(record) for record in media)
     title = f"{report.request.model} \N{MIDDLE DOT} {names}"
     return KeptFigure(title, sheets, rows, _legend(sheets, rows), (*_lacking(sheets), *notes))
@@ -125,7 +136,7 @@ def _legend(sheets: Sequence[Sheet], rows: Sequence[FigureRow]) -> str:
     if any(panel.merges for panel in panels):
         words.append("orange lines: from a token to the one that it was merged into")
     if any(panel.scores for panel in panels):
-        words.append("red: the scores of that drop, the darker the higher")
+        words.append("red: the higher the method ranked a token at that drop, the stronger")
     return "; ".join(words)
 
 
@@ -155,15 +166,16 @@ class _Board:
     sheets: Sequence[Sheet]
     positions: Sequence[int]
 
-    def panels(self, arm: ArmResult) -> Iterator[Panel]:
-        """All tokens, then what each drop left."""
+    def panels(self, arm: ArmResult, ranks: Ranks) -> Iterator[Panel]:
+        """All tokens, then what each drop left, over the scores of that drop."""
         alive = set(self.positions)
         places = self._places()
         yield self._panel(f"all {len(alive)} tokens", alive)
         for drop in arm.drops:
             before, alive = len(alive), set(drop.kept[0] if drop.kept else ())
             title = f"layer {drop.layer}: {len(alive)} of {before}"
-            yield self._panel(title, alive, tuple(_merges(drop, places)))
+            panel = self._panel(title, alive, tuple(_merges(drop, places)))
+            yield replace(panel, scores=self._heat(ranks.get(drop.layer)))
 
     def _panel(self, title: str, alive: set[int], merges: tuple[Merge, ...] = ()) -> Panel:
         kept = tuple(tuple(at in alive for at in sheet.positions) for sheet in self.sheets)
@@ -171,6 +183,13 @@ class _Board:
         homeless = [at for at in self.positions if at not in placed]
         stayed = sum(at in alive for at in homeless)
         return Panel(title, kept, None, merges, (stayed, len(homeless)))
+
+    def _heat(
+        self, ranks: Mapping[int, float] | None
+    ) -> tuple[tuple[float | None, ...], ...] | None:
+        if ranks is None:
+            return None
+        return tuple(tuple(ranks.get(at) for at in sheet.positions) for sheet in self.sheets)
 
     def _places(self) -> dict[int, Place]:
         return {

@@ -19,6 +19,7 @@ from v2drop_cli.report.kept_svg import (
     HOT,
     INK,
     MERGED,
+    OVER_HEAT,
     PALE,
     VEILED,
 )
@@ -85,7 +86,8 @@ def sheet_image(drawn: Drawn, picture: Image | None, scale: int = 1) -> Image:
         pen.rectangle(inside, (*_rgb(HOT), round(255 * HEATED * score)))
     lit = Image.alpha_composite(shown.convert("RGBA"), shades)
     pen = ImageDraw.Draw(dims := Image.new("RGBA", size))
-    for boxes, colour, share in ((drawn.unseen, PALE, VEILED), (drawn.dropped, DIM, DIMMED)):
+    dimmed = OVER_HEAT if drawn.heat else DIMMED
+    for boxes, colour, share in ((drawn.unseen, PALE, VEILED), (drawn.dropped, DIM, dimmed)):
         for box in boxes:
             inside = _within(_pixels(box, scale), left, top)
             pen.rectangle(inside, (*_rgb(colour), round(255 * share)))

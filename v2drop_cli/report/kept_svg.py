@@ -15,7 +15,7 @@ Pictures = Mapping[tuple[int, int], str]
 BACKGROUND, CANVAS, DIM, DIMMED, INK, MERGED = (
     "#ffffff", "#b9bdc4", "#101216", 0.8, "#1c1e21", "#ff9f1c",
 )  # fmt: skip
-HOT, HEATED = "#ff2d20", 0.75
+HOT, HEATED, OVER_HEAT = "#ff2d20", 0.75, 0.55  # what is dropped must not hide its score
 PALE, VEILED = "#ffffff", 0.7
 
 
@@ -82,7 +82,8 @@ def _sheet(drawn: Drawn, picture: str | None) -> Iterator[str]:
         yield f'<path fill="{PALE}" fill-opacity="{VEILED}" d="{shapes}"/>'
     if drawn.dropped:
         shapes = "".join(map(_path, drawn.dropped))
-        yield f'<path fill="{DIM}" fill-opacity="{DIMMED}" d="{shapes}"/>'
+        share = OVER_HEAT if drawn.heat else DIMMED
+        yield f'<path fill="{DIM}" fill-opacity="{share}" d="{shapes}"/>'
     if drawn.lines:
         strokes = "".join(f"M{_n(a)} {_n(b)}L{_n(c)} {_n(d)}" for a, b, c, d in drawn.lines)
         yield f'<path stroke="{MERGED}" stroke-width="0.6" d="{strokes}"/>'

@@ -116,6 +116,11 @@ class VizOutput:
         ),
     )
 
+    scores: bool = option(
+        False,
+        Looks("--scores", "Of a prompt: over a heat map of what the method thought.", OUTPUT),
+    )
+
     @property
     def folder(self) -> Path:
         """Where to, or here."""
