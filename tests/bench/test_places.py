@@ -99,6 +99,12 @@ def test_frames_that_share_a_picture_have_a_span_each():
     assert {span.grid for span in found} == {Grid(1, 1, 2)}
 
 
+def test_a_processor_with_other_settings_leaves_the_place_unknown():
+    bare = Shower(get_family("llama4"), SimpleNamespace(image_processor=SimpleNamespace()), SEEN)
+    found = placed(tokens([0, 1], LEFT), [MediaRecord("a.png", "image", 8, 8, 1)], bare)
+    assert [span.shown for span in found] == [None]
+
+
 def test_a_report_shows_the_first_row():
     rows = (torch.tensor([3, 4]), torch.tensor([5, 6]))
     vision = VisionTokens(rows, ((LEFT,), (Grid(1, 1, 2, (0, 0, 1, 1)),)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from v2drop_cli.models.base import Family, LoadedModel, VisionTokens
-from v2drop_cli.models.shown import WHOLE, fitted, frame_grid
+from v2drop_cli.models.shown import WHOLE, Box, fitted, frame_grid
 from v2drop_cli.records import Grid, MediaRecord, Span
 
 
@@ -38,7 +38,12 @@ class Shower:
         if record.kind == "video" and frame_grid(self.config) != (1, 1):
             yield from _of_mosaics(spans, record, frame_grid(self.config))
             return
-        boxes = self.family.shown(self.processor, self.config, record, grids)
+        boxes: Sequence[Box | None]
+        try:
+            boxes = self.family.shown(self.processor, self.config, record, grids)
+        except (AttributeError, ImportError, KeyError):
+            # Somebody's own processor has other settings. A picture is no reason to end a run.
+            boxes = (None,) * len(grids)
         frames = _frames(grids, record) if record.kind == "video" else [None] * len(grids)
         for span, box, shows in zip(spans, boxes, frames, strict=True):
             yield replace(span, shown=box, frames=shows)
