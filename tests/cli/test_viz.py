@@ -123,6 +123,18 @@ def test_a_prompt_is_run_once_and_drawn(v2drop, tmp_path):
     assert [">v2drop<" in svg, ">random<" in svg] == [True, True]
 
 
+def test_an_interrupted_prompt_is_drawn_and_leaves_as_such(v2drop, tmp_path, monkeypatch):
+    """Ctrl-C in the timed round: every arm has answered by then."""
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("v2drop_cli.bench.passes.Passes.time", interrupted)
+    path = tmp_path / "kept.svg"
+    assert v2drop("viz", "--image", SCENE, "--output", path).code == 130
+    assert path.is_file()
+
+
 def test_a_run_draws_beside_its_report(v2drop, tmp_path):
     options = ("--repeats", 1, "--warmup", 0, "--max-new-tokens", 2, "--json")
     result = v2drop("run", "--image", SCENE, *options, "--pictures", tmp_path / "new" / "folder")

@@ -13,6 +13,7 @@ from v2drop_cli.cli.groups.measuring_options import SeedOption
 from v2drop_cli.cli.groups.media_options import MediaOptions
 from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.groups.output_options import VizOutput
+from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
 from v2drop_cli.cli.kept_files import KeptFiles, kept_name
 from v2drop_cli.cli.output import warn
@@ -22,6 +23,7 @@ from v2drop_cli.cli.signature import command
 from v2drop_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from v2drop_cli.records import Report
     from v2drop_cli.report.kept_figure import KeptFigure
     from v2drop_cli.report.kept_pictures import Images
 
@@ -52,15 +54,18 @@ def viz(
         kept = _of_prompt(asked, output)
     _preview(kept)
     kept.files.write(kept.figure, kept.pictures)
+    if kept.report is not None:
+        leave_if_partial(kept.report)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A figure, the pictures under it, and where it goes."""
+    """A figure, the pictures under it, and where it goes; of a prompt also what was measured."""
 
     files: KeptFiles
     figure: KeptFigure
     pictures: Images
+    report: Report | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,7 @@ def _of_prompt(asked: Prompted, output: VizOutput) -> Kept:
         media = given.fitted(loaded, media, options.prompt, NEW_TOKENS)
         report = measure(loaded, media, options, Watch(tell, None, check, warn))
         scores = scores_of(loaded, media, options) if output.scores else None
-    return Kept(files, kept_figure(report, (), scores), pictures_of(media))
+    return Kept(files, kept_figure(report, (), scores), pictures_of(media), report)
 
 
 def _preview(kept: Kept) -> None:
