@@ -15,7 +15,7 @@ from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.view import Bar, Bars, Cell, Fact, Glance, Row, Section, View, claim_cell
 from v2drop_cli.units import format_bytes, format_count, format_flops, format_seconds
 
-_SAID_ELSEWHERE = {CaveatKind.DUMMY_WEIGHTS.code}
+_SAID_ELSEWHERE = {CaveatKind.DUMMY_WEIGHTS.code, CaveatKind.DEVICE_CPU.code}
 _NOTHING = Cell(wording.NOTHING, "muted", filler=True)
 
 Value = Callable[[Point], tuple[str, float | None]]
