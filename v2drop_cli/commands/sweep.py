@@ -21,6 +21,7 @@ from v2drop_cli.judge.throughput import throughput
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.growth import growth
 from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.methods.registry import ALL, get_method
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.records import INTERRUPTED, RUNNING, Caveat, Report, Request
 from v2drop_cli.records.sweep import (
@@ -194,10 +195,19 @@ class _Sweeping:
             alone = tried(partial(line_up, replace(asked, methods=(text,)), passes, self.watch))
             arms += (alone.value or [])[1:]
             if alone.value is None:
-                self._end(text, size, OUT_OF_MEMORY, alone.out_of_memory or "", passes)
+                for arm in self._named(text, size):
+                    self.arms.setdefault(arm.label, arm)
+                    self._end(arm.label, size, OUT_OF_MEMORY, alone.out_of_memory or "", passes)
         for arm in arms:
             self.arms[arm.label] = arm
         return arms
+
+    def _named(self, text: str, size: int) -> list[Arm]:
+        """The arms of a method that found no room before they were lined up."""
+        if text == ALL:
+            return [arm for arm in self.arms.values() if arm.method is not None]
+        tokens = self.sizes.row(size).vision_tokens
+        return self.sizes.arms.of(get_method(text), self.sizes.loaded, tokens)
 
     def _has_room(self, arm: Arm, passes: Passes, size: int) -> bool:
         """Whether the arm can be measured; else its row says why it cannot."""
@@ -230,7 +240,6 @@ class _Sweeping:
 
     def _end(self, label: str, size: int, outcome: str, said: str, passes: Passes) -> None:
         """Give the arm a row without numbers, and measure it no more."""
-        self.arms.setdefault(label, Arm(label, label))
         words = WORDS[self.options.growing.dimension]
         self.ended.setdefault(label, f"had no room at {size} {words}")
         row = _bare(size, passes)

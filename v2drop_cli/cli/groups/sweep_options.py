@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _SIDE_MOST = 13_377
 """A square of that side has as many pixels as a picture may."""
+_MOST_FRAMES = 2**12
+"""Of a made-up video: what holds as many holds any."""
 _MOST = 2**20
 
 
@@ -78,7 +80,8 @@ class SweepSizes:
         name, sizes = self.growing()
         if name == FRAMES and self.video is not None:
             return sizes[-1]
-        return _SIDE_MOST if name == IMAGE_SIZE else _MOST
+        most = {FRAMES: _MOST_FRAMES, IMAGE_SIZE: _SIDE_MOST}.get(name, _MOST)
+        return max(most, sizes[-1])
 
     def rows(self, size: int) -> int:
         """Of the batch, where what grows is at ``size``."""
