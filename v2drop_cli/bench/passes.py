@@ -30,6 +30,7 @@ from v2drop_cli.generate.greedy import ready
 from v2drop_cli.instrument.trace import DropEvent
 from v2drop_cli.measure.clock import Clock
 from v2drop_cli.measure.energy import energy_of
+from v2drop_cli.measure.footprint import weights_bytes
 from v2drop_cli.measure.memory import MemoryMeter, memory_for
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
@@ -342,9 +343,3 @@ def timing_of(
     names = [field.name for field in dataclasses.fields(Timing)]
     of = statistics or (lambda values: summarize(list(values)))
     return Timing(**{name: of([getattr(s, name) for s in samples]) for name in names})
-
-
-def weights_bytes(model: Any) -> int:
-    """Bytes of parameters and buffers; shared tensors count once."""
-    tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
