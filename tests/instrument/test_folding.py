@@ -294,10 +294,15 @@ def test_rows_that_are_numbered_anew_do_not_depend_on_their_batch(schedule):
             torch.testing.assert_close(ours[0, -1], theirs[b, -1], **TOLERANCE)
 
 
-def test_convolutions_with_biases_are_refused():
-    case = CASES["lfm2_vl"]
-    config = case.config({**SIZES, "conv_bias": True}, case.ids)
-    with pytest.raises(UnsupportedModelError, match="biases"):
+@pytest.mark.parametrize(
+    ("name", "bias", "words"),
+    [("lfm2_vl", "conv_bias", "biases"), ("nemotron_h_omni", "use_bias", "bias")],
+)
+def test_states_that_a_bias_would_fill_are_refused(name, bias, words):
+    if name not in CASES:
+        pytest.skip("this version of transformers does not have it")
+    config = CASES[name].config({**SIZES, bias: True}, CASES[name].ids)
+    with pytest.raises(UnsupportedModelError, match=words):
         family_for(config)
 
 
