@@ -113,8 +113,8 @@ def test_filler_that_a_state_sees_would_give_another_answer(monkeypatch, fault):
     else:
         unmasked = context.folded_call
 
-        def forgetful(forward, hidden, kwargs):
-            changed = unmasked(forward, hidden, kwargs)
+        def forgetful(forward, hidden, kwargs, before):
+            changed = unmasked(forward, hidden, kwargs, before)
             return changed and (changed[0], {**changed[1], "attention_mask": None})
 
         monkeypatch.setattr(context, "folded_call", forgetful)
@@ -247,7 +247,7 @@ def test_a_layer_with_a_state_has_no_attention_to_look_at():
         look = Looks(layer, lambda s, at=at: s.keys(at))
         with (
             v2drop.dropping(model, f"{layer}:0.5", method=look),
-            pytest.raises(UnsupportedModelError, match=f"layer {at} .* running state") as caught,
+            pytest.raises(UnsupportedModelError, match=f"layer {at} .* no keys of its") as caught,
             torch.no_grad(),
         ):
             model(**inputs)

@@ -11,8 +11,8 @@ as if the dropped tokens had never come; what layers before the drop folded in s
 
 Rows with fewer survivors are filled up on the left, and the filler is masked there, as the model
 masks padding: its hidden states are made zero, and a state that begins with zeros stays as it was
-born. Filler on the right would be folded in behind a row's last token. A state that was filled in an
-earlier turn does not stay as it is under zeros: rows of different lengths are refused there.
+born. Filler on the right would be folded in behind a row's last token. A state that was filled in
+an earlier turn does not stay as it is under zeros: rows of different lengths are refused there.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def folded_call(
     valid = forward.columns.valid
     if valid is not None and before:
         raise InstrumentError(
-            "rows of a later turn come out of a drop with different lengths, and filler between two "
-            "turns would change a state",
+            "rows of a later turn come out of a drop with different lengths, and filler between "
+            "two turns would change a state",
             hint="drop counts that leave all rows equally long, or one row at a time",
         )
     return hidden, {**kwargs, "attention_mask": valid, "position_ids": None}
