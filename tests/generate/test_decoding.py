@@ -16,6 +16,7 @@ from tests.families import CASES, NAMES
 from tests.families.loaded import loaded_case
 from tests.graphs import Tape
 from tests.instrument.test_dropping import hook_tables
+from tests.matrix.truth import attends
 from tests.measure.conftest import FakeCuda
 from v2drop_cli import load
 from v2drop_cli.bench import passes
@@ -36,7 +37,6 @@ from v2drop_cli.models.base import Inputs, LoadedModel, VisionTokens
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import TEXT, schedule_text
-from v2drop_cli.prove.shortened import folds
 from v2drop_cli.schedule import Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
@@ -127,7 +127,7 @@ def test_a_replay_after_a_drop_at_layer_0_does_too(name, shape):
 
 def lengths_told(case, loaded, drops):
     """How many lengths the layers with columns tell; the first one tells the whole sequence's."""
-    columns = [i for i, layer in enumerate(case.layers(loaded.model)) if not folds(layer)]
+    columns = [i for i, layer in enumerate(case.layers(loaded.model)) if attends(layer)]
     return len({0} | {sum(at <= i for at, _ in drops) for i in columns[1:]})
 
 

@@ -24,6 +24,7 @@ from v2drop_cli.generate.greedy import drop_idle_mask, greedy
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.work import DecoderShape, decoder_shape, limit, memory_bandwidth
 from v2drop_cli.media import load_image
+from v2drop_cli.models.parts import language_head
 from v2drop_cli.prove.cases.case import TEXT, build
 from v2drop_cli.schedule import Schedule
 
@@ -67,7 +68,7 @@ def flops_in(counter, model, parts):
 
 
 def parts_of(loaded):
-    return (*loaded.family.layers(loaded.model), loaded.model.get_output_embeddings())
+    return (*loaded.family.layers(loaded.model), language_head(loaded.model))
 
 
 def check(passes, arm, idle_bytes=0):

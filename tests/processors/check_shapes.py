@@ -43,7 +43,8 @@ RATIO = (
 PADDED = ("deepseek_ocr2",)
 QUARTERED = ("idefics2",)
 ROUNDED = ("lfm2_vl",)  # to more patches than its tensors have room for
-PROCESSORS_OWN = (*RATIO, *PADDED, *QUARTERED, *ROUNDED)
+GRIDDED = ("nemotron_h_omni",)  # down to no patch
+PROCESSORS_OWN = (*RATIO, *PADDED, *QUARTERED, *ROUNDED, *GRIDDED)
 MISTRAL3 = ("mistral3", "ministral3", "mistral4")
 PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
 # Their processors make a clip of any size large: one shape is enough for the model.
@@ -78,7 +79,7 @@ def transformers_takes(model, media):
     except ValueError:
         return False
     except (RuntimeError, ZeroDivisionError):
-        if model.family.name not in (*QUARTERED, *ROUNDED):
+        if model.family.name not in (*QUARTERED, *ROUNDED, *GRIDDED):
             raise
         return False
     return model.family.name not in ROUNDED or fits(tensors)

@@ -44,6 +44,7 @@ from v2drop_cli.models.context_length import beyond_context
 from v2drop_cli.models.generation import answering
 from v2drop_cli.models.library_talk import listening
 from v2drop_cli.models.load_errors import processing
+from v2drop_cli.models.parts import language_head
 from v2drop_cli.models.releases import untested
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import media_of, synthetic_inputs
@@ -216,9 +217,8 @@ class Passes:
         ``None`` for a decoder whose work is not known from its shapes.
         """
         loaded = self.loaded
-        config = loaded.model.config.get_text_config()
-        layers = loaded.family.layers(loaded.model)
-        shape = decoder_shape(layers, loaded.model.get_output_embeddings(), config)
+        head, config = language_head(loaded.model), loaded.model.config.get_text_config()
+        shape = decoder_shape(loaded.family.layers(loaded.model), head, config)
         if shape is None:
             return None
         prompt = self.inputs.tensors["input_ids"].shape[1]

@@ -132,7 +132,7 @@ class LayerCall:
         """
         if layer in self.no_columns:
             raise UnsupportedModelError(
-                f"layer {layer} of this decoder has no {need}: it keeps a running state instead",
+                f"layer {layer} of this decoder has no {need}: it keeps no keys of its tokens",
                 hint="drop at another layer, or take a method that looks at no attention and no "
                 "keys, such as v2drop",
             )

@@ -42,6 +42,12 @@ def _gated_delta_net(mixer: Any) -> _Recurrence:
     return _Recurrence(3 * numbers, numbers)
 
 
+def _mamba_2(mixer: Any) -> _Recurrence:
+    """The state is written to once, and read once: two products."""
+    numbers = mixer.num_heads * mixer.head_dim * mixer.ssm_state_size
+    return _Recurrence(2 * numbers, numbers)
+
+
 def _convolution_alone(mixer: Any) -> _Recurrence:
     return _Recurrence()
 
@@ -50,13 +56,23 @@ def _convolution_alone(mixer: Any) -> _Recurrence:
 _KNOWN: Mapping[str, Callable[[Any], _Recurrence]] = {
     "Lfm2ShortConv": _convolution_alone,
     "Lfm3ShortConv": _convolution_alone,
+    "NemotronHMamba2Mixer": _mamba_2,
     "Qwen3_5GatedDeltaNet": _gated_delta_net,
     "Qwen3_5MoeGatedDeltaNet": _gated_delta_net,
 }
 
 
+# Class names of modules that look at one token at a time, in layers that do nothing else.
+_ALONE = frozenset({"NemotronHMLP", "NemotronHMoE"})
+
+
 def folded_state(layer: Any) -> FoldedState | None:
-    """The state of a layer; ``None`` if it has none, or one that is not known here."""
+    """The state of a layer; ``None`` if it attends, or has a state that is not known here.
+
+    A layer that looks at one token at a time has one without numbers.
+    """
+    if type(getattr(layer, "mixer", None)).__name__ in _ALONE:
+        return FoldedState(0, 0)
     for mixer in layer.modules():
         known = _KNOWN.get(type(mixer).__name__)
         if known is None:

@@ -23,7 +23,8 @@ PROVEN = frozenset({
     "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
     "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
     "ministral3", "mistral", "mistral4", "mixtral", "molmo2_text", "muse_glimmer_text",
-    "muse_spark_text", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "paddleocr_vl_text",
+    "muse_spark_text", "nanochat", "nemotron", "nemotron_h", "olmo", "olmo2", "olmoe",
+    "paddleocr_vl_text",
     "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text",
     "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe",
     "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3",
@@ -32,9 +33,13 @@ PROVEN = frozenset({
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
-NO_COLUMNS = frozenset({"linear_attention", "conv"})
+NO_COLUMNS = frozenset({"linear_attention", "conv", "moe", "mlp"})
 """Kinds of layers, as in ``layer_types``, that keep no keys and values of each token: they fold
-the tokens into a state of a fixed size, or into the last few of a convolution."""
+the tokens into a state of a fixed size, or into the last few of a convolution, or look at one token
+at a time."""
+
+# Decoders none of whose layers is handed rotary tables: only states tell them the order of tokens.
+_NO_ROTARY = frozenset({"nemotron_h"})
 
 # Decoders whose layers scale queries by position ids, from a position on that their config names.
 _SCALED = frozenset({"ministral3", "mistral4"})
@@ -111,9 +116,12 @@ def layer_kinds(config: Any) -> tuple[str, ...]:
 def without_rotary(config: Any) -> bool:
     """Whether some of the decoder's layers are handed no rotary tables, by its configuration.
 
-    Compass's without a window are, and Muse Glimmer's that have no base for them.
+    Compass's without a window are, and Muse Glimmer's that have no base for them; Nemotron-H has
+    none at all.
     """
     text = config.get_text_config()
+    if text.model_type in _NO_ROTARY:
+        return True
     tables: Any = getattr(text, "rope_parameters", None) or {}
     bare = any(kind in tables and tables[kind] is None for kind in layer_kinds(config))
     return bare or not all(getattr(text, "layer_rope_theta", None) or [True])

@@ -43,7 +43,7 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
     def hook(index: int) -> Callable[..., Any]:
         def pre(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             hidden, cache = args[0], kwargs.get(CACHE)
-            past = cache.get_seq_length(index) if cache is not None else 0
+            past = _held(cache, index)
             batch, n = hidden.shape[:2]
             keys = padding.bool().clone()
             for layer, rows in dropped.items():
@@ -73,6 +73,12 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             handle.remove()
         for layer in filter(folds, layers):
             del layer.forward
+
+
+def _held(cache: Any, index: int) -> int:
+    """Columns in a layer's cache; none for a layer that looks at one token at a time."""
+    layers = [] if cache is None else cache.layers[index : index + 1]
+    return sum(int(held.get_seq_length()) for held in layers if hasattr(held, "get_seq_length"))
 
 
 def _dense(mask: Tensor | None, past: int, hidden: Tensor) -> Tensor:
