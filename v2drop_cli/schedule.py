@@ -152,26 +152,41 @@ class Schedule:
             ",".join(f"{layer}:{keep}" for layer, keep in zip(layers, keeps, strict=True))
         )
 
-    def check(self, *, n_layers: int, first_droppable: int = 0, why: str = "") -> None:
+    def check(
+        self,
+        n_layers: int,
+        first_droppable: int = 0,
+        last_droppable: int | None = None,
+        why: str = "",
+    ) -> None:
         """Raise :class:`ScheduleError` unless every drop fits a decoder of ``n_layers``.
 
         Args:
             n_layers: decoder layers.
             first_droppable: the first layer whose input may be shortened.
-            why: what a message says of the layers before that one.
+            last_droppable: the last such layer, whose keys later ones share; ``None``: any.
+            why: what a message says of the layers before the first one.
         """
+        last = n_layers - 1 if last_droppable is None else last_droppable
+        hint = f"drop at layers {first_droppable} to {last}"
         for drop in self.drops:
             if drop.layer >= n_layers:
                 raise ScheduleError(
                     f"layer {drop.layer} does not exist: the decoder has "
                     f"layers 0 to {n_layers - 1}",
-                    hint=f"drop at layers {first_droppable} to {n_layers - 1}",
+                    hint=hint,
                 )
             if drop.layer < first_droppable:
                 raise ScheduleError(
                     f"this model cannot drop before layer {first_droppable} "
                     f"(asked: {drop.layer}){why and f': {why}'}",
-                    hint=f"drop at layers {first_droppable} to {n_layers - 1}",
+                    hint=hint,
+                )
+            if drop.layer > last:
+                raise ScheduleError(
+                    f"this model cannot drop after layer {last} (asked: {drop.layer}): later "
+                    "layers attend to the keys made there, and would see dropped tokens in them",
+                    hint=hint,
                 )
 
     def resolve(self, n_vision: int, n_layers: int, first_droppable: int = 0) -> DropPlan:
