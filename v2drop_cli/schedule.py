@@ -168,26 +168,16 @@ class Schedule:
             why: what a message says of the layers before the first one.
         """
         last = n_layers - 1 if last_droppable is None else last_droppable
-        hint = f"drop at layers {first_droppable} to {last}"
-        for drop in self.drops:
-            if drop.layer >= n_layers:
-                raise ScheduleError(
-                    f"layer {drop.layer} does not exist: the decoder has "
-                    f"layers 0 to {n_layers - 1}",
-                    hint=hint,
-                )
-            if drop.layer < first_droppable:
-                raise ScheduleError(
-                    f"this model cannot drop before layer {first_droppable} "
-                    f"(asked: {drop.layer}){why and f': {why}'}",
-                    hint=hint,
-                )
-            if drop.layer > last:
-                raise ScheduleError(
-                    f"this model cannot drop after layer {last} (asked: {drop.layer}): later "
-                    "layers attend to the keys made there, and would see dropped tokens in them",
-                    hint=hint,
-                )
+        for at in (drop.layer for drop in self.drops if not first_droppable <= drop.layer <= last):
+            wrong = (
+                f"this model cannot drop after layer {last} (asked: {at}): later ones use its keys"
+            )
+            if at >= n_layers:
+                wrong = f"layer {at} does not exist: the decoder has layers 0 to {n_layers - 1}"
+            elif at < first_droppable:
+                wrong = f"this model cannot drop before layer {first_droppable} (asked: {at})"
+                wrong += why and f": {why}"
+            raise ScheduleError(wrong, hint=f"drop at layers {first_droppable} to {last}")
 
     def resolve(self, n_vision: int, n_layers: int, first_droppable: int = 0) -> DropPlan:
         """The token counts for ``n_vision`` vision tokens and a decoder of ``n_layers``."""
