@@ -163,15 +163,12 @@ class Schedule:
 
         Args:
             n_layers: decoder layers.
-            first_droppable: the first layer whose input may be shortened.
-            last_droppable: the last such layer, whose keys later ones share; ``None``: any.
+            first_droppable, last_droppable: layers whose input may be shortened; ``None``: to the end.
             why: what a message says of the layers before the first one.
         """
         last = n_layers - 1 if last_droppable is None else last_droppable
         for at in (drop.layer for drop in self.drops if not first_droppable <= drop.layer <= last):
-            wrong = (
-                f"this model cannot drop after layer {last} (asked: {at}): later ones use its keys"
-            )
+            wrong = f"cannot drop after layer {last} (asked: {at}): later layers attend to its keys"
             if at >= n_layers:
                 wrong = f"layer {at} does not exist: the decoder has layers 0 to {n_layers - 1}"
             elif at < first_droppable:
@@ -266,7 +263,7 @@ def preset(
     Args:
         name: a key of ``presets``.
         presets: text schedules.
-        n_layers: decoder layers of the model at hand.
+        n_layers: decoder layers of the model.
         first_droppable: the family's first droppable layer.
         written_for: decoder layers that the presets are written for.
     """
