@@ -68,8 +68,8 @@ for method in ("dart", "fastv", "pyramiddrop", "sparsevlm"):
 def own_schedule(method, case, model):
     """The method's own drops, in a model of this family."""
     family = family_for(model.config)
-    first = family.first_droppable_layer(model.config)
-    return method.schedule(None, Shape.of(family, len(case.layers(model)), first))
+    droppable = family.droppable(model.config)
+    return method.schedule(None, Shape.of(family, len(case.layers(model)), droppable))
 
 
 def schedule_for(own, case):

@@ -207,9 +207,8 @@ class Passes:
             if arm not in self._chosen:
                 self.prefill(arm)
             return self._chosen[arm]
-        return arm.schedule.resolve(
-            self.vision_tokens, self.loaded.n_layers, self.loaded.first_droppable
-        )
+        first, _ = self.loaded.droppable
+        return arm.schedule.resolve(self.vision_tokens, self.loaded.n_layers, first)
 
     def limit(self, arm: Arm) -> Limit | None:
         """What the arm's prefill and decoding cost at least, from its tokens per layer.

@@ -9,7 +9,7 @@ refused at the first drop.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
@@ -19,6 +19,7 @@ from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
 from v2drop_cli.models.decoders import (
     chunked,
+    key_sources,
     layer_kinds,
     no_columns,
     scaled_from,
@@ -54,6 +55,7 @@ class LayerCall:
         without_rotary: whether some layers are handed no rotary tables.
         no_columns: the layers that keep no keys of their tokens: they fold them into a running
             state, or look at one token at a time.
+        sources: the layers that attend to keys of an earlier one, and of which.
     """
 
     config: Any
@@ -67,6 +69,7 @@ class LayerCall:
     order: tuple[str, ...] = ()
     without_rotary: bool = False
     no_columns: frozenset[int] = frozenset()
+    sources: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Any, layers: Sequence[nn.Module], *, cuts_blocks: bool = True) -> LayerCall:
@@ -89,6 +92,7 @@ class LayerCall:
             cuts_blocks=cuts_blocks,
             without_rotary=without_rotary(config),
             no_columns=no_columns(config.get_text_config()),
+            sources=key_sources(config),
             order=tuple(signature(type(layers[0]).forward).parameters)[1:],
         )
 
@@ -99,6 +103,15 @@ class LayerCall:
     def kind(self, layer: int) -> str | None:
         """What tells ``layer`` from those that are handed other masks or rotary tables."""
         return self.kinds[layer] if self.kinds else None
+
+    @property
+    def fills_left(self) -> bool:
+        """Whether rows with fewer survivors are filled up on the left.
+
+        So they are where layers fold tokens into a state, and where the decoder goes on with the
+        last column alone, which must be a row's last token.
+        """
+        return bool(self.no_columns or self.sources)
 
     def turns(self, kwargs: Mapping[str, Any]) -> bool:
         """Whether the layer that was handed ``kwargs`` turns queries and keys by rotary tables."""
@@ -147,12 +160,21 @@ class LayerCall:
             raise InstrumentError(f"this decoder hands its layers no {self.cache_name}", hint=_HINT)
         for name, value in kwargs.items():
             along = name in self.named - _REMADE - {self.cache_name, *GATHERED}
-            if along and isinstance(value, Tensor) and value.dim():
+            if along and _holds_a_sequence(value):
                 raise InstrumentError(
                     f"this decoder hands its layers {name}, and dropping does not know how to "
                     "shorten it",
                     hint=_HINT,
                 )
+
+
+def _holds_a_sequence(value: Any) -> bool:
+    """Whether ``value`` may go along the sequence: a tensor, or a mapping that has some in it."""
+    return (
+        bool(value.dim())
+        if isinstance(value, Tensor)
+        else isinstance(value, Mapping) and bool(value)
+    )
 
 
 def only_hidden(args: tuple[Any, ...]) -> Tensor:

@@ -49,6 +49,8 @@ COUNTED = frozenset({
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
 its attention with twice the values."""
 
+# Models whose prompts go through the layers that share keys by their last token alone.
+_LAST_ALONE = frozenset({"gemma4", "gemma4_unified"})
 # Models whose code runs every expert on every token, scaled by what the router says of it.
 _ALL_EXPERTS = frozenset({"llama4"})
 
@@ -70,6 +72,8 @@ class DecoderShape:
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         layers: per layer, its own :attr:`kv_heads` and :attr:`head_dim`; empty where all are alike.
         heads_of: per layer, its own :attr:`heads`; empty where all have as many.
+        last_alone: per layer, whether a prompt's last token alone runs through it; empty where all
+            tokens run through all layers.
         states: per layer, what it folds tokens into; ``None`` for one that attends. Empty where
             all do.
     """
@@ -86,6 +90,12 @@ class DecoderShape:
     layers: tuple[tuple[int, int], ...] = ()
     states: tuple[FoldedState | None, ...] = ()
     heads_of: tuple[int, ...] = ()
+    last_alone: tuple[bool, ...] = ()
+
+    def asked(self, columns: Sequence[int]) -> list[int]:
+        """Of a prompt's ``columns`` per layer, those that are processed for its last logits."""
+        alone = self.last_alone or (False,) * len(columns)
+        return [1 if only else count for only, count in zip(alone, columns, strict=True)]
 
     def held(self, columns: Sequence[int]) -> list[int]:
         """Of ``columns`` per layer, those that the next token may look back to."""
@@ -158,7 +168,7 @@ def limit(
     # A full window reads all that it holds, and writes the new column in place of the oldest.
     decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
     return Limit(
-        prefill_flops=shape.flops(columns, columns, rows, answers),
+        prefill_flops=shape.flops(shape.asked(columns), columns, rows, answers),
         prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
         decode_flops_per_token=shape.flops(one, held, rows),
         decode_bytes_per_token=decode_bytes,
@@ -227,7 +237,16 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         layers=sizes,
         states=tuple(states) if any(states) else (),
         heads_of=heads_of,
+        last_alone=_last_alone(layers, config),
     )
+
+
+def _last_alone(layers: Sequence[Any], config: Any) -> tuple[bool, ...]:
+    """Gemma 4's layers that share keys; flash and flex kernels are given whole prompts there."""
+    whole = str(config._attn_implementation).startswith(("flash", "flex"))
+    shares = [getattr(getattr(x, "self_attn", None), "is_kv_shared_layer", False) for x in layers]
+    narrow = not whole and any(shares) and all(_folder(layer) in _LAST_ALONE for layer in layers)
+    return tuple(map(bool, shares)) if narrow else ()
 
 
 def _sizes_of(config: Any, heads: int) -> tuple[int, int]:

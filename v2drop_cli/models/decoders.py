@@ -70,6 +70,36 @@ def no_columns(text: Any) -> frozenset[int]:
     return frozenset(layer for layer, kind in enumerate(kinds) if kind in NO_COLUMNS)
 
 
+def key_sources(config: Any) -> dict[int, int]:
+    """Which layers attend to keys and values of an earlier one, and of which; empty if none does.
+
+    Gemma 4 E2B's last 20 layers do: each to those of the last layer of its kind before them.
+
+    Args:
+        config: the model's.
+    """
+    text = config.get_text_config()
+    sharing = int(getattr(text, "num_kv_shared_layers", 0) or 0)
+    if not sharing:
+        return {}
+    own, kinds = int(text.num_hidden_layers) - sharing, text.layer_types
+    last = {kind: layer for layer, kind in enumerate(kinds[:own])}
+    return {own + layer: last[kind] for layer, kind in enumerate(kinds[own:])}
+
+
+def last_droppable(config: Any) -> int | None:
+    """The last layer that can drop, where not all can: the first whose keys later layers share.
+
+    What is dropped up to there has no keys in those layers either. What is dropped later would be
+    seen through them; and once they begin, generating goes on with a prompt's last token alone,
+    so that no other is left to be scored.
+
+    Args:
+        config: the model's.
+    """
+    return min(key_sources(config).values(), default=None)
+
+
 def windows(config: Any) -> tuple[int | None, ...]:
     """Per layer, how many columns its sliding window leaves in view; empty if none has a window.
 

@@ -74,6 +74,7 @@ SINCE = {
     "granite4_vision": "5.23",
     "gemma4": "5.23",
     "gemma4_large": "5.23",
+    "gemma4_shared": "5.23",
     "gemma4_unified": "5.23",
     "hyperclovax_vision_v2": "5.23",
     "granite_docling": "5.23",
@@ -89,6 +90,7 @@ UNTIL = {"llama4": "5.23"}
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
     "gemma4_large": "gemma4",
+    "gemma4_shared": "gemma4",
     "cosmos3_omni": "qwen3_vl",
     "paligemma2": "paligemma",
     "pixtral": "llava",
