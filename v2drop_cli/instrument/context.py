@@ -183,7 +183,7 @@ class DropState:
             )
         if folds:
             self.book.remember(cache, layer, folded(forward, known, before))
-            return folded_call(forward, hidden, kwargs)
+            return folded_call(self.call, forward, hidden, kwargs)
         return hidden, remade(self.reader, forward, layer, hidden, kwargs, known)
 
     def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, kwargs: dict[str, Any]) -> Tensor:

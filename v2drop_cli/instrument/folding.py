@@ -23,14 +23,16 @@ from torch import Tensor
 
 from v2drop_cli.instrument.cache import CachedColumns
 from v2drop_cli.instrument.forward import Forward, text_after
+from v2drop_cli.instrument.layer_call import LayerCall
 
 
 def folded_call(
-    forward: Forward, hidden: Tensor, kwargs: dict[str, Any]
+    call: LayerCall, forward: Forward, hidden: Tensor, kwargs: dict[str, Any]
 ) -> tuple[Tensor, dict[str, Any]] | None:
     """What a layer without columns gets instead; ``None`` leaves its call alone.
 
     Args:
+        call: how the decoder calls its layers.
         forward: the running one.
         hidden: ``[B, W, D]`` the layer's input.
         kwargs: what the decoder hands the layer.
@@ -38,7 +40,8 @@ def folded_call(
     if forward.columns is None:  # text of a later turn: the layer's own state goes on
         return None
     valid = forward.columns.valid
-    return hidden, {**kwargs, "attention_mask": valid, "position_ids": None}
+    changed = {call.padding_name: valid, "position_ids": None}
+    return hidden, {**kwargs, **changed, **call.gathered(forward, kwargs)}
 
 
 def folded(forward: Forward, known: CachedColumns | None, before: int) -> CachedColumns:

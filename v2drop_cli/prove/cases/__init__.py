@@ -66,6 +66,7 @@ NAMES = (
     "minicpmv4_7",
     "molmo2",
     "dots3_note",
+    "qwen4_exp",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -81,6 +82,7 @@ SINCE = {
     "lfm3_vl": "5.23",
     "muse_spark": "5.23",
     "dots3_note": "5.23",
+    "qwen4_exp": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}
