@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-
 # What a layer may be handed that has one entry for each token, and masks of padding.
 PER_TOKEN, MASKS = ("ple_input_ids",), ("attention_mask", "conv_mask", "position_ids")
 

@@ -2,8 +2,8 @@
 
 The index pools the columns that a token may see in groups of a few neighbours, and chooses the best
 groups; what is left over of the last group is seen anyway. It takes its groups from the mask, so
-they are groups of survivors: see ``docs/dropping.md``. Its keys are turned to the place of a group's
-first column, so layers are handed the rotary tables of all columns. Layers with linear attention
+they are groups of survivors: see ``docs/dropping.md``. Its keys are turned to where a group's first
+column is, so layers are handed the rotary tables of all columns. Layers with linear attention
 may be given the token ids, too: what they add for two or three ids in a row is, after a drop, for
 two or three survivors in a row.
 """

@@ -12,12 +12,11 @@ from v2drop_cli.prove.cases.qwen3_5 import LAYERS as QWEN3_5_LAYERS
 from v2drop_cli.prove.cases.qwen3_5 import VISION
 
 CHOSEN, GROUP = 4, 2
-# Qwen3.5's layers, those with full attention having an index.
+# Its index goes through the queries of a forward one by one, so there are few layers.
 LAYERS: dict[str, Any] = {
     **QWEN3_5_LAYERS,
-    "layer_types": [
-        kind.replace("full", "indexed") for kind in QWEN3_5_LAYERS["layer_types"]
-    ],
+    "num_hidden_layers": 4,
+    "layer_types": ["linear_attention", "indexed_attention"] * 2,
 }
 INDEX: dict[str, Any] = {
     "indexer_n_heads": 4,
@@ -26,9 +25,9 @@ INDEX: dict[str, Any] = {
     "indexer_budget": CHOSEN,
     "indexer_compress_ratio": GROUP,
 }
-# Layers 1 and 4, of those counted from 0, add something for ids in a row; tables are small primes.
+# Layers 0 and 2, of those counted from 0, add something for ids in a row; tables are small primes.
 IN_A_ROW: dict[str, Any] = {
-    "ple_layer_ids": [2, 5],
+    "ple_layer_ids": [1, 3],
     "heads_per_ngram": 2,
     "ngram_vocab_size_base": 40,
     "make_ngram_vocab_size_divisible_by": 8,
@@ -54,5 +53,7 @@ CASE = dataclasses.replace(
     name="qwen4_exp",
     model=Qwen4ExpForConditionalGeneration,
     config=config,
+    drops=((1, 0.5), (2, 0.5), (3, 1)),
+    entry=((0, 0.5), (2, 0.5)),
     smooth={"num_experts_per_tok": 4, "indexer_budget": 512},
 )
