@@ -163,7 +163,8 @@ class Schedule:
 
         Args:
             n_layers: decoder layers.
-            first_droppable, last_droppable: layers whose input may be shortened; ``None``: to the end.
+            first_droppable: the first layer whose input may be shortened.
+            last_droppable: the last one; ``None``: all later ones.
             why: what a message says of the layers before the first one.
         """
         last = n_layers - 1 if last_droppable is None else last_droppable

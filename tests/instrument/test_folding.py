@@ -113,8 +113,8 @@ def test_filler_that_a_state_sees_would_give_another_answer(monkeypatch, fault):
     else:
         unmasked = context.folded_call
 
-        def forgetful(forward, hidden, kwargs, before):
-            changed = unmasked(forward, hidden, kwargs, before)
+        def forgetful(call, forward, hidden, kwargs, before):
+            changed = unmasked(call, forward, hidden, kwargs, before)
             return changed and (changed[0], {**changed[1], "attention_mask": None})
 
         monkeypatch.setattr(context, "folded_call", forgetful)

@@ -36,6 +36,7 @@ REFUSED = (
     "cohere_compass",
     "step3p7",
     "dots3_note",
+    "qwen4_exp",
 )
 # Before 5.23 it hands Cosmos3 Edge's layers the time axis for positions: refused there.
 REFUSED += ("cosmos3_edge",) if release(transformers.__version__) < (5, 23) else ()

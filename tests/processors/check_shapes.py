@@ -35,7 +35,8 @@ SIZES = [
 RATIO = (
     "dots3_note",
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
-    *("qwen3_5", "qwen3_5_moe", "qwen2_5_omni", "qwen3_omni_moe", "exaone4_5"),
+    *("qwen3_5", "qwen3_5_moe", "qwen4_exp"),
+    *("qwen2_5_omni", "qwen3_omni_moe", "exaone4_5"),
     *("cosmos3_omni", "cosmos3_edge", "hyperclovax_vision_v2", "cohere_compass"),
     *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
     "lfm3_vl",

@@ -25,14 +25,16 @@ from torch import Tensor
 from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.cache import CachedColumns
 from v2drop_cli.instrument.forward import Forward, text_after
+from v2drop_cli.instrument.layer_call import LayerCall
 
 
 def folded_call(
-    forward: Forward, hidden: Tensor, kwargs: dict[str, Any], before: int
+    call: LayerCall, forward: Forward, hidden: Tensor, kwargs: dict[str, Any], before: int
 ) -> tuple[Tensor, dict[str, Any]] | None:
     """What a layer without columns gets instead; ``None`` leaves its call alone.
 
     Args:
+        call: how the decoder calls its layers.
         forward: the running one.
         hidden: ``[B, W, D]`` the layer's input.
         kwargs: what the decoder hands the layer.
@@ -50,7 +52,8 @@ def folded_call(
             "two turns would change a state",
             hint="drop counts that leave all rows equally long, or one row at a time",
         )
-    return hidden, {**kwargs, "attention_mask": valid, "position_ids": None}
+    changed = {call.padding_name: valid, "position_ids": None}
+    return hidden, {**kwargs, **changed, **call.gathered(forward, kwargs)}
 
 
 def folded(forward: Forward, known: CachedColumns | None, before: int) -> CachedColumns:

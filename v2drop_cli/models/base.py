@@ -164,13 +164,11 @@ class Family:
         packed: names of pixels that all rows of a batch have side by side, in the last dimension.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
-        first_droppable_layer: config → first layer whose input may be shortened; 0 is the
-            decoder's own input.
+        first_droppable_layer: config → first layer whose input may be shortened.
         full_until: why layers before that one need the whole prompt, for messages.
         first_position: position that the model gives the first token, left to itself.
         counts_by_mask: whether it numbers pictures only where it is given a mask.
-        refusal: config → why this configuration cannot be served, or ``None``; see also
-            :func:`~v2drop_cli.models.decoders.unproven`.
+        refusal: config → why it cannot be served, or ``None``; see also ``decoders.unproven``.
         blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
             of one block attend to each other in both directions, ``-1`` is causal. ``None`` where
             the model attends causally. The arguments have the KV cache as ``cache`` always.

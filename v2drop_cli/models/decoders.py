@@ -27,8 +27,8 @@ PROVEN = frozenset({
     "paddleocr_vl_text",
     "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text",
     "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe",
-    "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3",
-    "solar_open", "stablelm", "starcoder2", "step3p5", "youtu",
+    "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "qwen4_exp_text", "seed_oss",
+    "smollm3", "solar_open", "stablelm", "starcoder2", "step3p5", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
@@ -52,9 +52,12 @@ WINDOWED = frozenset({
 """``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
 positions of the whole prompt."""
 
-INDEXED = frozenset({"dots3_note_text"})
+INDEXED = frozenset({"dots3_note_text", "qwen4_exp_text"})
 """``model_type`` of the decoders whose index, which chooses what a token attends to, was proven to
 choose among survivors."""
+
+# Decoders that hand their layers the rotary tables of all columns, cached ones among them.
+_WHOLE_TABLES = frozenset({"qwen4_exp_text"})
 
 # As configurations call a layer with a window, one that attends in chunks, and one with an index.
 _WINDOW, _CHUNK, _INDEX = "sliding_attention", "chunked_attention", "indexed_attention"
@@ -129,6 +132,17 @@ def indexed(text: Any) -> bool:
         text: the decoder's configuration.
     """
     return _INDEX in (getattr(text, "layer_types", None) or ())
+
+
+def whole_tables(text: Any) -> bool:
+    """Whether layers are handed the rotary tables of all columns, not of this forward's alone.
+
+    An index that turns the keys of whole groups of columns needs them.
+
+    Args:
+        text: the decoder's configuration.
+    """
+    return text.model_type in _WHOLE_TABLES
 
 
 def layer_kinds(config: Any) -> tuple[str, ...]:

@@ -57,7 +57,6 @@ _NATIVE: dict[str, str] = {
     "pp_formulanet": _ENCODER,
     "qwen2_5_omni": _SPEAKS,
     "qwen3_omni_moe": _SPEAKS,
-    "qwen4_exp": _NO_INDEX,
     "t5gemma2": _ENCODER,
     "udop": _ENCODER,
     "unlimited_ocr": "its caches are told the prompt's length before it is shortened, and would "

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 from v2drop_cli.errors import UsageError, reason_of
 from v2drop_cli.records import schema, sweep
+from v2drop_cli.records.curves import Sweep
 from v2drop_cli.records.report import SCHEMA, Report
-from v2drop_cli.records.sweep import Sweep
 
 _HINT = "give a file that v2drop wrote with --output or --json"
 
