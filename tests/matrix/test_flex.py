@@ -11,9 +11,8 @@ from transformers.integrations.flex_attention import WrappedFlexAttention, flex_
 from tests.families import CASES, NAMES
 from tests.matrix.test_flash import alive_by_layer, model_of
 from tests.matrix.test_matrix import dropped_in
-from tests.matrix.truth import batch, check, defined
+from tests.matrix.truth import attends, batch, check, defined
 from v2drop_cli.models.decoders import windows
-from v2drop_cli.prove.shortened import folds
 
 pytestmark = pytest.mark.no_cover
 
@@ -71,7 +70,7 @@ def test_flex_equals_the_masked_oracle(calls, name, shape):
     whole = inputs["attention_mask"].sum(1).tolist()
     layers = CASES[name].layers(model)
     cut = windows(model.config) or (None,) * len(layers)
-    cut = [window for layer, window in zip(layers, cut, strict=True) if not folds(layer)]
+    cut = [window for layer, window in zip(layers, cut, strict=True) if attends(layer)]
     assert len(calls) == len(alive) * (1 + STEPS)
     for number, (queries, keys, mask) in enumerate(calls):
         step, layer = divmod(number, len(alive))

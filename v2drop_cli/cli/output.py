@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from v2drop_cli.records import Report
     from v2drop_cli.records.changes import GateResult
     from v2drop_cli.report.result_file import ResultFile
+
+
+class Document(Protocol):
+    """What a command found, as JSON."""
+
+    def dumps(self) -> str:
+        """The document as text."""
+        ...
 
 
 def warn(text: str) -> None:
@@ -45,8 +53,12 @@ class Drafts:
 
     def __call__(self, report: Report) -> None:
         """Replace the file."""
+        self.put(summed_up(report))
+
+    def put(self, document: Document) -> None:
+        """Replace the file by what is summed up already."""
         try:
-            self._file.write(summed_up(report).dumps())
+            self._file.write(document.dumps())
         except V2DropError as error:
             if not self._told:
                 warn(f"{error.message}; measuring goes on")
