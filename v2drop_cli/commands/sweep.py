@@ -23,7 +23,7 @@ from v2drop_cli.measure.growth import growth
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.methods.registry import ALL, get_method
 from v2drop_cli.models.base import LoadedModel
-from v2drop_cli.records import INTERRUPTED, RUNNING, Caveat, Report, Request
+from v2drop_cli.records import INTERRUPTED, RUNNING, Caveat, CaveatKind, Report, Request
 from v2drop_cli.records.sweep import (
     AXES,
     BATCH_SIZE,
@@ -264,8 +264,9 @@ class _Sweeping:
             if len(found) == len(sizes):
                 yield caveat
             else:
-                at = ", ".join(map(str, found))
-                yield Caveat(caveat.code, f"at {at} {words}: {caveat.message}")
+                side = f"at {', '.join(map(str, found))} {words}"
+                kind = CaveatKind.OF_ONE_REPORT
+                yield kind.caveat(code=caveat.code, side=side, message=caveat.message)
 
 
 def _points(report: Report, size: int, passes: Passes) -> Iterator[tuple[str, Point]]:

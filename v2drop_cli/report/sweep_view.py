@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from v2drop_cli.records import DUMMY, CaveatKind
-from v2drop_cli.records.sweep import BATCH_SIZE, Curve, Point, Slope, Sweep
+from v2drop_cli.records.sweep import BATCH_SIZE, FRAMES, IMAGE_SIZE, Curve, Point, Slope, Sweep
 from v2drop_cli.report import sweep_words, wording
 from v2drop_cli.report.claims import claims
 from v2drop_cli.report.sweep_finding import sweep_finding
@@ -16,6 +16,7 @@ from v2drop_cli.report.view import Bar, Bars, Cell, Fact, Glance, Row, Section, 
 from v2drop_cli.units import format_bytes, format_count, format_flops, format_seconds
 
 _SAID_ELSEWHERE = {CaveatKind.DUMMY_WEIGHTS.code, CaveatKind.DEVICE_CPU.code}
+_OF_MEDIA = (FRAMES, IMAGE_SIZE)
 _NOTHING = Cell(wording.NOTHING, "muted", filler=True)
 
 Value = Callable[[Point], tuple[str, float | None]]
@@ -50,8 +51,8 @@ def _facts(sweep: Sweep) -> Iterator[Fact]:
     if request.weights == DUMMY:
         yield Fact("WARNING", wording.DUMMY_LABEL, "warn")
     for number, media in enumerate(request.media):
-        grows = "" if number else f" (at {sweep_words.sized(sweep.dimension, sweep.sizes[0])})"
-        yield Fact("" if number else "media", wording.media(media) + grows)
+        first = ", the smallest of them" if sweep.dimension in _OF_MEDIA else ""
+        yield Fact("" if number else "media", wording.media(media) + first)
     yield Fact("model", wording.model(sweep))
     yield Fact("prompt", clean(request.prompt, lines=True) or wording.EMPTY)
     name = clean(sweep.dimension.replace("_", " "))
