@@ -152,27 +152,30 @@ class Schedule:
             ",".join(f"{layer}:{keep}" for layer, keep in zip(layers, keeps, strict=True))
         )
 
-    def check(self, *, n_layers: int, first_droppable: int = 0, why: str = "") -> None:
+    def check(
+        self,
+        n_layers: int,
+        first_droppable: int = 0,
+        last_droppable: int | None = None,
+        why: str = "",
+    ) -> None:
         """Raise :class:`ScheduleError` unless every drop fits a decoder of ``n_layers``.
 
         Args:
             n_layers: decoder layers.
             first_droppable: the first layer whose input may be shortened.
-            why: what a message says of the layers before that one.
+            last_droppable: the last one; ``None``: all later ones.
+            why: what a message says of the layers before the first one.
         """
-        for drop in self.drops:
-            if drop.layer >= n_layers:
-                raise ScheduleError(
-                    f"layer {drop.layer} does not exist: the decoder has "
-                    f"layers 0 to {n_layers - 1}",
-                    hint=f"drop at layers {first_droppable} to {n_layers - 1}",
-                )
-            if drop.layer < first_droppable:
-                raise ScheduleError(
-                    f"this model cannot drop before layer {first_droppable} "
-                    f"(asked: {drop.layer}){why and f': {why}'}",
-                    hint=f"drop at layers {first_droppable} to {n_layers - 1}",
-                )
+        last = n_layers - 1 if last_droppable is None else last_droppable
+        for at in (drop.layer for drop in self.drops if not first_droppable <= drop.layer <= last):
+            wrong = f"cannot drop after layer {last} (asked: {at}): later layers attend to its keys"
+            if at >= n_layers:
+                wrong = f"layer {at} does not exist: the decoder has layers 0 to {n_layers - 1}"
+            elif at < first_droppable:
+                wrong = f"this model cannot drop before layer {first_droppable} (asked: {at})"
+                wrong += why and f": {why}"
+            raise ScheduleError(wrong, hint=f"drop at layers {first_droppable} to {last}")
 
     def resolve(self, n_vision: int, n_layers: int, first_droppable: int = 0) -> DropPlan:
         """The token counts for ``n_vision`` vision tokens and a decoder of ``n_layers``."""
@@ -261,7 +264,7 @@ def preset(
     Args:
         name: a key of ``presets``.
         presets: text schedules.
-        n_layers: decoder layers of the model at hand.
+        n_layers: decoder layers of the model.
         first_droppable: the family's first droppable layer.
         written_for: decoder layers that the presets are written for.
     """

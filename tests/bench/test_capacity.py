@@ -18,7 +18,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.tiles import noise, shapes_only
 from v2drop_cli.records import Memory, Stats
-from v2drop_cli.records.sweep import BATCH_SIZE, BY_PREDICTION, BY_TRYING, FRAMES, MEASURED, Point
+from v2drop_cli.records.curves import BATCH_SIZE, BY_PREDICTION, BY_TRYING, FRAMES, MEASURED, Point
 from v2drop_cli.schedule import Schedule
 
 MOST = 40

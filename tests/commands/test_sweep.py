@@ -21,7 +21,7 @@ from v2drop_cli.commands.sweep import SweepOptions, sweep
 from v2drop_cli.errors import ScheduleError
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.records import Memory
-from v2drop_cli.records.sweep import (
+from v2drop_cli.records.curves import (
     BATCH_SIZE,
     ENDED,
     FRAMES,

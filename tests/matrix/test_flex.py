@@ -11,7 +11,7 @@ from transformers.integrations.flex_attention import WrappedFlexAttention, flex_
 from tests.families import CASES, NAMES
 from tests.matrix.test_flash import alive_by_layer, model_of
 from tests.matrix.test_matrix import dropped_in
-from tests.matrix.truth import batch, check, defined
+from tests.matrix.truth import attends, batch, check, defined
 from v2drop_cli.models.decoders import windows
 
 pytestmark = pytest.mark.no_cover
@@ -68,7 +68,9 @@ def test_flex_equals_the_masked_oracle(calls, name, shape):
 
     alive = alive_by_layer(name, inputs, trace.events)
     whole = inputs["attention_mask"].sum(1).tolist()
-    cut = windows(model.config) or (None,) * len(alive)
+    layers = CASES[name].layers(model)
+    cut = windows(model.config) or (None,) * len(layers)
+    cut = [window for layer, window in zip(layers, cut, strict=True) if attends(layer)]
     assert len(calls) == len(alive) * (1 + STEPS)
     for number, (queries, keys, mask) in enumerate(calls):
         step, layer = divmod(number, len(alive))

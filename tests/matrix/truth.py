@@ -22,6 +22,11 @@ ROUGH = {name: {"atol": 3e-5, "rtol": 3e-5} for name in ("gemma4", "dots3_note")
 STEPS = 8  # decoded after the prefill; who needs fewer takes the first ones
 
 
+def attends(layer):
+    """Whether it has an attention: neither folds tokens nor looks at one at a time."""
+    return any(hasattr(module, "is_causal") for module in layer.modules())
+
+
 @functools.cache
 def model_of(name, attn):
     """The family's tiny model, all of it in this attention. Whoever borrows it changes nothing."""
@@ -79,8 +84,9 @@ def masked(name, shape, dropped, steps=STEPS):
 def _masked(name, shape, frozen, steps):
     model, inputs = model_of(name, "eager"), batch(name, shape)[0]
     padding = torch.nn.functional.pad(inputs["attention_mask"], (0, STEPS), value=1)
+    _, fed = dense(name, shape)  # before anything is masked
     with masking(CASES[name].layers(model), padding, {layer: rows for layer, *rows in frozen}):
-        return decode(model, inputs, steps, dense(name, shape)[1])[0]
+        return decode(model, inputs, steps, fed)[0]
 
 
 def survivors(name, shape, dropped):

@@ -9,7 +9,7 @@ import pytest
 from v2drop_cli.measure.growth import growth, slope
 from v2drop_cli.measure.work import DecoderShape, limit
 from v2drop_cli.records import Memory, Stats
-from v2drop_cli.records.sweep import MEASURED, PROMPT_TOKENS, ROWS, VISION_TOKENS, Point
+from v2drop_cli.records.curves import MEASURED, PROMPT_TOKENS, ROWS, VISION_TOKENS, Point
 
 
 def point(tokens, **changes):

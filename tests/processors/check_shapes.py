@@ -35,7 +35,8 @@ SIZES = [
 RATIO = (
     "dots3_note",
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
-    *("qwen3_5", "qwen3_5_moe", "qwen2_5_omni", "qwen3_omni_moe", "exaone4_5"),
+    *("qwen3_5", "qwen3_5_moe", "qwen4_exp"),
+    *("qwen2_5_omni", "qwen3_omni_moe", "exaone4_5"),
     *("cosmos3_omni", "cosmos3_edge", "hyperclovax_vision_v2", "cohere_compass"),
     *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
     "lfm3_vl",
@@ -43,7 +44,8 @@ RATIO = (
 PADDED = ("deepseek_ocr2",)
 QUARTERED = ("idefics2",)
 ROUNDED = ("lfm2_vl",)  # to more patches than its tensors have room for
-PROCESSORS_OWN = (*RATIO, *PADDED, *QUARTERED, *ROUNDED)
+GRIDDED = ("nemotron_h_omni",)  # down to no patch
+PROCESSORS_OWN = (*RATIO, *PADDED, *QUARTERED, *ROUNDED, *GRIDDED)
 MISTRAL3 = ("mistral3", "ministral3", "mistral4")
 PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
 # Their processors make a clip of any size large: one shape is enough for the model.
@@ -78,7 +80,7 @@ def transformers_takes(model, media):
     except ValueError:
         return False
     except (RuntimeError, ZeroDivisionError):
-        if model.family.name not in (*QUARTERED, *ROUNDED):
+        if model.family.name not in (*QUARTERED, *ROUNDED, *GRIDDED):
             raise
         return False
     return model.family.name not in ROUNDED or fits(tensors)

@@ -18,7 +18,7 @@ from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.judge.change_gates import parse_change_gates
 from v2drop_cli.records import Report
 from v2drop_cli.records.changes import Changes
-from v2drop_cli.records.sweep import Sweep
+from v2drop_cli.records.curves import Sweep
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.compare_view import build_changes_view
 from v2drop_cli.report.markdown import to_markdown

@@ -8,7 +8,7 @@ from typing import Any
 from tests.report import factory
 from v2drop_cli.measure.growth import growth
 from v2drop_cli.records import Limit, Memory, Ratio, Verdict
-from v2drop_cli.records.sweep import (
+from v2drop_cli.records.curves import (
     AXES,
     BATCH_SIZE,
     BY_TRYING,

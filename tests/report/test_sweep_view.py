@@ -10,7 +10,7 @@ import pytest
 from tests.report import factory, sweeps
 from tests.report.regenerate import console
 from v2drop_cli.records import Ratio, Verdict
-from v2drop_cli.records.sweep import (
+from v2drop_cli.records.curves import (
     BY_PREDICTION,
     ENDED,
     OUT_OF_MEMORY,

@@ -74,7 +74,7 @@ def _changed(arm: Arm, power: float, passes: Passes) -> Arm:
     if method.thresholds:
         return replace(arm, method=written(method.scaled(2.0**power)))
     loaded = passes.loaded
-    shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, passes.vision_tokens)
+    shape = Shape.of(loaded.family, loaded.n_layers, loaded.droppable, passes.vision_tokens)
     smaller = replace(arm.budget, tokens=arm.budget.tokens * 2.0**-power)
     return replace(arm, schedule=smaller.schedule(method, shape))
 

@@ -23,7 +23,7 @@ from v2drop_cli.measure.environment import total_memory
 from v2drop_cli.measure.footprint import weights_bytes
 from v2drop_cli.measure.memory import memory_for
 from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.records.sweep import (
+from v2drop_cli.records.curves import (
     BY_PREDICTION,
     BY_TRYING,
     Capacity,

@@ -16,7 +16,7 @@ from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.tiles import shapes_only
 from v2drop_cli.records import EAGER
-from v2drop_cli.records.sweep import Footprint
+from v2drop_cli.records.curves import Footprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Growing:
     """What grows.
 
     Attributes:
-        dimension: one of :data:`~v2drop_cli.records.sweep.DIMENSIONS`.
+        dimension: one of :data:`~v2drop_cli.records.curves.DIMENSIONS`.
         sizes: to measure at, the smallest first.
         shown: what there is to see at a size.
         most: the largest size that can be shown.
@@ -135,7 +135,7 @@ class Sizes:
         if arm.method is not None and arm.schedule is not None:
             if get_method(arm.method).chooses_count:
                 return None
-            first = loaded.first_droppable
+            first, _ = loaded.droppable
             counts = arm.schedule.resolve(row.vision_tokens, loaded.n_layers, first).counts
         columns = [row.length - row.vision_tokens + count for count in counts]
         rows = self.growing.shown(size).rows

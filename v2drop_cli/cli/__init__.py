@@ -16,6 +16,7 @@ from v2drop_cli.cli.profile import profile
 from v2drop_cli.cli.run import run
 from v2drop_cli.cli.sweep import sweep
 from v2drop_cli.cli.train_metacompress import train_metacompress
+from v2drop_cli.cli.viz import viz
 from v2drop_cli.version import __version__
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ app.command()(run)
 app.command()(profile)
 app.command()(sweep)
 app.command()(compare)
+app.command()(viz)
 app.command()(models)
 app.command()(doctor)
 app.command("train-metacompress")(train_metacompress)

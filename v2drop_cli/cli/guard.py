@@ -16,7 +16,7 @@ from v2drop_cli.errors import DeviceMemoryError, V2DropError
 
 if TYPE_CHECKING:
     from v2drop_cli.records import Report
-    from v2drop_cli.records.sweep import Sweep
+    from v2drop_cli.records.curves import Sweep
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -15,6 +15,7 @@ from v2drop_cli.cli.called import called
 from v2drop_cli.errors import GateError, UndecidedError, UsageError, V2DropError
 
 if TYPE_CHECKING:
+    from v2drop_cli.media import Media
     from v2drop_cli.records import Report
     from v2drop_cli.records.changes import GateResult
     from v2drop_cli.report.result_file import ResultFile
@@ -113,8 +114,8 @@ class ResultFiles:
         """What to do with the report so far, if anything; see :class:`Drafts`."""
         return None if self.json is None else Drafts(self.json)
 
-    def finish(self, report: Report) -> None:
-        """Write the final report in every form asked for."""
+    def finish(self, report: Report, media: Sequence[Media] = ()) -> None:
+        """Write the final report in every form asked for; ``media`` are shown on the page."""
         from v2drop_cli.report.bench_view import build_view
         from v2drop_cli.report.csv import to_csv
         from v2drop_cli.report.markdown import to_markdown
@@ -128,13 +129,14 @@ class ResultFiles:
             write(self.csv, to_csv(report))
         if self.html is not None:
             from v2drop_cli.report.html.bench_page import to_html
+            from v2drop_cli.report.kept_pictures import data_uris, pictures_of
 
-            write(self.html, to_html(report))
+            write(self.html, to_html(report, data_uris(pictures_of(media))))
 
 
-def write(file: ResultFile, text: str) -> None:
+def write(file: ResultFile, content: str | bytes) -> None:
     """Write a result, and say so on stderr."""
-    file.write(text)
+    file.write(content)
     tell(f"Wrote {file.path}")
 
 

@@ -18,7 +18,7 @@ from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
 from v2drop_cli.errors import MediaArgumentError
-from v2drop_cli.records.sweep import FRAMES
+from v2drop_cli.records.curves import FRAMES
 
 if TYPE_CHECKING:
     from v2drop_cli.bench.sizes import Growing
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from v2drop_cli.media import Media
     from v2drop_cli.models.base import LoadedModel
     from v2drop_cli.models.loading_options import LoadOptions
-    from v2drop_cli.records.sweep import Sweep
+    from v2drop_cli.records.curves import Sweep
 
 
 @command

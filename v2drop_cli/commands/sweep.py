@@ -24,7 +24,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.methods.registry import ALL, get_method
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.records import INTERRUPTED, RUNNING, Caveat, CaveatKind, Report, Request
-from v2drop_cli.records.sweep import (
+from v2drop_cli.records.curves import (
     AXES,
     BATCH_SIZE,
     ENDED,

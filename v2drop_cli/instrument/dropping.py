@@ -107,11 +107,10 @@ def dropping(
     """
     target = Target.of(model, allow_unproven)
     family, n_layers = target.family, len(target.layers)
-    first = family.first_droppable_layer(target.config)
     chosen = get_method(method) if isinstance(method, str) else method
     if not isinstance(chosen, Method):
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
-    shape = Shape.of(family, n_layers, first)
+    shape = Shape.of(family, n_layers, family.droppable(target.config))
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
     parsed = with_entry(parsed, chosen)
     family.check(parsed, target.config, n_layers)

@@ -38,6 +38,8 @@ class Forward:
         arguments: of the model's call, if the method needs them; else empty.
         notes: by row and name, what a method found once for all drops of this forward.
         ready: per cached length, the kwargs of the layers up to the next drop, made once.
+        handed: per layer whose keys later ones share, what it was handed in place of the
+            decoder's arguments.
     """
 
     vision: tuple[Tensor, ...] = ()
@@ -59,6 +61,7 @@ class Forward:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     notes: dict[tuple[int, str], Tensor] = field(default_factory=dict)
     ready: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    handed: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def move(self, device: torch.device) -> None:
         """Follow a model that is spread over devices."""

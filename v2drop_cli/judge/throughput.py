@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from v2drop_cli.judge.ruler import NEGLIGIBLE, side
 from v2drop_cli.measure.stats import ratio_of_medians
 from v2drop_cli.records import FEWEST_FOR_INTERVAL, Ratio, Verdict
-from v2drop_cli.records.sweep import Best, Curve, Point
+from v2drop_cli.records.curves import Best, Curve, Point
 from v2drop_cli.records.verdicts import (
     FEW_ROUNDS,
     LESS,

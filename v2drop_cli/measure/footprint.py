@@ -20,7 +20,7 @@ from torch import Tensor
 from v2drop_cli.measure.work import decoder_shape
 from v2drop_cli.models.arguments import heads_one_token
 from v2drop_cli.models.base import LoadedModel
-from v2drop_cli.records.sweep import Footprint
+from v2drop_cli.records.curves import Footprint
 
 _HIDDEN, _WIDE = 3, 3
 """Tensors of the hidden size, and of the feed-forward's width, that live at once in a layer."""

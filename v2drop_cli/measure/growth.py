@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from v2drop_cli.records.sweep import PROMPT_TOKENS, VISION_TOKENS, Growth, Point, Slope
+from v2drop_cli.records.curves import PROMPT_TOKENS, VISION_TOKENS, Growth, Point, Slope
 
 _TAIL = 0.975  # of a 95 % interval, two-sided
 

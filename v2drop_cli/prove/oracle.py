@@ -39,18 +39,21 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
         padding: ``[B, at least all columns]``, 1 for tokens, 0 for padding.
         dropped: what to mask.
     """
+    begun: dict[str, int] = {}  # the columns of the running forward, and of those before it
 
     def hook(index: int) -> Callable[..., Any]:
         def pre(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             hidden, cache = args[0], kwargs.get(CACHE)
-            past = cache.get_seq_length(index) if cache is not None else 0
             batch, n = hidden.shape[:2]
+            if not _borrows(module):  # a layer that does may be given the last columns only
+                begun.update(past=_held(cache, index), width=n)
+            past, width = begun["past"], begun["width"]
             keys = padding.bool().clone()
             for layer, rows in dropped.items():
                 for b, gone in enumerate(rows if layer <= index else []):
                     keys[b, list(gone)] = False
-            keys = keys[:, : past + n]
-            dense = _dense(kwargs["attention_mask"], past, hidden)
+            keys = keys[:, : past + width]
+            dense = _dense(kwargs["attention_mask"], past + width, hidden)
             shown = dense.shape[-1]  # a sliding window's cache shows the last columns only
             allowed = dense & keys[:, None, -shown:]
             mask = hidden.new_zeros(batch, 1, n, shown)
@@ -75,12 +78,25 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             del layer.forward
 
 
-def _dense(mask: Tensor | None, past: int, hidden: Tensor) -> Tensor:
-    """``[B or 1, n, past + n]``: who attends to whom, from whatever the model gives its layers."""
+def _held(cache: Any, index: int) -> int:
+    """Columns in a layer's cache; none for a layer that looks at one token at a time."""
+    layers = [] if cache is None else cache.layers[index : index + 1]
+    return sum(int(held.get_seq_length()) for held in layers if hasattr(held, "get_seq_length"))
+
+
+def _borrows(layer: Any) -> bool:
+    """Whether it attends to keys of an earlier layer, as the last ones of Gemma 4 E2B do."""
+    return bool(getattr(getattr(layer, "self_attn", None), "is_kv_shared_layer", False))
+
+
+def _dense(mask: Tensor | None, total: int, hidden: Tensor) -> Tensor:
+    """``[B or 1, n, total]``: who attends to whom, from whatever the model gives its layers.
+
+    The queries are the last ``n`` of ``total`` columns.
+    """
     if mask is None:
-        n = hidden.shape[1]
-        columns = torch.arange(past + n, device=hidden.device)
-        return (columns <= columns[past:, None])[None]
+        columns = torch.arange(total, device=hidden.device)
+        return (columns <= columns[-hidden.shape[1] :, None])[None]
     return (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from v2drop_cli.errors import UsageError, reason_of
-from v2drop_cli.records import schema, sweep
+from v2drop_cli.records import curves, schema
+from v2drop_cli.records.curves import Sweep
 from v2drop_cli.records.report import SCHEMA, Report
-from v2drop_cli.records.sweep import Sweep
 
 _HINT = "give a file that v2drop wrote with --output or --json"
 
@@ -101,7 +101,7 @@ def validate(document: object, kind: type = Report) -> None:
     name = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(name, str):
         raise UsageError("this is not a v2drop report", hint=_HINT)
-    wanted = SCHEMA if kind is Report else sweep.SCHEMA
+    wanted = SCHEMA if kind is Report else curves.SCHEMA
     if name != wanted:
         hint = f"this version of v2drop reads {wanted}"
         raise UsageError(f"the schema {schema.shown(name)} is not known", hint=hint)

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from v2drop_cli.records.sweep import Point, Sweep
+from v2drop_cli.records.curves import Point, Sweep
 
 _HEAD = ("arm", "method", "size", "outcome", "quantity", "round", "value")
 _TIMES = ("vision_s", "prefill_s", "decode_s_per_token", "generate_s", "wall_s")

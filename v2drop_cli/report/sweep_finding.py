@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from v2drop_cli.records import RANDOM
-from v2drop_cli.records.sweep import BY_PREDICTION, Best, Curve, Point, Sweep
+from v2drop_cli.records.curves import BY_PREDICTION, Best, Curve, Point, Sweep
 from v2drop_cli.records.verdicts import FASTER, MORE, SLOWER
 from v2drop_cli.report.sweep_words import AXIS_WORDS, fits, rate, sized
 from v2drop_cli.report.text import clean, glued

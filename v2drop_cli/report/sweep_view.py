@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from v2drop_cli.records import DUMMY, CaveatKind
-from v2drop_cli.records.sweep import BATCH_SIZE, FRAMES, IMAGE_SIZE, Curve, Point, Slope, Sweep
+from v2drop_cli.records.curves import BATCH_SIZE, FRAMES, IMAGE_SIZE, Curve, Point, Slope, Sweep
 from v2drop_cli.report import sweep_words, wording
 from v2drop_cli.report.claims import claims
 from v2drop_cli.report.sweep_finding import sweep_finding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from v2drop_cli.records.sweep import (
+from v2drop_cli.records.curves import (
     BATCH_SIZE,
     BY_PREDICTION,
     ENDED,

@@ -18,7 +18,7 @@ from v2drop_cli.records import (
     Report,
     Stats,
 )
-from v2drop_cli.records.sweep import Sweep
+from v2drop_cli.records.curves import Sweep
 from v2drop_cli.report.text import GLUE, TIMES, clean, glued
 from v2drop_cli.units import (
     NOT_AVAILABLE,

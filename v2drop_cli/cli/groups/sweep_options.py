@@ -9,7 +9,7 @@ from v2drop_cli.cli.groups.measuring_options import AnswerOptions, ProfileMeasur
 from v2drop_cli.cli.groups.media_options import MediaOptions
 from v2drop_cli.cli.signature import MEASURING, MEDIA, Looks, again, option
 from v2drop_cli.errors import MediaArgumentError, UsageError
-from v2drop_cli.records.sweep import BATCH_SIZE, DIMENSIONS, FRAMES, IMAGE_SIZE, TEXT_TOKENS
+from v2drop_cli.records.curves import BATCH_SIZE, DIMENSIONS, FRAMES, IMAGE_SIZE, TEXT_TOKENS
 
 if TYPE_CHECKING:
     from v2drop_cli.bench.stopping import StopRule

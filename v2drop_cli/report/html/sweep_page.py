@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from v2drop_cli.records.sweep import Curve, Point, Sweep
+from v2drop_cli.records.curves import Curve, Point, Sweep
 from v2drop_cli.report.html.charts import Chart, Lane, Mark, Scale, drawn
 from v2drop_cli.report.html.definitions import definitions, link
 from v2drop_cli.report.html.markup import Child, tag
