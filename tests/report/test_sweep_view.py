@@ -163,6 +163,17 @@ def test_a_size_that_was_not_reached_is_not_called_out_of_memory():
     assert [cell.text for cell in first[1:]] == ["not reached", "not reached"]
 
 
+def test_a_model_that_takes_every_picture_at_one_size_is_said_to():
+    def still(point):
+        return replace(point, vision_tokens=576)
+
+    whole = sweeps.sweep()
+    curves = [replace(c, points=tuple(map(still, c.points))) for c in whole.curves]
+    told = [fact.text for fact in build_sweep_view(replace(whole, curves=tuple(curves))).footer]
+    assert "this model's vision tokens do not grow with the frames: 576 at every size" in told
+    assert not any("do not grow" in fact.text for fact in build_sweep_view(whole).footer)
+
+
 def test_the_summary_is_the_sentence_with_plain_spaces():
     told = summarised_sweep(sweeps.sweep(), "v2drop sweep")
     assert told.summary == said(sweeps.sweep())

@@ -23,6 +23,7 @@ from v2drop_cli.measure.environment import total_memory
 from v2drop_cli.measure.footprint import weights_bytes
 from v2drop_cli.measure.memory import memory_for
 from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.models.devices import free_memory
 from v2drop_cli.records.curves import (
     BY_PREDICTION,
     BY_TRYING,
@@ -38,12 +39,14 @@ class Room:
     """The memory that an arm may use.
 
     Attributes:
+        device: whose memory.
         limit_bytes: of the device, or as asked for; ``None`` where it cannot be told.
         asked: whether it was asked for.
         predicts: whether the prediction has to keep to it: on a CPU.
         process_bytes: what the process holds beside the weights, once it has run something.
     """
 
+    device: torch.device
     limit_bytes: Bytes | None
     asked: bool
     predicts: bool
@@ -54,9 +57,20 @@ class Room:
         """The limit in words."""
         return f"{format_bytes(self.limit_bytes)} {'asked for' if self.asked else 'of the device'}"
 
-    def allows(self, needed: Footprint) -> bool:
-        """Whether what is predicted may be tried."""
-        return not self.predicts or self.limit_bytes is None or needed.total <= self.limit_bytes
+    def refusal(self, needed: Footprint) -> str | None:
+        """Why what is predicted may not be tried, or ``None``.
+
+        A system that runs out of memory ends the process, and with it all that was measured: so
+        what is free now counts as well as the limit.
+        """
+        if not self.predicts:
+            return None
+        if self.limit_bytes is not None and needed.total > self.limit_bytes:
+            return f"predicted to need {format_bytes(needed.total)} of {self.said}"
+        more, free = needed.kv_cache_bytes + needed.activation_bytes, free_memory(self.device)
+        if free is not None and more > free:
+            return f"predicted to need {format_bytes(more)} more, and {format_bytes(free)} are free"
+        return None
 
     def look(self, passes: Passes) -> None:
         """Learn what the process itself takes; once, after its libraries have run something."""
@@ -71,7 +85,7 @@ class Room:
 def limited(device: torch.device, asked: Bytes | None) -> Iterator[Room]:
     """The memory of ``device``; for the duration no more than ``asked``, where it can be held."""
     total = total_memory(device)
-    room = Room(asked or total, asked is not None, predicts=device.type != "cuda")
+    room = Room(device, asked or total, asked is not None, predicts=device.type != "cuda")
     if room.predicts or asked is None or not total or asked >= total:
         yield room
         return
@@ -175,9 +189,9 @@ class Search:
 
     def _too_much(self, size: int, done: Sequence[Point], needed: Footprint | None) -> str | None:
         """Why a run at ``size`` is left out, or ``None``: time grows at most as tokens squared."""
-        total = total_memory(self.sizes.loaded.device)
-        if needed is None or total is None or needed.total > total:
-            return "this machine has less memory"
+        refusal = None if needed is None else self.room.refusal(needed)
+        if refusal is not None:
+            return refusal
         last, row = done[-1] if done else None, self.sizes.row(size)
         if last is None or last.wall_s is None:
             return "no smaller size was timed"

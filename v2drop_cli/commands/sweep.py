@@ -37,7 +37,6 @@ from v2drop_cli.records.curves import (
     Sweep,
     unfinished,
 )
-from v2drop_cli.units import format_bytes
 
 SIZES = "sizes"
 WORDS = {"frames": "frames", "image_size": "pixels", "batch_size": "rows", "text_tokens": "tokens"}
@@ -215,9 +214,9 @@ class _Sweeping:
             self._end(arm.label, size, ENDED, self.ended[arm.label], passes)
             return False
         needed = self.sizes.predicted(arm, size, self.room.process_bytes)
-        if needed is not None and not self.room.allows(needed):
-            said = f"predicted to need {format_bytes(needed.total)} of {self.room.said}"
-            self._end(arm.label, size, OVER_LIMIT, said, passes)
+        refusal = None if needed is None else self.room.refusal(needed)
+        if refusal is not None:
+            self._end(arm.label, size, OVER_LIMIT, refusal, passes)
             return False
         done = tried(partial(passes.memory, arm, self.sizes.new_tokens))
         if done.value is None:
