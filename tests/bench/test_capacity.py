@@ -205,14 +205,12 @@ def test_a_method_that_chooses_its_counts_has_none_either(sizes):
 
 
 def test_the_process_itself_is_looked_at_once(sizes):
-    passes = Passes(sizes.subject(2), Nvml(sizes.loaded.device))
     with limited(sizes.loaded.device, 10**12) as room:
         assert (room.limit_bytes, room.asked, room.predicts) == (10**12, True, True)
-        room.look(passes)
-        resident = room.process_bytes
-        assert resident > 10**7
-        room.look(passes)
-        assert room.process_bytes == resident
+        assert (room.unknown, room.process_bytes) == (True, 0)
+        room.look(sizes.loaded.model)
+        assert room.process_bytes > 10**7
+        assert not room.unknown
     with limited(sizes.loaded.device, None) as room:
         assert room.limit_bytes > 0
         assert not room.asked
@@ -226,6 +224,7 @@ def test_a_gpu_is_held_to_the_limit_and_let_go(monkeypatch):
     )
     with limited(torch.device("cuda"), 250) as room:
         assert (room.limit_bytes, room.predicts, told) == (250, False, [0.25])
+        assert not room.unknown
     assert told == [0.25, 1.0]
     with limited(torch.device("cuda"), None) as room:
         assert room.limit_bytes == 1000

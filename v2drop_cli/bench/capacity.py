@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -43,14 +44,13 @@ class Room:
         limit_bytes: of the device, or as asked for; ``None`` where it cannot be told.
         asked: whether it was asked for.
         predicts: whether the prediction has to keep to it: on a CPU.
-        process_bytes: what the process holds beside the weights, once it has run something.
     """
 
     device: torch.device
     limit_bytes: Bytes | None
     asked: bool
     predicts: bool
-    process_bytes: Bytes = 0
+    _looked: Bytes | None = None
 
     @property
     def said(self) -> str:
@@ -72,13 +72,22 @@ class Room:
             return f"predicted to need {format_bytes(more)} more, and {format_bytes(free)} are free"
         return None
 
-    def look(self, passes: Passes) -> None:
-        """Learn what the process itself takes; once, after its libraries have run something."""
-        if self.predicts and not self.process_bytes:
-            meter = memory_for(passes.loaded.device)
-            meter.start()  # the peak since now is what is resident now
-            resident = meter.finish(weights_bytes=None, kv_cache_bytes=None).rss_peak_bytes
-            self.process_bytes = max(0, (resident or 0) - weights_bytes(passes.loaded.model))
+    @property
+    def unknown(self) -> bool:
+        """Whether :meth:`look` is still to come."""
+        return self.predicts and self._looked is None
+
+    @property
+    def process_bytes(self) -> Bytes:
+        """What the process holds beside the weights; 0 on a GPU, and before it was looked at."""
+        return self._looked or 0
+
+    def look(self, model: Any) -> None:
+        """Learn that, after the model has run: its libraries and its weights are there then."""
+        meter = memory_for(self.device)
+        meter.start()  # the peak since now is what is resident now
+        resident = meter.finish(weights_bytes=None, kv_cache_bytes=None).rss_peak_bytes
+        self._looked = max(0, (resident or 0) - weights_bytes(model))
 
 
 @contextmanager
