@@ -31,10 +31,28 @@ def test_every_measured_size_is_a_bar_in_proportion():
     page = sweep_to_html(sweeps.sweep())
     for title in ("Prefill", "Decode, per token", "Tokens a second", "Peak memory"):
         assert f">{title}</a></figcaption>" in page, title
-    figures = page.split("<figure")[1:]
+    figures = page.split('id="sizes"')[1].split("<figure")[1:]
     assert [figure.count("<rect") for figure in figures] == [5] * len(figures)
     widths = re.findall('<rect x="0%" width="([^"]*)%"', figures[0])
     assert float(widths[-1]) / float(widths[0]) == pytest.approx(4**1.05, rel=1e-3)
+
+
+def test_what_grows_has_a_line_for_each_arm():
+    page = sweep_to_html(sweeps.batches())
+    figures = page.split('id="curves"')[1].split('id="sizes"')[0].split("<figure")[1:]
+    assert [figure.count("<circle") for figure in figures] == [6, 6, 6]
+    assert "Requests a second" in figures[1]
+    for words in ("1 row", "4 rows", "6.25 ms"):
+        assert words in figures[0].replace("\u00a0", " ")
+
+
+def test_one_size_has_no_lines():
+    """Of a sweep that was interrupted there may be one size: bars, and no part for the curves."""
+    whole = sweeps.sweep(partial=True, stopped_by="interrupted")
+    curves = tuple(replace(curve, points=curve.points[:1]) for curve in whole.curves)
+    page = sweep_to_html(replace(whole, curves=curves))
+    assert 'id="curves"' not in page
+    assert 'id="sizes"' in page
 
 
 def test_numbers_lead_to_their_definitions():
