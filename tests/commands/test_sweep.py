@@ -180,6 +180,27 @@ def test_a_method_whose_budget_finds_no_room_ends_alone(loaded, told, monkeypatc
     }
 
 
+def test_of_all_methods_those_that_were_there_end_together(loaded, told, monkeypatch):
+    """Which of them it was cannot be told before they are lined up."""
+    from v2drop_cli.bench import line_up
+
+    monkeypatch.setattr(line_up, "known_methods", lambda: ("v2drop", "uniform"))
+    tried = line_up._tried
+
+    def no_room(name, options, passes):
+        if passes.vision_tokens == 72:
+            raise torch.OutOfMemoryError("full")
+        return tried(name, options, passes)
+
+    monkeypatch.setattr(line_up, "_tried", no_room)
+    found = sweep(loaded, options(methods=("all",)))
+    assert {curve.label: outcomes(curve) for curve in found.curves} == {
+        "dense": [MEASURED] * 3,
+        "v2drop 1:0.5": [MEASURED, OUT_OF_MEMORY, ENDED],
+        "uniform 1:0.5": [MEASURED, OUT_OF_MEMORY, ENDED],
+    }
+
+
 def test_on_a_cpu_nothing_is_tried_that_is_predicted_to_be_over_the_limit(loaded, told):
     whole = sweep(loaded, options())
     two = whole.curves[0].points[1].predicted

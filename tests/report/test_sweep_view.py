@@ -99,6 +99,15 @@ def test_the_sentence_is_about_the_method_that_gains_most_not_about_random():
     assert said(replace(whole, curves=(dense,))).startswith("prefill time grows")
 
 
+def test_arms_that_were_never_at_one_size_together_are_not_compared():
+    whole = sweeps.sweep()
+    dense, arm = whole.curves
+    alone = replace(arm, points=tuple(sweeps.point(size, 1.0) for size in sweeps.SIZES))
+    assert said(replace(whole, curves=(dense, alone))).startswith(
+        "v2drop has no size in common with dense; prefill time grows"
+    )
+
+
 def test_the_throughput_names_both_sizes_and_what_only_one_side_holds():
     whole = sweeps.batches()
     assert said(whole).endswith(
