@@ -9,7 +9,8 @@ import torch
 
 from tests.checkpoints import save_config
 from v2drop_cli import load
-from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
+from v2drop_cli.bench import capacity as capacity_module
+from v2drop_cli.bench.arms import Arm, ArmOptions, Budget, ScheduleOptions
 from v2drop_cli.bench.capacity import Room, Search, limited
 from v2drop_cli.bench.passes import Passes
 from v2drop_cli.bench.sizes import Growing, Shown, Sizes
@@ -48,7 +49,7 @@ def sizes(loaded):
 
 
 def search(sizes, limit, **changes):
-    room = replace(Room(limit, True, predicts=True), **changes)
+    room = replace(Room(sizes.loaded.device, limit, True, predicts=True), **changes)
     return Search(sizes, Nvml(sizes.loaded.device), room, 60.0)
 
 
@@ -171,6 +172,28 @@ def test_what_activations_are_predicted_of(loaded, sizes):
     assert sizes.predicted(DENSE, 3, process_bytes=7).total == found.total + 7
 
 
+def test_what_has_no_room_now_is_not_run(sizes, monkeypatch):
+    """The system would end the process, and with it all that was measured."""
+    monkeypatch.setattr(capacity_module, "free_memory", lambda device: 10)
+    needed = sizes.predicted(DENSE, 6)
+    room = Room(sizes.loaded.device, needed.total, True, predicts=True)
+    assert "more, and 10 B are free" in room.refusal(needed)
+    assert replace(room, predicts=False).refusal(needed) is None
+    assert "of " in replace(room, limit_bytes=5).refusal(needed)
+    found = search(sizes, needed.total).capacity(DENSE, ())
+    assert (found.size, found.measured_bytes) == (6, None)
+    assert "are free" in found.unchecked
+    monkeypatch.setattr(capacity_module, "free_memory", lambda device: None)
+    assert room.refusal(needed) is None
+
+
+def test_thresholds_found_for_a_budget_stay(sizes):
+    found = Arm("x", "sparsevlm", Schedule.parse("1:0.5"), budget=Budget(9.0, name="9"))
+    assert sizes.arm(found, 3) is found
+    assert sizes.arm(DENSE, 3) is DENSE
+    assert sizes.arm(DROPPED, 3) == DROPPED
+
+
 def test_a_decoder_that_is_not_known_has_no_prediction(sizes, monkeypatch):
     monkeypatch.setattr(module, "decoder_shape", lambda *parts: None)
     assert sizes.predicted(DENSE, 3) is None
@@ -182,14 +205,12 @@ def test_a_method_that_chooses_its_counts_has_none_either(sizes):
 
 
 def test_the_process_itself_is_looked_at_once(sizes):
-    passes = Passes(sizes.subject(2), Nvml(sizes.loaded.device))
     with limited(sizes.loaded.device, 10**12) as room:
         assert (room.limit_bytes, room.asked, room.predicts) == (10**12, True, True)
-        room.look(passes)
-        resident = room.process_bytes
-        assert resident > 10**7
-        room.look(passes)
-        assert room.process_bytes == resident
+        assert (room.unknown, room.process_bytes) == (True, 0)
+        room.look(sizes.loaded.model)
+        assert room.process_bytes > 10**7
+        assert not room.unknown
     with limited(sizes.loaded.device, None) as room:
         assert room.limit_bytes > 0
         assert not room.asked
@@ -203,6 +224,7 @@ def test_a_gpu_is_held_to_the_limit_and_let_go(monkeypatch):
     )
     with limited(torch.device("cuda"), 250) as room:
         assert (room.limit_bytes, room.predicts, told) == (250, False, [0.25])
+        assert not room.unknown
     assert told == [0.25, 1.0]
     with limited(torch.device("cuda"), None) as room:
         assert room.limit_bytes == 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,10 +13,12 @@ from v2drop_cli import load
 from v2drop_cli.bench import passes as passes_module
 from v2drop_cli.bench import rounds as rounds_module
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
+from v2drop_cli.bench.capacity import Room
 from v2drop_cli.bench.sizes import Growing, Shown
 from v2drop_cli.bench.stages import StageTimes
 from v2drop_cli.bench.stopping import StopRule
 from v2drop_cli.bench.watch import Phase, Watch
+from v2drop_cli.commands import sweep as module
 from v2drop_cli.commands.profile import ProfileOptions
 from v2drop_cli.commands.sweep import SweepOptions, sweep
 from v2drop_cli.errors import ScheduleError
@@ -76,6 +79,12 @@ def told(monkeypatch):
 def full(monkeypatch):
     """A device that has no room for an arm from so many vision tokens on; `answer` has more."""
     room = {}
+
+    @contextmanager
+    def as_on_a_gpu(device, asked):
+        yield Room(device, 10**9, False, predicts=False)
+
+    monkeypatch.setattr(module, "limited", as_on_a_gpu)
 
     def memory(self, arm, new_tokens):
         if self.vision_tokens >= room.get(arm.method, 10**9):
@@ -171,6 +180,27 @@ def test_a_method_whose_budget_finds_no_room_ends_alone(loaded, told, monkeypatc
     }
 
 
+def test_of_all_methods_those_that_were_there_end_together(loaded, told, monkeypatch):
+    """Which of them it was cannot be told before they are lined up."""
+    from v2drop_cli.bench import line_up
+
+    monkeypatch.setattr(line_up, "known_methods", lambda: ("v2drop", "uniform"))
+    tried = line_up._tried
+
+    def no_room(name, options, passes):
+        if passes.vision_tokens == 72:
+            raise torch.OutOfMemoryError("full")
+        return tried(name, options, passes)
+
+    monkeypatch.setattr(line_up, "_tried", no_room)
+    found = sweep(loaded, options(methods=("all",)))
+    assert {curve.label: outcomes(curve) for curve in found.curves} == {
+        "dense": [MEASURED] * 3,
+        "v2drop 1:0.5": [MEASURED, OUT_OF_MEMORY, ENDED],
+        "uniform 1:0.5": [MEASURED, OUT_OF_MEMORY, ENDED],
+    }
+
+
 def test_on_a_cpu_nothing_is_tried_that_is_predicted_to_be_over_the_limit(loaded, told):
     whole = sweep(loaded, options())
     two = whole.curves[0].points[1].predicted
@@ -259,7 +289,9 @@ def test_a_batch_has_a_throughput_each_arm_at_its_own_best_size(loaded, told, fu
     assert [point.rows for point in found.curves[0].points] == [1, 2, 4]
 
 
-def test_a_size_that_only_one_side_has_room_for_counts_for_that_side(loaded, told, monkeypatch):
+def test_a_size_that_only_one_side_has_room_for_counts_for_that_side(
+    loaded, told, full, monkeypatch
+):
     def memory(self, arm, new_tokens):
         if arm.method is None and self.subject.batch_size == 4:
             raise torch.OutOfMemoryError("full")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -23,6 +24,7 @@ from v2drop_cli.measure.environment import total_memory
 from v2drop_cli.measure.footprint import weights_bytes
 from v2drop_cli.measure.memory import memory_for
 from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.models.devices import free_memory
 from v2drop_cli.records.curves import (
     BY_PREDICTION,
     BY_TRYING,
@@ -38,40 +40,61 @@ class Room:
     """The memory that an arm may use.
 
     Attributes:
+        device: whose memory.
         limit_bytes: of the device, or as asked for; ``None`` where it cannot be told.
         asked: whether it was asked for.
         predicts: whether the prediction has to keep to it: on a CPU.
-        process_bytes: what the process holds beside the weights, once it has run something.
     """
 
+    device: torch.device
     limit_bytes: Bytes | None
     asked: bool
     predicts: bool
-    process_bytes: Bytes = 0
+    _looked: Bytes | None = None
 
     @property
     def said(self) -> str:
         """The limit in words."""
         return f"{format_bytes(self.limit_bytes)} {'asked for' if self.asked else 'of the device'}"
 
-    def allows(self, needed: Footprint) -> bool:
-        """Whether what is predicted may be tried."""
-        return not self.predicts or self.limit_bytes is None or needed.total <= self.limit_bytes
+    def refusal(self, needed: Footprint) -> str | None:
+        """Why what is predicted may not be tried, or ``None``.
 
-    def look(self, passes: Passes) -> None:
-        """Learn what the process itself takes; once, after its libraries have run something."""
-        if self.predicts and not self.process_bytes:
-            meter = memory_for(passes.loaded.device)
-            meter.start()  # the peak since now is what is resident now
-            resident = meter.finish(weights_bytes=None, kv_cache_bytes=None).rss_peak_bytes
-            self.process_bytes = max(0, (resident or 0) - weights_bytes(passes.loaded.model))
+        A system that runs out of memory ends the process, and with it all that was measured: so
+        what is free now counts as well as the limit.
+        """
+        if not self.predicts:
+            return None
+        if self.limit_bytes is not None and needed.total > self.limit_bytes:
+            return f"predicted to need {format_bytes(needed.total)} of {self.said}"
+        more, free = needed.kv_cache_bytes + needed.activation_bytes, free_memory(self.device)
+        if free is not None and more > free:
+            return f"predicted to need {format_bytes(more)} more, and {format_bytes(free)} are free"
+        return None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether :meth:`look` is still to come."""
+        return self.predicts and self._looked is None
+
+    @property
+    def process_bytes(self) -> Bytes:
+        """What the process holds beside the weights; 0 on a GPU, and before it was looked at."""
+        return self._looked or 0
+
+    def look(self, model: Any) -> None:
+        """Learn that, after the model has run: its libraries and its weights are there then."""
+        meter = memory_for(self.device)
+        meter.start()  # the peak since now is what is resident now
+        resident = meter.finish(weights_bytes=None, kv_cache_bytes=None).rss_peak_bytes
+        self._looked = max(0, (resident or 0) - weights_bytes(model))
 
 
 @contextmanager
 def limited(device: torch.device, asked: Bytes | None) -> Iterator[Room]:
     """The memory of ``device``; for the duration no more than ``asked``, where it can be held."""
     total = total_memory(device)
-    room = Room(asked or total, asked is not None, predicts=device.type != "cuda")
+    room = Room(device, asked or total, asked is not None, predicts=device.type != "cuda")
     if room.predicts or asked is None or not total or asked >= total:
         yield room
         return
@@ -175,9 +198,9 @@ class Search:
 
     def _too_much(self, size: int, done: Sequence[Point], needed: Footprint | None) -> str | None:
         """Why a run at ``size`` is left out, or ``None``: time grows at most as tokens squared."""
-        total = total_memory(self.sizes.loaded.device)
-        if needed is None or total is None or needed.total > total:
-            return "this machine has less memory"
+        refusal = None if needed is None else self.room.refusal(needed)
+        if refusal is not None:
+            return refusal
         last, row = done[-1] if done else None, self.sizes.row(size)
         if last is None or last.wall_s is None:
             return "no smaller size was timed"

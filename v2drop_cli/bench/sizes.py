@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from v2drop_cli.bench.arms import Arm, ArmOptions
+from v2drop_cli.bench.budgets import takes_trying
 from v2drop_cli.bench.passes import Subject
 from v2drop_cli.measure.footprint import Load, footprint
 from v2drop_cli.media import Media
@@ -118,8 +119,11 @@ class Sizes:
                     self.arms.of(get_method(text), self.loaded, tokens)
 
     def arm(self, known: Arm, size: int) -> Arm:
-        """The arm of that name at ``size``: budgets come to other drops with each prompt."""
-        if known.method is None:
+        """The arm of that name at ``size``: budgets come to other drops with each prompt.
+
+        Thresholds that prefills found for a budget stay those of the prompt they were found for.
+        """
+        if known.method is None or takes_trying(known):
             return known
         there = self.arms.of(get_method(known.method), self.loaded, self.row(size).vision_tokens)
         return next((arm for arm in there if arm.label == known.label), known)

@@ -23,7 +23,7 @@ from v2drop_cli.measure.growth import growth
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.methods.registry import ALL, get_method
 from v2drop_cli.models.base import LoadedModel
-from v2drop_cli.records import INTERRUPTED, RUNNING, Caveat, Report, Request
+from v2drop_cli.records import DENSE, INTERRUPTED, RUNNING, Caveat, CaveatKind, Report, Request
 from v2drop_cli.records.curves import (
     AXES,
     BATCH_SIZE,
@@ -37,7 +37,6 @@ from v2drop_cli.records.curves import (
     Sweep,
     unfinished,
 )
-from v2drop_cli.units import format_bytes
 
 SIZES = "sizes"
 WORDS = {"frames": "frames", "image_size": "pixels", "batch_size": "rows", "text_tokens": "tokens"}
@@ -190,7 +189,7 @@ class _Sweeping:
         """The arms at this size; one whose budget is met by prefills may find no room for these."""
         asked = self.options.each.arms
         found = tried(partial(line_up, asked, passes, self.watch))
-        arms = found.value or [Arm("dense")]
+        arms = found.value or [Arm(DENSE)]
         for text in asked.methods if found.value is None else ():
             alone = tried(partial(line_up, replace(asked, methods=(text,)), passes, self.watch))
             arms += (alone.value or [])[1:]
@@ -214,17 +213,25 @@ class _Sweeping:
         if arm.label in self.ended:
             self._end(arm.label, size, ENDED, self.ended[arm.label], passes)
             return False
-        needed = self.sizes.predicted(arm, size, self.room.process_bytes)
-        if needed is not None and not self.room.allows(needed):
-            said = f"predicted to need {format_bytes(needed.total)} of {self.room.said}"
-            self._end(arm.label, size, OVER_LIMIT, said, passes)
+        refusal = self._refusal(arm, size)
+        if refusal is None and self.room.unknown:
+            passes.prefill(Arm(DENSE))
+            self.room.look(passes.loaded.model)
+            refusal = self._refusal(arm, size)
+        if refusal is not None:
+            self._end(arm.label, size, OVER_LIMIT, refusal, passes)
             return False
+        if self.room.predicts:
+            return True
         done = tried(partial(passes.memory, arm, self.sizes.new_tokens))
         if done.value is None:
             self._end(arm.label, size, OUT_OF_MEMORY, done.out_of_memory or "", passes)
-            return False
-        self.room.look(passes)
-        return True
+        return done.value is not None
+
+    def _refusal(self, arm: Arm, size: int) -> str | None:
+        """Why nothing is tried at ``size``; on a GPU the device itself will say."""
+        needed = self.sizes.predicted(arm, size, self.room.process_bytes)
+        return None if needed is None else self.room.refusal(needed)
 
     def _rounds(self, passes: Passes, arms: list[Arm], size: int) -> Report | None:
         """The rounds; an arm that found room alone may find none beside recorded graphs."""
@@ -264,8 +271,9 @@ class _Sweeping:
             if len(found) == len(sizes):
                 yield caveat
             else:
-                at = ", ".join(map(str, found))
-                yield Caveat(caveat.code, f"at {at} {words}: {caveat.message}")
+                side = f"at {', '.join(map(str, found))} {words}"
+                kind = CaveatKind.OF_ONE_REPORT
+                yield kind.caveat(code=caveat.code, side=side, message=caveat.message)
 
 
 def _points(report: Report, size: int, passes: Passes) -> Iterator[tuple[str, Point]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from v2drop_cli.records import RANDOM
-from v2drop_cli.records.curves import BY_PREDICTION, Curve, Point, Sweep
+from v2drop_cli.records.curves import BY_PREDICTION, Best, Curve, Point, Sweep
 from v2drop_cli.records.verdicts import FASTER, MORE, SLOWER
 from v2drop_cli.report.sweep_words import AXIS_WORDS, fits, rate, sized
 from v2drop_cli.report.text import clean, glued
@@ -66,8 +66,13 @@ def _speed(sweep: Sweep, arm: Curve | None) -> Iterator[str]:
         yield f"{name} is not shown to prefill faster or slower than {reference} at any size"
     for word, found in ((FASTER, faster), (SLOWER, slower)):
         if found:
-            where = " at every size" if len(found) == len(against) else ""
+            where = _everywhere(sweep, against) if len(found) == len(against) else ""
             yield f"{name} prefills {word} than {reference}{where}: {_gains(sweep, found)}"
+
+
+def _everywhere(sweep: Sweep, against: Sequence[Point]) -> str:
+    """Sizes at which only one of the two had room show nothing of their speed."""
+    return " at every size" + ("" if len(against) == len(sweep.sizes) else " with room for both")
 
 
 def _gains(sweep: Sweep, found: Sequence[Point]) -> str:
@@ -88,7 +93,7 @@ def _growth(sweep: Sweep, arm: Curve | None) -> Iterator[str]:
         if curve is not None and slope is not None:
             parts.append(f"{glued(f'{slope.exponent:.2f}')} ({clean(curve.label)})")
     if parts:
-        yield f"its time grows with {AXIS_WORDS[sweep.axis]} to the power of {listed(parts)}"
+        yield f"prefill time grows with {AXIS_WORDS[sweep.axis]} to the power of {listed(parts)}"
 
 
 def _fitting(sweep: Sweep, arm: Curve | None) -> Iterator[str]:
@@ -115,5 +120,15 @@ def _serving(sweep: Sweep) -> Iterator[str]:
         gain = glued(format_ratio(most.gain.median if most.gain else None))
         yield (
             f"at its best batch size ({most.size}) {clean(most.arm)} serves "
-            f"{rate(most.requests_per_s)} requests/s, {gain} of {clean(sweep.curves[0].label)}"
+            f"{rate(most.requests_per_s)} requests/s, {gain} of {_at_its_best(sweep, most)}"
         )
+
+
+def _at_its_best(sweep: Sweep, best: Best) -> str:
+    """The first arm, which may have no room for the other's best size."""
+    reference = sweep.curves[0]
+    own = [found.size for found in sweep.throughput if found.arm == reference.label]
+    said = clean(reference.label) + (f" at its own ({own[0]})" if own else "")
+    if any(point.size == best.size and not point.measured for point in reference.points):
+        said += f", which has no room for {best.size}"
+    return said

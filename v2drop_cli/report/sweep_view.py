@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from v2drop_cli.records import DUMMY, CaveatKind
-from v2drop_cli.records.curves import BATCH_SIZE, Curve, Point, Slope, Sweep
+from v2drop_cli.records.curves import (
+    BATCH_SIZE,
+    FRAMES,
+    IMAGE_SIZE,
+    VISION_TOKENS,
+    Curve,
+    Point,
+    Slope,
+    Sweep,
+)
 from v2drop_cli.report import sweep_words, wording
 from v2drop_cli.report.claims import claims
 from v2drop_cli.report.sweep_finding import sweep_finding
@@ -16,6 +25,7 @@ from v2drop_cli.report.view import Bar, Bars, Cell, Fact, Glance, Row, Section, 
 from v2drop_cli.units import format_bytes, format_count, format_flops, format_seconds
 
 _SAID_ELSEWHERE = {CaveatKind.DUMMY_WEIGHTS.code, CaveatKind.DEVICE_CPU.code}
+_OF_MEDIA = (FRAMES, IMAGE_SIZE)
 _NOTHING = Cell(wording.NOTHING, "muted", filler=True)
 
 Value = Callable[[Point], tuple[str, float | None]]
@@ -50,8 +60,8 @@ def _facts(sweep: Sweep) -> Iterator[Fact]:
     if request.weights == DUMMY:
         yield Fact("WARNING", wording.DUMMY_LABEL, "warn")
     for number, media in enumerate(request.media):
-        grows = "" if number else f" (at {sweep_words.sized(sweep.dimension, sweep.sizes[0])})"
-        yield Fact("" if number else "media", wording.media(media) + grows)
+        first = ", the smallest of them" if sweep.dimension in _OF_MEDIA else ""
+        yield Fact("" if number else "media", wording.media(media) + first)
     yield Fact("model", wording.model(sweep))
     yield Fact("prompt", clean(request.prompt, lines=True) or wording.EMPTY)
     name = clean(sweep.dimension.replace("_", " "))
@@ -218,11 +228,23 @@ def _footer(sweep: Sweep) -> Iterator[Fact]:
             if point.message is not None:
                 at = sweep_words.sized(sweep.dimension, point.size)
                 yield Fact(clean(curve.label), f"{at}: {clean(point.message)}", "warn")
+    yield from _still(sweep)
     if sweep.partial:
         yield Fact("stopped", f"{clean(sweep.stopped_by).upper()}: partial", "warn")
     for caveat in sweep.warnings:
         if caveat.code not in _SAID_ELSEWHERE:
             yield Fact("warning", clean(caveat.message), "warn")
+
+
+def _still(sweep: Sweep) -> Iterator[Fact]:
+    """Some towers take every picture at one size: then nothing grows."""
+    tokens = {point.vision_tokens for curve in sweep.curves for point in curve.points}
+    if sweep.axis == VISION_TOKENS and len(tokens) == 1 and len(sweep.sizes) > 1:
+        name = clean(sweep.dimension.replace("_", " "))
+        said = (
+            f"this model's vision tokens do not grow with the {name}: {min(tokens)} at every size"
+        )
+        yield Fact("warning", said, "warn")
 
 
 def _reading(sweep: Sweep) -> str:

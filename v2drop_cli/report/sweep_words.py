@@ -94,7 +94,7 @@ def fits_in_full(found: Capacity, dimension: str) -> Said:
         return f"{text}; not checked by a run: {clean(found.unchecked or '')}", "plain"
     text += f" ran, with a peak of {glued(format_bytes(found.bytes))} of {glued(limit)}"
     if found.predicted_size is not None:
-        text += f"; from shapes {sized(dimension, found.predicted_size)} was predicted"
+        text += f"; predicted from shapes: {sized(dimension, found.predicted_size)}"
     return text, "plain"
 
 

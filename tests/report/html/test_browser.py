@@ -14,13 +14,14 @@ import shutil
 import pytest
 from PIL import Image
 
-from tests.report import factory
+from tests.report import factory, sweeps
 from tests.report.html.test_kept_panel import pictures, placed
 from tests.report.html.test_pages import EVIL, evil_report
 from tests.report.regenerate import changes
 from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.report.html.bench_page import to_html
 from v2drop_cli.report.html.compare_page import changes_to_html
+from v2drop_cli.report.html.sweep_page import sweep_to_html
 
 WIDTHS, SCHEMES = (390, 768, 1440), ("light", "dark")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -59,6 +60,7 @@ def pages(tmp_path_factory):
         "evil": to_html(judged(evil_report())),
         "compare": changes_to_html(changes(), (report, report), "v2drop compare a.json b.json"),
     }
+    texts["sweep"] = sweep_to_html(sweeps.sweep())
     folder = tmp_path_factory.mktemp("pages")
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
@@ -95,7 +97,7 @@ def opened(browser, pages):
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_pages_open_without_a_complaint_and_never_scroll_sideways(opened, width, scheme):
-    for name in ("profile", "twelve", "compare"):
+    for name in ("profile", "twelve", "compare", "sweep"):
         page = opened(name, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("h1").inner_text()

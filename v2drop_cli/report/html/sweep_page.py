@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from v2drop_cli.records.curves import Curve, Point, Sweep
 from v2drop_cli.report.html.charts import Chart, Lane, Mark, Scale, drawn
 from v2drop_cli.report.html.definitions import definitions, link
-from v2drop_cli.report.html.markup import Child, tag
+from v2drop_cli.report.html.line_chart import Line, LineChart, drawn_lines
+from v2drop_cli.report.html.markup import Child, Markup
 from v2drop_cli.report.html.page import Page, Part
 from v2drop_cli.report.html.tables import (
     command,
@@ -28,12 +29,20 @@ from v2drop_cli.units import format_bytes, format_seconds
 
 @dataclass(frozen=True, slots=True)
 class _Quantity:
-    """What one chart shows: its title, its term, the number of a point, and how that is written."""
+    """What charts show of a point.
+
+    Attributes:
+        term: what the title leads to.
+        value: the number.
+        words: how that is written.
+        curve: whether it has a line over the sizes, beside its bars.
+    """
 
     title: str
     term: str
     value: Callable[[Point], float | None]
     words: Callable[[float], str]
+    curve: bool = False
 
 
 def _bytes(value: float) -> str:
@@ -45,11 +54,11 @@ def _rate(value: float) -> str:
 
 
 _SHOWN = (
-    _Quantity("Prefill", "prefill", lambda point: point.prefill, format_seconds),
+    _Quantity("Prefill", "prefill", lambda point: point.prefill, format_seconds, True),
     _Quantity("Decode, per token", "decode", lambda point: point.decode, format_seconds),
     _Quantity("Tokens a second", RATE, lambda point: point.tokens_per_s, _rate),
-    _Quantity("Requests a second", SERVED, lambda point: point.requests_per_s, _rate),
-    _Quantity("Peak memory", "peak_memory", lambda point: point.peak_bytes, _bytes),
+    _Quantity("Requests a second", SERVED, lambda point: point.requests_per_s, _rate, True),
+    _Quantity("Peak memory", "peak_memory", lambda point: point.peak_bytes, _bytes, True),
 )
 
 
@@ -69,12 +78,31 @@ def sweep_to_html(sweep: Sweep) -> str:
 def _parts(sweep: Sweep, view: View) -> Iterator[Part]:
     glance: Child = None if view.glance is None else glance_table(view.glance)
     yield Part("growth", "How it grows, and what fits", [glance, facts(view.notes)])
-    charts = [drawn(chart) for chart in _charts(sweep)]
-    yield Part("curves", "Curves", tag("div", charts, class_="long") if charts else None)
+    yield Part("curves", "Curves", [chart for chart in _curves(sweep) if chart])
+    yield Part("sizes", "Size by size", [drawn(chart) for chart in _charts(sweep)])
     yield Part("numbers", "All numbers", section_tables(view))
     yield Part("measured", "How it was measured", [facts(view.footer), command(sweep.command)])
     yield Part("environment", "Environment", environment(sweep.environment))
     yield Part("terms", "What the numbers mean", definitions())
+
+
+def _curves(sweep: Sweep) -> Iterator[Markup | None]:
+    """What exponents are of, and requests a second: over logarithmic axes."""
+    for shown in (each for each in _SHOWN if each.curve):
+        known = [
+            [(point.size, value) for point in curve.measured if (value := shown.value(point))]
+            for curve in sweep.curves
+        ]
+        pairs = zip(sweep.curves, known, strict=True)
+        yield drawn_lines(
+            LineChart(
+                link(shown.term, shown.title),
+                [Line(clean(curve.label), points) for curve, points in pairs],
+                lambda size: sized(sweep.dimension, round(size)),
+                shown.words,
+                note="Both axes are logarithmic: the steeper a line, the larger its exponent.",
+            )
+        )
 
 
 def _charts(sweep: Sweep) -> Iterator[Chart]:
