@@ -73,6 +73,7 @@ FAMILIES: dict[str, str] = {
     "minicpmv4_7": "v2drop_cli.models.families.minicpmv4_7:MINICPMV4_7",
     "dots3_note": "v2drop_cli.models.families.dots3_note:DOTS3_NOTE",
     "nemotron_h_omni": "v2drop_cli.models.families.nemotron_h_omni:NEMOTRON_H_OMNI",
+    "fuyu": "v2drop_cli.models.families.fuyu:FUYU",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.
