@@ -20,8 +20,8 @@ STEPS = 2
 FLEX = "flex_attention"
 # transformers offers flex attention for these; the others it refuses, see the last test. GOT-OCR's
 # class says no for its tower, which is never asked; its decoder is a Qwen2. Aria says that it has
-# it, and its decoder says that it has not.
-SAYS = {"got_ocr2": True, "aria": False}
+# it, and its decoder says that it has not; so does Fuyu.
+SAYS = {"got_ocr2": True, "aria": False, "fuyu": False}
 OFFERED = [n for n in NAMES if SAYS.get(n, CASES[n].model._supports_flex_attn)]
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{shape}")

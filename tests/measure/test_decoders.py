@@ -34,10 +34,10 @@ OF_FAMILIES = (
 FAMILIES = {name for name in OF_FAMILIES if exists(name)}
 DECODERS = [name for name in sorted(COUNTED - FAMILIES) if exists(name)]
 # What has no count, for what it does beside the plain formula: a second product with the values,
-# latent keys, sinks, recurrence, experts in a list, one fused map.
+# latent keys, sinks, recurrence, experts in a list.
 OTHERS = (
     "diffllama", "deepseek_v2", "gpt_oss", "ernie4_5_moe",
-    "persimmon", "hunyuan_v1_moe", "qwen3_next", "minicpm3", "doge",
+    "hunyuan_v1_moe", "qwen3_next", "minicpm3", "doge",
 )  # fmt: skip
 TOKENS = 9
 

@@ -40,7 +40,7 @@ COUNTED = frozenset({
     "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "lfm3", "llama", "llama4",
     "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mistral4", "mixtral", "molmo2",
     "muse_glimmer", "muse_spark", "nanochat", "nemotron", "nemotron_h", "olmo", "olmo2", "olmo3",
-    "olmoe", "paddleocr_vl",
+    "olmoe", "paddleocr_vl", "persimmon",
     "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe",
     "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl",
     "qwen3_vl_moe", "qwen4_exp", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2",
@@ -343,8 +343,8 @@ def _attends_with(layer: Any, queries: int, keys: int) -> bool:
     for name, module in layer.named_modules():
         if isinstance(module, torch.nn.Linear):
             found.setdefault(name.rpartition(".")[2], []).append(module.out_features)
-    if "qkv_proj" in found:
-        return found["qkv_proj"] == [queries + 2 * keys]
+    for fused in {"qkv_proj", "query_key_value"} & found.keys():
+        return found[fused] == [queries + 2 * keys]
     # Qwen3.5 makes a gate beside each query, by the same map.
     made = [found.get(f"{part}_proj") for part in "qkv"]
     return made in ([[queries], [keys], [keys]], [[2 * queries], [keys], [keys]])

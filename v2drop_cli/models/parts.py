@@ -31,6 +31,12 @@ def language_head(model: Module) -> Module | None:
     return head
 
 
+def final_norm(decoder: Module) -> Module | None:
+    """The norm before the head; ``None`` where nobody knows it."""
+    parts = (decoder._modules.get(name) for name in ("norm", "final_layernorm", "norm_f"))
+    return next((part for part in parts if part is not None), None)
+
+
 def language_model(model: Module) -> Module:
     """The decoder of ``model``."""
     decoder: Module = inner_model(model).language_model  # type: ignore[assignment]

@@ -34,7 +34,6 @@ _NATIVE: dict[str, str] = {
     "ernie4_5_vl_moe": "its layers route by token types of the whole prompt, at full length",
     "evolla": "it reads proteins, not pictures, and by cross-attention",
     "florence2": _ENCODER,
-    "fuyu": _NOT_PROVEN,
     "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
     "glm5_next": _NO_INDEX,
