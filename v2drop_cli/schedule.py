@@ -163,7 +163,8 @@ class Schedule:
 
         Args:
             n_layers: decoder layers.
-            first_droppable, last_droppable: layers whose input may be shortened; ``None``: to the end.
+            first_droppable: the first layer whose input may be shortened.
+            last_droppable: the last such layer, whose keys later ones share; ``None``: any.
             why: what a message says of the layers before the first one.
         """
         last = n_layers - 1 if last_droppable is None else last_droppable
@@ -182,8 +183,7 @@ class Schedule:
         kept_at = {drop.layer: drop for drop in self.drops}
         alive, counts = n_vision, []
         for layer in range(n_layers):
-            if layer in kept_at:
-                alive = kept_at[layer].kept(alive)
+            alive = kept_at[layer].kept(alive) if layer in kept_at else alive
             counts.append(alive)
         return DropPlan(tuple(counts))
 
