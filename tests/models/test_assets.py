@@ -45,52 +45,15 @@ def internvit(out):
     return tower + 8 * width + 4 * width * out + out + out**2 + out
 
 
-def qwen3_5(width, mlp, layers, pairs, words):
-    """A Qwen3.5 decoder of `mlp` weights a layer: every fourth layer attends, the others fold."""
+def guessing(width, mlp, pairs):
+    """What a Qwen3.5 checkpoint has beside the model: a layer that guesses the token after next."""
     attends = 3 * 16 * 256 * width + 2 * pairs * 256 * width + 2 * 256
-    folds = (8192 + 2 * 4096 + 2 * 32) * width + 4 * 8192 + 2 * 32 + 128
-    return layers * (mlp + 2 * width) + layers // 4 * (attends + 3 * folds) + width + words * width
+    return mlp + attends + 2 * width**2 + 5 * width
 
 
-def qwen_tower(width, inner, layers, out):
-    """Patches of 16 pixels in two frames, 48 x 48 learned places, four tokens merged to one."""
-    block = 4 * width**2 + 4 * width + 2 * width * inner + inner + width + 4 * width
-    merger = 2 * width + (4 * width) ** 2 + 4 * width + 4 * width * out + out
-    return 2 * 3 * 16**2 * width + width + 48**2 * width + layers * block + merger
-
-
-def gemma4_small(width, layers, every, sharing, pairs, wider):
-    """E2B and E4B: layers that share keys have none, and an input of 256 numbers for each layer."""
-    total = 262144 * width + width + (262144 + width) * 256 * layers + 256
-    for layer in range(layers):
-        own, head = layer < layers - sharing, 256 if (layer + 1) % every else 512
-        total += 2 * 8 * head * width + head + own * (2 * pairs * head * width + head)
-        total += 3 * 4 * (1 if own else wider) * width**2 + 5 * width + 2 * 256 * width
-    return total + gemma4_tower(768, 3072, 16, 64) + conformer() + (768 + 1536) * width
-
-
-def gemma4_large(width, inner, layers, heads, pairs, experts=0):
-    """31B and 26B-A4B: keys of the full layers are their values; `pairs` of window and full."""
-    total = 262144 * width + width
-    for layer in range(layers):
-        head, kept = (256, 2 * pairs[0]) if (layer + 1) % 6 else (512, pairs[1])
-        total += (2 * heads + kept) * head * width + 2 * head + 3 * inner * width + 4 * width
-    router = (width + 1) * experts + width + 3 * width if experts else 0
-    total += layers * (router + experts * 3 * 704 * width)
-    return total + gemma4_tower(1152, 4304, 27, 72) + 1152 * width
-
-
-def gemma4_tower(width, inner, layers, head):
-    block = 4 * width**2 + 3 * width * inner + 4 * width + 2 * head
-    return 2 * 10240 * width + 3 * 16**2 * width + layers * block
-
-
-def conformer():
-    """Gemma 4's ears."""
-    width = 1024
-    block = 2 * (8 * width**2 + 2 * width) + 5 * width**2 + 128 + 3 * width**2 + 10 * width
-    subsampled = 9 * 128 + 128 + 9 * 128 * 32 + 32 + width**2
-    return 12 * block + subsampled + 1536 * width + 1536
+def unused(width, pairs, windows, full):
+    """Keys and values that Gemma 4's checkpoints have for the layers that share others'."""
+    return sum(n * (2 * pairs * head * width + head) for n, head in ((windows, 256), (full, 512)))
 
 
 # As the Hub's model pages count the weights of the checkpoints; where no exact count was found,
@@ -105,21 +68,18 @@ WEIGHTS = {
     "qwen3-vl-8b": 8_767_123_696,
     # LLaVA-1.5's and a newline; the authors' three files are 14.13 GB, with 64 words less.
     "llava-next-vicuna-7b": llava_parameters(4096, 11008, 32, 32064) + 4096,
-    # Published: 4.5B, and 8.95B of the 9B's decoder with its head; 35B with one layer more.
-    "qwen3.5-4b": qwen3_5(2560, 3 * 2560 * 9216, 32, 4, 248320) + qwen_tower(1024, 4096, 24, 2560),
-    "qwen3.5-9b": qwen3_5(4096, 3 * 4096 * 12288, 32, 4, 2 * 248320)
-    + qwen_tower(1152, 4304, 27, 4096),
-    "qwen3.5-35b-a3b": qwen3_5(2048, (257 * 3 * 512 + 257) * 2048, 40, 2, 2 * 248320)
-    + qwen_tower(1152, 4304, 27, 2048),
+    # Of Qwen3.6, which has the same architecture.
+    "qwen3.5-35b-a3b": 35_951_822_704 - guessing(2048, 257 * (3 * 512 + 1) * 2048, 2),
+    "qwen3.5-9b": 9_653_104_368 - guessing(4096, 3 * 12288 * 4096, 4),
+    "qwen3.5-4b": 4_659_865_088 - guessing(2560, 3 * 9216 * 2560, 4),
     "gemma-3-4b": 4_300_079_472,
     "gemma-3-12b": 12_187_325_040,
     "gemma-3-27b": 27_432_406_640,
-    # Published: 5.1B and 8B, ears and eyes of 300M and 150M on top in part; 25.2B and 30.7B of
-    # decoders.
-    "gemma-4-e2b": gemma4_small(1536, 35, 5, 20, 1, 2),
-    "gemma-4-e4b": gemma4_small(2560, 42, 6, 18, 2, 1),
-    "gemma-4-26b-a4b": gemma4_large(2816, 2112, 30, 16, (8, 2), 128),
-    "gemma-4-31b": gemma4_large(5376, 21504, 60, 32, (16, 4)),
+    # Less buffers: a factor for each layer; in the large towers, what is subtracted and divided by.
+    "gemma-4-e2b": 5_123_178_051 - 35 - unused(1536, 1, 16, 4),
+    "gemma-4-e4b": 7_996_156_490 - 42 - unused(2560, 2, 15, 3),
+    "gemma-4-26b-a4b": 25_805_936_206 - 30 - 2 * 1152,
+    "gemma-4-31b": 31_273_088_876 - 60 - 2 * 1152,
     "llama-4-scout": 108_641_793_536,
     # And a newline. 1.79 GB of 16 bits a weight, embeddings tied; 8.03B as the Hub says of the
     # authors' architecture. The Hugging Face conversion pads the vocabularies to 64 more words.
