@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from v2drop_cli.measure.latents import Latents, latents
-from v2drop_cli.measure.layer_sizes import layer_heads, layer_sizes
+from v2drop_cli.measure.layer_sizes import layer_heads, layer_sizes, stream_products
 from v2drop_cli.measure.states import FoldedState, folded_state
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
@@ -33,7 +33,7 @@ COUNTED = frozenset({
     "apertus", "arcee", "aria", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe",
     "cohere_compass", "cosmos3_edge", "cwm", "deepseek_ocr2", "deepseek_v3", "dots1", "dots3_note",
     "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3",
-    "gemma4", "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr",
+    "gemma3n", "gemma4", "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr",
     "granite", "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
     "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3", "hyperclovax",
     "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "lfm3", "llama", "llama4",
@@ -278,7 +278,7 @@ class _Products:
 
 def _products(layer: Any) -> _Products | None:
     """``None`` where a parameter takes part in a way that is not known here."""
-    active = idle_bytes = 0
+    active, idle_bytes = stream_products(layer), 0
     routers = [module for module in layer.modules() if _is_router(module)]
     for name, module in layer.named_modules():
         if isinstance(module, torch.nn.ModuleList) and name.endswith("experts"):

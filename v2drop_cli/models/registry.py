@@ -72,6 +72,7 @@ FAMILIES: dict[str, str] = {
     "molmo2": "v2drop_cli.models.families.molmo2:MOLMO2",
     "minicpmv4_7": "v2drop_cli.models.families.minicpmv4_7:MINICPMV4_7",
     "dots3_note": "v2drop_cli.models.families.dots3_note:DOTS3_NOTE",
+    "gemma3n": "v2drop_cli.models.families.gemma3n:GEMMA3N",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

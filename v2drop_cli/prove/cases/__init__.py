@@ -66,6 +66,7 @@ NAMES = (
     "minicpmv4_7",
     "molmo2",
     "dots3_note",
+    "gemma3n",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -74,6 +75,7 @@ SINCE = {
     "gemma4": "5.23",
     "gemma4_large": "5.23",
     "gemma4_shared": "5.23",
+    "gemma3n": "5.23",
     "gemma4_unified": "5.23",
     "hyperclovax_vision_v2": "5.23",
     "granite_docling": "5.23",
