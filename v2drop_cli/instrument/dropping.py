@@ -35,8 +35,8 @@ from v2drop_cli.instrument.refusals import (
     refuse_router_logits,
 )
 from v2drop_cli.instrument.running import Running
-from v2drop_cli.instrument.streams import as_entered, by_token
 from v2drop_cli.instrument.temperature import temperature_hooks
+from v2drop_cli.instrument.token_states import as_entered, by_token
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import GRIDS, TOWER, Method

@@ -31,5 +31,5 @@ def as_entered(tokens: Tensor, hidden: Tensor) -> Tensor:
     if hidden.dim() != _DIMENSIONS:
         return tokens
     if tokens.dim() < _DIMENSIONS:
-        tokens = tokens.unflatten(2, (hidden.shape[0], hidden.shape[-1]))
+        tokens = tokens.reshape(*tokens.shape[:2], len(hidden), hidden.shape[-1])
     return tokens.permute(2, 0, 1, 3).contiguous()
