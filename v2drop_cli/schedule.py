@@ -182,8 +182,7 @@ class Schedule:
         kept_at = {drop.layer: drop for drop in self.drops}
         alive, counts = n_vision, []
         for layer in range(n_layers):
-            if layer in kept_at:
-                alive = kept_at[layer].kept(alive)
+            alive = kept_at[layer].kept(alive) if layer in kept_at else alive
             counts.append(alive)
         return DropPlan(tuple(counts))
 

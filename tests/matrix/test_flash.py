@@ -43,6 +43,7 @@ REFUSED += ("cosmos3_edge",) if release(transformers.__version__) < (5, 23) else
 # Windows shorter than the prompt, which flash kernels would count in columns.
 WINDOWED = (
     "gemma4",
+    "gemma3n",
     "cohere2_vision",
     "aya_vision",
     "exaone4_5",

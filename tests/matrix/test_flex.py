@@ -8,7 +8,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 from transformers import AttentionInterface, masking_utils
 from transformers.integrations.flex_attention import WrappedFlexAttention, flex_attention_forward
 
-from tests.families import CASES, NAMES
+from tests.families import ABSENT, CASES, NAMES
 from tests.matrix.test_flash import alive_by_layer, model_of
 from tests.matrix.test_matrix import dropped_in
 from tests.matrix.truth import attends, batch, check, defined
@@ -25,7 +25,7 @@ SAYS = {"got_ocr2": True, "aria": False, "fuyu": False}
 OFFERED = [n for n in NAMES if SAYS.get(n, CASES[n].model._supports_flex_attn)]
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{shape}")
-    for name in OFFERED
+    for name in (*OFFERED, *({"gemma4_shared"} - ABSENT))  # whose last layers share masks, too
     for shape in CASES[name].shapes
     if shape in ("image", "ragged")
 ]

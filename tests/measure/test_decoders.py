@@ -24,7 +24,7 @@ from v2drop_cli.units import NOT_AVAILABLE
 NAMES = {"gemma3": "gemma3_text"}
 OF_FAMILIES = (
     *("glm4v", "glm4v_moe", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
-    *("gemma4", "gemma4_unified"),
+    *("gemma3n", "gemma4", "gemma4_unified"),
     *("glm_ocr", "granite_docling", "hunyuan_vl", "paddleocr_vl", "cohere_compass"),
     "step3p7",
     *("granite4_vision", "qwen2_5_omni", "qwen3_omni_moe", "qwen3_5", "qwen3_5_moe"),

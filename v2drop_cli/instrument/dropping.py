@@ -36,6 +36,7 @@ from v2drop_cli.instrument.refusals import (
 )
 from v2drop_cli.instrument.running import Running
 from v2drop_cli.instrument.temperature import temperature_hooks
+from v2drop_cli.instrument.token_states import as_entered, by_token
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import GRIDS, TOWER, Method
@@ -307,12 +308,13 @@ def _layer_call(
     state: DropState, running: Running, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Call | None:
     running.check()
-    hidden, kwargs = state.call.by_name(args, kwargs)
+    entering, kwargs = state.call.by_name(args, kwargs)
+    hidden = by_token(entering, scored=bool({layer, layer + 1} & state.drops.keys()))
     changed = state.enter_layer(layer, hidden, kwargs)
     if changed is None:
         return None
-    hidden, new_kwargs = changed
-    return (hidden,), new_kwargs
+    left, new_kwargs = changed
+    return (entering if left is hidden else as_entered(left, entering),), new_kwargs
 
 
 def _decoder_output(state: DropState, running: Running, output: Any) -> Any:

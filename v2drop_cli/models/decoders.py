@@ -17,18 +17,18 @@ PROVEN = frozenset({
     "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cohere2", "cohere_compass_text",
     "cosmos3_edge_text", "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1",
     "dots3_note_text", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
-    "gemma3_text", "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
-    "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite", "granite4_vision_text",
-    "granite_docling_text", "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense",
-    "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
-    "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
-    "ministral3", "mistral", "mistral4", "mixtral", "molmo2_text", "muse_glimmer_text",
-    "muse_spark_text", "nanochat", "nemotron", "nemotron_h", "olmo", "olmo2", "olmoe",
-    "paddleocr_vl_text",
-    "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text",
-    "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe",
-    "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "qwen4_exp_text", "seed_oss",
-    "smollm3", "solar_open", "stablelm", "starcoder2", "step3p5", "youtu",
+    "gemma3_text", "gemma3n_text", "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe",
+    "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
+    "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
+    "hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3",
+    "iquestcoder", "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3",
+    "minimax_m2", "ministral3", "mistral", "mistral4", "mixtral", "molmo2_text",
+    "muse_glimmer_text", "muse_spark_text", "nanochat", "nemotron", "nemotron_h", "olmo", "olmo2",
+    "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
+    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
+    "qwen3_vl_text", "qwen4_exp_text", "seed_oss", "smollm3", "solar_open", "stablelm",
+    "starcoder2", "step3p5", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
@@ -46,8 +46,8 @@ _SCALED = frozenset({"ministral3", "mistral4"})
 
 WINDOWED = frozenset({
     "cohere2", "cohere_compass_text", "dots3_note_text", "exaone4", "gemma2", "gemma3_text",
-    "gemma4_text", "gemma4_unified_text", "lfm3", "llama4_text", "mistral", "muse_glimmer_text",
-    "muse_spark_text", "step3p5",
+    "gemma3n_text", "gemma4_text", "gemma4_unified_text", "lfm3", "llama4_text", "mistral",
+    "muse_glimmer_text", "muse_spark_text", "step3p5",
 })  # fmt: skip
 """``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
 positions of the whole prompt."""

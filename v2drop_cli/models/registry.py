@@ -75,6 +75,7 @@ FAMILIES: dict[str, str] = {
     "nemotron_h_omni": "v2drop_cli.models.families.nemotron_h_omni:NEMOTRON_H_OMNI",
     "qwen4_exp": "v2drop_cli.models.families.qwen4_exp:QWEN4_EXP",
     "fuyu": "v2drop_cli.models.families.fuyu:FUYU",
+    "gemma3n": "v2drop_cli.models.families.gemma3n:GEMMA3N",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

@@ -44,7 +44,7 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
     def hook(index: int) -> Callable[..., Any]:
         def pre(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             hidden, cache = args[0], kwargs.get(CACHE)
-            batch, n = hidden.shape[:2]
+            batch, n = hidden.shape[-3:-1]
             if not _borrows(module):  # a layer that does may be given the last columns only
                 begun.update(past=_held(cache, index), width=n)
             past, width = begun["past"], begun["width"]
@@ -96,7 +96,7 @@ def _dense(mask: Tensor | None, total: int, hidden: Tensor) -> Tensor:
     """
     if mask is None:
         columns = torch.arange(total, device=hidden.device)
-        return (columns <= columns[-hidden.shape[1] :, None])[None]
+        return (columns <= columns[-hidden.shape[-2] :, None])[None]
     return (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
 
 
@@ -106,7 +106,7 @@ def states(
     """What enters each layer, ``[B, Q, D]`` each, under the masks so far."""
     seen: list[Tensor] = []
     handles = [
-        layer.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()))
+        layer.register_forward_pre_hook(lambda module, args: seen.append(_whole(args[0])))
         for layer in layers
     ]
     try:
@@ -116,6 +116,11 @@ def states(
         for handle in handles:
             handle.remove()
     return seen
+
+
+def _whole(hidden: Tensor) -> Tensor:
+    """``[B, Q, D]``; of Gemma 3n's four states a token, ``[4, B, Q, D]``, one behind the other."""
+    return torch.cat(tuple(hidden), dim=-1) if hidden.dim() == len("SBQD") else hidden.clone()
 
 
 def scores(

@@ -69,6 +69,7 @@ NAMES = (
     "nemotron_h_omni",
     "qwen4_exp",
     "fuyu",
+    "gemma3n",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -77,6 +78,7 @@ SINCE = {
     "gemma4": "5.23",
     "gemma4_large": "5.23",
     "gemma4_shared": "5.23",
+    "gemma3n": "5.23",
     "gemma4_unified": "5.23",
     "hyperclovax_vision_v2": "5.23",
     "granite_docling": "5.23",
