@@ -16,7 +16,7 @@ from v2drop_cli.prove.cases.case import TEXT
 from v2drop_cli.prove.oracle import decode, positions
 from v2drop_cli.prove.oracle import masked as masking
 
-INDEXED = [name for name in ("dots3_note", "qwen4_exp") if name in CASES]
+INDEXED = [name for name in ("dots3_note", "qwen4_exp", "mistral_large4") if name in CASES]
 
 
 def indexers(name, model):

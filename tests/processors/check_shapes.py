@@ -45,7 +45,7 @@ PADDED = ("deepseek_ocr2",)
 QUARTERED = ("idefics2",)
 ROUNDED = ("lfm2_vl",)  # to more patches than its tensors have room for
 PROCESSORS_OWN = (*RATIO, *PADDED, *QUARTERED, *ROUNDED)
-MISTRAL3 = ("mistral3", "ministral3", "mistral4")
+MISTRAL3 = ("mistral3", "ministral3", "mistral4", "mistral_large4")
 PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
 # Their processors make a clip of any size large: one shape is enough for the model.
 LARGE_CLIPS = ("qwen2_5_omni", "qwen3_omni_moe")

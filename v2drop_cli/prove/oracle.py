@@ -55,7 +55,8 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             allowed = dense & keys[:, None, -shown:]
             mask = hidden.new_zeros(batch, 1, n, shown)
             mask.masked_fill_(~allowed[:, None], torch.finfo(mask.dtype).min)
-            return args, {**kwargs, "attention_mask": mask}
+            changed = {"attention_mask": mask, **_handed_choice(module, kwargs, mask)}
+            return args, {**kwargs, **changed}
 
         return pre
 
@@ -73,6 +74,29 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             handle.remove()
         for layer in filter(folds, layers):
             del layer.forward
+
+
+# What a layer chose to attend to, as the next one is handed it.
+CHOICE = "prev_topk_indices"
+
+
+def _handed_choice(module: Any, kwargs: Mapping[str, Any], mask: Tensor) -> dict[str, Tensor]:
+    """What is left to a layer without an index of an earlier one's choice; itself, if nothing is.
+
+    Args:
+        module: the layer.
+        kwargs: what it is handed.
+        mask: ``[B, 1, n, past + n]``, 0 for what may be attended to.
+    """
+    handed = kwargs.get(CHOICE)
+    if handed is None or getattr(module.self_attn, "indexer", None) is not None:
+        return {}
+    past, made = mask.shape[-1] - mask.shape[-2], handed.clone()
+    for b, rows in enumerate(handed.tolist()):
+        for q, chosen in enumerate(rows):
+            left = [i for i in chosen if mask[b, 0, q, i] == 0] or [past + q]
+            made[b, q] = torch.tensor((left * len(chosen))[: len(chosen)])
+    return {CHOICE: made}
 
 
 def _dense(mask: Tensor | None, past: int, hidden: Tensor) -> Tensor:

@@ -67,6 +67,7 @@ NAMES = (
     "molmo2",
     "dots3_note",
     "qwen4_exp",
+    "mistral_large4",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -83,6 +84,7 @@ SINCE = {
     "muse_spark": "5.23",
     "dots3_note": "5.23",
     "qwen4_exp": "5.23",
+    "mistral_large4": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}
