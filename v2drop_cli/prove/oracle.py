@@ -91,12 +91,13 @@ def _handed_choice(module: Any, kwargs: Mapping[str, Any], mask: Tensor) -> dict
     handed = kwargs.get(CHOICE)
     if handed is None or getattr(module.self_attn, "indexer", None) is not None:
         return {}
-    past, made = mask.shape[-1] - mask.shape[-2], handed.clone()
-    for b, rows in enumerate(handed.tolist()):
+    past = mask.shape[-1] - mask.shape[-2]
+    made, seen = handed.tolist(), (mask[:, 0] == 0).tolist()
+    for b, rows in enumerate(made):
         for q, chosen in enumerate(rows):
-            left = [i for i in chosen if mask[b, 0, q, i] == 0] or [past + q]
-            made[b, q] = torch.tensor((left * len(chosen))[: len(chosen)])
-    return {CHOICE: made}
+            left = [i for i in chosen if seen[b][q][i]] or [past + q]
+            rows[q] = (left * len(chosen))[: len(chosen)]
+    return {CHOICE: handed.new_tensor(made)}
 
 
 def _dense(mask: Tensor | None, past: int, hidden: Tensor) -> Tensor:

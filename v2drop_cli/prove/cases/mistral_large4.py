@@ -16,13 +16,13 @@ from v2drop_cli.prove.cases.mistral3 import CASE as MISTRAL3
 from v2drop_cli.prove.cases.mistral3 import MERGE, PIXTRAL
 
 CHOSEN = 4
-# Layers without an index come right behind a drop, and behind another of their kind. Of so many
-# heads one says something of every column: equal scores would be no choice.
-INDEX: dict[str, Any] = {
-    "index_topk": CHOSEN,
-    "index_head_dim": 8,
-    "index_n_heads": 16,
-    "indexer_types": ["full", "shared", "full", "shared", "shared", "full"],
+# Of so many heads one says something of every column: equal scores would be no choice.
+INDEX: dict[str, Any] = {"index_topk": CHOSEN, "index_head_dim": 8, "index_n_heads": 16}
+# Those without an index come right behind a drop, and one of them behind another of its kind.
+LAYERS: dict[str, Any] = {
+    "num_hidden_layers": 4,
+    "indexer_types": ["full", "shared", "shared", "full"],
+    "no_rope_layers": [1, 1, 0, 1],
 }
 LATENT: dict[str, Any] = {
     "num_key_value_heads": 4,
@@ -52,10 +52,10 @@ Scaled.__name__ = MistralLarge4ForConditionalGeneration.__name__  # as checkpoin
 
 
 def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
-    """Layer 3 has no rotary tables; the first is without experts."""
+    """Layer 2 has no rotary tables; the first is without experts."""
     return MistralLarge4Config(
         vision_config=PixtralVisionConfig(**PIXTRAL),
-        text_config={**EXPERTS, **INDEX, **text, **LATENT},
+        text_config={**EXPERTS, **INDEX, **text, **LAYERS, **LATENT},
         spatial_merge_size=MERGE,
         **ids,
     )
@@ -66,5 +66,7 @@ CASE = dataclasses.replace(
     name="mistral_large4",
     model=Scaled,
     config=config,
+    drops=((1, 0.5), (2, 0.5), (3, 1)),
+    entry=((0, 0.5), (2, 0.5)),
     smooth={"num_experts_per_tok": 4, "index_topk": 512},
 )
