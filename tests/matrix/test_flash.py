@@ -37,6 +37,7 @@ REFUSED = (
     "step3p7",
     "dots3_note",
     "qwen4_exp",
+    "mistral_large4",
 )
 # Before 5.23 it hands Cosmos3 Edge's layers the time axis for positions: refused there.
 REFUSED += ("cosmos3_edge",) if release(transformers.__version__) < (5, 23) else ()

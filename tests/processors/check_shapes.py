@@ -46,7 +46,7 @@ QUARTERED = ("idefics2",)
 ROUNDED = ("lfm2_vl",)  # to more patches than its tensors have room for
 GRIDDED = ("nemotron_h_omni", "fuyu")  # down to no patch, or no pixel
 PROCESSORS_OWN = (*RATIO, *PADDED, *QUARTERED, *ROUNDED, *GRIDDED)
-MISTRAL3 = ("mistral3", "ministral3", "mistral4")
+MISTRAL3 = ("mistral3", "ministral3", "mistral4", "mistral_large4")
 PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
 # Their processors make a clip of any size large: one shape is enough for the model.
 LARGE_CLIPS = ("qwen2_5_omni", "qwen3_omni_moe")

@@ -25,6 +25,7 @@ from v2drop_cli.models.decoders import (
     layer_kinds,
     no_columns,
     scaled_from,
+    takes_choices,
     whole_tables,
     windows,
     without_rotary,
@@ -34,6 +35,8 @@ from v2drop_cli.tensors import gather_rows
 # What is made anew for a shortened layer, and what is gathered: inputs of the layer's own for each
 # token. Other arguments are handed on as they are.
 _REMADE = frozenset({"attention_mask", "conv_mask", "position_embeddings", "position_ids"})
+# What the layer before chose to attend to, where the next one has no index of its own.
+_CHOICE = "prev_topk_indices"
 _GATHERED = ("per_layer_input", "ple_input_ids")
 _COS_AND_SIN = 2
 # Rotary tables: cosines and sines, or one table of complex numbers.
@@ -63,6 +66,7 @@ class LayerCall:
         padding_name: what the mask of padding is called that these are handed.
         whole_tables: whether layers are handed the rotary tables of all columns, not of this
             forward's alone.
+        takes_choices: the layers that attend to what an earlier one chose.
         filler_id: the token id that begins a sequence of ids.
     """
 
@@ -80,6 +84,7 @@ class LayerCall:
     sources: Mapping[int, int] = field(default_factory=dict)
     padding_name: str = "attention_mask"
     whole_tables: bool = False
+    takes_choices: frozenset[int] = frozenset()
     filler_id: int = 0
 
     @classmethod
@@ -107,8 +112,14 @@ class LayerCall:
             order=tuple(signature(type(layers[0]).forward).parameters)[1:],
             padding_name="conv_mask" if "conv_mask" in named else "attention_mask",
             whole_tables=whole_tables(config.get_text_config()),
+            takes_choices=takes_choices(config.get_text_config()),
             filler_id=_begins(config.get_text_config()),
         )
+
+    @property
+    def counts_places(self) -> bool:
+        """Whether some layers must know where their columns are in the sequence, windows or not."""
+        return self.whole_tables or bool(self.takes_choices)
 
     def window(self, layer: int) -> int | None:
         """How many columns of the whole sequence ``layer`` has in view; ``None``: all."""
@@ -164,6 +175,11 @@ class LayerCall:
             found[name] = rows
         return found
 
+    def choice(self, layer: int, kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What ``layer`` is handed of an earlier one's choice, by name; empty if it takes none."""
+        handed = kwargs.get(_CHOICE) if layer in self.takes_choices else None
+        return {} if handed is None else {_CHOICE: handed}
+
     def refuse_no_columns(self, layer: int, need: str) -> None:
         """Raise for a signal of an attention that ``layer`` does not have.
 
@@ -190,7 +206,7 @@ class LayerCall:
         if self.cache_name not in kwargs:
             raise InstrumentError(f"this decoder hands its layers no {self.cache_name}", hint=_HINT)
         for name, value in kwargs.items():
-            along = name in self.named - _REMADE - {self.cache_name, *_GATHERED}
+            along = name in self.named - _REMADE - {self.cache_name, *_GATHERED, _CHOICE}
             if along and _holds_a_sequence(value):
                 raise InstrumentError(
                     f"this decoder hands its layers {name}, and dropping does not know how to "

@@ -18,6 +18,7 @@ from v2drop_cli.instrument.cache import (
     places_held,
 )
 from v2drop_cli.instrument.forward import Forward, text_after
+from v2drop_cli.instrument.handed_choice import Counted, handed_on
 from v2drop_cli.instrument.here import Reader
 from v2drop_cli.instrument.layer_call import as_handed, rotary_tables
 from v2drop_cli.instrument.masks import View, causal_mask
@@ -36,7 +37,7 @@ class _Held:
         before: columns of the whole sequence before this forward.
         valid: ``[B, past]`` bool, or ``None`` when none is padding or filler.
         places: ``[B or 1, past]`` long, which columns of the sequence they are; where a
-            window counts them, or the layer is handed rotary tables of all of them.
+            window or the layer itself counts them.
         window: how many columns of the sequence the layer has in view; ``None``: all.
     """
 
@@ -84,7 +85,15 @@ def remade(
     if held.window is not None:
         dropped = sequence - length
         count_by_place(cache, layer, held.window, spare=forward.spare(), dropped=dropped)
-    return {**kwargs, **shared["kwargs"], **reader.call.gathered(forward, kwargs)}
+    made = {**shared["kwargs"], **reader.call.gathered(forward, kwargs)}
+    if reader.call.takes_choices:
+        places, before = columns.places, forward.counted
+        assert places is not None  # such a decoder's index counts in them
+        now, forward.counted = Counted(places, columns.valid, sequence), places
+        if before is not places:
+            handed = reader.call.choice(layer, kwargs)
+            made |= {k: handed_on(x, before, now, hidden.shape[1]) for k, x in handed.items()}
+    return {**kwargs, **made}
 
 
 def _held(
@@ -96,7 +105,7 @@ def _held(
     else:  # it still holds all columns
         valid = None if forward.padding is None or not past else forward.padding[:, :past]
     before, places, shown = columns_before(cache, layer, forward.width), None, past
-    if window is not None or reader.call.whole_tables:
+    if window is not None or reader.call.counts_places:
         places = places_held(known, past)
     if window is not None:
         shown = shown_columns(cache, layer, past)

@@ -39,11 +39,11 @@ COUNTED = frozenset({
     "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3",
     "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "lfm3",
     "llama", "llama4", "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mistral4",
-    "mixtral", "molmo2", "muse_glimmer", "muse_spark", "nanochat", "nemotron", "nemotron_h", "olmo",
-    "olmo2", "olmo3", "olmoe", "paddleocr_vl", "persimmon", "phi", "phi3", "phimoe", "qwen2",
-    "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe",
-    "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "qwen4_exp", "seed_oss", "smollm3",
-    "solar_open", "stablelm", "starcoder2", "step3p7", "vaultgemma",
+    "mistral_large4", "mixtral", "molmo2", "muse_glimmer", "muse_spark", "nanochat", "nemotron",
+    "nemotron_h", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "persimmon", "phi", "phi3",
+    "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5",
+    "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "qwen4_exp",
+    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
@@ -212,8 +212,8 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         return None
     heads_of = layer_heads(layers)
     heads = heads_of[0] if heads_of else int(config.num_attention_heads)
-    sizes = layer_sizes(layers, heads)
     compressed = latents(layers)
+    sizes = () if compressed else layer_sizes(layers, heads)
     if compressed:  # whose layers may differ, and say so themselves
         kv_heads, head_dim = heads, compressed[0].keys
     else:

@@ -110,9 +110,7 @@ def _part(attention: Any, states: Tensor, part: int) -> Tensor:
 
 def _rotate(attention: Any, states: Tensor, rope: Rope) -> Tensor:
     """Turn the first numbers of each head."""
-    turned, kept = states.split(
-        [attention.rotary_ndims, states.shape[-1] - attention.rotary_ndims], -1
-    )
+    turned, kept = states[..., : attention.rotary_ndims], states[..., attention.rotary_ndims :]
     return torch.cat([rotate(attention, turned, rope), kept], dim=-1)
 
 

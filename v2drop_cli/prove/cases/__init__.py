@@ -70,6 +70,7 @@ NAMES = (
     "qwen4_exp",
     "fuyu",
     "gemma3n",
+    "mistral_large4",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -90,6 +91,7 @@ SINCE = {
     "nemotron_h_omni": "5.23",
     "qwen4_exp": "5.23",
     "fuyu": "5.23",
+    "mistral_large4": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}
