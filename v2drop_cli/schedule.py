@@ -32,10 +32,9 @@ class Drop:
     """Shorten the input of decoder layer ``layer``.
 
     Attributes:
-        layer: decoder layer index, from 0. At 0 the decoder's input itself is shortened, before
-            any layer has run.
+        layer: from 0, at which the decoder's input itself is shortened, before any layer has run.
         keep: share of the alive vision tokens that stays, in [0, 1]; ``None`` if a count is given.
-        count: how many stay at most, 0 or more; ``None`` if a share is given.
+        count: how many stay at most; ``None`` if a share is given.
     """
 
     layer: int
@@ -148,9 +147,8 @@ class Schedule:
                 f"{len(layers)} layers but {len(keeps)} ratios",
                 hint="give one ratio per layer, in the same order",
             )
-        return cls.parse(
-            ",".join(f"{layer}:{keep}" for layer, keep in zip(layers, keeps, strict=True))
-        )
+        pairs = zip(layers, keeps, strict=True)
+        return cls.parse(",".join(f"{layer}:{keep}" for layer, keep in pairs))
 
     def check(
         self,
@@ -164,17 +162,18 @@ class Schedule:
         Args:
             n_layers: decoder layers.
             first_droppable: the first layer whose input may be shortened.
-            last_droppable: the last such layer, whose keys later ones share; ``None``: any.
+            last_droppable: the last such layer, ``None`` for the decoder's last.
             why: what a message says of the layers before the first one.
         """
         last = n_layers - 1 if last_droppable is None else last_droppable
         for at in (drop.layer for drop in self.drops if not first_droppable <= drop.layer <= last):
-            wrong = f"cannot drop after layer {last} (asked: {at}): later layers attend to its keys"
             if at >= n_layers:
                 wrong = f"layer {at} does not exist: the decoder has layers 0 to {n_layers - 1}"
-            elif at < first_droppable:
-                wrong = f"this model cannot drop before layer {first_droppable} (asked: {at})"
-                wrong += why and f": {why}"
+            elif at > last:
+                wrong = f"cannot drop after layer {last} (asked: {at}): later layers use its keys"
+            else:
+                early = f"this model cannot drop before layer {first_droppable} (asked: {at})"
+                wrong = f"{early}: {why}" if why else early
             raise ScheduleError(wrong, hint=f"drop at layers {first_droppable} to {last}")
 
     def resolve(self, n_vision: int, n_layers: int, first_droppable: int = 0) -> DropPlan:

@@ -117,7 +117,7 @@ def test_layers_that_share_hold_no_cache():
 @pytest.mark.parametrize("schedule", ["3:0.5", "1:0.5,5:0"])
 def test_a_drop_after_the_first_source_is_refused_by_name(schedule):
     with (
-        pytest.raises(ScheduleError, match=r"after layer 2 .* attend to its keys") as refused,
+        pytest.raises(ScheduleError, match=r"after layer 2 .* use its keys") as refused,
         v2drop.dropping(model_of(NAME, "eager"), schedule),
     ):
         pass

@@ -11,9 +11,8 @@ from transformers.integrations.flex_attention import WrappedFlexAttention, flex_
 from tests.families import ABSENT, CASES, NAMES
 from tests.matrix.test_flash import alive_by_layer, model_of
 from tests.matrix.test_matrix import dropped_in
-from tests.matrix.truth import batch, check, defined
+from tests.matrix.truth import attends, batch, check, defined
 from v2drop_cli.models.decoders import windows
-from v2drop_cli.prove.shortened import folds
 
 pytestmark = pytest.mark.no_cover
 
@@ -21,8 +20,8 @@ STEPS = 2
 FLEX = "flex_attention"
 # transformers offers flex attention for these; the others it refuses, see the last test. GOT-OCR's
 # class says no for its tower, which is never asked; its decoder is a Qwen2. Aria says that it has
-# it, and its decoder says that it has not.
-SAYS = {"got_ocr2": True, "aria": False}
+# it, and its decoder says that it has not; so does Fuyu.
+SAYS = {"got_ocr2": True, "aria": False, "fuyu": False}
 OFFERED = [n for n in NAMES if SAYS.get(n, CASES[n].model._supports_flex_attn)]
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{shape}")
@@ -71,7 +70,7 @@ def test_flex_equals_the_masked_oracle(calls, name, shape):
     whole = inputs["attention_mask"].sum(1).tolist()
     layers = CASES[name].layers(model)
     cut = windows(model.config) or (None,) * len(layers)
-    cut = [window for layer, window in zip(layers, cut, strict=True) if not folds(layer)]
+    cut = [window for layer, window in zip(layers, cut, strict=True) if attends(layer)]
     assert len(calls) == len(alive) * (1 + STEPS)
     for number, (queries, keys, mask) in enumerate(calls):
         step, layer = divmod(number, len(alive))

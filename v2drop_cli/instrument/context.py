@@ -188,7 +188,7 @@ class DropState:
             )
         if folds:
             self.book.remember(cache, layer, folded(forward, known, before))
-            return folded_call(forward, hidden, kwargs)
+            return folded_call(self.call, forward, hidden, kwargs, before)
         changed = remade(self.reader, forward, layer, hidden, kwargs, known)
         if layer in self.call.sources.values():
             forward.handed[layer] = changed

@@ -44,6 +44,7 @@ from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.arguments import CACHE, cache_of
 from v2drop_cli.models.base import Family, LoadedModel
+from v2drop_cli.models.parts import final_norm
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import droppable, true_positions
@@ -159,7 +160,7 @@ def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module
         layers=target.layers,
         tower=tower,
         numbering=numbering,
-        final_norm=getattr(target.decoder, "norm", None),
+        final_norm=final_norm(target.decoder),
     )
 
 

@@ -30,6 +30,8 @@ class Forward:
         alive: per row, where the alive vision tokens are among the alive columns.
         numbers: ``[B, W]`` long, positions of the alive columns that a drop numbered anew.
         shift: ``[B]`` long, how far earlier turns moved the running layer's columns down.
+        counted: ``[B, C]`` long, the places of all columns of the layer that ran before, where
+            layers hand on what they chose; ``None`` if it had the whole sequence.
         moved: whether a method gave tokens another order than the sequence's.
         previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
         later: vision features that the hooks add between layers, or ``None``.
@@ -53,6 +55,7 @@ class Forward:
     alive: list[Tensor] = field(default_factory=list)
     numbers: Tensor | None = None
     shift: Tensor | None = None
+    counted: Tensor | None = None
     moved: bool = False
     previous: Tensor | None = None
     later: LaterFeatures | None = None

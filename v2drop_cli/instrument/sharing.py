@@ -25,8 +25,7 @@ from typing import Any
 from torch import Tensor
 
 from v2drop_cli.instrument.forward import Forward
-from v2drop_cli.instrument.layer_call import GATHERED, LayerCall, as_handed, rotary_tables
-from v2drop_cli.tensors import gather_rows
+from v2drop_cli.instrument.layer_call import LayerCall, as_handed, rotary_tables
 
 _LAST = "logits_to_keep"
 _BY_QUERIES = 4  # dimensions of a mask that says of each query what it sees
@@ -56,9 +55,7 @@ def shared_call(
         changed["position_embeddings"] = as_handed(tables)
     columns = forward.columns
     if columns is not None and width == columns.width:
-        for name in GATHERED:
-            if (own := kwargs.get(name)) is not None:
-                changed[name] = gather_rows(own, columns.index.to(own.device))
+        changed.update(call.gathered(forward, kwargs))
     return hidden, changed
 
 

@@ -19,6 +19,7 @@ from v2drop_cli.models.decoders import last_droppable, refuse_decoder
 from v2drop_cli.models.later import Later
 from v2drop_cli.models.parts import inner_model, language_model
 from v2drop_cli.models.projections import Projections, Tower
+from v2drop_cli.models.shown import Shown, as_processed
 from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
 from v2drop_cli.tensors import true_positions
@@ -156,19 +157,18 @@ class Family:
         placeholders: the ids whose positions are droppable vision tokens.
         grids: (config, processed tensors) → how each row's vision tokens lie over the pixels.
         process: (processor, config, media, prompt) → the tensors of one prompt.
+        shown: (processor, config, medium, its grids) → where what each is a share of lies over it.
         types_name: the forward argument that marks pictures' tokens by 1 and videos' by 2, if the
             model takes it.
         grid_tensors: names of what ``process`` gives to ``grids`` alone; no model takes them.
         packed: names of pixels that all rows of a batch have side by side, in the last dimension.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
-        first_droppable_layer: config → first layer whose input may be shortened; 0 is the
-            decoder's own input.
+        first_droppable_layer: config → first layer whose input may be shortened.
         full_until: why layers before that one need the whole prompt, for messages.
         first_position: position that the model gives the first token, left to itself.
         counts_by_mask: whether it numbers pictures only where it is given a mask.
-        refusal: config → why this configuration cannot be served, or ``None``; see also
-            :func:`~v2drop_cli.models.decoders.unproven`.
+        refusal: config → why it cannot be served, or ``None``; see also ``decoders.unproven``.
         blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
             of one block attend to each other in both directions, ``-1`` is causal. ``None`` where
             the model attends causally. The arguments have the KV cache as ``cache`` always.
@@ -177,10 +177,9 @@ class Family:
         blocks_in_windows: whether only layers with a sliding window attend in blocks.
         windows_cut_blocks: whether a sliding window also ends what columns of one block see of
             each other; if not, a block is seen whole.
-        vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
-            apart; for timing only.
+        vision_tower: model → what encodes pixels, or ``None`` where it is not told apart.
         projections: how the decoder's layers make queries and keys.
-        tower: what is in the vision tower, and which patch a token stands for, where it is known.
+        tower: what is in the vision tower, and which patch a token stands for, if that is shown.
         projector: model → the module between tower and decoder, or ``None`` likewise.
         presets: named schedules, scaled by depth for models of other depths.
         preset_layers: decoder layers that the presets are written for.
@@ -195,6 +194,7 @@ class Family:
     placeholders: tuple[Placeholder, ...]
     grids: Callable[[Any, Mapping[str, Tensor]], Grids]
     process: Callable[[Any, Any, Sequence[Media], str], Mapping[str, Tensor]]
+    shown: Shown = as_processed
     types_name: str = "mm_token_type_ids"
     grid_tensors: tuple[str, ...] = ()
     packed: tuple[str, ...] = ()

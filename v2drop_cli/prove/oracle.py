@@ -46,8 +46,7 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             hidden, cache = args[0], kwargs.get(CACHE)
             batch, n = hidden.shape[-3:-1]
             if not _borrows(module):  # a layer that does may be given the last columns only
-                past = cache.get_seq_length(index) if cache is not None else 0
-                begun.update(past=past, width=n)
+                begun.update(past=_held(cache, index), width=n)
             past, width = begun["past"], begun["width"]
             keys = padding.bool().clone()
             for layer, rows in dropped.items():
@@ -59,7 +58,8 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             allowed = dense & keys[:, None, -shown:]
             mask = hidden.new_zeros(batch, 1, n, shown)
             mask.masked_fill_(~allowed[:, None], torch.finfo(mask.dtype).min)
-            return args, {**kwargs, "attention_mask": mask}
+            changed = {"attention_mask": mask, **_handed_choice(module, kwargs, mask)}
+            return args, {**kwargs, **changed}
 
         return pre
 
@@ -79,9 +79,39 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             del layer.forward
 
 
+def _held(cache: Any, index: int) -> int:
+    """Columns in a layer's cache; none for a layer that looks at one token at a time."""
+    layers = [] if cache is None else cache.layers[index : index + 1]
+    return sum(int(held.get_seq_length()) for held in layers if hasattr(held, "get_seq_length"))
+
+
 def _borrows(layer: Any) -> bool:
     """Whether it attends to keys of an earlier layer, as the last ones of Gemma 4 E2B do."""
     return bool(getattr(getattr(layer, "self_attn", None), "is_kv_shared_layer", False))
+
+
+# What a layer chose to attend to, as the next one is handed it.
+CHOICE = "prev_topk_indices"
+
+
+def _handed_choice(module: Any, kwargs: Mapping[str, Any], mask: Tensor) -> dict[str, Tensor]:
+    """What is left to a layer without an index of an earlier one's choice; itself, if nothing is.
+
+    Args:
+        module: the layer.
+        kwargs: what it is handed.
+        mask: ``[B, 1, n, past + n]``, 0 for what may be attended to.
+    """
+    handed = kwargs.get(CHOICE)
+    if handed is None or getattr(module.self_attn, "indexer", None) is not None:
+        return {}
+    past = mask.shape[-1] - mask.shape[-2]
+    made, seen = handed.tolist(), (mask[:, 0] == 0).tolist()
+    for b, rows in enumerate(made):
+        for q, chosen in enumerate(rows):
+            left = [i for i in chosen if seen[b][q][i]] or [past + q]
+            rows[q] = (left * len(chosen))[: len(chosen)]
+    return {CHOICE: handed.new_tensor(made)}
 
 
 def _dense(mask: Tensor | None, total: int, hidden: Tensor) -> Tensor:

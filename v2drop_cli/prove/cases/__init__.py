@@ -66,7 +66,11 @@ NAMES = (
     "minicpmv4_7",
     "molmo2",
     "dots3_note",
+    "nemotron_h_omni",
+    "qwen4_exp",
+    "fuyu",
     "gemma3n",
+    "mistral_large4",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -84,6 +88,10 @@ SINCE = {
     "lfm3_vl": "5.23",
     "muse_spark": "5.23",
     "dots3_note": "5.23",
+    "nemotron_h_omni": "5.23",
+    "qwen4_exp": "5.23",
+    "fuyu": "5.23",
+    "mistral_large4": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}
