@@ -31,6 +31,7 @@ CASE = extended(
         "eoa_token": "<end_of_audio>",
     },
     processor=processor,
+    needs=("timm",),  # a saved model is loaded with timm's tower, whatever its tower was
     specials=("<start_of_turn>", "<end_of_turn>", "<start_of_audio>", "<end_of_audio>"),
     template=TEMPLATE.replace("<start_of_image>", "<image_soft_token>"),
 )

@@ -24,7 +24,8 @@ from v2drop_cli.models.synthetic.patches import WORD
 from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid
 
-_SIZE = 768  # processor_config.json of google/gemma-3n-*-it: pixels along a side
+# processor_config.json of google/gemma-3n-*-it: pixels along a side. timm's towers do not say.
+_SIZE = 768
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -37,7 +38,8 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     picture = [config.image_token_id] * config.vision_soft_tokens_per_image
     ids = [WORD, config.boi_token_id, *picture, config.eoi_token_id, WORD]
-    pixels = {"pixel_values": noise(len(media), 3, _SIZE, _SIZE)} if media else {}
+    size = getattr(config.vision_config, "image_size", _SIZE)
+    pixels = {"pixel_values": noise(len(media), 3, size, size)} if media else {}
     return Synthetic([ids] * len(media), pixels)
 
 

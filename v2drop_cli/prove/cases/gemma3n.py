@@ -16,7 +16,7 @@ from transformers import (
     ResNetConfig,
 )
 
-from v2drop_cli.prove.cases.case import FIRST_WORD, VOCABULARY, Case, Piece, noise, piece
+from v2drop_cli.prove.cases.case import FIRST_WORD, Case, Piece, noise, piece
 
 IMAGE, START, END, AUDIO = 3, 4, 5, 6
 SIDE, TOKENS = 32, 16  # a stem of stride 4 and a stage of stride 2: 8 pixels a token
@@ -29,20 +29,21 @@ AFTER: dict[str, Any] = {"vocab_size": 2, "rms_norm_eps": 1e-6}  # ids behind th
 
 def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     """A tiny configuration."""
-    layers = text["num_hidden_layers"]
+    layers, words = text["num_hidden_layers"], text["vocab_size"]
     vision: dict[str, Any] = {
         "embedding_size": 4,
         "hidden_sizes": [4, 16],
         "depths": [1, 1],
         "layer_type": "basic",
         "hidden_size": 16,
-        "vocab_offset": VOCABULARY,
+        "image_size": SIDE,
+        "vocab_offset": words,
     }
     audio: dict[str, Any] = {
         "hidden_size": 8,
         "conf_num_attention_heads": 2,
         "conf_num_hidden_layers": 1,
-        "vocab_offset": VOCABULARY + 2,
+        "vocab_offset": words + 2,
     }
     decoder = Gemma3nTextConfig(
         **text,
@@ -51,7 +52,7 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
         layer_types=[KINDS[i % len(KINDS)] for i in range(layers)],
         num_kv_shared_layers=SHARING,
         hidden_size_per_layer_input=8,
-        vocab_size_per_layer_input=VOCABULARY,
+        vocab_size_per_layer_input=words,
         laurel_rank=4,
         activation_sparsity_pattern=[0.5] + [0.0] * (layers - 1),
     )
