@@ -86,7 +86,7 @@ def remade(
         dropped = sequence - length
         count_by_place(cache, layer, held.window, spare=forward.spare(), dropped=dropped)
     made = {**shared["kwargs"], **reader.call.gathered(forward, kwargs)}
-    if reader.call.takes_choices:
+    if reader.call.takes_choices and columns.places is not None:
         now, before = Counted(columns.places, columns.valid, sequence), forward.counted
         forward.counted = columns.places
         if before is not columns.places:

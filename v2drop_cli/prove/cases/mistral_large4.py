@@ -38,7 +38,7 @@ EXPERTS: dict[str, Any] = {
 }
 
 
-class Scaled(MistralLarge4ForConditionalGeneration):  # type: ignore[misc]
+class Scaled(MistralLarge4ForConditionalGeneration):
     """Its queries are scaled: fresh weights leave that out."""
 
     def __init__(self, config: Any) -> None:
