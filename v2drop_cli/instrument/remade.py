@@ -86,11 +86,10 @@ def remade(
         dropped = sequence - length
         count_by_place(cache, layer, held.window, spare=forward.spare(), dropped=dropped)
     made = {**shared["kwargs"], **reader.call.gathered(forward, kwargs)}
-    if reader.call.takes_choices:
-        places, before = columns.places, forward.counted
-        assert places is not None  # such a decoder's index counts in them
-        now, forward.counted = Counted(places, columns.valid, sequence), places
-        if before is not places:
+    if reader.call.takes_choices and columns.places is not None:
+        now, before = Counted(columns.places, columns.valid, sequence), forward.counted
+        forward.counted = columns.places
+        if before is not columns.places:
             handed = reader.call.choice(layer, kwargs)
             made |= {k: handed_on(x, before, now, hidden.shape[1]) for k, x in handed.items()}
     return {**kwargs, **made}
