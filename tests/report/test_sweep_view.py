@@ -183,6 +183,14 @@ def test_a_model_that_takes_every_picture_at_one_size_is_said_to():
     assert not any("do not grow" in fact.text for fact in build_sweep_view(whole).footer)
 
 
+def test_a_peak_over_the_limit_is_said():
+    whole = sweeps.sweep(max_memory_bytes=17 * sweeps.GIB)
+    said = [(fact.label, fact.text.replace(GLUE, " ")) for fact in build_sweep_view(whole).footer]
+    over = "32 frames: its peak of 18.0 GiB is over the 17.0 GiB asked for"
+    assert ("v2drop", over) in said
+    assert sum("asked for" in text for _, text in said) == 1
+
+
 def test_the_summary_is_the_sentence_with_plain_spaces():
     told = summarised_sweep(sweeps.sweep(), "v2drop sweep")
     assert told.summary == said(sweeps.sweep())

@@ -225,15 +225,24 @@ def _footer(sweep: Sweep) -> Iterator[Fact]:
     yield Fact("measured", _measured(sweep))
     for curve in sweep.curves:
         for point in curve.points:
-            if point.message is not None:
+            said = point.message or _over(sweep, point)
+            if said is not None:
                 at = sweep_words.sized(sweep.dimension, point.size)
-                yield Fact(clean(curve.label), f"{at}: {clean(point.message)}", "warn")
+                yield Fact(clean(curve.label), f"{at}: {clean(said)}", "warn")
     yield from _still(sweep)
     if sweep.partial:
         yield Fact("stopped", f"{clean(sweep.stopped_by).upper()}: partial", "warn")
     for caveat in sweep.warnings:
         if caveat.code not in _SAID_ELSEWHERE:
             yield Fact("warning", clean(caveat.message), "warn")
+
+
+def _over(sweep: Sweep, point: Point) -> str | None:
+    """On a CPU the prediction keeps the limit, and the peak may not."""
+    limit, peak = sweep.max_memory_bytes, point.peak_bytes
+    if limit is None or peak is None or peak <= limit:
+        return None
+    return f"its peak of {format_bytes(peak)} is over the {format_bytes(limit)} asked for"
 
 
 def _still(sweep: Sweep) -> Iterator[Fact]:
