@@ -71,6 +71,8 @@ def test_nothing_is_claimed_that_the_verdicts_do_not():
 def test_what_a_partial_sweep_and_an_empty_one_say():
     partial = sweeps.sweep(stopped_by="interrupted", partial=True)
     assert said(partial).startswith("partial, so far: v2drop prefills")
+    cut = [replace(curve, points=curve.points[:2]) for curve in partial.curves]
+    assert "at every size: 1.40x" in said(replace(partial, curves=tuple(cut)))
     assert ("stopped", "INTERRUPTED: partial", "warn") in [
         (fact.label, fact.text, fact.tone) for fact in build_sweep_view(partial).footer
     ]
@@ -111,7 +113,7 @@ def test_arms_that_were_never_at_one_size_together_are_not_compared():
 def test_the_throughput_names_both_sizes_and_what_only_one_side_holds():
     whole = sweeps.batches()
     assert said(whole).endswith(
-        "at its best batch size (4) v2drop serves 20 requests/s, 1.60x of dense at its own (2)."
+        "at its best batch size (4) v2drop serves 20.0 requests/s, 1.60x of dense at its own (2)."
     )
     dense, arm = whole.curves
     ended = replace(

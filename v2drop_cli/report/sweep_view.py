@@ -22,7 +22,13 @@ from v2drop_cli.report.sweep_finding import sweep_finding
 from v2drop_cli.report.terms import GROWTH, LARGEST, PREDICTED, RATE, SERVED, SPEEDUP
 from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.view import Bar, Bars, Cell, Fact, Glance, Row, Section, View, claim_cell
-from v2drop_cli.units import format_bytes, format_count, format_flops, format_seconds
+from v2drop_cli.units import (
+    format_bytes,
+    format_count,
+    format_flops,
+    format_rate,
+    format_seconds,
+)
 
 _SAID_ELSEWHERE = {CaveatKind.DUMMY_WEIGHTS.code, CaveatKind.DEVICE_CPU.code}
 _OF_MEDIA = (FRAMES, IMAGE_SIZE)
@@ -214,7 +220,7 @@ def _flops(point: Point) -> tuple[str, float | None]:
 
 
 def _rate(value: float | None) -> tuple[str, float | None]:
-    return sweep_words.rate(value), value
+    return format_rate(value), value
 
 
 # Below it --------------------------------------------------------------------------------------
