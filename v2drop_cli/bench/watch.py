@@ -27,6 +27,7 @@ class Phase(StrEnum):
     ROUNDS = "rounds"
     INTERVALS = "intervals"
     PROOFS = "comparisons of tiny models"
+    ROWS = "rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Progress:
     Attributes:
         phase: which one.
         done: methods that are done in ``METHODS``; arms in ``BUDGETS``, ``ANSWERS`` and
-            ``MEMORY``; complete rounds in ``WARM_UP`` and ``ROUNDS``; comparisons in ``PROOFS``.
+            ``MEMORY``; complete rounds in ``WARM_UP`` and ``ROUNDS``; comparisons in ``PROOFS``;
+            questions in ``ROWS``.
         of: how many there will be; ``None`` where the phase has nothing to count.
         at_least: whether ``of`` is only the least number of rounds: more follow until the numbers
             are precise, or time is over.

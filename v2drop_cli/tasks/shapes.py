@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -61,12 +61,16 @@ class Shapes:
             yield self._row(number, media, task)
 
     def _row(self, number: int, media: str, task: int) -> Row:
-        rng = random.Random(f"{NAME}/{self._seed}/{number}")
-        if media == "image":
-            scene, question = first_asked(sample_scene, SCENE_TASKS[task][0], rng)
-            return _asked(number, media, question, lambda: [render(scene, SIDE)])
-        clip, question = first_asked(sample_clip, CLIP_TASKS[task][0], rng)
-        return _asked(number, media, question, lambda: mosaics(clip, SIDE))
+        question, draw = _drawn(media, task, random.Random(f"{NAME}/{self._seed}/{number}"))
+
+        def show(frames: int) -> list[Media]:
+            return [
+                Media(Path(f"{NAME}-{number}-{place}.png"), "image", (drawn,), None, SIDE, SIDE)
+                for place, drawn in enumerate(draw())
+            ]
+
+        group = f"{media}: {question.type}"
+        return Row(number, question.text, (question.answer,), show, group=group)
 
 
 def first_asked(
@@ -80,27 +84,19 @@ def first_asked(
             return subject, question
 
 
+def _drawn(
+    media: str, task: int, rng: random.Random
+) -> tuple[Question, Callable[[], list[Image.Image]]]:
+    """A question of one task, and what draws its pictures."""
+    if media == "image":
+        scene, question = first_asked(sample_scene, SCENE_TASKS[task][0], rng)
+        return question, lambda: [render(scene, SIDE)]
+    clip, question = first_asked(sample_clip, CLIP_TASKS[task][0], rng)
+    return question, lambda: mosaics(clip, SIDE)
+
+
 def _kinds(media: str) -> list[tuple[str, int]]:
     """The tasks of one medium by number, without those that ask for a whole sentence."""
-    if media == "image":
-        return [(media, n) for n in range(len(SCENE_TASKS)) if not _describes(sample_scene, n)]
-    return [(media, n) for n in range(len(CLIP_TASKS)) if not _describes(sample_clip, n)]
-
-
-def _describes(sample: Callable[[random.Random], S], task: int) -> bool:
-    tasks = SCENE_TASKS if sample is sample_scene else CLIP_TASKS
-    _, question = first_asked(sample, tasks[task][0], random.Random(0))  # type: ignore[arg-type]
-    return question.type.startswith("describe")
-
-
-def _asked(
-    number: int, media: str, question: Question, draw: Callable[[], Sequence[Image.Image]]
-) -> Row:
-    def show(frames: int) -> list[Media]:
-        return [
-            Media(Path(f"{NAME}-{number}-{place}.png"), "image", (drawn,), None, SIDE, SIDE)
-            for place, drawn in enumerate(draw())
-        ]
-
-    group = f"{media}: {question.type}"
-    return Row(number, question.text, (question.answer,), show, group=group)
+    tasks = range(len(SCENE_TASKS if media == "image" else CLIP_TASKS))
+    types = {task: _drawn(media, task, random.Random(0))[0].type for task in tasks}
+    return [(media, task) for task in tasks if not types[task].startswith("describe")]

@@ -17,12 +17,12 @@ _DIGITS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four
 _NUMBERS = _DIGITS | {"six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"}
 _ARTICLES = ("a", "an", "the")
 _WITH_APOSTROPHES = """
-ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll
-how's i'm i've isn't it'd it'll ma'am might've mightn't must've mustn't needn't o'clock oughtn't shan't
-should've shouldn't somebody'd somebody'll somebody's someone'd someone'll someone's something'd
-something'll that's there'd there're there's they'd they'll they're they've 'twas wasn't we've weren't
-what'll what're what's what've when's where'd where's where've who'd who'll who's who've why'll why're
-why's won't would've wouldn't y'all you'd you'll you're you've
+ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd
+how'll how's i'm i've isn't it'd it'll ma'am might've mightn't must've mustn't needn't o'clock
+oughtn't shan't should've shouldn't somebody'd somebody'll somebody's someone'd someone'll
+someone's something'd something'll that's there'd there're there's they'd they'll they're they've
+'twas wasn't we've weren't what'll what're what's what've when's where'd where's where've who'd
+who'll who's who've why'll why're why's won't would've wouldn't y'all you'd you'll you're you've
 """
 _CONTRACTIONS = {word.replace("'", ""): word for word in _WITH_APOSTROPHES.split()}
 _PERIOD = re.compile(r"\.(?!\d)")
