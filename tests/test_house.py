@@ -65,7 +65,10 @@ SAME_NAMES = {
     # A command: what it takes and prints, and what it does.
     **{
         f"{name}.py": {"cli", "commands"}
-        for name in ("run", "profile", "compare", "models", "doctor", "train_metacompress")
+        for name in (
+            *("run", "profile", "compare", "evaluate", "models", "doctor"),
+            "train_metacompress",
+        )
     },
 }
 

@@ -1,4 +1,4 @@
-"""From rows to the table of an evaluation: scores, what is left of dense's, and how sure that is."""
+"""From rows to the table of an evaluation: scores, what is left of dense's, how sure that is."""
 
 from __future__ import annotations
 

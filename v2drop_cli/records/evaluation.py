@@ -140,7 +140,7 @@ class ArmScores:
 
     label: str
     method: str | None
-    parameters: dict[str, str | int | float | bool | None]
+    parameters: dict[str, Any]
     schedule: str | None
     budget: str | None
     solved: tuple[str, ...]
