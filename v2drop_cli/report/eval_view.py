@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from v2drop_cli.records import AS_IT_IS
+from v2drop_cli.records import AS_IT_IS, RANDOM
 from v2drop_cli.records.evaluation import (
     BETTER,
     SAME,
@@ -15,7 +15,7 @@ from v2drop_cli.records.evaluation import (
     Evaluation,
     Score,
 )
-from v2drop_cli.report import eval_finding
+from v2drop_cli.report import eval_finding, wording
 from v2drop_cli.report.eval_finding import per_cent
 from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.view import Cell, Fact, Glance, Row, Section, View
@@ -39,7 +39,7 @@ def build_eval_view(found: Evaluation) -> View:
     text, tone = eval_finding.finding(found)
     return View(
         facts=tuple(_facts(found)),
-        columns=tuple(map(_label, found.arms)),
+        columns=tuple(map(wording.arm_label, found.arms)),
         sections=tuple(section for section in sections if section.rows),
         footer=tuple(_footer(found)),
         glance=_glance(found),
@@ -53,17 +53,11 @@ def summarised_evaluation(found: Evaluation, command: str | None) -> Evaluation:
     return replace(found, summary=text.replace(GLUE, " "), command=command)
 
 
-def _label(arm: ArmScores) -> str:
-    """The name; a line may break behind the method."""
-    method, space, rest = clean(arm.label).partition(" ")
-    return f"{method}{space}\n{rest}" if rest else method
-
-
 def _glance(found: Evaluation) -> Glance | None:
     if found.data.metric is None:
         return None
     columns = ("score", "of dense", "gained/lost", "p", "prefill")
-    rows = tuple(Row(_label(arm), tuple(_glance_cells(arm))) for arm in found.arms)
+    rows = tuple(Row(wording.arm_label(arm), tuple(_glance_cells(arm))) for arm in found.arms)
     return Glance(f"Against dense, {found.data.metric}", columns, rows)
 
 
@@ -167,6 +161,8 @@ def _cost_rows(found: Evaluation) -> Iterator[Row]:
 
 def _footer(found: Evaluation) -> Iterator[Fact]:
     yield Fact("reading", _reading(found))
+    if any(arm.method == RANDOM for arm in found.arms):
+        yield Fact("", wording.READING_RANDOM)
     if found.partial:
         missing = found.data.asked - found.rows - len(found.broken)
         yield Fact("partial", f"{plural(missing, 'row')} not asked yet: --resume", "warn")
@@ -181,8 +177,8 @@ def _footer(found: Evaluation) -> Iterator[Fact]:
 def _reading(found: Evaluation) -> str:
     batch = ", a row's share of its batch" if found.request.batch_size > 1 else ""
     return (
-        f"[low,{GLUE}high] are 95{GLUE}% intervals, of the score Wilson's; of dense: the arm's score "
-        "over dense's on the same rows, with a paired interval; gained, lost: rows that did better, "
-        "worse than dense; p: McNemar's exact test; prefill: median over the rows"
-        f"{batch}, on one pass: v2drop profile measures times"
+        f"[low,{GLUE}high] are 95{GLUE}% intervals, of the score Wilson's; of dense: the arm's "
+        "score over dense's on the same rows, with a paired interval; gained, lost: rows that did "
+        "better, worse than dense; p: McNemar's exact test; prefill: median over the rows"
+        f"{batch}, one pass each: v2drop profile measures times"
     )
