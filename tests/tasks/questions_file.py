@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-WORDS = "what color is the blue shape left of the red circle".split()
+WORDS = ["what", "color", "is", "the", "blue", "shape", "left", "of", "the", "red", "circle"]
 
 
 def write_pictures(folder: Path, count: int = 3) -> list[str]:

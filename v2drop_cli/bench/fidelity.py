@@ -49,7 +49,7 @@ class Along:
 
     def led(self, arm: Arm) -> Kept:
         """``arm`` along the answer."""
-        return compared(self._dense, self._logs(arm))
+        return compared(self._dense, self._dense if arm.method is None else self._logs(arm))
 
     def _logs(self, arm: Arm) -> Tensor:
         """``[a, V]`` log-probabilities of each of the answer's tokens, in float32."""

@@ -43,10 +43,10 @@ def evaluate(
     from v2drop_cli.tasks.sources import open_data
 
     arms = dropping.arms(measuring.seed)
-    measuring.check()
     output.check()
     load = model.load_options(measuring.seed)
     data = open_data(given.data)
+    metric = measuring.scored_by(data)
     path, read = output.rows(), Path(given.data)
     files = output.files((read,) if read.is_file() else ())
     with ExitStack() as held, telling() as tell:
@@ -55,12 +55,13 @@ def evaluate(
             held.enter_context(only_writer(path))
         journal = Journal(path, output.resume)
         tell(Progress(Phase.STARTING))
-        from v2drop_cli.commands.evaluate import EvalOptions, check_labels  # torch comes with it
+        from v2drop_cli.bench.asking import How  # torch comes with it
+        from v2drop_cli.commands.evaluate import EvalOptions
         from v2drop_cli.commands.evaluate import evaluate as ask
 
-        how = measuring.how(data, given.frames)
+        longest, seed = measuring.max_new_tokens, measuring.seed
+        how = How(metric, longest, given.frames, seed, measuring.fidelity)
         options = EvalOptions(model.model, arms, how, given.limit, measuring.batch_size)
-        check_labels(data, how)
         journal.check(options.settings(data))
         tell(Progress(Phase.LOADING, what=model.model))
         loaded = load_for(arms, frozenset(), model.model, load)

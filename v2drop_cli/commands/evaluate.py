@@ -19,7 +19,7 @@ from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.prompt_arms import PromptArms
 from v2drop_cli.bench.watch import Phase, Progress, Watch
-from v2drop_cli.errors import UsageError, V2DropError
+from v2drop_cli.errors import V2DropError
 from v2drop_cli.judge.scoreboard import filled
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml
@@ -70,19 +70,6 @@ class EvalOptions:
     def asked(self, data: Data) -> int:
         """How many rows are asked."""
         return data.count if self.limit is None else min(self.limit, data.count)
-
-
-def check_labels(data: Data, how: How) -> None:
-    """Raise :class:`UsageError` for data that cannot be scored in the way asked for."""
-    if how.metric is None:
-        return
-    if not data.labelled:
-        raise UsageError(
-            f"{data.name} has rows without answers, so there is nothing to score",
-            hint="--fidelity compares with dense, without answers",
-        )
-    if how.metric.name == "multiple_choice" and data.metric != how.metric.name:
-        raise UsageError(f"{data.name} has rows without choices", hint="another --metric")
 
 
 def evaluate(

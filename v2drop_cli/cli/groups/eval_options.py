@@ -13,9 +13,9 @@ from v2drop_cli.cli.signature import MEASURING, MEDIA, OUTPUT, Looks, again, arg
 from v2drop_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from v2drop_cli.bench.asking import How
     from v2drop_cli.cli.output import ResultFiles
     from v2drop_cli.tasks.rows import Data
+    from v2drop_cli.tasks.scores.known import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +57,15 @@ class EvalMeasuring(AnswerOptions):
         ),
     )
 
-    def check(self) -> None:
-        """Refuse a metric that there is not."""
-        from v2drop_cli.tasks.scores.known import metric_of
+    def scored_by(self, data: Data) -> Metric | None:
+        """How ``data`` is scored; without answers only its fidelity is looked at.
 
-        if self.metric is not None:
-            metric_of(self.metric)
+        Raises:
+            UsageError: it cannot be, or there is no such metric.
+        """
+        from v2drop_cli.tasks.scores.known import metric_for
 
-    def how(self, data: Data, frames: int) -> How:
-        """How ``data`` is asked; without answers only its fidelity is looked at."""
-        from v2drop_cli.bench.asking import How
-        from v2drop_cli.tasks.scores.known import metric_of
-
-        unlabelled = self.fidelity and not data.labelled and self.metric is None
-        metric = None if unlabelled else metric_of(self.metric or data.metric)
-        return How(metric, self.max_new_tokens, frames, self.seed, self.fidelity)
+        return metric_for(data, self.metric, self.fidelity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from v2drop_cli.errors import UsageError, unknown_name
-from v2drop_cli.tasks.rows import Row
+from v2drop_cli.tasks.rows import Data, Row
 from v2drop_cli.tasks.scores.anls import anls
 from v2drop_cli.tasks.scores.exact_match import exact_match
 from v2drop_cli.tasks.scores.multiple_choice import multiple_choice
@@ -66,3 +66,23 @@ def metric_of(name: str) -> Metric:
     if name not in METRICS:
         raise unknown_name("metric", name, METRICS)
     return METRICS[name]
+
+
+def metric_for(data: Data, name: str | None, fidelity: bool) -> Metric | None:
+    """The metric of that name, or of the data; ``None`` where only fidelity can be looked at.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+        UsageError: the data cannot be scored by it.
+    """
+    if name is None and fidelity and not data.labelled:
+        return None
+    metric = metric_of(name or data.metric)
+    if not data.labelled:
+        raise UsageError(
+            f"{data.name} has rows without answers, so there is nothing to score",
+            hint="--fidelity compares with dense, without answers",
+        )
+    if metric.name == "multiple_choice" != data.metric:
+        raise UsageError(f"{data.name} has rows without choices", hint="another --metric")
+    return metric
