@@ -150,7 +150,7 @@ def arguments(command: Command, model: object = "") -> list[str]:
     """What is run, without the program's name."""
     rule = rule_for(command)
     assert rule is not None, f"{shlex.join(command)}: no rule"
-    if command in (("v2drop", "run"), ("v2drop", "profile"), ("v2drop", "compare")):
+    if command in [("v2drop", name) for name in ("run", "profile", "compare", "eval")]:
         return [*command[1:], "--help"]  # a name in the text
     return [*command[1:], *(word.format(model=model) for word in rule.added.split())]
 
