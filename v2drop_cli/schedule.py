@@ -32,10 +32,9 @@ class Drop:
     """Shorten the input of decoder layer ``layer``.
 
     Attributes:
-        layer: decoder layer index, from 0. At 0 the decoder's input itself is shortened, before
-            any layer has run.
+        layer: from 0, at which the decoder's input itself is shortened, before any layer has run.
         keep: share of the alive vision tokens that stays, in [0, 1]; ``None`` if a count is given.
-        count: how many stay at most, 0 or more; ``None`` if a share is given.
+        count: how many stay at most; ``None`` if a share is given.
     """
 
     layer: int
@@ -148,31 +147,34 @@ class Schedule:
                 f"{len(layers)} layers but {len(keeps)} ratios",
                 hint="give one ratio per layer, in the same order",
             )
-        return cls.parse(
-            ",".join(f"{layer}:{keep}" for layer, keep in zip(layers, keeps, strict=True))
-        )
+        pairs = zip(layers, keeps, strict=True)
+        return cls.parse(",".join(f"{layer}:{keep}" for layer, keep in pairs))
 
-    def check(self, *, n_layers: int, first_droppable: int = 0, why: str = "") -> None:
+    def check(
+        self,
+        n_layers: int,
+        first_droppable: int = 0,
+        last_droppable: int | None = None,
+        why: str = "",
+    ) -> None:
         """Raise :class:`ScheduleError` unless every drop fits a decoder of ``n_layers``.
 
         Args:
             n_layers: decoder layers.
             first_droppable: the first layer whose input may be shortened.
-            why: what a message says of the layers before that one.
+            last_droppable: the last such layer, ``None`` for the decoder's last.
+            why: what a message says of the layers before the first one.
         """
-        for drop in self.drops:
-            if drop.layer >= n_layers:
-                raise ScheduleError(
-                    f"layer {drop.layer} does not exist: the decoder has "
-                    f"layers 0 to {n_layers - 1}",
-                    hint=f"drop at layers {first_droppable} to {n_layers - 1}",
-                )
-            if drop.layer < first_droppable:
-                raise ScheduleError(
-                    f"this model cannot drop before layer {first_droppable} "
-                    f"(asked: {drop.layer}){why and f': {why}'}",
-                    hint=f"drop at layers {first_droppable} to {n_layers - 1}",
-                )
+        last = n_layers - 1 if last_droppable is None else last_droppable
+        for at in (drop.layer for drop in self.drops if not first_droppable <= drop.layer <= last):
+            if at >= n_layers:
+                wrong = f"layer {at} does not exist: the decoder has layers 0 to {n_layers - 1}"
+            elif at > last:
+                wrong = f"cannot drop after layer {last} (asked: {at}): later layers use its keys"
+            else:
+                early = f"this model cannot drop before layer {first_droppable} (asked: {at})"
+                wrong = f"{early}: {why}" if why else early
+            raise ScheduleError(wrong, hint=f"drop at layers {first_droppable} to {last}")
 
     def resolve(self, n_vision: int, n_layers: int, first_droppable: int = 0) -> DropPlan:
         """The token counts for ``n_vision`` vision tokens and a decoder of ``n_layers``."""
@@ -180,8 +182,7 @@ class Schedule:
         kept_at = {drop.layer: drop for drop in self.drops}
         alive, counts = n_vision, []
         for layer in range(n_layers):
-            if layer in kept_at:
-                alive = kept_at[layer].kept(alive)
+            alive = kept_at[layer].kept(alive) if layer in kept_at else alive
             counts.append(alive)
         return DropPlan(tuple(counts))
 
@@ -261,7 +262,7 @@ def preset(
     Args:
         name: a key of ``presets``.
         presets: text schedules.
-        n_layers: decoder layers of the model at hand.
+        n_layers: decoder layers of the model.
         first_droppable: the family's first droppable layer.
         written_for: decoder layers that the presets are written for.
     """

@@ -5,6 +5,8 @@ What could not be measured is ``None`` and reads ``n/a``: never 0.
 
 from __future__ import annotations
 
+import re
+
 NOT_AVAILABLE = "n/a"
 
 Seconds = float
@@ -40,6 +42,25 @@ def format_bytes(value: Bytes | None) -> str:
             return f"{value} B" if unit == "B" else f"{_three_digits(scaled)} {unit}"
         scaled /= 1024
     return f"{_three_digits(scaled)} TiB"
+
+
+def parse_bytes(text: str) -> Bytes:
+    """A size as people write it; units with an ``i`` are powers of 1024, the others of 1000.
+
+    Raises:
+        ValueError: no size, or none above 0.
+
+    >>> parse_bytes("24GiB"), parse_bytes("1.5 MB"), parse_bytes("4096")
+    (25769803776, 1500000, 4096)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", text.strip().upper())
+    if match is None or (match[3] and not match[2]):
+        raise ValueError(f"{text!r} is no size")
+    power = " KMGT".index(match[2] or " ")
+    size = int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+    if size < 1:
+        raise ValueError(f"{text!r} is nothing")
+    return size
 
 
 def format_flops(value: int | None) -> str:

@@ -28,8 +28,8 @@ LLAVA = get_family("llava")
 LOADED = SimpleNamespace(
     family=LLAVA,
     n_layers=6,
-    first_droppable=1,
-    check=lambda schedule: LLAVA.check(schedule, None, 6),
+    droppable=(1, None),
+    check=lambda schedule: schedule.check(6),
 )
 
 

@@ -16,12 +16,13 @@ from tests.tiny_llava import PATCHES
 from v2drop_cli import load
 from v2drop_cli.bench import passes as module
 from v2drop_cli.bench.arms import Arm, Budget
-from v2drop_cli.bench.passes import Passes, Subject, timing_of, weights_bytes
+from v2drop_cli.bench.passes import Passes, Subject, timing_of
 from v2drop_cli.bench.stages import StageTimes
 from v2drop_cli.errors import UsageError
 from v2drop_cli.generate.decoding import cache_bytes
 from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.measure.clock import CpuClock
+from v2drop_cli.measure.footprint import weights_bytes
 from v2drop_cli.measure.memory import FakeMemory
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.work import DecoderShape

@@ -54,7 +54,9 @@ def test_every_family_answers_a_synthetic_prompt(name, frames):
 
 
 LARGEST = 512  # pixels of a side that a toy is given unasked
-FINE = ("minicpmv4_6", "minicpmv4_7")  # 12,544 patches of the picture they are given unasked
+# 12,544 patches of the picture that they are given unasked; an index that goes through thousands of
+# tokens one by one.
+FINE, SLOW = ("minicpmv4_6", "minicpmv4_7"), ("qwen4_exp",)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if get_family(n).synthetic])
@@ -73,6 +75,8 @@ def test_what_a_family_makes_up_fits_its_model(name):
         inputs = synthetic_inputs(loaded, given)
         covered = sum(grid.t * grid.h * grid.w for grid in inputs.vision.grids[0])
         assert covered == inputs.vision.counts[0] > 0
+        if name in SLOW and given.frames is None:
+            continue
         if given.sizes or name not in FINE:
             with torch.no_grad():
                 out = loaded.model(**inputs.tensors)

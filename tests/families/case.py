@@ -23,6 +23,7 @@ class Tested(Case):
         needs: packages that its processor imports.
         template: a chat template like the family's.
         alike: whether its processor takes several images only if they are cut alike.
+        several: whether its processor takes more than one image.
         attention: what the matrix runs it in.
         asked: what its processor must be asked for by name.
     """
@@ -34,8 +35,15 @@ class Tested(Case):
     needs: tuple[str, ...] = ()
     template: str = ""
     alike: bool = False
+    several: bool = True
     attention: tuple[str, ...] = ("eager", "sdpa")
     asked: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What its processor takes."""
+        every = {"image": True, "images": self.several, "video": self.video is not None}
+        return tuple(kind for kind, taken in every.items() if taken)
 
     def make(self, attn: str, smooth: bool = False) -> Any:
         """The tiny model, to do with as you like: a copy, which is made faster than a model.

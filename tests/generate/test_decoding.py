@@ -16,6 +16,7 @@ from tests.families import CASES, NAMES
 from tests.families.loaded import loaded_case
 from tests.graphs import Tape
 from tests.instrument.test_dropping import hook_tables
+from tests.matrix.truth import attends
 from tests.measure.conftest import FakeCuda
 from v2drop_cli import load
 from v2drop_cli.bench import passes
@@ -33,10 +34,9 @@ from v2drop_cli.measure.clock import CudaClock, FakeClock
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.models.base import Inputs, LoadedModel, VisionTokens
-from v2drop_cli.models.decoders import windows
+from v2drop_cli.models.decoders import indexed, windows
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import TEXT, schedule_text
-from v2drop_cli.prove.shortened import folds
 from v2drop_cli.schedule import Schedule
 
 CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
@@ -44,7 +44,8 @@ TOKENS = 6
 # Kimi's latent attention makes a number on the host at every step, which no graph records.
 UNRECORDED = ("kimi_k25",)
 WINDOWED = [n for n in NAMES if windows(CASES[n].config(TEXT, CASES[n].ids))]
-SERVED = [name for name in NAMES if name not in (*UNRECORDED, *WINDOWED)]
+INDEXED = [n for n in NAMES if indexed(CASES[n].config(TEXT, CASES[n].ids).get_text_config())]
+SERVED = [name for name in NAMES if name not in (*UNRECORDED, *WINDOWED, *INDEXED)]
 EAGER = NAMES[:4]
 # These families are tried in every way. The others are tried with drops on every kind of prompt,
 # and without drops on one picture.
@@ -127,7 +128,7 @@ def test_a_replay_after_a_drop_at_layer_0_does_too(name, shape):
 
 def lengths_told(case, loaded, drops):
     """How many lengths the layers with columns tell; the first one tells the whole sequence's."""
-    columns = [i for i, layer in enumerate(case.layers(loaded.model)) if not folds(layer)]
+    columns = [i for i, layer in enumerate(case.layers(loaded.model)) if attends(layer)]
     return len({0} | {sum(at <= i for at, _ in drops) for i in columns[1:]})
 
 
@@ -439,9 +440,13 @@ def test_what_cannot_be_recorded_says_so(monkeypatch):
         graph.capture(exhausted)
 
 
-@pytest.mark.parametrize("name", WINDOWED)
-def test_compiled_decoding_has_no_cache_for_sliding_windows(name):
-    windowed = replace(loaded_case(name), device=torch.device("cuda"))
-    with pytest.raises(UsageError, match="sliding windows") as caught:
-        check_decoding(windowed, "compiled")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [(name, "sliding windows") for name in WINDOWED]
+    + [(name, "index") for name in INDEXED if name not in WINDOWED],
+)
+def test_compiled_decoding_has_no_cache_for_windows_and_indexes(name, reason):
+    served = replace(loaded_case(name), device=torch.device("cuda"))
+    with pytest.raises(UsageError, match=reason) as caught:
+        check_decoding(served, "compiled")
     assert caught.value.hint == "--decode eager"

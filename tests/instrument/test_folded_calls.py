@@ -8,12 +8,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.cache import CachedColumns
 from v2drop_cli.instrument.folding import folded, folded_call
 from v2drop_cli.instrument.forward import Forward
+from v2drop_cli.instrument.layer_call import LayerCall
 from v2drop_cli.tensors import pack
 
 WIDTH = 10
+CALL = LayerCall(None)
 
 
 def rows(*positions):
@@ -34,13 +37,15 @@ def known(length=7, fixed=5, sequence=10):
 
 
 def test_the_call_is_left_alone_where_nothing_was_dropped():
-    assert folded_call(Forward(width=3), torch.zeros(1, 3, 2), {"attention_mask": "a"}) is None
+    call, forward = CALL, Forward(width=3)
+    handed = {"attention_mask": "a"}
+    assert folded_call(call, forward, torch.zeros(1, 3, 2), handed, 0) is None
 
 
 def test_filler_is_masked_as_padding_and_positions_are_not_told():
     forward = shortened([0, 1, 6, 9], [0, 9])
     handed = {"attention_mask": "of all columns", "position_ids": "of all", "cache": "c"}
-    hidden, changed = folded_call(forward, torch.ones(2, 4, 3), handed)
+    hidden, changed = folded_call(CALL, forward, torch.ones(2, 4, 3), handed, 0)
     assert hidden.shape == (2, 4, 3)
     assert changed["attention_mask"].tolist() == [[True] * 4, [False, False, True, True]]
     assert (changed["position_ids"], changed["cache"]) == (None, "c")
@@ -48,8 +53,27 @@ def test_filler_is_masked_as_padding_and_positions_are_not_told():
 
 
 def test_without_filler_there_is_no_mask():
-    _, changed = folded_call(shortened([0, 6, 9]), torch.ones(1, 3, 3), {"attention_mask": "a"})
-    assert changed["attention_mask"] is None
+    handed = {"attention_mask": "a"}
+    for before in (0, 5):
+        _, changed = folded_call(CALL, shortened([0, 6, 9]), torch.ones(1, 3, 3), handed, before)
+        assert changed["attention_mask"] is None
+
+
+def test_filler_behind_an_earlier_turn_is_refused():
+    with pytest.raises(InstrumentError, match="different lengths"):
+        folded_call(CALL, shortened([0, 1, 6, 9], [0, 9]), torch.ones(2, 4, 3), {}, 5)
+
+
+def test_ids_are_those_of_survivors_and_filler_is_what_begins_a_sequence():
+    """Such a layer has a mask of padding of its own, beside that of attention."""
+    call = LayerCall(None, padding_name="conv_mask", filler_id=2)
+    ids = torch.arange(30, 30 + WIDTH)[None]
+    handed = {"attention_mask": "of attention", "conv_mask": None, "ple_input_ids": ids}
+    forward = shortened([0, 1, 6, 9], [0, 9])
+    _, changed = folded_call(call, forward, torch.ones(2, 4, 3), handed, 0)
+    assert changed["ple_input_ids"].tolist() == [[30, 31, 36, 39], [2, 2, 30, 39]]
+    assert changed["conv_mask"].tolist() == [[True] * 4, [False, False, True, True]]
+    assert changed["attention_mask"] == "of attention"
 
 
 # What is noted --------------------------------------------------------------------------------

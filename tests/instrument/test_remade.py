@@ -133,6 +133,18 @@ def test_inputs_of_each_token_are_those_of_the_tokens_that_are_left():
     assert found["per_layer_input"] is inputs  # text of a later turn is whole
 
 
+def test_tables_of_all_columns_are_gathered_from_all_places():
+    """Those of the cached columns among them: an index turns its keys anew each time."""
+    reader, cache = reader_of(whole_tables=True), cache_of(8, 3)
+    first = remade(reader, forward_of([0, 2, 5]), LAYER, hidden(3), handed(), None)
+    assert turned_by(first) == [[0, 2, 5]]
+    before = known(3, sequence=6, places=torch.tensor([[0, 2, 5]]))
+    given = handed(cache, 8)  # two tokens more
+    found = remade(reader, forward_of(width=2), LAYER, hidden(2), given, before)
+    assert turned_by(found) == [[0, 2, 5, 6, 7]]
+    assert noted(reader, cache, 2).places.tolist() == [[0, 2, 5, 6, 7]]
+
+
 def test_a_layer_without_rotary_tables_is_handed_none():
     reader = reader_of(without_rotary=True)
     given = handed(position_embeddings=None)

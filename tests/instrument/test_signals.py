@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 import v2drop_cli as v2drop
 from tests.families import CASES
+from tests.matrix.truth import attends
 from tests.release import CACHE
 from tests.text_decoders import exists, full_attention, llava_with
 from tests.tiny_llava import IMAGE, PATCHES, make_llava, mixed_batch, one_prompt
@@ -29,6 +30,7 @@ from v2drop_cli.methods.base import (
 )
 from v2drop_cli.methods.registry import METHODS, get_method
 from v2drop_cli.models.projections import KNOWN
+from v2drop_cli.models.registry import family_for
 
 EXACT = {"atol": 1e-5, "rtol": 0}
 
@@ -99,11 +101,12 @@ def test_rows_are_right_in_every_family_or_refused_by_name(name):
     model = case.make("eager")
     inputs, vision = case.batch(case.prompts("ragged"))
     schedule = f"{case.drops[0][0]}:0.5"
-    if model.config.get_text_config().model_type not in KNOWN:
+    first = case.drops[0][0]
+    shown = family_for(model.config).projections.refusal(model.config) is None
+    if not shown or not all(map(attends, case.layers(model)[first - 1 : first + 1])):
         with pytest.raises(UnsupportedModelError, match="attention"):
             looked(model, inputs, text_rows, schedule)
         return
-    first = case.drops[0][0]
     seen = looked(model, inputs, text_rows, schedule)
     wanted = dense_attention(model, inputs)
     rows = [b for b, row in enumerate(vision) if row]

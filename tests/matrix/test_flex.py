@@ -8,12 +8,11 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 from transformers import AttentionInterface, masking_utils
 from transformers.integrations.flex_attention import WrappedFlexAttention, flex_attention_forward
 
-from tests.families import CASES, NAMES
+from tests.families import ABSENT, CASES, NAMES
 from tests.matrix.test_flash import alive_by_layer, model_of
 from tests.matrix.test_matrix import dropped_in
-from tests.matrix.truth import batch, check, defined
+from tests.matrix.truth import attends, batch, check, defined
 from v2drop_cli.models.decoders import windows
-from v2drop_cli.prove.shortened import folds
 
 pytestmark = pytest.mark.no_cover
 
@@ -21,12 +20,12 @@ STEPS = 2
 FLEX = "flex_attention"
 # transformers offers flex attention for these; the others it refuses, see the last test. GOT-OCR's
 # class says no for its tower, which is never asked; its decoder is a Qwen2. Aria says that it has
-# it, and its decoder says that it has not.
-SAYS = {"got_ocr2": True, "aria": False}
+# it, and its decoder says that it has not; so does Fuyu.
+SAYS = {"got_ocr2": True, "aria": False, "fuyu": False}
 OFFERED = [n for n in NAMES if SAYS.get(n, CASES[n].model._supports_flex_attn)]
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{shape}")
-    for name in OFFERED
+    for name in (*OFFERED, *({"gemma4_shared"} - ABSENT))  # whose last layers share masks, too
     for shape in CASES[name].shapes
     if shape in ("image", "ragged")
 ]
@@ -71,7 +70,7 @@ def test_flex_equals_the_masked_oracle(calls, name, shape):
     whole = inputs["attention_mask"].sum(1).tolist()
     layers = CASES[name].layers(model)
     cut = windows(model.config) or (None,) * len(layers)
-    cut = [window for layer, window in zip(layers, cut, strict=True) if not folds(layer)]
+    cut = [window for layer, window in zip(layers, cut, strict=True) if attends(layer)]
     assert len(calls) == len(alive) * (1 + STEPS)
     for number, (queries, keys, mask) in enumerate(calls):
         step, layer = divmod(number, len(alive))

@@ -14,7 +14,7 @@ import pytest
 from tests.families import CASES, NAMES
 from tests.instrument.test_dropping import hook_tables
 from tests.matrix.test_matrix import dropped_in
-from tests.matrix.truth import batch, check, gone, model_of
+from tests.matrix.truth import attends, batch, check, gone, model_of
 from v2drop_cli.errors import ScheduleError, UnsupportedModelError
 from v2drop_cli.methods.base import ATTENTION, CLASS_TOKEN, KEYS
 from v2drop_cli.methods.registry import METHODS, get_method
@@ -22,7 +22,6 @@ from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import schedule_text
 from v2drop_cli.prove.oracle import decode
-from v2drop_cli.prove.shortened import folds
 
 pytestmark = pytest.mark.no_cover
 
@@ -60,7 +59,7 @@ REFUSED["evs"] = frozenset(NAMES) - {
 # Nobody has shown how rows of their decoders' attention are made again.
 NO_ROWS = frozenset({
     "llama4", "cohere2_vision", "aya_vision", "exaone4_5", "muse_glimmer", "muse_spark", "kimi_k25",
-    "gemma4", "gemma4_unified", "dots3_note",
+    "gemma4", "gemma4_unified", "dots3_note", "qwen4_exp", "gemma3n", "mistral_large4",
 })  # fmt: skip
 for method in ("dart", "fastv", "pyramiddrop", "sparsevlm"):
     REFUSED[method] = REFUSED.get(method, frozenset()) | NO_ROWS
@@ -69,8 +68,8 @@ for method in ("dart", "fastv", "pyramiddrop", "sparsevlm"):
 def own_schedule(method, case, model):
     """The method's own drops, in a model of this family."""
     family = family_for(model.config)
-    first = family.first_droppable_layer(model.config)
-    return method.schedule(None, Shape.of(family, len(case.layers(model)), first))
+    droppable = family.droppable(model.config)
+    return method.schedule(None, Shape.of(family, len(case.layers(model)), droppable))
 
 
 def schedule_for(own, case):
@@ -113,10 +112,10 @@ def test_a_rival_equals_the_masked_oracle_or_is_refused_by_name(method, name):
 
 
 def looks_at_a_state(method, case, model):
-    """Whether the method wants attention or keys of a layer that has a running state instead.
+    """Whether the method wants attention or keys of a layer that does not attend.
 
     The case's drops are at such a layer, or right behind one.
     """
-    states = {i for i, layer in enumerate(case.layers(model)) if folds(layer)}
+    states = {i for i, layer in enumerate(case.layers(model)) if not attends(layer)}
     near = {layer - back for layer, _ in case.drops for back in (0, 1)}
     return bool(states & near and get_method(method).needs & {ATTENTION, KEYS})

@@ -22,6 +22,11 @@ ROUGH = {name: {"atol": 3e-5, "rtol": 3e-5} for name in ("gemma4", "dots3_note")
 STEPS = 8  # decoded after the prefill; who needs fewer takes the first ones
 
 
+def attends(layer):
+    """Whether it has an attention: neither folds tokens nor looks at one at a time."""
+    return any(hasattr(module, "is_causal") for module in layer.modules())
+
+
 @functools.cache
 def model_of(name, attn):
     """The family's tiny model, all of it in this attention. Whoever borrows it changes nothing."""

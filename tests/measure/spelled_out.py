@@ -54,7 +54,32 @@ def delta_rule(query, key, value, g, beta, initial_state=None, **kwargs):
     return torch.stack(read, dim=1), state
 
 
+def mamba_step(state, hidden, dt, decay, key, query, skip, dt_bias, **kwargs):
+    """One token of Mamba 2: write, read. The step is alike along a head, as are decay and skip."""
+    dt = torch.nn.functional.softplus(dt + dt_bias)[..., 0]
+    key, query = (x.repeat_interleave(hidden.shape[1] // x.shape[1], dim=1) for x in (key, query))
+    wrote = (dt[..., None] * hidden)[..., None] @ key[..., None, :]
+    state.copy_(state * (dt * decay[:, 0, 0]).exp()[..., None, None] + wrote)
+    return (state @ query[..., None])[..., 0] + skip[:, :1] * hidden
+
+
+def mamba_scan(hidden, dt, decay, key, query, dt_bias=None, initial_states=None, **kwargs):
+    """The same over a sequence; no step is shorter than the limit."""
+    least = torch.tensor(kwargs["dt_limit"][0]).expm1().log()  # softplus of it is the limit
+    dt = torch.maximum(dt + dt_bias, least) - dt_bias
+    state = initial_states
+    if state is None:
+        state = hidden.new_zeros(len(hidden), *hidden.shape[2:], key.shape[-1])
+    wide = (kwargs["D"][:, None], dt_bias[:, None])
+    steps = zip(*(x.unbind(1) for x in (hidden, dt[..., None], key, query)), strict=True)
+    made = [mamba_step(state, x, d, decay[:, None, None], k, q, *wide) for x, d, k, q in steps]
+    out = torch.stack(made, dim=1)
+    return (out, state) if kwargs["return_final_states"] else out
+
+
 FUNCTIONS = {
+    "mamba2_chunk_scan": mamba_scan,
+    "mamba2_selective_state_update": mamba_step,
     "causal_conv1d_fn": convolved,
     "causal_conv1d_update": convolved_step,
     "torch_chunk_gated_delta_rule": delta_rule,

@@ -24,20 +24,20 @@ from v2drop_cli.units import NOT_AVAILABLE
 NAMES = {"gemma3": "gemma3_text"}
 OF_FAMILIES = (
     *("glm4v", "glm4v_moe", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"),
-    *("gemma4", "gemma4_unified"),
+    *("gemma3n", "gemma4", "gemma4_unified"),
     *("glm_ocr", "granite_docling", "hunyuan_vl", "paddleocr_vl", "cohere_compass"),
     "step3p7",
     *("granite4_vision", "qwen2_5_omni", "qwen3_omni_moe", "qwen3_5", "qwen3_5_moe"),
     *("cosmos3_edge", "molmo2", "aria", "deepseek_ocr2", "llama4", "muse_glimmer"),
-    *("lfm3", "muse_spark", "dots3_note"),
+    *("lfm3", "muse_spark", "dots3_note", "nemotron_h", "qwen4_exp", "mistral_large4"),
 )
 FAMILIES = {name for name in OF_FAMILIES if exists(name)}
 DECODERS = [name for name in sorted(COUNTED - FAMILIES) if exists(name)]
 # What has no count, for what it does beside the plain formula: a second product with the values,
-# latent keys, sinks, recurrence, experts in a list, one fused map.
+# latent keys, sinks, recurrence, experts in a list.
 OTHERS = (
     "diffllama", "deepseek_v2", "gpt_oss", "ernie4_5_moe",
-    "persimmon", "hunyuan_v1_moe", "qwen3_next", "minicpm3", "doge",
+    "hunyuan_v1_moe", "qwen3_next", "minicpm3", "doge",
 )  # fmt: skip
 TOKENS = 9
 

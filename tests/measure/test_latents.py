@@ -1,4 +1,4 @@
-"""Sizes of latent attention, read off layers that have nothing but their two maps."""
+"""Sizes of latent attention, read off layers that have nothing but their two maps and an index."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ from torch import nn
 from v2drop_cli.measure.latents import Latents, latents
 
 # Two heads, keys of 6 + 4 and values of 5, made of latents of 8.
-CONFIG = {
+SIZES = {
     "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 6, "v_head_dim": 5,
-    "num_attention_heads": 2,
+    "num_heads": 2,
 }  # fmt: skip
-
-
-def config(**changes):
-    return SimpleNamespace(**CONFIG | changes)
 
 
 def layer(compress=(32, 12), expand=(8, 22), **more):
@@ -26,20 +22,25 @@ def layer(compress=(32, 12), expand=(8, 22), **more):
     maps = {"kv_a_proj_with_mqa": compress, "kv_b_proj": expand}
     with torch.device("meta"):
         made = {name: size and nn.Linear(*size, bias=False) for name, size in maps.items()}
-    return SimpleNamespace(self_attn=SimpleNamespace(**made, **more))
+    return SimpleNamespace(self_attn=SimpleNamespace(**SIZES | made | more))
 
 
 def test_sizes_by_hand():
     """A column is held as 8 + 4 numbers; of them 8 · 2 · (6 + 5) products make keys and values."""
-    found = latents([layer(), layer(compress=(64, 12))], config())
-    assert found == Latents(expanding=(176, 176), keys=10, values=5, held=12)
+    found = latents([layer(), layer(compress=(64, 12))])
+    assert found == (Latents(expanding=176, keys=10, values=5, held=12),) * 2
 
 
-@pytest.mark.parametrize("lacks", ["kv_lora_rank", "qk_rope_head_dim"])
-def test_a_decoder_without_latents_has_none(lacks):
-    assert latents([layer()], config(**{lacks: None})) is None
-    plain = {name: value for name, value in CONFIG.items() if name != lacks}
-    assert latents([layer()], SimpleNamespace(**plain)) is None
+def test_an_index_scores_each_column_with_each_of_its_heads():
+    """Three heads of 7 and a sum weighted by head; its key is held beside the latent."""
+    [found] = latents([layer(indexer=SimpleNamespace(head_dim=7, n_heads=3))])
+    assert found == Latents(expanding=176, keys=10, values=5, held=12 + 7, choosing=3 * 8)
+
+
+def test_layers_may_differ():
+    """As those without rotary tables, which hold no part of a key that would be turned."""
+    bare = layer(compress=(32, 8), expand=(8, 30), qk_rope_head_dim=0, qk_nope_head_dim=10)
+    assert [one.held for one in latents([layer(), bare])] == [12, 8]
 
 
 @pytest.mark.parametrize(
@@ -56,5 +57,5 @@ def test_a_decoder_without_latents_has_none(lacks):
     ],
 )
 def test_one_layer_that_is_built_some_other_way_is_enough_for_no_count(odd):
-    assert latents([layer(), odd], config()) is None
-    assert latents([odd, layer()], config()) is None
+    assert latents([layer(), odd]) == ()
+    assert latents([odd, layer()]) == ()

@@ -24,6 +24,7 @@ from v2drop_cli.generate.greedy import drop_idle_mask, greedy
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.work import DecoderShape, decoder_shape, limit, memory_bandwidth
 from v2drop_cli.media import load_image
+from v2drop_cli.models.parts import language_head
 from v2drop_cli.prove.cases.case import TEXT, build
 from v2drop_cli.schedule import Schedule
 
@@ -67,7 +68,7 @@ def flops_in(counter, model, parts):
 
 
 def parts_of(loaded):
-    return (*loaded.family.layers(loaded.model), loaded.model.get_output_embeddings())
+    return (*loaded.family.layers(loaded.model), language_head(loaded.model))
 
 
 def check(passes, arm, idle_bytes=0):
@@ -119,7 +120,15 @@ def idle_bytes(model):
     experts = [p for p in model.parameters() if p.ndim == 3 and p.shape[0] == experts_of(config)]
     names = ("moe_topk", "num_experts_per_tok", "top_k_experts")
     taken = next(filter(None, (getattr(config, name, None) for name in names)), 0)
-    return sum(p.nbytes * (len(p) - taken) // len(p) for p in experts)
+    idle = sum(p.nbytes * (len(p) - taken) // len(p) for p in experts)
+    return idle + unread_bytes(model, config)
+
+
+def unread_bytes(model, config):
+    """Of Qwen4-Exp's tables for ids in a row, all rows but one for each of its heads."""
+    tables = [p for name, p in model.named_parameters() if "ngram_embedding" in name]
+    read = (getattr(config, "ngram_size", 1) - 1) * getattr(config, "heads_per_ngram", 0)
+    return sum((len(table) - read) * table[0].nbytes for table in tables)
 
 
 def experts_of(config):

@@ -80,7 +80,8 @@ def test_what_the_processor_is_given(name):
         assert processor.options["add_generation_prompt"] is True
         assert ("images" in processor.given) == (image in media)
         if image in media:
-            assert processor.given["images"] in ([image.frames[0]], [[image.frames[0]]])
+            frame = image.frames[0]
+            assert processor.given["images"] in ([frame], [[frame]], [[], [frame]])
         if video in media:
             frames = list(video.frames)
             assert processor.given["videos"] in ([frames], [[frames]])

@@ -17,7 +17,7 @@ from v2drop_cli.models.registry import FAMILIES, family_for, get_family
 # model_type → the version of transformers that the entry was read in, where 5.17 lacks it.
 NEWER = {
     **dict.fromkeys(("dots3_note", "inkling2", "minicpmv4_7", "mistral_large4"), "5.23"),
-    **dict.fromkeys(("unlimited_ocr", "lfm3_vl", "nemotron_h_omni"), "5.23"),
+    **dict.fromkeys(("unlimited_ocr",), "5.23"),
     **dict.fromkeys(("apertus1p5", "hy_v4_vl", "inkling2_loop"), "5.24"),
 }
 

@@ -49,7 +49,7 @@ NUMPY_OF_TORCH = (
     ":DeprecationWarning"
 )
 pytestmark = pytest.mark.filterwarnings(NUMPY_OF_TORCH)
-CELLS = [(n, kind) for n in CASES for kind in MEDIA if kind != "video" or CASES[n].video]
+CELLS = [(n, kind) for n in CASES for kind in CASES[n].kinds]
 
 
 def tiny_tokenizer(case):
@@ -169,8 +169,7 @@ MADE_UP = [
     (name, kind, size)
     for name in CASES
     if get_family(CASES[name].family).synthetic and name not in LIMITED
-    for kind in ("image", "images", "video")
-    if kind != "video" or CASES[name].video
+    for kind in CASES[name].kinds
     for size in SIZES
 ]
 

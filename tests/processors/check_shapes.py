@@ -35,7 +35,8 @@ SIZES = [
 RATIO = (
     "dots3_note",
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"),
-    *("qwen3_5", "qwen3_5_moe", "qwen2_5_omni", "qwen3_omni_moe", "exaone4_5"),
+    *("qwen3_5", "qwen3_5_moe", "qwen4_exp"),
+    *("qwen2_5_omni", "qwen3_omni_moe", "exaone4_5"),
     *("cosmos3_omni", "cosmos3_edge", "hyperclovax_vision_v2", "cohere_compass"),
     *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
     "lfm3_vl",
@@ -43,13 +44,14 @@ RATIO = (
 PADDED = ("deepseek_ocr2",)
 QUARTERED = ("idefics2",)
 ROUNDED = ("lfm2_vl",)  # to more patches than its tensors have room for
-PROCESSORS_OWN = (*RATIO, *PADDED, *QUARTERED, *ROUNDED)
-MISTRAL3 = ("mistral3", "ministral3", "mistral4")
+GRIDDED = ("nemotron_h_omni", "fuyu")  # down to no patch, or no pixel
+PROCESSORS_OWN = (*RATIO, *PADDED, *QUARTERED, *ROUNDED, *GRIDDED)
+MISTRAL3 = ("mistral3", "ministral3", "mistral4", "mistral_large4")
 PIXTRAL = ("pixtral", "lighton_ocr", *MISTRAL3)
 # Their processors make a clip of any size large: one shape is enough for the model.
 LARGE_CLIPS = ("qwen2_5_omni", "qwen3_omni_moe")
 LLAVA = ("llava", "pixtral", "vipllava")  # whose videos are pictures
-KINDS = [(n, k) for n in CASES for k in ("image", "images", "video") if k != "video" or CASES[n].video]  # fmt: skip # noqa: E501
+KINDS = [(name, kind) for name in CASES for kind in CASES[name].kinds]
 
 
 def shown(kind, size, alike=False):
@@ -69,19 +71,27 @@ def shown(kind, size, alike=False):
 
 def transformers_takes(model, media):
     """Whether the processor itself, called as it is, makes something of the same media."""
-    alike = ("mistral3", "lighton_ocr", "llava", "vipllava")
+    alike = ("mistral3", "mistral_large4", "lighton_ocr", "llava", "vipllava")
     checked = model.family.name in (*PROCESSORS_OWN, *alike)
     process = chat.process if checked else model.family.process
     more = CASES[model.family.name].asked if checked else {}
+    if model.family.name == "fuyu":  # whose processor writes places for pictures by itself
+        process = fuyus_own
     try:
         tensors = process(model.processor, model.model.config, media, "why?", **more)
     except ValueError:
         return False
     except (RuntimeError, ZeroDivisionError):
-        if model.family.name not in (*QUARTERED, *ROUNDED):
+        if model.family.name not in (*QUARTERED, *ROUNDED, *GRIDDED):
             raise
         return False
     return model.family.name not in ROUNDED or fits(tensors)
+
+
+def fuyus_own(processor, config, media, prompt):
+    """One picture and a prompt, as they are."""
+    options = {"return_legacy_image_output": False, "return_tensors": "pt"}
+    return processor(images=media[0].frames[0], text=prompt, **options)
 
 
 def fits(tensors):

@@ -12,15 +12,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.report import factory
+from tests.report import factory, sweeps
 from v2drop_cli.commands.compare import compare_reports
 from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.judge.change_gates import parse_change_gates
 from v2drop_cli.records import Report
 from v2drop_cli.records.changes import Changes
+from v2drop_cli.records.curves import Sweep
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.compare_view import build_changes_view
 from v2drop_cli.report.markdown import to_markdown
+from v2drop_cli.report.sweep_view import build_sweep_view
 from v2drop_cli.report.terminal import render
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -68,6 +70,13 @@ def compared(width: int, *, quiet: bool = False) -> str:
     return stream.getvalue().decode(screen.encoding)
 
 
+def swept(found: Sweep, width: int) -> str:
+    """A sweep on a terminal."""
+    screen, stream = console(width, terminal=True)
+    render(build_sweep_view(found), screen)
+    return stream.getvalue().decode(screen.encoding)
+
+
 CASES: dict[str, Callable[[], str]] = {
     "report_wide": lambda: shown(factory.report(), 100, terminal=True),
     "report_narrow": lambda: shown(factory.report(), 40, terminal=True),
@@ -94,6 +103,10 @@ CASES: dict[str, Callable[[], str]] = {
     "report_compare_narrow": lambda: compared(50),
     "report_compare_quiet": lambda: compared(100, quiet=True),
     "report_compare_md": lambda: to_markdown(build_changes_view(changes())),
+    "report_sweep": lambda: swept(sweeps.sweep(), 100),
+    "report_sweep_narrow": lambda: swept(sweeps.sweep(), 50),
+    "report_sweep_batch": lambda: swept(sweeps.batches(), 100),
+    "report_sweep_md": lambda: to_markdown(build_sweep_view(sweeps.sweep())),
     "report_hostile": lambda: shown(factory.hostile(), 100, terminal=True),
     "report_hostile_narrow": lambda: shown(factory.hostile(), 40, terminal=True),
 }

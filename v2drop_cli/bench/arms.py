@@ -219,7 +219,7 @@ class ArmOptions:
         Raises:
             ScheduleError: a schedule does not fit the model, the prompt or the method.
         """
-        shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, n_vision)
+        shape = Shape.of(loaded.family, loaded.n_layers, loaded.droppable, n_vision)
         arms = []
         for asked in self.schedules.resolve(shape, method):
             loaded.check(asked.schedule)

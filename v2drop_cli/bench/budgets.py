@@ -75,7 +75,7 @@ def moved(arm: Arm, power: float, loaded: LoadedModel, n_vision: int) -> Arm:
     method = get_method(arm.method)
     if method.thresholds:
         return replace(arm, method=written(method.scaled(2.0**power)))
-    shape = Shape.of(loaded.family, loaded.n_layers, loaded.first_droppable, n_vision)
+    shape = Shape.of(loaded.family, loaded.n_layers, loaded.droppable, n_vision)
     smaller = replace(arm.budget, tokens=arm.budget.tokens * 2.0**-power)
     return replace(arm, schedule=smaller.schedule(method, shape))
 

@@ -23,13 +23,14 @@ from v2drop_cli.bench.chosen import (
     counts_beyond,
     ignored_counts,
 )
-from v2drop_cli.bench.places import spans
+from v2drop_cli.bench.places import Shower, spans
 from v2drop_cli.bench.stages import StageTimes, time_stages
 from v2drop_cli.generate.decoding import Compiled, Eager, Generation, check_decoding, new_graph
 from v2drop_cli.generate.greedy import ready
 from v2drop_cli.instrument.trace import DropEvent
 from v2drop_cli.measure.clock import Clock
 from v2drop_cli.measure.energy import energy_of
+from v2drop_cli.measure.footprint import weights_bytes
 from v2drop_cli.measure.memory import MemoryMeter, memory_for
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.measure.stats import summarize
@@ -43,6 +44,7 @@ from v2drop_cli.models.context_length import beyond_context
 from v2drop_cli.models.generation import answering
 from v2drop_cli.models.library_talk import listening
 from v2drop_cli.models.load_errors import processing
+from v2drop_cli.models.parts import language_head
 from v2drop_cli.models.releases import untested
 from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.prompt import media_of, synthetic_inputs
@@ -205,9 +207,8 @@ class Passes:
             if arm not in self._chosen:
                 self.prefill(arm)
             return self._chosen[arm]
-        return arm.schedule.resolve(
-            self.vision_tokens, self.loaded.n_layers, self.loaded.first_droppable
-        )
+        first, _ = self.loaded.droppable
+        return arm.schedule.resolve(self.vision_tokens, self.loaded.n_layers, first)
 
     def limit(self, arm: Arm) -> Limit | None:
         """What the arm's prefill and decoding cost at least, from its tokens per layer.
@@ -215,9 +216,8 @@ class Passes:
         ``None`` for a decoder whose work is not known from its shapes.
         """
         loaded = self.loaded
-        config = loaded.model.config.get_text_config()
-        layers = loaded.family.layers(loaded.model)
-        shape = decoder_shape(layers, loaded.model.get_output_embeddings(), config)
+        head, config = language_head(loaded.model), loaded.model.config.get_text_config()
+        shape = decoder_shape(loaded.family.layers(loaded.model), head, config)
         if shape is None:
             return None
         prompt = self.inputs.tensors["input_ids"].shape[1]
@@ -304,7 +304,7 @@ class Passes:
             found.append(caveat)
         length = self.inputs.tensors["input_ids"].shape[1]
         beyond = beyond_context(self.loaded.model.config, length, self._most_new_tokens)
-        found.extend([] if beyond is None else [beyond])
+        found.extend([beyond] if beyond else [])
         if self.loaded.weights == "dummy":
             found.append(CaveatKind.DUMMY_WEIGHTS.caveat())
         if self.subject.synthetic is not None:
@@ -317,12 +317,12 @@ class Passes:
 
     def described(self) -> dict[str, Any]:
         """The part of a report's request that the subject decides."""
-        loaded = self.loaded
+        loaded, media = self.loaded, self.subject.records
         return {
             "resolved_id": loaded.source,
             "revision": loaded.revision,
             "weights": loaded.weights,
-            "media": self.subject.records,
+            "media": media,
             "prompt": self.subject.prompt,
             "attn_implementation": loaded.attn_implementation,
             "dtype": str(loaded.dtype).removeprefix("torch."),
@@ -330,7 +330,7 @@ class Passes:
             "batch_size": self.subject.batch_size,
             "decode": self.subject.decode,
             "fake_quant": loaded.fake_quant or AS_IT_IS,
-            "spans": spans(self.inputs.vision, len(self.subject.records)),
+            "spans": spans(self.inputs.vision, media, Shower.of(loaded)),
         }
 
 
@@ -342,9 +342,3 @@ def timing_of(
     names = [field.name for field in dataclasses.fields(Timing)]
     of = statistics or (lambda values: summarize(list(values)))
     return Timing(**{name: of([getattr(s, name) for s in samples]) for name in names})
-
-
-def weights_bytes(model: Any) -> int:
-    """Bytes of parameters and buffers; shared tensors count once."""
-    tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

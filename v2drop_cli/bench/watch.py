@@ -18,6 +18,7 @@ class Phase(StrEnum):
 
     STARTING = "starting"
     LOADING = "loading"
+    SIZES = "measuring at"
     METHODS = "which methods can run"
     BUDGETS = "meeting budgets"
     IDLE_POWER = "idle power"
@@ -26,6 +27,7 @@ class Phase(StrEnum):
     WARM_UP = "warm-up"
     ROUNDS = "rounds"
     INTERVALS = "intervals"
+    FITTING = "what fits"
     PROOFS = "comparisons of tiny models"
     ROWS = "rows"
 

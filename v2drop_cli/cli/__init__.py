@@ -15,7 +15,9 @@ from v2drop_cli.cli.evaluate import evaluate
 from v2drop_cli.cli.models import models
 from v2drop_cli.cli.profile import profile
 from v2drop_cli.cli.run import run
+from v2drop_cli.cli.sweep import sweep
 from v2drop_cli.cli.train_metacompress import train_metacompress
+from v2drop_cli.cli.viz import viz
 from v2drop_cli.version import __version__
 
 app = typer.Typer(
@@ -51,8 +53,10 @@ def callback(
 
 app.command()(run)
 app.command()(profile)
+app.command()(sweep)
 app.command()(compare)
 app.command("eval")(evaluate)
+app.command()(viz)
 app.command()(models)
 app.command()(doctor)
 app.command("train-metacompress")(train_metacompress)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
@@ -15,9 +15,18 @@ from v2drop_cli.cli.called import called
 from v2drop_cli.errors import GateError, UndecidedError, UsageError, V2DropError
 
 if TYPE_CHECKING:
+    from v2drop_cli.media import Media
     from v2drop_cli.records import Report
     from v2drop_cli.records.changes import GateResult
     from v2drop_cli.report.result_file import ResultFile
+
+
+class Document(Protocol):
+    """What a command found, as JSON."""
+
+    def dumps(self) -> str:
+        """The document as text."""
+        ...
 
 
 def warn(text: str) -> None:
@@ -44,8 +53,12 @@ class Drafts:
 
     def __call__(self, report: Report) -> None:
         """Replace the file."""
+        self.put(summed_up(report))
+
+    def put(self, document: Document) -> None:
+        """Replace the file by what is summed up already."""
         try:
-            self._file.write(summed_up(report).dumps())
+            self._file.write(document.dumps())
         except V2DropError as error:
             if not self._told:
                 warn(f"{error.message}; measuring goes on")
@@ -101,8 +114,8 @@ class ResultFiles:
         """What to do with the report so far, if anything; see :class:`Drafts`."""
         return None if self.json is None else Drafts(self.json)
 
-    def finish(self, report: Report) -> None:
-        """Write the final report in every form asked for."""
+    def finish(self, report: Report, media: Sequence[Media] = ()) -> None:
+        """Write the final report in every form asked for; ``media`` are shown on the page."""
         from v2drop_cli.report.bench_view import build_view
         from v2drop_cli.report.csv import to_csv
         from v2drop_cli.report.markdown import to_markdown
@@ -116,13 +129,14 @@ class ResultFiles:
             write(self.csv, to_csv(report))
         if self.html is not None:
             from v2drop_cli.report.html.bench_page import to_html
+            from v2drop_cli.report.kept_pictures import data_uris, pictures_of
 
-            write(self.html, to_html(report))
+            write(self.html, to_html(report, data_uris(pictures_of(media))))
 
 
-def write(file: ResultFile, text: str) -> None:
+def write(file: ResultFile, content: str | bytes) -> None:
     """Write a result, and say so on stderr."""
-    file.write(text)
+    file.write(content)
     tell(f"Wrote {file.path}")
 
 

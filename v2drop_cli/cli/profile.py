@@ -77,7 +77,7 @@ def profile(
             media = given.fitted(loaded, media, options.prompt, options.most_new_tokens)
             report = measure(loaded, media, options, Watch(tell, files.on_round, check, warn))
         show(report, output.json)  # first: whatever becomes of the files
-        files.finish(report)
+        files.finish(report, media)
     leave_if_partial(report)
     settle(_judged(gates, report, arms.methods), gating.strict)
 

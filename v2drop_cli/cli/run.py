@@ -7,7 +7,7 @@ from v2drop_cli.cli.groups.dropping_options import DroppingOptions
 from v2drop_cli.cli.groups.measuring_options import RunMeasuring
 from v2drop_cli.cli.groups.media_options import MediaOptions
 from v2drop_cli.cli.groups.model_options import ModelOptions
-from v2drop_cli.cli.groups.output_options import RunOutput
+from v2drop_cli.cli.groups.output_options import PicturedOutput
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
 from v2drop_cli.cli.output import show, warn
@@ -22,7 +22,7 @@ def run(
     dropping: DroppingOptions,
     model: ModelOptions,
     measuring: RunMeasuring,
-    output: RunOutput,
+    output: PicturedOutput,
 ) -> None:
     """Answer one prompt dense and with dropping, side by side.
 
@@ -35,6 +35,7 @@ def run(
     arms = dropping.arms(measuring.seed)
     load = given.checked(model.load_options(measuring.seed))
     files = output.files(given.files)
+    drawn = output.kept_files(given.files)
     media = given.open()
 
     with files.held():
@@ -57,5 +58,7 @@ def run(
             media = given.fitted(loaded, media, run_options.prompt, measuring.max_new_tokens)
             report = measure(loaded, media, run_options, Watch(tell, files.on_round, check, warn))
         show(report, output.json)  # first: whatever becomes of the file
-        files.finish(report)
+        files.finish(report, media)
+        if drawn is not None:
+            drawn.draw(report, media)
     leave_if_partial(report)

@@ -18,7 +18,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from v2drop_cli.cli.called import CALLED
+from v2drop_cli.cli.called import CALLED, TYPED
 from v2drop_cli.cli.config_file import Invocation, defaults, find
 from v2drop_cli.cli.guard import guarded
 from v2drop_cli.errors import UsageError
@@ -199,6 +199,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             typed |= filed
         given = {name: typed[name] for name in (*calling.typed, *filed) if name in typed}
         CALLED.set(_line(calling.command, given, fields))
+        TYPED.set(calling.typed)
         function(**{name: _filled(group, typed) for name, group in groups.items()})
 
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):

@@ -26,7 +26,7 @@ from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import Media
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.synthetic.options import SyntheticInput
-from v2drop_cli.records import DENSE, EAGER, RANDOM, Protocol, Report, Request
+from v2drop_cli.records import EAGER, RANDOM, Protocol, Report, Request
 from v2drop_cli.records.report import UNFINISHED
 
 MOST_INVALID = 0.2
@@ -111,9 +111,14 @@ def profile(
         watch = watch or Watch()
         arms = line_up(replace(options.arms, methods=methods), passes, watch)
         check_names(options.labels, arms)
-        with_null = [arms[0], Arm(DENSE), *arms[1:]]
-        bench = Bench(passes, with_null, options.work, watch)
-        return bench.measure(options.stop, partial(_report, bench, options))
+        return measured(passes, arms, options, watch)
+
+
+def measured(passes: Passes, arms: Sequence[Arm], options: ProfileOptions, watch: Watch) -> Report:
+    """The report of arms that are lined up: the first is the reference, and its own null."""
+    with_null = [arms[0], replace(arms[0]), *arms[1:]]
+    bench = Bench(passes, with_null, options.work, watch)
+    return bench.measure(options.stop, partial(_report, bench, options))
 
 
 def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: bool) -> Report:
@@ -124,7 +129,7 @@ def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: b
     machine = bench.machine
     report = Report(
         environment=bench.environment,
-        request=_request(bench, options),
+        request=request_of(bench.passes, options),
         arms=(dense, *others),
         comparisons=tuple(comparisons),
         null_comparison=null_comparison,
@@ -151,15 +156,16 @@ def _report(bench: Bench, options: ProfileOptions, stopped_by: str, intervals: b
     return judged(report)
 
 
-def _request(bench: Bench, options: ProfileOptions) -> Request:
+def request_of(passes: Passes, options: ProfileOptions) -> Request:
+    """What was asked for, with what the subject decided of it."""
     return Request(
         model=options.model_name,
         seed=options.arms.seed,
         max_new_tokens=options.max_new_tokens,
         repeats=options.stop.repeats,
-        warmup=bench.work.warmup,
+        warmup=options.work.warmup,
         timed_new_tokens=options.new_tokens,
-        **bench.passes.described(),
+        **passes.described(),
     )
 
 

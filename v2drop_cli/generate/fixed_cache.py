@@ -17,10 +17,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, cache_utils
 from transformers.cache_utils import DynamicLayer, LinearAttentionLayer
 
 from v2drop_cli.errors import InstrumentError
+
+# Of a layer that looks at one token at a time there is nothing to keep; 5.17 has no such kind.
+_WITHOUT_COLUMNS = {LinearAttentionLayer, getattr(cache_utils, "DummyLayer", LinearAttentionLayer)}
 
 
 class FixedLayer(DynamicLayer):
@@ -80,7 +83,7 @@ class FixedCache(DynamicCache):
 
     def __init__(self, config: Any, room: int) -> None:
         super().__init__(config=config)
-        kinds = {type(layer) for layer in self.layers} - {DynamicLayer, LinearAttentionLayer}
+        kinds = {type(layer) for layer in self.layers} - {DynamicLayer, *_WITHOUT_COLUMNS}
         if kinds:
             other = ", ".join(sorted(kind.__name__ for kind in kinds))
             raise InstrumentError(f"a fixed KV cache does not serve {other}")

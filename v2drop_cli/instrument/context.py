@@ -35,6 +35,7 @@ from v2drop_cli.instrument.later_features import as_given, taken_over
 from v2drop_cli.instrument.numbering import carried, numbered_anew, positions_of
 from v2drop_cli.instrument.remade import remade
 from v2drop_cli.instrument.selection import Selection
+from v2drop_cli.instrument.sharing import shared_call, whole_or_last
 from v2drop_cli.instrument.signals import FROM_THE_CALL, RowSignals
 from v2drop_cli.instrument.trace import DropEvent, DropTrace, Merge
 from v2drop_cli.instrument.verdict import ask
@@ -94,7 +95,7 @@ class DropState:
             forward.embeddings = as_given(later, given)
         taken = taken_over(later, min(self.drops), arguments)
         if taken is None:
-            return None
+            return whole_or_last(self.call, arguments)
         forward.later, changed = taken
         return changed
 
@@ -127,6 +128,8 @@ class DropState:
         """The decoder's output ``[B, W, D]`` back at full width; ``None`` if it already is."""
         forward, self.forward = self.forward, None
         if forward is None or forward.columns is None:
+            return None
+        if hidden.shape[1] < forward.columns.width:  # the last tokens alone, as the caller asked
             return None
         self.mark(DROP_BEGINS)
         full = scatter_rows(hidden, forward.columns.to(hidden.device), forward.width)
@@ -167,6 +170,8 @@ class DropState:
     ) -> Any:
         """As :meth:`enter_layer`, once this layer has dropped what it drops."""
         cache = self.call.cache(kwargs)
+        if layer in self.call.sources:
+            return shared_call(self.call, forward, layer, hidden, kwargs)
         if PREVIOUS_HIDDEN in self.method.needs:
             forward.previous = hidden if layer + 1 in self.drops else None
             forward.handed_before = kwargs if layer + 1 in self.drops else {}
@@ -183,8 +188,11 @@ class DropState:
             )
         if folds:
             self.book.remember(cache, layer, folded(forward, known, before))
-            return folded_call(forward, hidden, kwargs)
-        return hidden, remade(self.reader, forward, layer, hidden, kwargs, known)
+            return folded_call(self.call, forward, hidden, kwargs, before)
+        changed = remade(self.reader, forward, layer, hidden, kwargs, known)
+        if layer in self.call.sources.values():
+            forward.handed[layer] = changed
+        return hidden, changed
 
     def _drop(self, forward: Forward, drop: Drop, hidden: Tensor, kwargs: dict[str, Any]) -> Tensor:
         before = [len(row) for row in forward.alive]
@@ -202,7 +210,7 @@ class DropState:
                 self._record(forward, drop.layer, found, past)
             return hidden
         self._record(forward, drop.layer, found, past)
-        packed = pack(found.rows, left=bool(self.call.no_columns))
+        packed = pack(found.rows, left=self.call.fills_left)
         hidden = gather_rows(hidden if found.hidden is None else found.hidden, packed.index)
         forward.columns = compose(forward.columns, packed)
         forward.alive = found.alive

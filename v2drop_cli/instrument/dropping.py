@@ -36,6 +36,7 @@ from v2drop_cli.instrument.refusals import (
 )
 from v2drop_cli.instrument.running import Running
 from v2drop_cli.instrument.temperature import temperature_hooks
+from v2drop_cli.instrument.token_states import as_entered, by_token
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.methods.base import GRIDS, TOWER, Method
@@ -43,6 +44,7 @@ from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.arguments import CACHE, cache_of
 from v2drop_cli.models.base import Family, LoadedModel
+from v2drop_cli.models.parts import final_norm
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import droppable, true_positions
@@ -107,11 +109,10 @@ def dropping(
     """
     target = Target.of(model, allow_unproven)
     family, n_layers = target.family, len(target.layers)
-    first = family.first_droppable_layer(target.config)
     chosen = get_method(method) if isinstance(method, str) else method
     if not isinstance(chosen, Method):
         raise UsageError(f"{chosen!r} is no method", hint="pass a name, or a Method instance")
-    shape = Shape.of(family, n_layers, first)
+    shape = Shape.of(family, n_layers, family.droppable(target.config))
     parsed = chosen.schedule(None, shape) if schedule is None else named_schedule(schedule, shape)
     parsed = with_entry(parsed, chosen)
     family.check(parsed, target.config, n_layers)
@@ -159,7 +160,7 @@ def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module
         layers=target.layers,
         tower=tower,
         numbering=numbering,
-        final_norm=getattr(target.decoder, "norm", None),
+        final_norm=final_norm(target.decoder),
     )
 
 
@@ -307,12 +308,13 @@ def _layer_call(
     state: DropState, running: Running, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Call | None:
     running.check()
-    hidden, kwargs = state.call.by_name(args, kwargs)
+    entering, kwargs = state.call.by_name(args, kwargs)
+    hidden = by_token(entering, scored=bool({layer, layer + 1} & state.drops.keys()))
     changed = state.enter_layer(layer, hidden, kwargs)
     if changed is None:
         return None
-    hidden, new_kwargs = changed
-    return (hidden,), new_kwargs
+    left, new_kwargs = changed
+    return (entering if left is hidden else as_entered(left, entering),), new_kwargs
 
 
 def _decoder_output(state: DropState, running: Running, output: Any) -> Any:

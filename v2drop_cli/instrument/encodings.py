@@ -53,7 +53,8 @@ class Encodings:
         """Keep the ``arguments`` of an encoder as long as its ``output`` lives."""
         states, features = _states(output), _features(output)
         if states is not None and features is not None:
-            tokens = sum(part.flatten(0, -2).shape[0] for part in features)
+            parts = [features] if isinstance(features, Tensor) else features
+            tokens = sum(part.flatten(0, -2).shape[0] for part in parts)
             given = {name: value for name, value in arguments.items() if value is not None}
             self._notes[states] = _Note(given, tokens)
 

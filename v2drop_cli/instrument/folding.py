@@ -11,7 +11,8 @@ as if the dropped tokens had never come; what layers before the drop folded in s
 
 Rows with fewer survivors are filled up on the left, and the filler is masked there, as the model
 masks padding: its hidden states are made zero, and a state that begins with zeros stays as it was
-born. Filler on the right would be folded in behind a row's last token.
+born. Filler on the right would be folded in behind a row's last token. A state that was filled in
+an earlier turn does not stay as it is under zeros: rows of different lengths are refused there.
 """
 
 from __future__ import annotations
@@ -21,24 +22,38 @@ from typing import Any
 
 from torch import Tensor
 
+from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.cache import CachedColumns
 from v2drop_cli.instrument.forward import Forward, text_after
+from v2drop_cli.instrument.layer_call import LayerCall
 
 
 def folded_call(
-    forward: Forward, hidden: Tensor, kwargs: dict[str, Any]
+    call: LayerCall, forward: Forward, hidden: Tensor, kwargs: dict[str, Any], before: int
 ) -> tuple[Tensor, dict[str, Any]] | None:
     """What a layer without columns gets instead; ``None`` leaves its call alone.
 
     Args:
+        call: how the decoder calls its layers.
         forward: the running one.
         hidden: ``[B, W, D]`` the layer's input.
         kwargs: what the decoder hands the layer.
+        before: columns of the whole sequence before this forward.
+
+    Raises:
+        InstrumentError: filler would come between a filled state and a row's tokens.
     """
     if forward.columns is None:  # text of a later turn: the layer's own state goes on
         return None
     valid = forward.columns.valid
-    return hidden, {**kwargs, "attention_mask": valid, "position_ids": None}
+    if valid is not None and before:
+        raise InstrumentError(
+            "rows of a later turn come out of a drop with different lengths, and filler between "
+            "two turns would change a state",
+            hint="drop counts that leave all rows equally long, or one row at a time",
+        )
+    changed = {call.padding_name: valid, "position_ids": None}
+    return hidden, {**kwargs, **changed, **call.gathered(forward, kwargs)}
 
 
 def folded(forward: Forward, known: CachedColumns | None, before: int) -> CachedColumns:

@@ -30,6 +30,8 @@ class Forward:
         alive: per row, where the alive vision tokens are among the alive columns.
         numbers: ``[B, W]`` long, positions of the alive columns that a drop numbered anew.
         shift: ``[B]`` long, how far earlier turns moved the running layer's columns down.
+        counted: ``[B, C]`` long, the places of all columns of the layer that ran before, where
+            layers hand on what they chose; ``None`` if it had the whole sequence.
         moved: whether a method gave tokens another order than the sequence's.
         previous: ``[B, W, D]`` input of the layer before a drop, while it is needed.
         later: vision features that the hooks add between layers, or ``None``.
@@ -38,6 +40,8 @@ class Forward:
         arguments: of the model's call, if the method needs them; else empty.
         notes: by row and name, what a method found once for all drops of this forward.
         ready: per cached length, the kwargs of the layers up to the next drop, made once.
+        handed: per layer whose keys later ones share, what it was handed in place of the
+            decoder's arguments.
     """
 
     vision: tuple[Tensor, ...] = ()
@@ -51,6 +55,7 @@ class Forward:
     alive: list[Tensor] = field(default_factory=list)
     numbers: Tensor | None = None
     shift: Tensor | None = None
+    counted: Tensor | None = None
     moved: bool = False
     previous: Tensor | None = None
     later: LaterFeatures | None = None
@@ -59,6 +64,7 @@ class Forward:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     notes: dict[tuple[int, str], Tensor] = field(default_factory=dict)
     ready: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    handed: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def move(self, device: torch.device) -> None:
         """Follow a model that is spread over devices."""

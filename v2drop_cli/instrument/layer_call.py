@@ -9,27 +9,35 @@ refused at the first drop.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
+from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
 from v2drop_cli.models.decoders import (
     chunked,
+    key_sources,
     layer_kinds,
     no_columns,
     scaled_from,
+    takes_choices,
+    whole_tables,
     windows,
     without_rotary,
 )
+from v2drop_cli.tensors import gather_rows
 
 # What is made anew for a shortened layer, and what is gathered: inputs of the layer's own for each
 # token. Other arguments are handed on as they are.
-_REMADE = frozenset({"attention_mask", "position_embeddings", "position_ids"})
-GATHERED = ("per_layer_input",)
+_REMADE = frozenset({"attention_mask", "conv_mask", "position_embeddings", "position_ids"})
+# What the layer before chose to attend to, where the next one has no index of its own.
+_CHOICE = "prev_topk_indices"
+_GATHERED = ("per_layer_input", "ple_input_ids")
 _COS_AND_SIN = 2
 # Rotary tables: cosines and sines, or one table of complex numbers.
 Tables = tuple[Tensor, ...]
@@ -54,6 +62,12 @@ class LayerCall:
         without_rotary: whether some layers are handed no rotary tables.
         no_columns: the layers that keep no keys of their tokens: they fold them into a running
             state, or look at one token at a time.
+        sources: the layers that attend to keys of an earlier one, and of which.
+        padding_name: what the mask of padding is called that these are handed.
+        whole_tables: whether layers are handed the rotary tables of all columns, not of this
+            forward's alone.
+        takes_choices: the layers that attend to what an earlier one chose.
+        filler_id: the token id that begins a sequence of ids.
     """
 
     config: Any
@@ -67,6 +81,11 @@ class LayerCall:
     order: tuple[str, ...] = ()
     without_rotary: bool = False
     no_columns: frozenset[int] = frozenset()
+    sources: Mapping[int, int] = field(default_factory=dict)
+    padding_name: str = "attention_mask"
+    whole_tables: bool = False
+    takes_choices: frozenset[int] = frozenset()
+    filler_id: int = 0
 
     @classmethod
     def of(cls, config: Any, layers: Sequence[nn.Module], *, cuts_blocks: bool = True) -> LayerCall:
@@ -89,8 +108,18 @@ class LayerCall:
             cuts_blocks=cuts_blocks,
             without_rotary=without_rotary(config),
             no_columns=no_columns(config.get_text_config()),
+            sources=key_sources(config),
             order=tuple(signature(type(layers[0]).forward).parameters)[1:],
+            padding_name="conv_mask" if "conv_mask" in named else "attention_mask",
+            whole_tables=whole_tables(config.get_text_config()),
+            takes_choices=takes_choices(config.get_text_config()),
+            filler_id=_begins(config.get_text_config()),
         )
+
+    @property
+    def counts_places(self) -> bool:
+        """Whether some layers must know where their columns are in the sequence, windows or not."""
+        return self.whole_tables or bool(self.takes_choices)
 
     def window(self, layer: int) -> int | None:
         """How many columns of the whole sequence ``layer`` has in view; ``None``: all."""
@@ -99,6 +128,15 @@ class LayerCall:
     def kind(self, layer: int) -> str | None:
         """What tells ``layer`` from those that are handed other masks or rotary tables."""
         return self.kinds[layer] if self.kinds else None
+
+    @property
+    def fills_left(self) -> bool:
+        """Whether rows with fewer survivors are filled up on the left.
+
+        So they are where layers fold tokens into a state, and where the decoder goes on with the
+        last column alone, which must be a row's last token.
+        """
+        return bool(self.no_columns or self.sources)
 
     def turns(self, kwargs: Mapping[str, Any]) -> bool:
         """Whether the layer that was handed ``kwargs`` turns queries and keys by rotary tables."""
@@ -117,8 +155,30 @@ class LayerCall:
             InstrumentError: something is handed by position that is not known.
         """
         more = dict(zip(self.order[1:], args[1:], strict=False))
-        known = len(args) <= len(self.order) and set(more) <= _REMADE | set(GATHERED)
+        known = len(args) <= len(self.order) and set(more) <= _REMADE | set(_GATHERED)
         return only_hidden(args[:1] if known else args), {**kwargs, **more}
+
+    def gathered(self, forward: Forward, kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What the decoder hands a layer for each token, of the tokens that are left."""
+        if forward.columns is None:
+            return {}
+        index, valid, found = forward.columns.index, forward.columns.valid, {}
+        for name in _GATHERED:
+            handed = kwargs.get(name)
+            if handed is None:
+                continue
+            wide = handed if handed.dim() > index.dim() else handed[..., None]
+            rows = gather_rows(wide, index.to(handed.device)).view(*index.shape, *handed.shape[2:])
+            if not rows.is_floating_point() and valid is not None:
+                # Token ids are looked at together, those of a filler among them.
+                rows = torch.where(valid.to(rows.device), rows, self.filler_id)
+            found[name] = rows
+        return found
+
+    def choice(self, layer: int, kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What ``layer`` is handed of an earlier one's choice, by name; empty if it takes none."""
+        handed = kwargs.get(_CHOICE) if layer in self.takes_choices else None
+        return {} if handed is None else {_CHOICE: handed}
 
     def refuse_no_columns(self, layer: int, need: str) -> None:
         """Raise for a signal of an attention that ``layer`` does not have.
@@ -132,7 +192,7 @@ class LayerCall:
         """
         if layer in self.no_columns:
             raise UnsupportedModelError(
-                f"layer {layer} of this decoder has no {need}: it keeps a running state instead",
+                f"layer {layer} of this decoder has no {need}: it keeps no keys of its tokens",
                 hint="drop at another layer, or take a method that looks at no attention and no "
                 "keys, such as v2drop",
             )
@@ -146,13 +206,29 @@ class LayerCall:
         if self.cache_name not in kwargs:
             raise InstrumentError(f"this decoder hands its layers no {self.cache_name}", hint=_HINT)
         for name, value in kwargs.items():
-            along = name in self.named - _REMADE - {self.cache_name, *GATHERED}
-            if along and isinstance(value, Tensor) and value.dim():
+            along = name in self.named - _REMADE - {self.cache_name, *_GATHERED, _CHOICE}
+            if along and _holds_a_sequence(value):
                 raise InstrumentError(
                     f"this decoder hands its layers {name}, and dropping does not know how to "
                     "shorten it",
                     hint=_HINT,
                 )
+
+
+def _holds_a_sequence(value: Any) -> bool:
+    """Whether ``value`` may go along the sequence: a tensor, or a mapping that has some in it."""
+    return (
+        bool(value.dim())
+        if isinstance(value, Tensor)
+        else isinstance(value, Mapping) and bool(value)
+    )
+
+
+def _begins(text: Any) -> int:
+    """The end of what came before, as transformers takes it for the start of a row of ids."""
+    end = getattr(text, "eos_token_id", None)
+    end = end[0] if isinstance(end, list) and end else end
+    return end if isinstance(end, int) else 0
 
 
 def only_hidden(args: tuple[Any, ...]) -> Tensor:

@@ -18,12 +18,13 @@ from v2drop_cli.instrument.cache import (
     places_held,
 )
 from v2drop_cli.instrument.forward import Forward, text_after
+from v2drop_cli.instrument.handed_choice import Counted, handed_on
 from v2drop_cli.instrument.here import Reader
-from v2drop_cli.instrument.layer_call import GATHERED, as_handed
+from v2drop_cli.instrument.layer_call import as_handed, rotary_tables
 from v2drop_cli.instrument.masks import View, causal_mask
 from v2drop_cli.instrument.numbering import alive_rope, shift_after, told_positions
 from v2drop_cli.instrument.windows import count_by_place, shown_columns
-from v2drop_cli.tensors import gather_rows
+from v2drop_cli.tensors import gather_rope
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class _Held:
         shown: how many of them the attention is handed, the last ones.
         before: columns of the whole sequence before this forward.
         valid: ``[B, past]`` bool, or ``None`` when none is padding or filler.
-        places: ``[B or 1, past]`` long, which columns of the sequence they are; for windows only.
+        places: ``[B or 1, past]`` long, which columns of the sequence they are; where a
+            window or the layer itself counts them.
         window: how many columns of the sequence the layer has in view; ``None``: all.
     """
 
@@ -83,16 +85,14 @@ def remade(
     if held.window is not None:
         dropped = sequence - length
         count_by_place(cache, layer, held.window, spare=forward.spare(), dropped=dropped)
-    return {**kwargs, **shared["kwargs"], **_gathered(forward, kwargs)}
-
-
-def _gathered(forward: Forward, kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
-    """What the decoder hands this layer for each token, of the tokens that are left."""
-    if forward.columns is None:
-        return {}
-    handed = {name: kwargs.get(name) for name in GATHERED}
-    index = forward.columns.index
-    return {name: gather_rows(x, index.to(x.device)) for name, x in handed.items() if x is not None}
+    made = {**shared["kwargs"], **reader.call.gathered(forward, kwargs)}
+    if reader.call.takes_choices and columns.places is not None:
+        now, before = Counted(columns.places, columns.valid, sequence), forward.counted
+        forward.counted = columns.places
+        if before is not columns.places:
+            handed = reader.call.choice(layer, kwargs)
+            made |= {k: handed_on(x, before, now, hidden.shape[1]) for k, x in handed.items()}
+    return {**kwargs, **made}
 
 
 def _held(
@@ -104,8 +104,10 @@ def _held(
     else:  # it still holds all columns
         valid = None if forward.padding is None or not past else forward.padding[:, :past]
     before, places, shown = columns_before(cache, layer, forward.width), None, past
+    if window is not None or reader.call.counts_places:
+        places = places_held(known, past)
     if window is not None:
-        places, shown = places_held(known, past), shown_columns(cache, layer, past)
+        shown = shown_columns(cache, layer, past)
     return _Held(past, shown, before, valid, places, window)
 
 
@@ -114,14 +116,16 @@ def _shared(
 ) -> dict[str, Any]:
     columns = forward.columns
     changed: dict[str, Any] = {}
+    places = None if held.places is None else _places(forward, hidden, held.places, held.before)
+    if reader.call.whole_tables and places is not None:
+        changed["position_embeddings"] = gather_rope(rotary_tables(kwargs), places)
+    elif (columns is not None or forward.shift is not None) and reader.call.turns(kwargs):
+        rope = alive_rope(reader.numbering, forward, hidden, kwargs, forward.shift)
+        changed["position_embeddings"] = as_handed(rope)
     if columns is not None or forward.shift is not None:
-        if reader.call.turns(kwargs):
-            rope = alive_rope(reader.numbering, forward, hidden, kwargs, forward.shift)
-            changed["position_embeddings"] = as_handed(rope)
         changed["position_ids"] = told_positions(reader.call, forward, kwargs, forward.shift)
     new_valid = _new_padding(forward, hidden) if columns is None else columns.valid
     valid = join_valid(held.valid, held.past, new_valid, hidden)
-    places = None if held.places is None else _places(forward, hidden, held.places, held.before)
     thrown = held.past - held.shown
     view = None
     cuts = held.window is not None and held.before + forward.width > held.window

@@ -56,18 +56,23 @@ def describe(device: torch.device, nvml: Nvml | None = None) -> dict[str, Any]:
 
 def _device(device: torch.device, nvml: Nvml | None) -> dict[str, Any]:
     name: str | None = device.type
-    total = _or_none(_system_memory)
     if device.type == "cuda":
         name = _or_none(lambda: torch.cuda.get_device_name(device))
-        total = _or_none(lambda: int(torch.cuda.get_device_properties(device).total_memory))
     return {
         "device": name,
         "gpu_uuid": (nvml.uuid if nvml else None) or _or_none(lambda: device_uuid(device)),
-        "total_memory_bytes": total,
+        "total_memory_bytes": total_memory(device),
         "driver": nvml.driver_version() if nvml else None,
         "sm_clock_mhz": nvml.sm_clock_mhz() if nvml else None,
         "temperature_c": nvml.temperature_c() if nvml else None,
     }
+
+
+def total_memory(device: torch.device) -> int | None:
+    """Bytes of the device; ``None`` where it does not tell."""
+    if device.type == "cuda":
+        return _or_none(lambda: int(torch.cuda.get_device_properties(device).total_memory))
+    return _or_none(_system_memory)
 
 
 def _or_none(read: Callable[[], T]) -> T | None:

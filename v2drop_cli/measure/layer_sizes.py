@@ -37,3 +37,15 @@ def layer_heads(layers: Sequence[Any]) -> tuple[int, ...]:
     attentions = [getattr(layer, "self_attn", None) for layer in layers]
     found = tuple(int(getattr(attention, "num_heads", 0)) for attention in attentions)
     return found if len(set(found)) > 1 and all(found) else ()
+
+
+def stream_products(layer: Any) -> int:
+    """Multiply-adds of a token in Gemma 3n's layers beside one for each weight; else 0.
+
+    Each of a token's four states is predicted from all four, and the router of that runs twice.
+    """
+    router = getattr(getattr(layer, "altup", None), "modality_router", None)
+    if router is None:
+        return 0
+    streams, size = router.weight.shape
+    return int(streams**2 * size + router.weight.numel())

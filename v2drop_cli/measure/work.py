@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
+from v2drop_cli.measure.group_index import GroupIndex, group_indexes
 from v2drop_cli.measure.latents import Latents, latents
-from v2drop_cli.measure.layer_sizes import layer_heads, layer_sizes
+from v2drop_cli.measure.layer_sizes import layer_heads, layer_sizes, stream_products
 from v2drop_cli.measure.states import FoldedState, folded_state
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
@@ -33,21 +34,23 @@ COUNTED = frozenset({
     "apertus", "arcee", "aria", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe",
     "cohere_compass", "cosmos3_edge", "cwm", "deepseek_ocr2", "deepseek_v3", "dots1", "dots3_note",
     "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3",
-    "gemma4", "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe", "glm_ocr",
-    "granite", "granite4_vision", "granite_docling", "granite_swa", "granitemoe", "granitemoe_swa",
-    "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3", "hyperclovax",
-    "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "lfm3", "llama", "llama4",
-    "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mistral4", "mixtral", "molmo2",
-    "muse_glimmer", "muse_spark", "nanochat", "nemotron", "olmo", "olmo2", "olmo3", "olmoe",
-    "paddleocr_vl", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe",
-    "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl",
-    "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7",
-    "vaultgemma",
+    "gemma3n", "gemma4", "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe",
+    "glm_ocr", "granite", "granite4_vision", "granite_docling", "granite_swa", "granitemoe",
+    "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3",
+    "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "lfm3",
+    "llama", "llama4", "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mistral4",
+    "mistral_large4", "mixtral", "molmo2", "muse_glimmer", "muse_spark", "nanochat", "nemotron",
+    "nemotron_h", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "persimmon", "phi", "phi3",
+    "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5",
+    "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "qwen4_exp",
+    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7", "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
 its attention with twice the values."""
 
+# Models whose prompts go through the layers that share keys by their last token alone.
+_LAST_ALONE = frozenset({"gemma4", "gemma4_unified"})
 # Models whose code runs every expert on every token, scaled by what the router says of it.
 _ALL_EXPERTS = frozenset({"llama4"})
 
@@ -69,8 +72,12 @@ class DecoderShape:
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         layers: per layer, its own :attr:`kv_heads` and :attr:`head_dim`; empty where all are alike.
         heads_of: per layer, its own :attr:`heads`; empty where all have as many.
+        last_alone: per layer, whether a prompt's last token alone runs through it; empty where all
+            tokens run through all layers.
         states: per layer, what it folds tokens into; ``None`` for one that attends. Empty where
             all do.
+        indexes: per layer, what scores groups of its columns, ``None`` without. Empty where no
+            layer has such an index.
     """
 
     layer_products: tuple[int, ...]
@@ -85,6 +92,13 @@ class DecoderShape:
     layers: tuple[tuple[int, int], ...] = ()
     states: tuple[FoldedState | None, ...] = ()
     heads_of: tuple[int, ...] = ()
+    last_alone: tuple[bool, ...] = ()
+    indexes: tuple[GroupIndex | None, ...] = ()
+
+    def asked(self, columns: Sequence[int]) -> list[int]:
+        """Of a prompt's ``columns`` per layer, those that are processed for its last logits."""
+        alone = self.last_alone or (False,) * len(columns)
+        return [1 if only else count for only, count in zip(alone, columns, strict=True)]
 
     def held(self, columns: Sequence[int]) -> list[int]:
         """Of ``columns`` per layer, those that the next token may look back to."""
@@ -110,12 +124,13 @@ class DecoderShape:
             linear += sum(state.products * q for state, q in folds if state is not None)
         pairs = [q * c for q, c in zip(queries, columns, strict=True)]
         widths = [2 * size for _, size in self._sizes(columns)]  # scores, then values
-        choosing = 0
+        asked = zip(self.indexes, queries, columns, strict=False)
+        choosing = sum(one.scoring(q, c) for one, q, c in asked if one is not None)
         if self.latents:
             widths = [one.keys + one.values for one in self.latents]
             expanded = zip(self.latents, columns, strict=True)
             linear += sum(one.expanding * c for one, c in expanded)
-            choosing = sum(one.choosing * n for one, n in zip(self.latents, pairs, strict=True))
+            choosing += sum(one.choosing * n for one, n in zip(self.latents, pairs, strict=True))
         heads = self.heads_of or (self.heads,) * len(columns)
         attention = sum(h * w * n for h, w, n in zip(heads, widths, pairs, strict=True)) + choosing
         return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
@@ -125,6 +140,9 @@ class DecoderShape:
         numbers = [2 * heads * size for heads, size in self._sizes(columns)]
         if self.latents:
             numbers = [one.held for one in self.latents]
+        if self.indexes:
+            pairs = zip(numbers, self.indexes, strict=True)
+            numbers = [n if one is None else n + one.held for n, one in pairs]
         held = self.kv_item_bytes * sum(n * c for n, c in zip(numbers, columns, strict=True))
         return rows * (held + sum(state.nbytes for state in self.states if state is not None))
 
@@ -157,7 +175,7 @@ def limit(
     # A full window reads all that it holds, and writes the new column in place of the oldest.
     decode_bytes = shape.weight_bytes + shape.kv_bytes(held, rows)
     return Limit(
-        prefill_flops=shape.flops(columns, columns, rows, answers),
+        prefill_flops=shape.flops(shape.asked(columns), columns, rows, answers),
         prefill_bytes=shape.weight_bytes + shape.kv_bytes(prompt, rows),
         decode_flops_per_token=shape.flops(one, held, rows),
         decode_bytes_per_token=decode_bytes,
@@ -194,8 +212,8 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         return None
     heads_of = layer_heads(layers)
     heads = heads_of[0] if heads_of else int(config.num_attention_heads)
-    sizes = layer_sizes(layers, heads)
     compressed = latents(layers)
+    sizes = () if compressed else layer_sizes(layers, heads)
     if compressed:  # whose layers may differ, and say so themselves
         kv_heads, head_dim = heads, compressed[0].keys
     else:
@@ -226,7 +244,17 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         layers=sizes,
         states=tuple(states) if any(states) else (),
         heads_of=heads_of,
+        last_alone=_last_alone(layers, config),
+        indexes=group_indexes(layers),
     )
+
+
+def _last_alone(layers: Sequence[Any], config: Any) -> tuple[bool, ...]:
+    """Gemma 4's layers that share keys; flash and flex kernels are given whole prompts there."""
+    whole = str(config._attn_implementation).startswith(("flash", "flex"))
+    shares = [getattr(getattr(x, "self_attn", None), "is_kv_shared_layer", False) for x in layers]
+    narrow = not whole and any(shares) and all(_folder(layer) in _LAST_ALONE for layer in layers)
+    return tuple(map(bool, shares)) if narrow else ()
 
 
 def _sizes_of(config: Any, heads: int) -> tuple[int, int]:
@@ -259,7 +287,7 @@ class _Products:
 
 def _products(layer: Any) -> _Products | None:
     """``None`` where a parameter takes part in a way that is not known here."""
-    active = idle_bytes = 0
+    active, idle_bytes = stream_products(layer), 0
     routers = [module for module in layer.modules() if _is_router(module)]
     for name, module in layer.named_modules():
         if isinstance(module, torch.nn.ModuleList) and name.endswith("experts"):
@@ -269,6 +297,10 @@ def _products(layer: Any) -> _Products | None:
         for parameter in module.parameters(recurse=False):
             if parameter.ndim < 2:
                 continue  # norms and biases are no matrix products
+            read = _rows_read(layer, name)
+            if read is not None:
+                idle_bytes += (len(parameter) - read) * parameter[0].nbytes
+                continue
             if isinstance(module, torch.nn.Linear) or module in routers:
                 active += parameter.numel()
             elif parameter.ndim == 3 and len(routers) == 1:
@@ -282,6 +314,12 @@ def _products(layer: Any) -> _Products | None:
             else:
                 return None
     return _Products(active, idle_bytes)
+
+
+def _rows_read(layer: Any, name: str) -> int | None:
+    """Rows that a token reads of a table for ids in a row, if ``name`` is one; no products."""
+    above, _, own = name.rpartition(".")
+    return int(layer.get_submodule(above).ngram_heads) if own == "ngram_embedding" else None
 
 
 def _is_router(module: Any) -> bool:
@@ -304,8 +342,8 @@ def _attends_with(layer: Any, queries: int, keys: int) -> bool:
     for name, module in layer.named_modules():
         if isinstance(module, torch.nn.Linear):
             found.setdefault(name.rpartition(".")[2], []).append(module.out_features)
-    if "qkv_proj" in found:
-        return found["qkv_proj"] == [queries + 2 * keys]
+    for fused in {"qkv_proj", "query_key_value"} & found.keys():
+        return found[fused] == [queries + 2 * keys]
     # Qwen3.5 makes a gate beside each query, by the same map.
     made = [found.get(f"{part}_proj") for part in "qkv"]
     return made in ([[queries], [keys], [keys]], [[2 * queries], [keys], [keys]])

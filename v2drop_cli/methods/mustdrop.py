@@ -98,7 +98,7 @@ class MustDrop(Method):
 
         A budget is met by the thresholds, and changes nothing here.
         """
-        layers = LAYERS if LAYERS[-1] < shape.n_layers else shape.scaled(LAYERS)
+        layers = LAYERS if LAYERS[-1] < shape.depth else shape.scaled(LAYERS)
         return Schedule(tuple(Drop(layer, keep=1.0) for layer in (0, *layers)))
 
     # In the tower ----------------------------------------------------------------------------

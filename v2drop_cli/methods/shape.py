@@ -28,6 +28,10 @@ As they do in PyramidDrop at its own layers (8, 16, 24 of 32) and a third of the
 """
 
 
+# The first layer that can drop, and the last one, which is None where all later ones can.
+Droppable = tuple[int, int | None]
+
+
 class Presets(Protocol):
     """The part of a family that :meth:`Shape.of` reads."""
 
@@ -50,6 +54,7 @@ class Shape:
         n_vision: vision tokens of the prompt; ``None`` before there is one.
         presets: the family's named schedules.
         preset_layers: decoder layers that these are written for.
+        last_droppable: the last layer whose input may be shortened, where that is not any.
     """
 
     n_layers: int
@@ -57,13 +62,20 @@ class Shape:
     n_vision: int | None = None
     presets: Mapping[str, str] = field(default_factory=lambda: dict(PRESETS))
     preset_layers: int = REFERENCE_DEPTH
+    last_droppable: int | None = None
 
     @classmethod
     def of(
-        cls, family: Presets, n_layers: int, first_droppable: int, n_vision: int | None = None
+        cls, family: Presets, n_layers: int, droppable: Droppable, n_vision: int | None = None
     ) -> Shape:
         """The shape of a model of ``family``."""
-        return cls(n_layers, first_droppable, n_vision, family.presets, family.preset_layers)
+        first, last = droppable
+        return cls(n_layers, first, n_vision, family.presets, family.preset_layers, last)
+
+    @property
+    def depth(self) -> int:
+        """Layers that a schedule is scaled to: those up to the last one that can drop."""
+        return self.n_layers if self.last_droppable is None else self.last_droppable + 1
 
     def preset(self, name: str = DEFAULT_PRESET) -> Schedule:
         """A preset of the family, scaled to this depth.
@@ -72,13 +84,13 @@ class Shape:
             UnknownNameError: there is none of that name.
         """
         found: Schedule = preset(
-            name, self.presets, self.n_layers, self.first_droppable, self.preset_layers
+            name, self.presets, self.depth, self.first_droppable, self.preset_layers
         )
         return found
 
     def scaled(self, layers: Sequence[int]) -> list[int]:
         """Layers of a decoder of 32, as most papers give them, at the same depths of this one."""
-        return scale_layers(layers, self.n_layers, self.first_droppable)
+        return scale_layers(layers, self.depth, self.first_droppable)
 
     @property
     def prompt(self) -> int:

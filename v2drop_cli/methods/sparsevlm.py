@@ -147,7 +147,7 @@ class SparseVLM(Method):
         Raises:
             ScheduleError: no drops at these layers meet the budget.
         """
-        layers = LAYERS if LAYERS[-1] < shape.n_layers else tuple(shape.scaled(LAYERS))
+        layers = LAYERS if LAYERS[-1] < shape.depth else tuple(shape.scaled(LAYERS))
         if budget is None:
             shares = zip(layers, KEEPS, strict=False)
             return Schedule(tuple(Drop(layer, keep=keep) for layer, keep in shares))

@@ -45,8 +45,13 @@ def parameters_of(forward: Callable[..., Any]) -> frozenset[str]:
 
 
 def heads_one_token(model: nn.Module) -> bool:
-    """Whether its forward can run the language head on a row's last token alone."""
-    return "logits_to_keep" in parameters_of(type(model).forward)
+    """Whether its forward can run the language head on a row's last token alone.
+
+    It may hand the argument on, unnamed, to a whole language model that it holds.
+    """
+    inside = model._modules.get("language_model")
+    forwards = [type(module).forward for module in (model, inside) if module is not None]
+    return any("logits_to_keep" in parameters_of(forward) for forward in forwards)
 
 
 def cache_of(module: nn.Module, arguments: Mapping[str, Any]) -> Any:

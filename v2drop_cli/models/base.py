@@ -15,10 +15,11 @@ from torch import Tensor
 
 from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.models.answers import Generated, Prompts, decoded
-from v2drop_cli.models.decoders import refuse_decoder
+from v2drop_cli.models.decoders import last_droppable, refuse_decoder
 from v2drop_cli.models.later import Later
 from v2drop_cli.models.parts import inner_model, language_model
 from v2drop_cli.models.projections import Projections, Tower
+from v2drop_cli.models.shown import Shown, as_processed
 from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
 from v2drop_cli.tensors import true_positions
@@ -156,41 +157,36 @@ class Family:
         placeholders: the ids whose positions are droppable vision tokens.
         grids: (config, processed tensors) → how each row's vision tokens lie over the pixels.
         process: (processor, config, media, prompt) → the tensors of one prompt.
+        shown: (processor, config, medium, its grids) → where what each is a share of lies over it.
         types_name: the forward argument that marks pictures' tokens by 1 and videos' by 2, if the
             model takes it.
         grid_tensors: names of what ``process`` gives to ``grids`` alone; no model takes them.
         packed: names of pixels that all rows of a batch have side by side, in the last dimension.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
         decoder: model → the text decoder, with its blocks in ``.layers``.
-        first_droppable_layer: config → first layer whose input may be shortened; 0 is the
-            decoder's own input.
+        first_droppable_layer: config → first layer whose input may be shortened.
         full_until: why layers before that one need the whole prompt, for messages.
         first_position: position that the model gives the first token, left to itself.
-        counts_by_mask: whether the model numbers pictures only where it is given a mask.
-        refusal: config → why this configuration cannot be served, or ``None``; for a decoder that
-            nobody has tried see :func:`~v2drop_cli.models.decoders.unproven`.
+        counts_by_mask: whether it numbers pictures only where it is given a mask.
+        refusal: config → why it cannot be served, or ``None``; see also ``decoders.unproven``.
         blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
-            of one block attend to each other in both directions, ``-1`` is causal. ``None``
-            where the model attends causally, as most do. The KV cache is among the arguments
-            as ``cache``, whatever this transformers calls it.
+            of one block attend to each other in both directions, ``-1`` is causal. ``None`` where
+            the model attends causally. The arguments have the KV cache as ``cache`` always.
         later: the decoder's arguments → features that it adds between its layers, at the whole
             prompt's vision tokens; ``None`` where there are none.
         blocks_in_windows: whether only layers with a sliding window attend in blocks.
         windows_cut_blocks: whether a sliding window also ends what columns of one block see of
             each other; if not, a block is seen whole.
-        vision_tower: model → the module that encodes pixels, or ``None`` where it is not told
-            apart; for timing only.
+        vision_tower: model → what encodes pixels, or ``None`` where it is not told apart.
         projections: how the decoder's layers make queries and keys.
-        tower: what is in the vision tower, and which patch a vision token stands for; ``None``
-            where nobody has shown it.
+        tower: what is in the vision tower, and which patch a token stands for, if that is shown.
         projector: model → the module between tower and decoder, or ``None`` likewise.
         presets: named schedules, scaled by depth for models of other depths.
         preset_layers: decoder layers that the presets are written for.
         preset_source: where the presets come from.
         media: what its processor takes: ``image``, ``images`` (several), ``video``.
-        synthetic: (config, made-up media) → their ids and pixels, with the counts and shapes
-            that the family's own processor gives at its published settings; ``None`` where
-            nobody wrote it.
+        synthetic: (config, made-up media) → their ids and pixels, with the counts and shapes that
+            its processor gives at its published settings; ``None`` where nobody wrote it.
     """
 
     name: str
@@ -198,6 +194,7 @@ class Family:
     placeholders: tuple[Placeholder, ...]
     grids: Callable[[Any, Mapping[str, Tensor]], Grids]
     process: Callable[[Any, Any, Sequence[Media], str], Mapping[str, Tensor]]
+    shown: Shown = as_processed
     types_name: str = "mm_token_type_ids"
     grid_tensors: tuple[str, ...] = ()
     packed: tuple[str, ...] = ()
@@ -255,10 +252,13 @@ class Family:
         given = {name: tensors[name] for name in tensors if name not in self.grid_tensors}
         return Inputs(given, self.vision_tokens(config, tensors), packed=self.packed)
 
+    def droppable(self, config: Any) -> tuple[int, int | None]:
+        """The first layer that can drop, and the last one; ``None`` where all later ones can."""
+        return self.first_droppable_layer(config), last_droppable(config)
+
     def check(self, schedule: Schedule, config: Any, n_layers: int) -> None:
         """Raise :class:`ScheduleError` unless ``schedule`` fits a decoder of ``n_layers``."""
-        first = self.first_droppable_layer(config)
-        schedule.check(n_layers=n_layers, first_droppable=first, why=self.full_until)
+        schedule.check(n_layers, *self.droppable(config), self.full_until)
 
     def layers(self, model: Module) -> Sequence[Module]:
         """The decoder's blocks, in order."""
@@ -306,9 +306,9 @@ class LoadedModel:
         return len(self.family.layers(self.model))
 
     @property
-    def first_droppable(self) -> int:
-        """The first layer this model can drop at."""
-        return self.family.first_droppable_layer(self.model.config)
+    def droppable(self) -> tuple[int, int | None]:
+        """The first layer this model can drop at, and the last one; ``None``: all later ones."""
+        return self.family.droppable(self.model.config)
 
     def check(self, schedule: Schedule) -> None:
         """Raise :class:`ScheduleError` unless ``schedule`` fits the decoder."""

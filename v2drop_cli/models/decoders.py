@@ -17,39 +17,47 @@ PROVEN = frozenset({
     "apertus", "arcee", "aria_text", "axk1", "bitnet", "cohere", "cohere2", "cohere_compass_text",
     "cosmos3_edge_text", "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1",
     "dots3_note_text", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
-    "gemma3_text", "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
-    "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite", "granite4_vision_text",
-    "granite_docling_text", "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense",
-    "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
-    "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
-    "ministral3", "mistral", "mistral4", "mixtral", "molmo2_text", "muse_glimmer_text",
-    "muse_spark_text", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "paddleocr_vl_text",
-    "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text",
-    "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe",
-    "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "seed_oss", "smollm3",
-    "solar_open", "stablelm", "starcoder2", "step3p5", "youtu",
+    "gemma3_text", "gemma3n_text", "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe",
+    "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
+    "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
+    "hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3",
+    "iquestcoder", "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3",
+    "minimax_m2", "ministral3", "mistral", "mistral4", "mistral_large4_text", "mixtral",
+    "molmo2_text", "muse_glimmer_text", "muse_spark_text", "nanochat", "nemotron", "nemotron_h",
+    "olmo", "olmo2", "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
+    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
+    "qwen3_vl_text", "qwen4_exp_text", "seed_oss", "smollm3", "solar_open", "stablelm",
+    "starcoder2", "step3p5", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
 
-NO_COLUMNS = frozenset({"linear_attention", "conv"})
+NO_COLUMNS = frozenset({"linear_attention", "conv", "moe", "mlp"})
 """Kinds of layers, as in ``layer_types``, that keep no keys and values of each token: they fold
-the tokens into a state of a fixed size, or into the last few of a convolution."""
+the tokens into a state of a fixed size, or into the last few of a convolution, or look at one token
+at a time."""
+
+# Decoders none of whose layers is handed rotary tables: only states tell them the order of tokens.
+_NO_ROTARY = frozenset({"nemotron_h"})
 
 # Decoders whose layers scale queries by position ids, from a position on that their config names.
-_SCALED = frozenset({"ministral3", "mistral4"})
+_SCALED = frozenset({"ministral3", "mistral4", "mistral_large4_text"})
 
 WINDOWED = frozenset({
     "cohere2", "cohere_compass_text", "dots3_note_text", "exaone4", "gemma2", "gemma3_text",
-    "gemma4_text", "gemma4_unified_text", "lfm3", "llama4_text", "mistral", "muse_glimmer_text",
-    "muse_spark_text", "step3p5",
+    "gemma3n_text", "gemma4_text", "gemma4_unified_text", "lfm3", "llama4_text", "mistral",
+    "muse_glimmer_text", "muse_spark_text", "step3p5",
 })  # fmt: skip
 """``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
 positions of the whole prompt."""
 
-INDEXED = frozenset({"dots3_note_text"})
+INDEXED = frozenset({"dots3_note_text", "mistral_large4_text", "qwen4_exp_text"})
 """``model_type`` of the decoders whose index, which chooses what a token attends to, was proven to
 choose among survivors."""
+
+# Decoders that hand their layers the rotary tables of all columns, cached ones among them.
+_WHOLE_TABLES = frozenset({"qwen4_exp_text"})
 
 # As configurations call a layer with a window, one that attends in chunks, and one with an index.
 _WINDOW, _CHUNK, _INDEX = "sliding_attention", "chunked_attention", "indexed_attention"
@@ -63,6 +71,36 @@ def no_columns(text: Any) -> frozenset[int]:
     """The layers of a decoder that keep no columns, from its configuration."""
     kinds = getattr(text, "layer_types", None) or ()
     return frozenset(layer for layer, kind in enumerate(kinds) if kind in NO_COLUMNS)
+
+
+def key_sources(config: Any) -> dict[int, int]:
+    """Which layers attend to keys and values of an earlier one, and of which; empty if none does.
+
+    Gemma 4 E2B's last 20 layers do: each to those of the last layer of its kind before them.
+
+    Args:
+        config: the model's.
+    """
+    text = config.get_text_config()
+    sharing = int(getattr(text, "num_kv_shared_layers", 0) or 0)
+    if not sharing:
+        return {}
+    own, kinds = int(text.num_hidden_layers) - sharing, text.layer_types
+    last = {kind: layer for layer, kind in enumerate(kinds[:own])}
+    return {own + layer: last[kind] for layer, kind in enumerate(kinds[own:])}
+
+
+def last_droppable(config: Any) -> int | None:
+    """The last layer that can drop, where not all can: the first whose keys later layers share.
+
+    What is dropped up to there has no keys in those layers either. What is dropped later would be
+    seen through them; and once they begin, generating goes on with a prompt's last token alone,
+    so that no other is left to be scored.
+
+    Args:
+        config: the model's.
+    """
+    return min(key_sources(config).values(), default=None)
 
 
 def windows(config: Any) -> tuple[int | None, ...]:
@@ -96,6 +134,27 @@ def indexed(text: Any) -> bool:
     return _INDEX in (getattr(text, "layer_types", None) or ())
 
 
+def whole_tables(text: Any) -> bool:
+    """Whether layers are handed the rotary tables of all columns, not of this forward's alone.
+
+    An index that turns the keys of whole groups of columns needs them.
+
+    Args:
+        text: the decoder's configuration.
+    """
+    return text.model_type in _WHOLE_TABLES
+
+
+def takes_choices(text: Any) -> frozenset[int]:
+    """The layers that have no index and attend to what an earlier layer chose.
+
+    Args:
+        text: the decoder's configuration.
+    """
+    kinds = getattr(text, "indexer_types", None) or ()
+    return frozenset(layer for layer, kind in enumerate(kinds) if kind == "shared")
+
+
 def layer_kinds(config: Any) -> tuple[str, ...]:
     """Per layer, its kind; empty if all are of one. Layers of a kind share masks and tables."""
     text = config.get_text_config()
@@ -111,9 +170,12 @@ def layer_kinds(config: Any) -> tuple[str, ...]:
 def without_rotary(config: Any) -> bool:
     """Whether some of the decoder's layers are handed no rotary tables, by its configuration.
 
-    Compass's without a window are, and Muse Glimmer's that have no base for them.
+    Compass's without a window are, and Muse Glimmer's that have no base for them; Nemotron-H has
+    none at all.
     """
     text = config.get_text_config()
+    if text.model_type in _NO_ROTARY:
+        return True
     tables: Any = getattr(text, "rope_parameters", None) or {}
     bare = any(kind in tables and tables[kind] is None for kind in layer_kinds(config))
     return bare or not all(getattr(text, "layer_rope_theta", None) or [True])
@@ -159,6 +221,8 @@ def scaled_from(config: Any) -> int | None:
     text = config.get_text_config()
     if text.model_type not in _SCALED:
         return None
+    if text.model_type == "mistral_large4_text":  # by the logarithm of each position
+        return 0
     return int(text.rope_parameters["original_max_position_embeddings"])
 
 

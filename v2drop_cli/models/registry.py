@@ -72,6 +72,11 @@ FAMILIES: dict[str, str] = {
     "molmo2": "v2drop_cli.models.families.molmo2:MOLMO2",
     "minicpmv4_7": "v2drop_cli.models.families.minicpmv4_7:MINICPMV4_7",
     "dots3_note": "v2drop_cli.models.families.dots3_note:DOTS3_NOTE",
+    "nemotron_h_omni": "v2drop_cli.models.families.nemotron_h_omni:NEMOTRON_H_OMNI",
+    "qwen4_exp": "v2drop_cli.models.families.qwen4_exp:QWEN4_EXP",
+    "fuyu": "v2drop_cli.models.families.fuyu:FUYU",
+    "gemma3n": "v2drop_cli.models.families.gemma3n:GEMMA3N",
+    "mistral_large4": "v2drop_cli.models.families.mistral_large4:MISTRAL_LARGE4",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

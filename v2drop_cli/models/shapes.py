@@ -126,6 +126,32 @@ def check_patches(
         )
 
 
+def check_patch_grid(processor: Any, config: Any, media: Sequence[Media]) -> None:
+    """Refuse what would have no patch left along its short side: Nemotron Omni's rounds down.
+
+    Raises:
+        MediaArgumentError: a picture more times as long as it has patches in all.
+    """
+    images: Any = getattr(processor, "image_processor", None)
+    if getattr(images, "max_model_len", None) is None:
+        return
+    merge = round(1 / images.downsample_ratio)
+    most = max((images.max_model_len - 4) * merge**2, images.min_num_patches * len(media))
+    most = max(min(most, images.max_num_patches or most), images.min_num_patches)
+    for item in media:
+        short, long = (
+            round(side / images.patch_size + 0.5) for side in sorted(item.frames[0].size)
+        )
+        if math.floor(min(math.sqrt(most / (short * long)), 1) * short) == 0:
+            width, height = item.frames[0].size
+            least = (math.ceil(long / most) - 1) * images.patch_size + 1
+            raise MediaArgumentError(
+                f"{item.path.name} is {width} x {height} pixels, and none would be left along its "
+                f"short side in the {most} patches that {config.model_type} models take",
+                hint=f"crop it, or widen its short side to {least} pixels and more",
+            )
+
+
 def _with_short(width: int, height: int, short: int) -> tuple[int, int]:
     return (width, short) if height <= width else (short, height)
 

@@ -16,7 +16,7 @@ import copy
 import json
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -104,6 +104,7 @@ def as_text(
         stretch = _stretch(tokenizer, *heard[0])
         read = _read_alone(tokenizer, stretch, _STAND_IN)
         ids = tensors["input_ids"][0].tolist()
+        stretch = stretch.behind(ids)
         if ids == stretch.ids and read == ids[stretch.first : stretch.end]:
             new = _read_alone(tokenizer, stretch, words)
             if not _control(tokenizer).among(new, words):
@@ -151,6 +152,13 @@ class _Stretch:
     end: int
     opened: bool
     closed: bool
+
+    def behind(self, whole: list[int]) -> _Stretch:
+        """The same among the ids of a ``whole`` that ends in this text: Fuyu reads it alone."""
+        lead = len(whole) - len(self.ids)
+        if lead <= 0 or whole[lead:] != self.ids:
+            return self
+        return replace(self, ids=whole, first=self.first + lead, end=self.end + lead)
 
 
 def _stretch(tokenizer: Any, text: str, options: Mapping[str, Any]) -> _Stretch:

@@ -39,23 +39,27 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
         padding: ``[B, at least all columns]``, 1 for tokens, 0 for padding.
         dropped: what to mask.
     """
+    begun: dict[str, int] = {}  # the columns of the running forward, and of those before it
 
     def hook(index: int) -> Callable[..., Any]:
         def pre(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             hidden, cache = args[0], kwargs.get(CACHE)
-            past = cache.get_seq_length(index) if cache is not None else 0
-            batch, n = hidden.shape[:2]
+            batch, n = hidden.shape[-3:-1]
+            if not _borrows(module):  # a layer that does may be given the last columns only
+                begun.update(past=_held(cache, index), width=n)
+            past, width = begun["past"], begun["width"]
             keys = padding.bool().clone()
             for layer, rows in dropped.items():
                 for b, gone in enumerate(rows if layer <= index else []):
                     keys[b, list(gone)] = False
-            keys = keys[:, : past + n]
-            dense = _dense(kwargs["attention_mask"], past, hidden)
+            keys = keys[:, : past + width]
+            dense = _dense(kwargs["attention_mask"], past + width, hidden)
             shown = dense.shape[-1]  # a sliding window's cache shows the last columns only
             allowed = dense & keys[:, None, -shown:]
             mask = hidden.new_zeros(batch, 1, n, shown)
             mask.masked_fill_(~allowed[:, None], torch.finfo(mask.dtype).min)
-            return args, {**kwargs, "attention_mask": mask}
+            changed = {"attention_mask": mask, **_handed_choice(module, kwargs, mask)}
+            return args, {**kwargs, **changed}
 
         return pre
 
@@ -75,12 +79,49 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             del layer.forward
 
 
-def _dense(mask: Tensor | None, past: int, hidden: Tensor) -> Tensor:
-    """``[B or 1, n, past + n]``: who attends to whom, from whatever the model gives its layers."""
+def _held(cache: Any, index: int) -> int:
+    """Columns in a layer's cache; none for a layer that looks at one token at a time."""
+    layers = [] if cache is None else cache.layers[index : index + 1]
+    return sum(int(held.get_seq_length()) for held in layers if hasattr(held, "get_seq_length"))
+
+
+def _borrows(layer: Any) -> bool:
+    """Whether it attends to keys of an earlier layer, as the last ones of Gemma 4 E2B do."""
+    return bool(getattr(getattr(layer, "self_attn", None), "is_kv_shared_layer", False))
+
+
+# What a layer chose to attend to, as the next one is handed it.
+CHOICE = "prev_topk_indices"
+
+
+def _handed_choice(module: Any, kwargs: Mapping[str, Any], mask: Tensor) -> dict[str, Tensor]:
+    """What is left to a layer without an index of an earlier one's choice; itself, if nothing is.
+
+    Args:
+        module: the layer.
+        kwargs: what it is handed.
+        mask: ``[B, 1, n, past + n]``, 0 for what may be attended to.
+    """
+    handed = kwargs.get(CHOICE)
+    if handed is None or getattr(module.self_attn, "indexer", None) is not None:
+        return {}
+    past = mask.shape[-1] - mask.shape[-2]
+    made, seen = handed.tolist(), (mask[:, 0] == 0).tolist()
+    for b, rows in enumerate(made):
+        for q, chosen in enumerate(rows):
+            left = [i for i in chosen if seen[b][q][i]] or [past + q]
+            rows[q] = (left * len(chosen))[: len(chosen)]
+    return {CHOICE: handed.new_tensor(made)}
+
+
+def _dense(mask: Tensor | None, total: int, hidden: Tensor) -> Tensor:
+    """``[B or 1, n, total]``: who attends to whom, from whatever the model gives its layers.
+
+    The queries are the last ``n`` of ``total`` columns.
+    """
     if mask is None:
-        n = hidden.shape[1]
-        columns = torch.arange(past + n, device=hidden.device)
-        return (columns <= columns[past:, None])[None]
+        columns = torch.arange(total, device=hidden.device)
+        return (columns <= columns[-hidden.shape[-2] :, None])[None]
     return (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
 
 
@@ -90,7 +131,7 @@ def states(
     """What enters each layer, ``[B, Q, D]`` each, under the masks so far."""
     seen: list[Tensor] = []
     handles = [
-        layer.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()))
+        layer.register_forward_pre_hook(lambda module, args: seen.append(_whole(args[0])))
         for layer in layers
     ]
     try:
@@ -100,6 +141,11 @@ def states(
         for handle in handles:
             handle.remove()
     return seen
+
+
+def _whole(hidden: Tensor) -> Tensor:
+    """``[B, Q, D]``; of Gemma 3n's four states a token, ``[4, B, Q, D]``, one behind the other."""
+    return torch.cat(tuple(hidden), dim=-1) if hidden.dim() == len("SBQD") else hidden.clone()
 
 
 def scores(

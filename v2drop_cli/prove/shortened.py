@@ -17,6 +17,18 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+# What a layer may be handed that has one entry for each token, and masks of padding.
+PER_TOKEN, MASKS = ("ple_input_ids",), ("attention_mask", "conv_mask", "position_ids")
+
+
+def _alone(handed: Mapping[str, Any], row: int, left: Sequence[int]) -> dict[str, Any]:
+    """What a layer is handed for the columns ``left`` of one row, without padding or gaps."""
+    alone = {**handed, **{name: None for name in MASKS if name in handed}}
+    for name in PER_TOKEN:
+        if handed.get(name) is not None:
+            alone[name] = handed[name][row : row + 1, left]
+    return alone
+
 
 def folds(layer: nn.Module) -> bool:
     """Whether ``layer`` has a convolution, as all layers have that fold tokens into a state."""
@@ -70,8 +82,7 @@ class Shortened:
             for b, cache in enumerate(rows.caches):
                 left = self._left(index, b, past, hidden.shape[1])
                 if left:
-                    alone = {**kwargs, "attention_mask": None, "position_ids": None}
-                    alone[self._cache_name] = cache
+                    alone = _alone(kwargs, b, left) | {self._cache_name: cache}
                     full[b, left] = forward(hidden[b : b + 1, left], **alone)[0]
             return full
 

@@ -188,7 +188,7 @@ class CaveatKind(enum.Enum):
     NVML_SILENT = "nvml-{question}", "NVML did not answer {asked}: {reason}"
     NO_PEAK_RSS = "no-peak-rss", "peak process memory was not measured: {reason}"
 
-    # Two reports
+    # Two reports; one of several sizes
     SAME_REPORT = "same-report", "A and B are the same report"
     NO_NULL = "no-null", "{side} was made by v2drop run: few rounds, and no noise floor"
     PARTIAL = "partial", "{side} is partial ({why}): {rounds} only"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from v2drop_cli.records.arm import ADDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class Span:
         media: which of the request's media they show, from 0; ``None`` where that is not known.
         grid: where they are over its pixels.
         runs: their prompt positions in order, as (first, how many) of each unbroken run.
+        shown: where the processed picture lies over the medium, as (left, top, right, bottom) in
+            shares of the medium's own sides: inside 0 to 1 where the processor cut something off,
+            beyond where it padded. ``None`` where that is not known.
+        frames: of a video, the first frame that the grid shows, and how many frames each of its
+            ``t`` steps shows. ``None`` for a picture, and where that is not known.
 
     A grid of 2 x 3 whose rows are kept apart by a token of text, from position 4 on:
 
@@ -38,3 +45,5 @@ class Span:
     media: int | None
     grid: Grid
     runs: tuple[tuple[int, int], ...]
+    shown: tuple[float, float, float, float] | None = field(default=None, metadata=ADDED)
+    frames: tuple[int, int] | None = field(default=None, metadata=ADDED)

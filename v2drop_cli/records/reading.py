@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from v2drop_cli.errors import UsageError, reason_of
-from v2drop_cli.records import schema
+from v2drop_cli.records import curves, schema
+from v2drop_cli.records.curves import Sweep
 from v2drop_cli.records.report import SCHEMA, Report
 
 _HINT = "give a file that v2drop wrote with --output or --json"
@@ -26,6 +27,16 @@ def read_report(path: str | os.PathLike[str]) -> Report:
         UsageError: no such file, no JSON, or no sound report; the message names the field.
     """
     found: Report = _built(load_report(path), Report)
+    return found
+
+
+def read_sweep(path: str | os.PathLike[str]) -> Sweep:
+    """Read, check and type the sweep in ``path``, as :func:`read_report` does a report.
+
+    Raises:
+        UsageError: no such file, no JSON, or no sound sweep.
+    """
+    found: Sweep = _built(_loaded(path, Sweep), Sweep)
     return found
 
 
@@ -53,6 +64,10 @@ def load_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         UsageError: no such file, no JSON, or no report.
 
     """
+    return _loaded(path, Report)
+
+
+def _loaded(path: str | os.PathLike[str], kind: type) -> dict[str, Any]:
     shown = repr(str(path))
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -66,14 +81,16 @@ def load_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         message = f"{shown} is not JSON: {reason_of(error)}"
         raise UsageError(message, hint=_HINT) from error
     try:
-        validate(document)
+        validate(document, kind)
     except UsageError as error:
         raise UsageError(f"{shown}: {error.message}", hint=error.hint) from error
     return dict(document)
 
 
-def validate(document: object) -> None:
+def validate(document: object, kind: type = Report) -> None:
     """Check that ``document`` is a ``v2drop.report/1``: keys, types, and that it makes sense.
+
+    Or what ``kind`` says: a ``v2drop.sweep/1``.
 
     Keys that this version does not know are let through.
 
@@ -84,12 +101,13 @@ def validate(document: object) -> None:
     name = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(name, str):
         raise UsageError("this is not a v2drop report", hint=_HINT)
-    if name != SCHEMA:
-        hint = f"this version of v2drop reads {SCHEMA}"
+    wanted = SCHEMA if kind is Report else curves.SCHEMA
+    if name != wanted:
+        hint = f"this version of v2drop reads {wanted}"
         raise UsageError(f"the schema {schema.shown(name)} is not known", hint=hint)
-    problem = schema.first_problem(document)
+    problem = schema.first_problem(document, kind)
     if problem is not None:
-        raise UsageError(f"this is not a sound {SCHEMA}: {problem}", hint=_HINT)
+        raise UsageError(f"this is not a sound {wanted}: {problem}", hint=_HINT)
 
 
 def _refuse_constant(name: str) -> NoReturn:

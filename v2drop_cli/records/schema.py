@@ -17,14 +17,14 @@ from v2drop_cli.records import Comparison, Report, Timing
 _NO_COUNT = 10**30
 """No count of bytes, tokens or FLOPs is that large, and larger ones fit no float."""
 
-_MAY_BE_NEGATIVE = {"seed", "temperature_c", "prefill_s", "share_of_dense_prefill"}
-"""The last two are an overhead, a difference of times. All other numbers count or last."""
+_MAY_BE_NEGATIVE = {"seed", "temperature_c", "prefill_s", "share_of_dense_prefill", "exponent"}
+"""Two of them are an overhead, a difference of times. All other numbers count or last."""
 
 
-def first_problem(document: Mapping[str, Any]) -> str | None:
-    """Say in one line what is wrong with ``document`` first, or ``None``."""
-    found = next(_shape(document, Report, ""), None)
-    return found or next(_sense(document), None)
+def first_problem(document: Mapping[str, Any], kind: type = Report) -> str | None:
+    """Say in one line what is wrong with ``document``, which is to be a ``kind``, or ``None``."""
+    found = next(_shape(document, kind, ""), None)
+    return found or next((_sense if kind is Report else _sweep_sense)(document), None)
 
 
 def _shape(value: Any, kind: Any, where: str) -> Iterator[str]:
@@ -109,6 +109,24 @@ def _sense(document: Mapping[str, Any]) -> Iterator[str]:
             sources = drop.get("sources")
             if sources is not None and [*map(len, sources)] != [*map(len, drop["kept"])]:
                 yield f"arms[{number}].drops[{place}].sources are not those of the kept tokens"
+
+
+def _sweep_sense(document: Mapping[str, Any]) -> Iterator[str]:
+    """The same of a sweep."""
+    sizes, labels = document["sizes"], [curve["label"] for curve in document["curves"]]
+    if sizes != sorted(set(sizes)):
+        yield "sizes do not grow"
+    if len(set(labels)) != len(labels):
+        yield "two curves have the same label"
+    for number, best in enumerate(document["throughput"]):
+        if best["arm"] not in labels:
+            yield f"throughput[{number}].arm is {shown(best['arm'])}, which is no curve"
+    for number, curve in enumerate(document["curves"]):
+        for place, point in enumerate(curve["points"]):
+            where = f"curves[{number}].points[{place}]"
+            if point["size"] not in sizes:
+                yield f"{where}.size is {point['size']}, which was not asked for"
+            yield from _timing(point, where)
 
 
 def _leaders(lead: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -18,17 +18,17 @@ from v2drop_cli.errors import OutputPathError, V2DropError, reason_of
 from v2drop_cli.report.text import clean
 
 
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Replace ``path`` by ``text`` in one step; on any failure the old file stays as it was.
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Replace ``path`` by ``content`` in one step; on any failure the old file stays as it was.
 
     Raises:
-        OSError: the text could not be written; nothing is left behind.
+        OSError: it could not be written; nothing is left behind.
 
     """
     target = Path(os.path.realpath(path))  # a link stays a link, its target is what changes
     # Bytes of a file name that are no text arrive as lone surrogates, which UTF-8 refuses; the
     # escape put in their place is exactly what JSON calls them.
-    data = text.encode("utf-8", "backslashreplace")
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     draft = _draft_beside(target)
     try:  # from here on, for Ctrl-C may come between opening and the next line
         with os.fdopen(_open_new(draft), "wb") as file:
@@ -69,15 +69,15 @@ class ResultFile:
         self.path = Path(path)
         _check_target(self.path)
 
-    def write(self, text: str) -> None:
-        """Make ``text`` the file's whole content: once per round, and at the end.
+    def write(self, content: str | bytes) -> None:
+        """Make ``content`` the file's whole content: once per round, and at the end.
 
         Raises:
             V2DropError: the disk refused; the last complete document is still there.
 
         """
         try:
-            write_atomically(self.path, text)
+            write_atomically(self.path, content)
         except OSError as error:
             raise V2DropError(
                 f"could not write {str(self.path)!r}: {reason_of(error)}",

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from v2drop_cli.report import layout
+from v2drop_cli.report.bar_lines import bar_lines
 from v2drop_cli.report.columns import INDENT, Group, in_rows, side_by_side
 from v2drop_cli.report.glance_lines import glance_lines, spread_lines
 from v2drop_cli.report.layout import GAP, STYLES, Styled
@@ -66,6 +67,9 @@ def render(view: View, console: Console) -> None:
         lines += _details(view, page)
     if view.glance is not None and terminal and page.width >= layout.STACK_BELOW:
         lines += spread_lines(view.glance.spreads, page.width, console.encoding)
+    if terminal and page.width >= layout.STACK_BELOW:
+        for each in view.curves:
+            lines += bar_lines(each, page.width, console.encoding)
     lines.append(Text())
     lines += _facts(view.footer, page)
     layout.emit(lines, console)

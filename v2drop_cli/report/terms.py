@@ -8,6 +8,7 @@ from v2drop_cli.records.meanings import MEANINGS
 from v2drop_cli.records.metrics import METRICS, PAIRS
 
 SPEEDUP, IDEAL, FLOOR, CAPTURE = "speedup", "ideal", "decode_floor", "capture"
+GROWTH, LARGEST, PREDICTED, RATE, SERVED = "growth", "largest", "predicted", "rate", "served"
 INTERVAL, NOISE, NULL, WATERFALL = "interval", "noise", "null", "waterfall"
 
 
@@ -73,6 +74,36 @@ _AROUND = (
         "of medians, so that a bar may end a little beside the end-to-end time",
     ),
 )
+_OF_A_SWEEP = (
+    Term(
+        GROWTH,
+        "growth exponent",
+        "the power of the size that a quantity grows with: the slope of its logarithm over that "
+        "of the size, by least squares over the sizes measured. 1 is in proportion, 2 is "
+        "quadratic. FLOPs are those of the decoder, from shapes: time grows as they do where "
+        "arithmetic is all that takes time",
+    ),
+    Term(
+        LARGEST,
+        "what fits",
+        "the largest size in the memory given, by bisection over whole numbers. On a GPU the model "
+        "runs at each size that is asked about; on a CPU the prediction decides, and a run at the "
+        "size found checks it where that takes no longer than --max-time",
+    ),
+    Term(
+        PREDICTED,
+        "predicted memory",
+        "from shapes: weights, KV cache, and the widest moment of vision tower or decoder; on a "
+        "CPU also what the process held before. Kernels' work space is not in it",
+    ),
+    Term(RATE, "tokens a second", "new tokens of all rows a second, while decoding"),
+    Term(
+        SERVED,
+        "requests a second",
+        "rows a second of a whole generation on the host's clock, vision tower and prefill "
+        "included",
+    ),
+)
 _PAIR_LABELS = {
     "realised_over_ideal": "realised",
     "answers_identical": "answer",
@@ -85,6 +116,7 @@ TERMS: dict[str, Term] = {
         *(Term(row.name, row.label, MEANINGS[row.name]) for row in METRICS),
         *(Term(pair.name, _PAIR_LABELS[pair.name], MEANINGS[pair.name]) for pair in PAIRS),
         *_AROUND,
+        *_OF_A_SWEEP,
     )
 }
 """By name, in the order of the work."""

@@ -93,6 +93,31 @@ class Glance:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """One length to be drawn.
+
+    Attributes:
+        name: what it is of; empty where it is of the same as the bar above.
+        at: where along the curve it is.
+        value: its length.
+        text: the same in words.
+    """
+
+    name: str
+    at: str
+    value: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Lengths on one scale, for terminals only."""
+
+    title: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A whole report, ready to be laid out.
 
@@ -103,6 +128,7 @@ class View:
         finding: the answer in one sentence; everything below only details it.
         glance: one row per arm.
         notes: what the glance shows, in words.
+        curves: what is drawn where there is room for it.
     """
 
     facts: tuple[Fact, ...]
@@ -112,6 +138,7 @@ class View:
     glance: Glance | None = None
     finding: Cell | None = None
     notes: tuple[Fact, ...] = ()
+    curves: tuple[Bars, ...] = ()
 
     def translated(self, change: Callable[[str], str]) -> View:
         """Pass every text through ``change``."""
@@ -141,4 +168,14 @@ class View:
             seen,
             self.finding and replace(self.finding, text=change(self.finding.text)),
             facts(self.notes),
+            tuple(
+                Bars(
+                    change(each.title),
+                    tuple(
+                        Bar(change(b.name), change(b.at), b.value, change(b.text))
+                        for b in each.bars
+                    ),
+                )
+                for each in self.curves
+            ),
         )

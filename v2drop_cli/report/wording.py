@@ -18,6 +18,7 @@ from v2drop_cli.records import (
     Report,
     Stats,
 )
+from v2drop_cli.records.curves import Sweep
 from v2drop_cli.report.text import GLUE, TIMES, clean, glued
 from v2drop_cli.units import (
     NOT_AVAILABLE,
@@ -72,7 +73,7 @@ def _moment(time_s: float) -> str:
     return "0 s" if time_s == 0 else format_seconds(time_s)
 
 
-def model(report: Report) -> str:
+def model(report: Report | Sweep) -> str:
     """Everything that decides the speed before any method does, in one line."""
     request = report.request
     name = clean(request.model)

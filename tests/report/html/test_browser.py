@@ -6,19 +6,22 @@ missing these tests are skipped, with the reason; never where ``CI`` is set.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 
 import pytest
+from PIL import Image
 
-from tests.report import factory
-from tests.report.html.test_kept_panel import placed
+from tests.report import factory, sweeps
+from tests.report.html.test_kept_panel import pictures, placed
 from tests.report.html.test_pages import EVIL, evil_report
 from tests.report.regenerate import changes
 from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.report.html.bench_page import to_html
 from v2drop_cli.report.html.compare_page import changes_to_html
+from v2drop_cli.report.html.sweep_page import sweep_to_html
 
 WIDTHS, SCHEMES = (390, 768, 1440), ("light", "dark")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -52,11 +55,12 @@ def pages(tmp_path_factory):
     report = judged(factory.profiled())
     texts = {
         "profile": to_html(report),
-        "kept": to_html(judged(placed())),
+        "kept": to_html(judged(placed()), pictures()),
         "twelve": to_html(judged(factory.twelve_arms())),
         "evil": to_html(judged(evil_report())),
         "compare": changes_to_html(changes(), (report, report), "v2drop compare a.json b.json"),
     }
+    texts["sweep"] = sweep_to_html(sweeps.sweep())
     folder = tmp_path_factory.mktemp("pages")
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
@@ -93,7 +97,7 @@ def opened(browser, pages):
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_pages_open_without_a_complaint_and_never_scroll_sideways(opened, width, scheme):
-    for name in ("profile", "twelve", "compare"):
+    for name in ("profile", "twelve", "compare", "sweep"):
         page = opened(name, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("h1").inner_text()
@@ -160,6 +164,18 @@ def test_the_slider_moves_over_the_drops(opened):
     assert slides.nth(1).is_visible()
     page.emulate_media(media="print")
     assert all(slides.nth(at).is_visible() for at in range(4))
+
+
+def test_the_picture_lies_under_the_tokens_that_stay(opened):
+    """Its green in a cell that stays, and not in one that went, as the screen shows it."""
+    page = opened("kept")
+    drawing = page.locator("#kept [data-slide='1'] .grids svg")
+    box = drawing.bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(640 / 480, rel=0.02)
+    shot = Image.open(io.BytesIO(drawing.screenshot())).convert("RGB")
+    red, green, blue = shot.getpixel((shot.width // 2, shot.height // 4))
+    assert green > 150 > max(red, blue)
+    assert max(shot.getpixel((shot.width // 2, shot.height * 3 // 4))) < 90
 
 
 def test_the_document_is_saved(opened, tmp_path):

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerOptions:
-    """What every command that answers a prompt takes."""
+class SeedOption:
+    """What every command that drops tokens takes."""
 
     seed: int = option(
         0,
@@ -27,6 +27,12 @@ class AnswerOptions:
             within=(0, 2**32 - 1),
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions(SeedOption):
+    """What every command that answers a prompt takes."""
+
     max_new_tokens: int = option(
         64, Looks("--max-new-tokens", "Longest answer.", MEASURING, "N", within=(1, None))
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from v2drop_cli.cli.signature import OUTPUT, Looks, argument, option
 
 if TYPE_CHECKING:
+    from v2drop_cli.cli.kept_files import KeptFiles
     from v2drop_cli.cli.output import ResultFiles
 
 
@@ -35,7 +36,7 @@ class CommonOutput:
 
 @dataclass(frozen=True, slots=True)
 class RunOutput(CommonOutput):
-    """Of ``run``."""
+    """Of what measures or compares."""
 
     output: Path | None = option(
         None, Looks("--output", "Write the JSON document to a file too.", OUTPUT, "FILE")
@@ -49,6 +50,28 @@ class RunOutput(CommonOutput):
         from v2drop_cli.cli.output import ResultFiles
 
         return ResultFiles.checked((self.output, self.export_md, None, self.export_html), read)
+
+
+@dataclass(frozen=True, slots=True)
+class PicturedOutput(RunOutput):
+    """Of ``run``, with pictures beside it."""
+
+    pictures: Path | None = option(
+        None,
+        Looks("--pictures", "Draw which tokens stay into a folder, as viz does.", OUTPUT, "DIR"),
+    )
+
+    def kept_files(self, media: Sequence[Path]) -> KeptFiles | None:
+        """The pictures' files, if they are asked for, known to be writable.
+
+        Raises:
+            UsageError: one cannot be written.
+        """
+        from v2drop_cli.cli.kept_files import KeptFiles, kept_name
+
+        if self.pictures is None:
+            return None
+        return KeptFiles.checked(self.pictures, kept_name(media), media)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +97,34 @@ class ProfileOutput(RunOutput):
 
         paths = (self.output, self.export_md, self.export_csv, self.export_html)
         return ResultFiles.checked(paths, read)
+
+
+@dataclass(frozen=True, slots=True)
+class VizOutput:
+    """Of ``viz``: what is drawn, and where to."""
+
+    report: Path | None = argument(
+        "REPORT.json", "A saved report; without one, a prompt is run once.", default=None
+    )
+    output: Path | None = option(
+        None,
+        Looks(
+            "--output",
+            "A .png or .svg file, or a folder for both [default: this folder].",
+            OUTPUT,
+            "PATH",
+        ),
+    )
+
+    scores: bool = option(
+        False,
+        Looks("--scores", "Of a prompt: over a heat map of what the method thought.", OUTPUT),
+    )
+
+    @property
+    def folder(self) -> Path:
+        """Where to, or here."""
+        return self.output or Path()
 
 
 @dataclass(frozen=True, slots=True)

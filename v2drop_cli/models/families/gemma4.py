@@ -6,8 +6,8 @@ have any shape, within a number of tokens.
 
 Layers with a sliding window count it in the prompt's own positions. In the large models a picture's
 tokens attend to each other in both directions, in those layers only. Small ones hand each layer an
-input of its own for each token, which goes with the token. Models whose last layers have no keys
-and values of their own, but those of an earlier layer (E2B, E4B), are refused.
+input of its own for each token, which goes with the token. The last layers of the smallest (E2B,
+E4B) have no keys of their own, but attend to those of an earlier layer: drops come no later.
 """
 
 from __future__ import annotations
@@ -55,11 +55,6 @@ def _pooled(config: Any) -> int:
 
 def _refusal(config: Any) -> str | None:
     text = config.get_text_config()
-    if getattr(text, "num_kv_shared_layers", 0):
-        return (
-            f"its last {text.num_kv_shared_layers} layers attend to keys of earlier ones, and "
-            "would see dropped tokens through them: not proven yet"
-        )
     why = "flash kernels take no mask that says which columns attend both ways; sdpa is right"
     two_way = getattr(text, "use_bidirectional_attention", None) == "vision"
     flash = refuse_flash(config, why) if two_way else None

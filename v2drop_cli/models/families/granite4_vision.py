@@ -22,6 +22,7 @@ from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMed
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.families.llava import vision_tower
 from v2drop_cli.models.families.llava_next import anyres_grids
+from v2drop_cli.models.families.llava_onevision import anyres_shown
 from v2drop_cli.models.later import Later
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.tiles import placeholders, tiled_images
@@ -63,6 +64,7 @@ GRANITE4_VISION = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=process_images,
+    shown=anyres_shown,
     first_droppable_layer=_first_layer,
     full_until="no picture was added to the prompt before that",
     later=_later,

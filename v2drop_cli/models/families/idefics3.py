@@ -26,6 +26,7 @@ from v2drop_cli.models.base import (
     SyntheticMedia,
 )
 from v2drop_cli.models.chat import process_images
+from v2drop_cli.models.shown import whole
 from v2drop_cli.models.spans import tile_boxes
 from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid
@@ -155,6 +156,7 @@ IDEFICS3 = Family(
     placeholders=(IMAGE, ENCODED),
     grids=tile_grids,
     process=process_images,
+    shown=whole,
     multimodal=multimodal,
     decoder=decoder,
     vision_tower=vision_tower,

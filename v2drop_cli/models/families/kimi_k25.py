@@ -21,8 +21,10 @@ from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMed
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.families.llava import vision_tower
 from v2drop_cli.models.families.qwen2_vl import grids_of
+from v2drop_cli.models.shown import Box, placed
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.tiles import noise
+from v2drop_cli.records import Grid, MediaRecord
 
 # preprocessor_config.json of moonshotai/Kimi-K2.5: patches in all, and patches along a side.
 _MOST, _LONGEST = 16384, 512
@@ -45,6 +47,18 @@ def _patches(item: SyntheticMedia, patch: int, merge: int) -> tuple[int, int]:
     sides = (min(max(1, int(side * scale)), longest) for side in (height, width))
     rows, columns = (-(-side // (merge * patch)) * merge for side in sides)
     return rows, columns
+
+
+def _shown(
+    processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
+) -> Sequence[Box | None]:
+    """Shrunk if it must be, then filled up at the right and below to whole tokens."""
+    from transformers.models.kimi_k25.image_processing_kimi_k25 import navit_resize
+
+    rule = processor.image_processor
+    limits = (rule.patch_size, rule.merge_size, rule.max_patches, rule.size["max_height"])
+    (high, wide), (below, right) = navit_resize(record.height, record.width, *limits)
+    return [placed((0, 0), (wide, high), (right, below))] * len(grids)
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
@@ -71,6 +85,7 @@ KIMI_K25 = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=process_images,
+    shown=_shown,
     vision_tower=vision_tower,
     projector=lambda model: getattr(getattr(model, "model", None), "mm_projector", None),
     media=("image", "images"),

@@ -27,6 +27,7 @@ from v2drop_cli.models.decoders import refuse_folding
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.projections import Projections
 from v2drop_cli.models.shapes import check_patches
+from v2drop_cli.models.shown import whole
 from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid
 
@@ -200,6 +201,7 @@ LFM2_VL = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=_process,
+    shown=whole,
     grid_tensors=(_TILES,),
     vision_tower=vision_tower,
     projector=projector,

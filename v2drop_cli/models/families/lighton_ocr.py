@@ -17,6 +17,7 @@ from v2drop_cli.models.base import IMAGE, Family, Grids, Module, Synthetic, Synt
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.parts import inner_model
 from v2drop_cli.models.shapes import check_thin
+from v2drop_cli.models.shown import whole
 from v2drop_cli.models.spans import sized_grids
 from v2drop_cli.models.synthetic.tiles import fitted, padded
 
@@ -76,6 +77,7 @@ LIGHTON_OCR = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=_process,
+    shown=whole,
     vision_tower=lambda model: _part(model, "vision_encoder"),
     projector=lambda model: _part(model, "vision_projection"),
     media=("image", "images"),

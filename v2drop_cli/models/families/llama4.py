@@ -12,6 +12,7 @@ everything, and scales its queries by how far into the sequence they are.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,9 +27,10 @@ from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.models.families.llava import projector
 from v2drop_cli.models.parts import inner_model
 from v2drop_cli.models.releases import release
+from v2drop_cli.models.shown import WHOLE, Box, placed
 from v2drop_cli.models.spans import tile_boxes
 from v2drop_cli.models.synthetic.tiles import noise
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Grid, MediaRecord
 
 _LAST_SOUND = (5, 23)  # the release of transformers
 _PUBLISHED_TILES = 16  # the most that a picture is cut into
@@ -77,6 +79,26 @@ def _row(ids: list[int], token: int, side: int) -> tuple[Grid, ...]:
         grids.append(Grid(1, side, side))
         after = []
     return tuple(grids)
+
+
+def _shown(
+    processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
+) -> Sequence[Box | None]:
+    """All of it in the last view. The tiles have padding at the right and below.
+
+    A picture that fits one tile has no view but that.
+    """
+    rule, boxes = processor.image_processor, [grid.box for grid in grids[:-1]] or [WHOLE]
+    side = rule.size["height"]
+    columns, rows = (round(1 / (boxes[0][far] - boxes[0][far - 2])) for far in (2, 3))
+    sides, canvas = (record.width, record.height), (columns * side, rows * side)
+    room = canvas
+    if not rule.resize_to_max_canvas:  # it is not enlarged beyond one tile
+        room = (min(max(sides[0], side), canvas[0]), min(max(sides[1], side), canvas[1]))
+    scale = min(a / b for a, b in zip(room, sides, strict=True))
+    wide, high = (max(1, math.floor(part * scale)) for part in sides)
+    padded = placed((0, 0), (wide, high), canvas)
+    return [padded] * (len(grids) - 1) + [WHOLE if len(grids) > 1 else padded]
 
 
 @functools.cache
@@ -136,6 +158,7 @@ LLAMA4 = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=process_images,
+    shown=_shown,
     decoder=_decoder,
     refusal=_refusal,
     vision_tower=_vision_tower,

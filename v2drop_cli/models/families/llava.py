@@ -32,9 +32,11 @@ from v2drop_cli.models.parts import inner_model
 from v2drop_cli.models.picture_limits import check_pictures
 from v2drop_cli.models.projections import SQUARE
 from v2drop_cli.models.shapes import check_thin
+from v2drop_cli.models.shown import Box, as_processed, frame_grid, whole
 from v2drop_cli.models.spans import sized_grids, square_grids, square_side
 from v2drop_cli.models.synthetic.tiles import noise, sized_pictures
 from v2drop_cli.models.templates import Turn
+from v2drop_cli.records import Grid, MediaRecord
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -94,7 +96,7 @@ def process(
 def _pictures(media: Media, config: Any) -> list[Image]:
     if media.kind == "image":
         return list(media.frames)
-    rows, columns = getattr(config, "frame_grid", (1, 1))
+    rows, columns = frame_grid(config)
     if rows * columns == 1:
         return list(media.frames)
     return tile_frames(media.frames, rows, columns, config.vision_config.image_size)
@@ -126,11 +128,19 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Square crops; of a video, as many as its frames or their mosaics."""
     if config.vision_config.model_type == _PIXTRAL:
         return sized_pictures(config, media, config.vision_config.patch_size)
-    rows, columns = getattr(config, "frame_grid", (1, 1))
+    rows, columns = frame_grid(config)
     pictures = [math.ceil(item.frames / (rows * columns)) if item.frames else 1 for item in media]
     size, tokens = config.vision_config.image_size, square_side(config) ** 2
     ids = [[config.image_token_id] * (n * tokens) for n in pictures]
     return Synthetic(ids, {"pixel_values": noise(sum(pictures), 3, size, size)} if media else {})
+
+
+def _shown(
+    processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
+) -> Sequence[Box | None]:
+    """A Pixtral tower sees all; what its processor pads is the batch."""
+    pixtral = config.vision_config.model_type == _PIXTRAL
+    return (whole if pixtral else as_processed)(processor, config, record, grids)
 
 
 def _refusal(config: Any) -> str | None:
@@ -147,6 +157,7 @@ LLAVA = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=process,
+    shown=_shown,
     refusal=_refusal,
     vision_tower=vision_tower,
     projector=projector,

@@ -19,7 +19,7 @@ from torch import Tensor
 from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.families.llava import projector, vision_tower
-from v2drop_cli.models.families.llava_onevision import unpadded
+from v2drop_cli.models.families.llava_onevision import anyres_shown, unpadded
 from v2drop_cli.models.projections import SQUARE, Crops, Encoded, Layout
 from v2drop_cli.models.spans import walk, with_newlines
 from v2drop_cli.models.synthetic.tiles import placeholders, tiled_images
@@ -140,6 +140,7 @@ LLAVA_NEXT = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=process_images,
+    shown=anyres_shown,
     vision_tower=vision_tower,
     projector=projector,
     tower=replace(SQUARE, layouts=_layouts, tiled=True),

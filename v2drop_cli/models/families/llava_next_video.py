@@ -15,6 +15,7 @@ from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grids, Synthetic, Synth
 from v2drop_cli.models.chat import process
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.families.llava_next import anyres_grids
+from v2drop_cli.models.families.llava_onevision import anyres_shown
 from v2drop_cli.models.spans import walk
 from v2drop_cli.models.synthetic.tiles import clips, placeholders, tiled_images
 from v2drop_cli.records import Grid
@@ -51,6 +52,7 @@ LLAVA_NEXT_VIDEO = Family(
     placeholders=(IMAGE, VIDEO),
     grids=_grids,
     process=process,
+    shown=anyres_shown,
     vision_tower=vision_tower,
     projector=projector,
     synthetic=_synthetic,

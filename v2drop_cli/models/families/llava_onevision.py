@@ -20,9 +20,10 @@ from torch import Tensor
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process
 from v2drop_cli.models.families.llava import projector, vision_tower
+from v2drop_cli.models.shown import WHOLE, Box, as_processed, placed, squared
 from v2drop_cli.models.spans import NEWLINE, walk, with_newlines
 from v2drop_cli.models.synthetic.tiles import clips, placeholders, tiled_images
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Grid, MediaRecord
 
 # Shrunk only if it is clearly too large, as in the model.
 _TOLERATED = 1.1
@@ -79,6 +80,41 @@ def unpadded(config: Any, size: list[int], side: int) -> tuple[int, int]:
     return rows, columns
 
 
+def anyres_shown(
+    processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
+) -> Sequence[Box | None]:
+    """All of the picture in the thumbnail; the joined tiles may begin and end beside its edges.
+
+    The picture was scaled to fit the tiles and put into their middle. The model then cuts whole
+    tokens off the padding, so that some of it is left, or a little of the picture is lost. One of
+    several pictures is not cut into tiles but made square. Frames of a video are resized.
+    """
+    if record.kind != "image" or len(grids) != 2:  # thumbnail and tiles
+        return as_processed(processor, config, record, grids)
+    if grids[1] == NEWLINE:
+        return squared(record), None
+    return WHOLE, _tiles_shown(config, record, grids[0].h)
+
+
+def _tiles_shown(config: Any, record: MediaRecord, side: int) -> Box:
+    """Where the joined tiles lie over the picture, in tokens of the tiles."""
+    from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
+
+    size, square = [record.height, record.width], config.vision_config.image_size
+    tiles = get_anyres_image_grid_shape(size, config.image_grid_pinpoints, square)
+    canvas = [count * square for count in tiles]
+    scale = min(whole / part for whole, part in zip(canvas, size, strict=True))
+    high, wide = (
+        min(math.ceil(part * scale), whole) for part, whole in zip(size, canvas, strict=True)
+    )
+    kept = unpadded(config, size, side)
+    # In pixels of the canvas: what the model kept begins at `top`, the picture at `y`.
+    top, left = ((n * side - k) // 2 * square / side for n, k in zip(tiles, kept, strict=True))
+    y, x = (canvas[0] - high) // 2, (canvas[1] - wide) // 2
+    rest = kept[1] * square / side, kept[0] * square / side
+    return placed((x - left, y - top), (wide, high), rest)
+
+
 def _videos(pixels: Tensor | None, side: int) -> Iterator[tuple[Grid, ...]]:
     for video in pixels if pixels is not None else ():
         yield Grid(len(video), side, side), NEWLINE
@@ -99,6 +135,7 @@ LLAVA_ONEVISION = Family(
     placeholders=(IMAGE, VIDEO),
     grids=_grids,
     process=process,
+    shown=anyres_shown,
     vision_tower=vision_tower,
     projector=projector,
     synthetic=_synthetic,

@@ -23,6 +23,7 @@ from v2drop_cli.models.base import (
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.shapes import check_thin
+from v2drop_cli.models.shown import whole
 from v2drop_cli.models.spans import sized_grids
 from v2drop_cli.models.synthetic.tiles import sized_pictures
 
@@ -69,6 +70,7 @@ MISTRAL3 = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=_process,
+    shown=whole,
     vision_tower=vision_tower,
     projector=projector,
     media=("image", "images"),

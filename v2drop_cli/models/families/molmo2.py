@@ -27,8 +27,9 @@ from v2drop_cli.models.decoders import refuse_decoder, refuse_flash
 from v2drop_cli.models.families.glm4v import FRAME, refuse_both
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.projections import Projections, unknown_decoder
+from v2drop_cli.models.shown import Box, placed, rule_for
 from v2drop_cli.models.spans import counted_grids
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Grid, MediaRecord
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -50,6 +51,29 @@ def _of_images(tensors: Mapping[str, Tensor]) -> Iterator[Grid]:
 def _of_frames(tensors: Mapping[str, Tensor]) -> Iterator[Grid]:
     for frames, rows, columns in _listed(tensors, "video_grids"):
         yield from [Grid(1, rows, columns)] * frames
+
+
+def _shown(
+    processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
+) -> Sequence[Box | None]:
+    """All of it; where patches do not fill the last window of a token, that reaches beyond."""
+    rule = rule_for(processor, record.kind)
+    patch, pool = rule.patch_size, rule.pooling_size
+    square = (rule.size["height"], rule.size["width"])
+    canvases = [square] * len(grids)
+    if record.kind == "image" and len(grids) == 2:  # the second in more detail
+        from transformers.models.molmo2.image_processing_molmo2 import compute_crop_geometry
+
+        limits = (rule.max_crops, list(rule.overlap_margins), square[0], patch)
+        canvases[1] = compute_crop_geometry(record.height, record.width, *limits)[2:]
+    return [_windows([side // patch for side in canvas], pool) for canvas in canvases]
+
+
+def _windows(patches: Sequence[int], pool: Sequence[int]) -> Box:
+    """Windows of patches over a picture of (rows, columns) patches, as even as they can be."""
+    more = [-count % window for count, window in zip(patches, pool, strict=True)]
+    (rows, columns), (below, right) = patches, (a + b for a, b in zip(patches, more, strict=True))
+    return placed((more[1] // 2, more[0] // 2), (columns, rows), (right, below))
 
 
 def _listed(tensors: Mapping[str, Tensor], name: str) -> list[list[int]]:
@@ -97,6 +121,7 @@ MOLMO2 = Family(
     placeholders=(IMAGE, FRAME),
     grids=_grids,
     process=_process,
+    shown=_shown,
     refusal=_refusal,
     blocks=_blocks,
     vision_tower=vision_tower,

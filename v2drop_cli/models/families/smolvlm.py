@@ -22,6 +22,7 @@ from v2drop_cli.models.families.idefics3 import (
     tile_grids,
     vision_tower,
 )
+from v2drop_cli.models.shown import whole
 from v2drop_cli.models.templates import Turn
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ SMOLVLM = Family(
     placeholders=(IMAGE, ENCODED),
     grids=tile_grids,
     process=_process,
+    shown=whole,
     multimodal=multimodal,
     decoder=decoder,
     vision_tower=vision_tower,

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from v2drop_cli.models.base import IMAGE, Family, Grids
 from v2drop_cli.models.chat import process_images
-from v2drop_cli.records import Grid
+from v2drop_cli.models.shown import WHOLE, Box, placed
+from v2drop_cli.records import Grid, MediaRecord
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -43,6 +44,17 @@ def _cut(rule: Any, width: int, height: int) -> tuple[int, int]:
     found = rule._plan_patches(width, height, rule.size["height"], rule.patch_size)
     *_, columns, rows, filled = found
     return (0, 0) if filled else (rows, columns)
+
+
+def _shown(
+    processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
+) -> Sequence[Box | None]:
+    """All of it, stretched; a very long one was made square first, at the right or below."""
+    rule, width, height = processor.image_processor, record.width, record.height
+    *_, filled = rule._plan_patches(width, height, rule.size["height"], rule.patch_size)
+    longer = max(width, height)
+    square = placed((0, 0), (width, height), (longer, longer))
+    return [square if filled else WHOLE] * len(grids)
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -81,6 +93,7 @@ STEP3P7 = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=_process,
+    shown=_shown,
     grid_tensors=(_TILES,),
     media=("image", "images"),
 )

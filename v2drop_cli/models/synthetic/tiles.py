@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,23 @@ from torch import Tensor
 from v2drop_cli.models.base import Synthetic, SyntheticMedia
 from v2drop_cli.records import Grid
 
+_SHAPES_ONLY: ContextVar[bool] = ContextVar("shapes_only", default=False)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Noise that has its shape and takes no memory, for whoever asks only how large a prompt is."""
+    token = _SHAPES_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _SHAPES_ONLY.reset(token)
+
 
 def noise(*shape: int) -> Tensor:
     """Normalised pixels of nothing: standard normal, the same every time."""
+    if _SHAPES_ONLY.get():
+        return torch.zeros(()).expand(shape)
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 

@@ -66,6 +66,11 @@ NAMES = (
     "minicpmv4_7",
     "molmo2",
     "dots3_note",
+    "nemotron_h_omni",
+    "qwen4_exp",
+    "fuyu",
+    "gemma3n",
+    "mistral_large4",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -73,6 +78,8 @@ SINCE = {
     "granite4_vision": "5.23",
     "gemma4": "5.23",
     "gemma4_large": "5.23",
+    "gemma4_shared": "5.23",
+    "gemma3n": "5.23",
     "gemma4_unified": "5.23",
     "hyperclovax_vision_v2": "5.23",
     "granite_docling": "5.23",
@@ -81,12 +88,17 @@ SINCE = {
     "lfm3_vl": "5.23",
     "muse_spark": "5.23",
     "dots3_note": "5.23",
+    "nemotron_h_omni": "5.23",
+    "qwen4_exp": "5.23",
+    "fuyu": "5.23",
+    "mistral_large4": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}
 # Further architectures of a family, each with its family's name.
 VARIANTS = {
     "gemma4_large": "gemma4",
+    "gemma4_shared": "gemma4",
     "cosmos3_omni": "qwen3_vl",
     "paligemma2": "paligemma",
     "pixtral": "llava",

@@ -61,7 +61,6 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
         "layer_types": layer_types("wfwfwf"),
         "hidden_size_per_layer_input": 8,
         "vocab_size_per_layer_input": text["vocab_size"],
-        "num_kv_shared_layers": 0,
     }
     return Gemma4Config(
         text_config=Gemma4TextConfig(**{**text, **WINDOWS, **own}),

@@ -22,33 +22,39 @@ from v2drop_cli.report.html.tables import (
     glance_table,
     section_tables,
 )
+from v2drop_cli.report.kept_svg import Pictures
 from v2drop_cli.report.text import clean
 from v2drop_cli.report.view import Cell, View
 
 NOTHING_COMPARED = "one arm, so that nothing is compared."
 
 
-def to_html(report: Report) -> str:
-    """The whole file, made from the report alone."""
+def to_html(report: Report, pictures: Pictures | None = None) -> str:
+    """The whole file.
+
+    Args:
+        report: all that is said.
+        pictures: data URIs of the media, to lie under their kept tokens.
+    """
     view = build_view(report)
     return Page(
         title=f"v2drop: {clean(report.request.model)}",
         finding=view.finding or Cell(NOTHING_COMPARED),
         head=facts(view.facts),
-        parts=[part for part in _parts(report, view) if part.body],
+        parts=[part for part in _parts(report, view, pictures) if part.body],
         document=report.dumps(),
         file_name="report.json",
     ).html()
 
 
-def _parts(report: Report, view: View) -> Iterator[Part]:
+def _parts(report: Report, view: View, pictures: Pictures | None) -> Iterator[Part]:
     glance: Child = None if view.glance is None else glance_table(view.glance)
     yield Part("glance", "At a glance", [glance, facts(view.notes)] if glance else None)
     yield Part("answers", "Answers", _answers(report, view))
     yield Part("stages", "Time", _charts([bench_charts.waterfall(report)]))
     yield Part("speed-up", "Speed-up", _charts(bench_charts.speedups(report), "long"))
     yield Part("memory", "Memory", _charts(bench_charts.memory(report), "long"))
-    yield Part("kept", "Kept tokens", kept_panel(report))
+    yield Part("kept", "Kept tokens", kept_panel(report, pictures))
     yield Part("samples", "Samples", _charts(bench_charts.samples(report)))
     yield Part("numbers", "All numbers", section_tables(view))
     yield Part("measured", "How it was measured", [facts(view.footer), command(report.command)])
