@@ -50,11 +50,11 @@ from v2drop_cli.methods.registry import get_method
 from v2drop_cli.models.arguments import cache_name
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.records import Caveat
+from v2drop_cli.tasks.built_in import first_asked
 from v2drop_cli.tasks.drawn.clips import mosaics, sample_clip
 from v2drop_cli.tasks.drawn.painting import render
 from v2drop_cli.tasks.drawn.questions import CLIP_TASKS, SCENE_TASKS, Question
 from v2drop_cli.tasks.drawn.scenes import sample_scene
-from v2drop_cli.tasks.shapes import first_asked
 
 OUTPUT = RESULTS / "fair-fight.json"
 SAMPLES = Path(__file__).parents[2] / "sample_media"

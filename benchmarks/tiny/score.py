@@ -32,11 +32,11 @@ from benchmarks.tiny.export import ASSETS
 from benchmarks.tiny.model import GRID, LAYERS, SIDE
 from benchmarks.tiny.variants import shipped
 from v2drop_cli.schedule import Schedule
+from v2drop_cli.tasks.built_in import first_asked
 from v2drop_cli.tasks.drawn.clips import mosaics, sample_clip
 from v2drop_cli.tasks.drawn.painting import render
 from v2drop_cli.tasks.drawn.questions import CLIP_TASKS, SCENE_TASKS, Question
 from v2drop_cli.tasks.drawn.scenes import sample_scene
-from v2drop_cli.tasks.shapes import first_asked
 
 Z95 = 1.959964
 IMAGES = {"image": 1, "video": 2}

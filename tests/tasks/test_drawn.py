@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.tiny.score import held_out
 from v2drop_cli.errors import UsageError
+from v2drop_cli.tasks.built_in import Shapes
 from v2drop_cli.tasks.drawn.questions import CLIP_TASKS, SCENE_TASKS
-from v2drop_cli.tasks.shapes import Shapes
 
 # Of the code that drew the pictures of tiny's training, three questions of every task.
 TRAINED_ON = "6c58b1df2283d1e7871d444c53036900aa7bd5d529e973adc541ea41788b7f79"

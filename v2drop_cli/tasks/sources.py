@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from v2drop_cli.tasks.built_in import NAME, Shapes
 from v2drop_cli.tasks.jsonl import Jsonl
 from v2drop_cli.tasks.rows import Data
-from v2drop_cli.tasks.shapes import NAME, Shapes
 
 
 def open_data(name: str) -> Data:
