@@ -71,7 +71,9 @@ class Asker:
             except Exception as error:  # whatever a file or a processor comes up with
                 found[row.number] = broken(row, error)
                 continue
-            together.setdefault((kind(ready.inputs), ready.n_vision), []).append(ready)
+            together.setdefault((kind(self._loaded, ready.inputs), ready.n_vision), []).append(
+                ready
+            )
         for unit in together.values():
             found |= {result.row: result for result in self._answered(unit)}
         return [found[row.number] for row in rows]

@@ -11,9 +11,14 @@ from torch import Tensor
 from v2drop_cli.models.base import Inputs, LoadedModel, VisionTokens
 
 
-def kind(inputs: Inputs) -> Hashable:
-    """Prompts of one kind can be rows of one batch: their pixels have the same shape."""
-    found = []
+def kind(loaded: LoadedModel, inputs: Inputs) -> Hashable:
+    """Prompts of one kind can be rows of one batch: their pixels have the same shape.
+
+    Where the model's positions in a row depend on its neighbours, each prompt is of its own kind.
+    """
+    if loaded.family.numbers_rows:
+        return id(inputs)
+    found: list[Hashable] = []
     for name, tensor in sorted(inputs.tensors.items()):
         if not _along_the_prompt(inputs, tensor):
             shape = tensor.shape[:-1] if name in inputs.packed else tensor.shape[1:]
