@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.families import CASES, NAMES
 from v2drop_cli.bench.ragged import batch, kind
 from v2drop_cli.models.base import Inputs, VisionTokens
 from v2drop_cli.models.registry import get_family
-from v2drop_cli.prove.cases import NAMES, get_case
 
 
 def alone(case, prompt):
@@ -23,7 +23,7 @@ def alone(case, prompt):
 @pytest.mark.no_cover
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_padded_and_joined_as_by_hand(name):
-    case = get_case(name)
+    case = CASES[name]
     # The same picture behind few words and behind many.
     prompts = [case.prompt(words, "i", 1) for words in (3, 11)]
     loaded = SimpleNamespace(family=get_family(case.family), processor=None)
@@ -42,7 +42,7 @@ def test_rows_are_padded_and_joined_as_by_hand(name):
 
 
 def test_one_prompt_is_left_as_it_is():
-    case = get_case("llava")
+    case = CASES["llava"]
     row = alone(case, case.prompt(3, "i", 1))
     loaded = SimpleNamespace(family=get_family("llava"), processor=None)
     assert batch(loaded, [row]) is row
