@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.instrument.answer_windows import in_view, take, view_of
 from v2drop_cli.instrument.cache import (
     CachedColumns,
     cached_length,
@@ -32,7 +33,8 @@ class _Held:
 
     Attributes:
         past: columns, those counted that a sliding cache threw away.
-        shown: how many of them the attention is handed, the last ones.
+        shown: how many of them the attention is handed, the last ones behind `kept`.
+        kept: how many of the first ones it is handed in any case.
         before: columns of the whole sequence before this forward.
         valid: ``[B, past]`` bool, or ``None`` when none is padding or filler.
         places: ``[B or 1, past]`` long, which columns of the sequence they are; for windows only.
@@ -45,6 +47,12 @@ class _Held:
     valid: Tensor | None
     places: Tensor | None
     window: int | None
+    kept: int = 0
+
+    def handed(self, columns: Tensor) -> Tensor:
+        """Of ``columns [B, past + W]``, those that the attention is handed."""
+        thrown = self.past - self.shown
+        return in_view(columns, self.kept, thrown) if thrown else columns
 
 
 def remade(
@@ -80,9 +88,12 @@ def remade(
         length, shared["valid"], fixed, sequence, shared["shift"], shared["places"]
     )
     reader.book.remember(cache, layer, columns)
+    dropped, answers = sequence - length, reader.call.answer_window
     if held.window is not None:
-        dropped = sequence - length
         count_by_place(cache, layer, held.window, spare=forward.spare(), dropped=dropped)
+    if answers is not None:
+        take(cache, layer, forward, hidden.shape[1])
+        count_by_place(cache, layer, answers, spare=0, dropped=dropped)
     return {**kwargs, **shared["kwargs"], **_gathered(forward, kwargs)}
 
 
@@ -106,7 +117,10 @@ def _held(
     before, places, shown = columns_before(cache, layer, forward.width), None, past
     if window is not None:
         places, shown = places_held(known, past), shown_columns(cache, layer, past)
-    return _Held(past, shown, before, valid, places, window)
+    kept = 0
+    if reader.call.answer_window is not None and past:
+        kept, shown = view_of(cache, layer, past)
+    return _Held(past, shown, before, valid, places, window, kept)
 
 
 def _shared(
@@ -122,17 +136,16 @@ def _shared(
     new_valid = _new_padding(forward, hidden) if columns is None else columns.valid
     valid = join_valid(held.valid, held.past, new_valid, hidden)
     places = None if held.places is None else _places(forward, hidden, held.places, held.before)
-    thrown = held.past - held.shown
     view = None
     cuts = held.window is not None and held.before + forward.width > held.window
     if cuts and held.window is not None and places is not None:
         starts = _starts(forward, hidden) if reader.call.chunked else None
-        view = View(held.window, places[:, thrown:], reader.call.cuts_blocks, starts)
+        view = View(held.window, held.handed(places), reader.call.cuts_blocks, starts)
     changed["attention_mask"] = causal_mask(
         reader.call.config,
         hidden,
         past=held.shown,
-        valid=None if valid is None else valid[:, thrown:],
+        valid=None if valid is None else held.handed(valid),
         blocks=forward.alive_blocks() if reader.in_blocks(held.window) else None,
         view=view,
     )

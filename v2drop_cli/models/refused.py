@@ -59,8 +59,6 @@ _NATIVE: dict[str, str] = {
     "qwen4_exp": _NO_INDEX,
     "t5gemma2": _ENCODER,
     "udop": _ENCODER,
-    "unlimited_ocr": "its caches are told the prompt's length before it is shortened, and would "
-    "take the answer for a part of it",
     "vision-encoder-decoder": _ENCODER,
 }
 

@@ -74,6 +74,7 @@ FAMILIES: dict[str, str] = {
     "dots3_note": "v2drop_cli.models.families.dots3_note:DOTS3_NOTE",
     "nemotron_h_omni": "v2drop_cli.models.families.nemotron_h_omni:NEMOTRON_H_OMNI",
     "fuyu": "v2drop_cli.models.families.fuyu:FUYU",
+    "unlimited_ocr": "v2drop_cli.models.families.unlimited_ocr:UNLIMITED_OCR",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

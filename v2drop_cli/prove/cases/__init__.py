@@ -68,6 +68,7 @@ NAMES = (
     "dots3_note",
     "nemotron_h_omni",
     "fuyu",
+    "unlimited_ocr",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -85,6 +86,7 @@ SINCE = {
     "dots3_note": "5.23",
     "nemotron_h_omni": "5.23",
     "fuyu": "5.23",
+    "unlimited_ocr": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}
