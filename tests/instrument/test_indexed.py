@@ -17,7 +17,9 @@ from v2drop_cli.prove.oracle import decode, positions
 from v2drop_cli.prove.oracle import masked as masking
 
 TAIL = 4  # words behind the picture, all of which see it
-INDEXED = [name for name in ("dots3_note", "qwen4_exp", "mistral_large4") if name in CASES]
+INDEXED = [
+    name for name in ("dots3_note", "qwen4_exp", "mistral_large4", "glm5_next") if name in CASES
+]
 
 
 def indexers(name, model):

@@ -141,6 +141,10 @@ class DropState:
         if forward is None:
             return None
         forward.move(hidden.device)
+        streams = hidden.shape[2:]
+        if len(streams) > 1:  # several residual streams: one long state of each token
+            changed = self.enter_layer(layer, hidden.flatten(2), kwargs)
+            return changed and (changed[0].unflatten(2, streams), changed[1])
         entering = hidden
         if forward.later is not None:
             entering = forward.later.added(layer, hidden, forward.columns)
@@ -157,7 +161,8 @@ class DropState:
         if forward.columns is not None:
             cache = self.call.cache(kwargs)
             if layer == teller(cache):
-                leave_out(cache, forward.width - forward.columns.width)
+                left_out = forward.width - forward.columns.width
+                leave_out(cache, left_out, asks=self.call.own_masks)
         if drops:
             self.mark(DROP_ENDS)
         return changed

@@ -159,7 +159,10 @@ def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module
         layers=target.layers,
         tower=tower,
         numbering=numbering,
-        final_norm=getattr(target.decoder, "norm", None),
+        # Behind several residual streams it norms what these are made into.
+        final_norm=None
+        if hasattr(target.decoder, "hc_head")
+        else target.decoder._modules.get("norm"),
     )
 
 

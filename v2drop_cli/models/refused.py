@@ -41,7 +41,6 @@ _NATIVE: dict[str, str] = {
     "fuyu": _NOT_PROVEN,
     "gemma3n": "sliding windows count dropped tokens, and layers take inputs at full length",
     "git": _NO_ROTARY,
-    "glm5_next": _NO_INDEX,
     "hy_v4_vl": _NO_INDEX,
     "idefics": _NO_TOKENS,
     "inkling2": _DISTANCE,

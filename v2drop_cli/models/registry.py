@@ -73,6 +73,7 @@ FAMILIES: dict[str, str] = {
     "minicpmv4_7": "v2drop_cli.models.families.minicpmv4_7:MINICPMV4_7",
     "dots3_note": "v2drop_cli.models.families.dots3_note:DOTS3_NOTE",
     "qwen4_exp": "v2drop_cli.models.families.qwen4_exp:QWEN4_EXP",
+    "glm5_next": "v2drop_cli.models.families.glm5_next:GLM5_NEXT",
     "mistral_large4": "v2drop_cli.models.families.mistral_large4:MISTRAL_LARGE4",
 }
 

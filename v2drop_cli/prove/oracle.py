@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LlamaForCausalLM
 
-from v2drop_cli.prove.shortened import Shortened, folds
+from v2drop_cli.prove.shortened import Shortened, folds, pools
 
 Dropped = Mapping[int, Sequence[set[int]]]  # layer → per row, columns gone from that layer on
 Layers = Sequence[torch.nn.Module]
@@ -63,7 +63,7 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
     by_hand = Shortened(layers, padding, dropped, CACHE)
     handles = []
     for i, layer in enumerate(layers):
-        if folds(layer):
+        if folds(layer) or pools(layer):
             layer.forward = by_hand.forward(i, layer)
         else:
             handles.append(layer.register_forward_pre_hook(hook(i), with_kwargs=True))
@@ -72,8 +72,8 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-        for layer in filter(folds, layers):
-            del layer.forward
+        for layer in layers:
+            vars(layer).pop("forward", None)
 
 
 # What a layer chose to attend to, as the next one is handed it.
@@ -115,7 +115,9 @@ def states(
     """What enters each layer, ``[B, Q, D]`` each, under the masks so far."""
     seen: list[Tensor] = []
     handles = [
-        layer.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()))
+        layer.register_forward_pre_hook(
+            lambda module, args: seen.append(args[0].flatten(2).clone())
+        )
         for layer in layers
     ]
     try:

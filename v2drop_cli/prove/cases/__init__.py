@@ -67,6 +67,7 @@ NAMES = (
     "molmo2",
     "dots3_note",
     "qwen4_exp",
+    "glm5_next",
     "mistral_large4",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
