@@ -159,11 +159,13 @@ def _reader(method: Method, schedule: Schedule, target: Target, model: nn.Module
         layers=target.layers,
         tower=tower,
         numbering=numbering,
-        # Behind several residual streams it norms what these are made into.
-        final_norm=None
-        if hasattr(target.decoder, "hc_head")
-        else target.decoder._modules.get("norm"),
+        final_norm=_final_norm(target.decoder),
     )
+
+
+def _final_norm(decoder: nn.Module) -> Any:
+    """The norm before the head; ``None`` where it norms what several streams were made into."""
+    return None if hasattr(decoder, "hc_head") else getattr(decoder, "norm", None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,16 +18,17 @@ PROVEN = frozenset({
     "cosmos3_edge_text", "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1",
     "dots3_note_text", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
     "gemma3_text", "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe", "glm4_moe_lite",
-    "glm4v_moe_text", "glm4v_text", "glm5_next_text", "glm_ocr_text", "granite", "granite4_vision_text",
-    "granite_docling_text", "granitemoe", "granitemoeshared", "helium", "hunyuan_v1_dense",
-    "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3", "iquestcoder",
-    "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3", "minimax_m2",
-    "ministral3", "mistral", "mistral4", "mistral_large4_text", "mixtral", "molmo2_text",
-    "muse_glimmer_text", "muse_spark_text", "nanochat", "nemotron", "olmo", "olmo2", "olmoe",
-    "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni_text",
-    "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3", "qwen3_5_moe_text", "qwen3_5_text",
-    "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text", "qwen3_vl_text", "qwen4_exp_text",
-    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p5", "youtu",
+    "glm4v_moe_text", "glm4v_text", "glm5_next_text", "glm_ocr_text", "granite",
+    "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
+    "hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3",
+    "iquestcoder", "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3",
+    "minimax_m2", "ministral3", "mistral", "mistral4", "mistral_large4_text", "mixtral",
+    "molmo2_text", "muse_glimmer_text", "muse_spark_text", "nanochat", "nemotron", "olmo", "olmo2",
+    "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
+    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
+    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
+    "qwen3_vl_text", "qwen4_exp_text", "seed_oss", "smollm3", "solar_open", "stablelm",
+    "starcoder2", "step3p5", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
@@ -56,8 +57,8 @@ choose among survivors."""
 # Decoders that hand their layers the rotary tables of all columns, cached ones among them.
 _WHOLE_TABLES = frozenset({"qwen4_exp_text"})
 
-# Decoders whose index keeps for itself which columns are padding, and who is seen by whom: layers are
-# handed what is padding among the columns of this forward, and no more.
+# Decoders whose index remembers which columns are padding, and makes masks of that: layers are told
+# of padding among the columns of this forward, and no more.
 _OWN_MASKS = frozenset({"glm5_next_text"})
 
 # As configurations call a layer with a window, one that attends in chunks, and one with an index.

@@ -1,4 +1,4 @@
-"""GLM-5-Next at tiny size: an index that chooses two pools of two columns, streams, no positions."""
+"""GLM-5-Next at tiny size: an index chooses two pools of two columns; no layer has positions."""
 
 from __future__ import annotations
 
