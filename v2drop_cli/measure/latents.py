@@ -59,8 +59,9 @@ def _latents(attention: Any) -> Latents | None:
     if (expand.in_features, expand.out_features) != (rank, heads * (plain + values)):
         return None
     index = getattr(attention, "indexer", None)
-    alone = index is not None and not hasattr(index, "index_kpool")  # scores columns, not groups
-    size, asked = (index.head_dim, index.n_heads) if alone else (0, 0)
+    size, asked = (0, 0)
+    if index is not None and not hasattr(index, "index_kpool"):  # which scores groups of columns
+        size, asked = index.head_dim, index.n_heads
     # A product with each head of the query, and their sum weighted by head.
     return Latents(
         expand.weight.numel(), plain + rotated, values, rank + rotated + size, asked * (size + 1)
