@@ -50,7 +50,8 @@ _NATIVE: dict[str, str] = {
     "instructblipvideo": _QUERIES,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
+    "minimax_m3_vl": "its index picks blocks by the numbers of columns, which dropping would shift, "
+    "as padding does in transformers already",
     "mistral4": "it is a text model, and takes no pixels; inside Mistral 3 it is served",
     "mllama": _NO_TOKENS,
     "nemotron_h_omni": _STATES,
@@ -117,6 +118,11 @@ CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
         "mistral_large4",
         "layers that share keys and values",
         "they would see dropped tokens through an earlier layer's keys: not proven yet",
+    ),
+    (
+        "glm5_next",
+        "layers that take an earlier one's choice, or an index without what is left over",
+        "the choice counts other columns; without a rest first tokens attend to nothing",
     ),
     ("paligemma", "flash kernels", "transformers does not tell them where the prompt ends"),
     ("gemma3", "flash kernels", "they take no mask that says which columns attend both ways"),

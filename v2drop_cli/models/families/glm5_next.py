@@ -3,9 +3,11 @@
 Every ``<|image|>`` is one vision token, also those of frames, 28 x 28 pixels of one image or of two
 frames; all of them are droppable. Delimiters and the times of frames are text and stay. Images and
 videos share one token, and the model tells them by the delimiters of videos, so a prompt may have
-both. The processor fills a picture up with black on the right and below, by less than a token; grids
-count the last column and row as whole. No layer has positions. The index pools neighbouring columns and chooses the best pools: after
-a drop it pools survivors, see ``docs/dropping.md``.
+both. The processor fills a picture up with black on the right and below, by less than a token, and
+grids count the last column and row as whole.
+
+No layer has positions. The index pools neighbouring columns and chooses the best pools: after a
+drop it pools survivors, see ``docs/dropping.md``.
 """
 
 from __future__ import annotations
