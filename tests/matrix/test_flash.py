@@ -38,6 +38,7 @@ REFUSED = (
     "dots3_note",
     "qwen4_exp",
     "mistral_large4",
+    "glm5_next",
 )
 # Before 5.23 it hands Cosmos3 Edge's layers the time axis for positions: refused there.
 REFUSED += ("cosmos3_edge",) if release(transformers.__version__) < (5, 23) else ()

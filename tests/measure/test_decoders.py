@@ -37,6 +37,7 @@ OF_FAMILIES = (
         "qwen4_exp",
         "mistral_large4",
         "unlimited_ocr",
+        "glm5_next",
     ),
 )
 FAMILIES = {name for name in OF_FAMILIES if exists(name)}

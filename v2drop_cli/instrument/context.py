@@ -160,7 +160,8 @@ class DropState:
         if forward.columns is not None:
             cache = self.call.cache(kwargs)
             if layer == teller(cache):
-                leave_out(cache, forward.width - forward.columns.width)
+                left_out = forward.width - forward.columns.width
+                leave_out(cache, left_out, asks=self.call.own_masks)
         if drops:
             self.mark(DROP_ENDS)
         return changed

@@ -309,12 +309,15 @@ def _layer_call(
 ) -> Call | None:
     running.check()
     entering, kwargs = state.call.by_name(args, kwargs)
-    hidden = by_token(entering, scored=bool({layer, layer + 1} & state.drops.keys()))
+    first, scored = state.call.states_first, bool({layer, layer + 1} & state.drops.keys())
+    hidden = by_token(entering, scored=scored, states_first=first)
     changed = state.enter_layer(layer, hidden, kwargs)
     if changed is None:
         return None
     left, new_kwargs = changed
-    return (entering if left is hidden else as_entered(left, entering),), new_kwargs
+    if left is hidden:
+        return (entering,), new_kwargs
+    return (as_entered(left, entering, states_first=first),), new_kwargs
 
 
 def _decoder_output(state: DropState, running: Running, output: Any) -> Any:

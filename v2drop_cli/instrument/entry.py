@@ -43,11 +43,22 @@ def _telling(layer_class: Any) -> Any:
         _layer_type = None  # transformers enters types that have a name here in a table
         recipe = recipe_of(layer_class, _telling)
         missing = 0  # columns of the sequence that are not held
+        asks = False  # whether its own layer asks for its length, once after each update
+        updated = False  # whether it has yet to ask
+
+        def update(self, *args: Any, **kwargs: Any) -> Any:
+            """Take new columns."""
+            self.updated = self.asks
+            return super().update(*args, **kwargs)
 
         def get_seq_length(self) -> int:
-            """Columns of the whole sequence; an emptied cache has none."""
-            held = self.held_columns()
-            return held + self.missing if held else 0
+            """Columns of the whole sequence; an emptied cache has none.
+
+            To its own layer, which counts columns by it, those that are held.
+            """
+            held, mine = self.held_columns(), self.updated
+            self.updated = False
+            return held if mine else held + self.missing if held else 0
 
         def held_columns(self) -> int:
             """Columns of keys and values in this layer."""
@@ -113,8 +124,13 @@ def held_at_entry(cache: Any) -> int:
     return int(cache.get_seq_length() if layer is None else layer.held_columns())
 
 
-def leave_out(cache: Any, columns: int) -> None:
+def leave_out(cache: Any, columns: int, *, asks: bool = False) -> None:
     """Tell the teller that it is about to get ``columns`` fewer than the sequence has.
+
+    Args:
+        cache: the cache, or ``None``.
+        columns: how many.
+        asks: whether the layer whose cache it is asks for its length, once after each update.
 
     Raises:
         InstrumentError: the cache is not made of layers, so there is none to be told.
@@ -133,6 +149,7 @@ def leave_out(cache: Any, columns: int) -> None:
                 "was shortened",
                 hint="generate with the default dynamic cache, or drop at later layers only",
             ) from None
+    layer.asks = asks
     layer.missing = columns + (layer.missing if layer.held_columns() else 0)
 
 

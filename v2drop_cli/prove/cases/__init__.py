@@ -70,6 +70,7 @@ NAMES = (
     "qwen4_exp",
     "fuyu",
     "gemma3n",
+    "glm5_next",
     "mistral_large4",
     "unlimited_ocr",
 )

@@ -1,0 +1,71 @@
+"""GLM-5-Next (GLM-5.3 Flash): GLM-4.1V's tokens; linear attention among layers with an index.
+
+Every ``<|image|>`` is one vision token, also those of frames, 28 x 28 pixels of one image or of two
+frames; all of them are droppable. Delimiters and the times of frames are text and stay. Images and
+videos share one token, and the model tells them by the delimiters of videos, so a prompt may have
+both. The processor fills a picture up with black on the right and below, by less than a token, and
+grids count the last column and row as whole.
+
+No layer has positions. The index pools neighbouring columns and chooses the best pools: after a
+drop it pools survivors, see ``docs/dropping.md``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from v2drop_cli.models import chat
+from v2drop_cli.models.base import Grids
+from v2drop_cli.models.decoders import refuse_folding, takes_choices
+from v2drop_cli.models.families.glm4v import GLM4V
+from v2drop_cli.models.families.qwen2_vl import grids_of
+from v2drop_cli.models.families.qwen3_vl import check_frames, steps_of
+from v2drop_cli.models.spans import walk
+
+if TYPE_CHECKING:
+    from v2drop_cli.media import Media
+
+
+def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
+    merge = config.vision_config.spatial_merge_size
+    waiting = {
+        config.image_token_id: grids_of(tensors.get("image_grid_thw"), merge),
+        config.video_token_id: steps_of(tensors.get("video_grid_thw"), merge),
+    }
+    ids = tensors["input_ids"]
+    opened = (ids == config.video_start_token_id).cumsum(dim=1)
+    closed = (ids == config.video_end_token_id).cumsum(dim=1)
+    frames = (ids == config.image_token_id) & (opened > closed)
+    rows = ids.masked_fill(frames, config.video_token_id).tolist()
+    return tuple(walk(row, waiting) for row in rows)
+
+
+def _process(
+    processor: Any, config: Any, media: Sequence[Media], prompt: str
+) -> Mapping[str, Tensor]:
+    check_frames(config, media)
+    return chat.process(processor, config, media, prompt)
+
+
+def _refusal(config: Any) -> str | None:
+    text = config.get_text_config()
+    if takes_choices(text):
+        return "some of its layers take the choice of an earlier one, which counts other columns"
+    if not text.index_kpool_always_select_tail:
+        return "its first tokens attend to nothing, and so to whatever the kernel makes of that"
+    return refuse_folding(config)
+
+
+GLM5_NEXT = dataclasses.replace(
+    GLM4V,
+    name="glm5_next",
+    model_types=("glm5_next",),
+    grids=_grids,
+    process=_process,
+    refusal=_refusal,
+    synthetic=None,
+)
