@@ -56,6 +56,7 @@ class Rule:
 
 
 TINY = "--model {model} --warmup 0 --repeats 1 --max-new-tokens 2"
+ASKED = "--model {model} --limit 1 --max-new-tokens 1"
 ONCE = "--warmup 0 --repeats 1 --max-time 0 --new-tokens 1 --max-new-tokens 1"
 TRAIN = "--steps 1 --folder build/tiny --assets build/tiny-model"
 INSTALLS = Rule(why="the network; its options are read by pip's own parser")
@@ -73,6 +74,9 @@ RULES = {
     "v2drop sweep --model": Rule(elsewhere=("tests/commands/test_sweep.py", "dummy")),
     "v2drop viz": Rule("--model {model}"),
     "v2drop viz report.json": Rule(),
+    "v2drop eval": Rule(ASKED),
+    "v2drop eval questions.jsonl": Rule(f"{ASKED} --output fresh"),
+    "v2drop eval questions.jsonl --model llava-1.5-7b --output run/ --resume": Rule(ASKED),
     "v2drop compare": Rule(),
     "v2drop --help": Rule(),
     "v2drop models": Rule(),
@@ -153,7 +157,7 @@ def arguments(command: Command, model: object = "") -> list[str]:
     """What is run, without the program's name."""
     rule = rule_for(command)
     assert rule is not None, f"{shlex.join(command)}: no rule"
-    if command in (("v2drop", "run"), ("v2drop", "profile"), ("v2drop", "compare")):
+    if command in [("v2drop", name) for name in ("run", "profile", "compare", "eval")]:
         return [*command[1:], "--help"]  # a name in the text
     return [*command[1:], *(word.format(model=model) for word in rule.added.split())]
 
@@ -207,6 +211,8 @@ def desk(tmp_path_factory):
         shutil.copy(SAMPLES / ("cat.jpg" if name.endswith("jpg") else "scene.png"), folder / name)
     for name in CLIPS:
         shutil.copy(SAMPLES / name, folder)
+    question = {"image": PICTURES[0], "question": "what is it?", "answers": ["a cat"]}
+    (folder / "questions.jsonl").write_text(json.dumps(question), encoding="utf-8")
     for place, name in enumerate(REPORTS):
         report = made(1 + 0.001 * (place % 2))
         (folder / name).write_text(report.dumps(), encoding="utf-8")

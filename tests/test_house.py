@@ -66,7 +66,7 @@ SAME_NAMES = {
     **{
         f"{name}.py": {"cli", "commands"}
         for name in (
-            *("run", "profile", "sweep", "compare", "viz", "models", "doctor"),
+            *("run", "profile", "sweep", "compare", "evaluate", "viz", "models", "doctor"),
             "train_metacompress",
         )
     },

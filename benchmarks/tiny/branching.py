@@ -24,11 +24,11 @@ from transformers import LlavaForConditionalGeneration
 
 from benchmarks.tiny.model import WIDTH
 from benchmarks.tiny.packing import ATTENTION, NO_TARGET, Packed, Packer, text_mask
-from benchmarks.tiny.questions import Question
 from benchmarks.tiny.tokenizer import build_tokenizer
 from benchmarks.tiny.variants import Look, Variant
 from benchmarks.tiny.vision import to_pixels
 from v2drop_cli.schedule import Schedule
+from v2drop_cli.tasks.drawn.questions import Question
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.tiny.model import SIDE
-from benchmarks.tiny.questions import SCENE_TASKS, questions_for
-from benchmarks.tiny.scenes import render, sample_scene
+from v2drop_cli.tasks.drawn.painting import render
+from v2drop_cli.tasks.drawn.questions import SCENE_TASKS, questions_for
+from v2drop_cli.tasks.drawn.scenes import sample_scene
 
 
 def draw(folder: Path, count: int, seed: int) -> Path:

@@ -36,11 +36,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 import v2drop_cli
 from benchmarks import tables
 from benchmarks.result import RESULTS, origin, write
-from benchmarks.tiny.clips import mosaics, sample_clip
 from benchmarks.tiny.model import SIDE
-from benchmarks.tiny.questions import CLIP_TASKS, SCENE_TASKS, Question
-from benchmarks.tiny.scenes import render, sample_scene
-from benchmarks.tiny.score import first_asked, summary
+from benchmarks.tiny.score import summary
 from benchmarks.tiny.variant_study import HARD
 from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.bench.line_up import line_up
@@ -53,6 +50,11 @@ from v2drop_cli.methods.registry import get_method
 from v2drop_cli.models.arguments import cache_name
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.records import Caveat
+from v2drop_cli.tasks.built_in import first_asked
+from v2drop_cli.tasks.drawn.clips import mosaics, sample_clip
+from v2drop_cli.tasks.drawn.painting import render
+from v2drop_cli.tasks.drawn.questions import CLIP_TASKS, SCENE_TASKS, Question
+from v2drop_cli.tasks.drawn.scenes import sample_scene
 
 OUTPUT = RESULTS / "fair-fight.json"
 SAMPLES = Path(__file__).parents[2] / "sample_media"

@@ -8,7 +8,8 @@ import random
 import numpy as np
 from PIL import Image
 
-from benchmarks.tiny.scenes import Scene, render, shape_mask
+from v2drop_cli.tasks.drawn.painting import render, shape_mask
+from v2drop_cli.tasks.drawn.scenes import Scene
 
 _STRENGTH = 20.0
 _WAVES = 3

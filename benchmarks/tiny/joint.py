@@ -11,13 +11,11 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from benchmarks.tiny.clips import mosaic_labels, mosaics, sample_clip
 from benchmarks.tiny.language import Reader, SymbolicEyes, answer_loss
 from benchmarks.tiny.loop import Stage, Tally, run
 from benchmarks.tiny.model import GRID, SIDE, WIDTH, build_llava, encode_patches
 from benchmarks.tiny.packing import ATTENTION, Packer, tally_answers
-from benchmarks.tiny.questions import CLIP_TASKS, SCENE_TASKS, Question, questions_for
-from benchmarks.tiny.scenes import PatchLabels, patch_labels, render, sample_scene
+from benchmarks.tiny.patches import PatchLabels, mosaic_labels, patch_labels
 from benchmarks.tiny.vision import (
     ALL_POSITIONS,
     PatchReader,
@@ -26,6 +24,10 @@ from benchmarks.tiny.vision import (
     to_pixels,
     to_tensors,
 )
+from v2drop_cli.tasks.drawn.clips import mosaics, sample_clip
+from v2drop_cli.tasks.drawn.painting import render
+from v2drop_cli.tasks.drawn.questions import CLIP_TASKS, SCENE_TASKS, Question, questions_for
+from v2drop_cli.tasks.drawn.scenes import sample_scene
 
 _PATCH_WEIGHT = 0.2
 _QUESTIONS = 12

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaModel, PreTrainedTokenizerFast
 
-from benchmarks.tiny.clips import DIRECTIONS, mosaic_labels, sample_clip
 from benchmarks.tiny.loop import Stage, Tally, run
 from benchmarks.tiny.model import GRID, WIDTH, place_features, text_config
 from benchmarks.tiny.packing import (
@@ -31,8 +30,10 @@ from benchmarks.tiny.packing import (
     tally_answers,
     text_mask,
 )
-from benchmarks.tiny.questions import CLIP_TASKS, SCENE_TASKS, Question, questions_for
-from benchmarks.tiny.scenes import COLOR_NAMES, KINDS, PatchLabels, patch_labels, sample_scene
+from benchmarks.tiny.patches import PatchLabels, mosaic_labels, patch_labels
+from v2drop_cli.tasks.drawn.clips import DIRECTIONS, sample_clip
+from v2drop_cli.tasks.drawn.questions import CLIP_TASKS, SCENE_TASKS, Question, questions_for
+from v2drop_cli.tasks.drawn.scenes import COLOR_NAMES, KINDS, sample_scene
 
 QUESTIONS = 8
 _EDGE_SEEN = 0.5

@@ -16,7 +16,7 @@ from torch.nn import functional
 from transformers import AttentionInterface, PreTrainedTokenizerFast
 
 from benchmarks.tiny.loop import Tally
-from benchmarks.tiny.questions import Question
+from v2drop_cli.tasks.drawn.questions import Question
 
 NO_TARGET = -100
 ATTENTION = "packed"

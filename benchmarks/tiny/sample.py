@@ -8,7 +8,8 @@ import av
 import numpy as np
 
 from benchmarks.tiny.model import SIDE
-from benchmarks.tiny.scenes import COLORS, Background, Scene, Shape, render
+from v2drop_cli.tasks.drawn.painting import render
+from v2drop_cli.tasks.drawn.scenes import COLORS, Background, Scene, Shape
 
 MEDIA = Path(__file__).parents[2] / "sample_media"
 FRAME_COUNT, FRAME_RATE = 24, 10

@@ -14,7 +14,7 @@ import json
 import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,13 +28,15 @@ from PIL import Image
 
 import v2drop_cli
 from benchmarks.tiny.branching import branching
-from benchmarks.tiny.clips import mosaics, sample_clip
 from benchmarks.tiny.export import ASSETS
 from benchmarks.tiny.model import GRID, LAYERS, SIDE
-from benchmarks.tiny.questions import CLIP_TASKS, SCENE_TASKS, Question, S, Task
-from benchmarks.tiny.scenes import render, sample_scene
 from benchmarks.tiny.variants import shipped
 from v2drop_cli.schedule import Schedule
+from v2drop_cli.tasks.built_in import first_asked
+from v2drop_cli.tasks.drawn.clips import mosaics, sample_clip
+from v2drop_cli.tasks.drawn.painting import render
+from v2drop_cli.tasks.drawn.questions import CLIP_TASKS, SCENE_TASKS, Question
+from v2drop_cli.tasks.drawn.scenes import sample_scene
 
 Z95 = 1.959964
 IMAGES = {"image": 1, "video": 2}
@@ -90,17 +92,6 @@ def held_out(media: str, task: int, index: int) -> Case:
         return Case([render(scene, SIDE)], question)
     clip, question = first_asked(sample_clip, CLIP_TASKS[task][0], rng)
     return Case(mosaics(clip, SIDE), question)
-
-
-def first_asked(
-    sample: Callable[[random.Random], S], ask: Task[S], rng: random.Random
-) -> tuple[S, Question]:
-    """Draw subjects until one allows the question."""
-    while True:
-        subject = sample(rng)
-        question = ask(subject, rng)
-        if question is not None:
-            return subject, question
 
 
 def wilson(hits: int, tries: int) -> tuple[float, float]:

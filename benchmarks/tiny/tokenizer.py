@@ -17,9 +17,9 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from benchmarks.tiny import questions
-from benchmarks.tiny.clips import DIRECTIONS
-from benchmarks.tiny.scenes import COLOR_NAMES, KINDS
+from v2drop_cli.tasks.drawn import questions
+from v2drop_cli.tasks.drawn.clips import DIRECTIONS
+from v2drop_cli.tasks.drawn.scenes import COLOR_NAMES, KINDS
 
 BOS, EOS, PAD, IMAGE = "<s>", "</s>", "<pad>", "<image>"
 VOCAB_SIZE = 640

@@ -26,15 +26,17 @@ from PIL import Image
 
 from benchmarks.result import origin, write
 from benchmarks.tiny.branching import branching
-from benchmarks.tiny.clips import mosaic_labels, mosaics, sample_clip
 from benchmarks.tiny.export import ASSETS
 from benchmarks.tiny.grounds import textured
 from benchmarks.tiny.model import GRID, LAYERS, SIDE
-from benchmarks.tiny.questions import CLIP_TASKS, SCENE_TASKS, Question, S, Task
-from benchmarks.tiny.scenes import PatchLabels, patch_labels, render, sample_scene
+from benchmarks.tiny.patches import PatchLabels, mosaic_labels, patch_labels
 from benchmarks.tiny.score import DROP_LAYERS
 from benchmarks.tiny.variants import BEFORE, MAIN, TRIED, Variant
 from v2drop_cli.schedule import Schedule, solve_budget
+from v2drop_cli.tasks.drawn.clips import mosaics, sample_clip
+from v2drop_cli.tasks.drawn.painting import render
+from v2drop_cli.tasks.drawn.questions import CLIP_TASKS, SCENE_TASKS, Question, S, Task
+from v2drop_cli.tasks.drawn.scenes import sample_scene
 
 # The others are answered from what layer 0 has told the text: they cannot rank methods.
 HARD = {

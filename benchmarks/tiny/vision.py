@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionModel
 
-from benchmarks.tiny.clips import DIRECTIONS, mosaic_labels, mosaics, sample_clip
 from benchmarks.tiny.loop import Stage, Tally, run
 from benchmarks.tiny.model import (
     CLIP_MEAN,
@@ -27,14 +26,10 @@ from benchmarks.tiny.model import (
     start_local,
     vision_config,
 )
-from benchmarks.tiny.scenes import (
-    COLOR_NAMES,
-    KINDS,
-    PatchLabels,
-    patch_labels,
-    render,
-    sample_scene,
-)
+from benchmarks.tiny.patches import PatchLabels, mosaic_labels, patch_labels
+from v2drop_cli.tasks.drawn.clips import DIRECTIONS, mosaics, sample_clip
+from v2drop_cli.tasks.drawn.painting import render
+from v2drop_cli.tasks.drawn.scenes import COLOR_NAMES, KINDS, sample_scene
 
 _SIZES = {
     "color": 1 + len(COLOR_NAMES),

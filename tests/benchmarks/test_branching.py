@@ -9,10 +9,10 @@ import v2drop_cli as v2drop
 from benchmarks.tiny.branching import branching
 from benchmarks.tiny.export import ASSETS
 from benchmarks.tiny.model import SIDE
-from benchmarks.tiny.questions import Question
 from benchmarks.tiny.sample import MEDIA, sample_scene
-from benchmarks.tiny.scenes import render
 from benchmarks.tiny.variants import TRIED, Look, length, merging, quota, shipped
+from v2drop_cli.tasks.drawn.painting import render
+from v2drop_cli.tasks.drawn.questions import Question
 
 QUESTIONS = [
     Question("count", "how many circles are there?", "1"),

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks.tiny.grounds import textured
-from benchmarks.tiny.questions import SCENE_TASKS
-from benchmarks.tiny.scenes import render, sample_scene, shape_mask
 from benchmarks.tiny.variant_study import STUDIES, Again, asked_of, groups
+from v2drop_cli.tasks.drawn.painting import render, shape_mask
+from v2drop_cli.tasks.drawn.questions import SCENE_TASKS
+from v2drop_cli.tasks.drawn.scenes import sample_scene
 
 
 def test_a_setting_meets_its_share_for_pictures_and_clips():

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 import v2drop_cli as v2drop
-from benchmarks.tiny.questions import SCENE_TASKS, questions_for
-from benchmarks.tiny.scenes import sample_scene
 from v2drop_cli.models.names import ALIASES
 from v2drop_cli.models.vocabulary import unknown_words
 from v2drop_cli.records import DUMMY
+from v2drop_cli.tasks.drawn.questions import SCENE_TASKS, questions_for
+from v2drop_cli.tasks.drawn.scenes import sample_scene
 
 
 @pytest.fixture(scope="module")

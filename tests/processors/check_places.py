@@ -131,7 +131,8 @@ def region_tokens(loaded, media, paint):
 def figure_of(loaded, media, at):
     """The figure of a drop at which those tokens stayed."""
     prepared = loaded.prepare(media, "why?")
-    layer = max(1, loaded.first_droppable)
+    first, last = loaded.droppable
+    layer = max(first, 1 if last is None else min(1, last))
     inputs = prepared.to(torch.device("cpu"), torch.float32)
     with (
         torch.no_grad(),

@@ -41,7 +41,7 @@ RATIO = (
     *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
     "lfm3_vl",
 )
-PADDED = ("deepseek_ocr2",)
+PADDED = ("deepseek_ocr2", "unlimited_ocr")
 QUARTERED = ("idefics2",)
 ROUNDED = ("lfm2_vl",)  # to more patches than its tensors have room for
 GRIDDED = ("nemotron_h_omni", "fuyu")  # down to no patch, or no pixel
@@ -71,7 +71,7 @@ def shown(kind, size, alike=False):
 
 def transformers_takes(model, media):
     """Whether the processor itself, called as it is, makes something of the same media."""
-    alike = ("mistral3", "lighton_ocr", "llava", "vipllava")
+    alike = ("mistral3", "mistral_large4", "lighton_ocr", "llava", "vipllava")
     checked = model.family.name in (*PROCESSORS_OWN, *alike)
     process = chat.process if checked else model.family.process
     more = CASES[model.family.name].asked if checked else {}

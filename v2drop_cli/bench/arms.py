@@ -144,6 +144,7 @@ class Arm:
         budget: what the schedule was made for, if it was made for a budget.
         solved: what prefills are to find, or found, for the budget: names of the method's
             parameters, or ``schedule``.
+        power: how far prefills moved these, see :func:`v2drop_cli.bench.budgets.meet_budget`.
     """
 
     label: str
@@ -152,6 +153,7 @@ class Arm:
     seed: int = 0
     budget: Budget | None = None
     solved: tuple[str, ...] = ()
+    power: float = field(default=0.0, compare=False)
 
     def applied(
         self, loaded: LoadedModel, mark: Callable[[str], None] | None = None

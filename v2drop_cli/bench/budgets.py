@@ -17,6 +17,7 @@ from v2drop_cli.methods.base import Method
 from v2drop_cli.methods.parameters import parameters_of, written
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
+from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.records import SCHEDULE, Caveat, CaveatKind
 
 TRIES = 18
@@ -49,16 +50,17 @@ def meet_budget(arm: Arm, passes: Passes) -> Arm:
 
     def average(power: float) -> float:
         try:
-            return passes.plan(_changed(arm, power, passes)).layer_average
+            return passes.plan(moved(arm, power, passes.loaded, passes.vision_tokens)).layer_average
         except ScheduleError:  # no schedule of so small, or so large, a budget
             return -math.inf if power > 0 else math.inf
 
-    found = _changed(arm, nearest(average, tokens), passes)
-    return replace(found, solved=_solved(get_method(arm.method)))
+    power = nearest(average, tokens)
+    found = moved(arm, power, passes.loaded, passes.vision_tokens)
+    return replace(found, solved=_solved(get_method(arm.method)), power=power)
 
 
 def _solved(method: Method) -> tuple[str, ...]:
-    """What :func:`_changed` changes, as :attr:`ArmResult.solved` names it."""
+    """What :func:`moved` changes, as :attr:`ArmResult.solved` names it."""
     if not method.thresholds:
         return (SCHEDULE,)
     if len(method.parts) == 1:
@@ -66,15 +68,14 @@ def _solved(method: Method) -> tuple[str, ...]:
     return tuple(f"{part.name}.{key}" for part in method.parts for key in part.thresholds)
 
 
-def _changed(arm: Arm, power: float, passes: Passes) -> Arm:
+def moved(arm: Arm, power: float, loaded: LoadedModel, n_vision: int) -> Arm:
     """The arm that keeps fewer tokens the higher ``power`` is; at 0 it is ``arm``."""
     if not power or arm.method is None or arm.budget is None:
         return arm
     method = get_method(arm.method)
     if method.thresholds:
         return replace(arm, method=written(method.scaled(2.0**power)))
-    loaded = passes.loaded
-    shape = Shape.of(loaded.family, loaded.n_layers, loaded.droppable, passes.vision_tokens)
+    shape = Shape.of(loaded.family, loaded.n_layers, loaded.droppable, n_vision)
     smaller = replace(arm.budget, tokens=arm.budget.tokens * 2.0**-power)
     return replace(arm, schedule=smaller.schedule(method, shape))
 

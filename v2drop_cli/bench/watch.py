@@ -29,6 +29,7 @@ class Phase(StrEnum):
     INTERVALS = "intervals"
     FITTING = "what fits"
     PROOFS = "comparisons of tiny models"
+    ROWS = "rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Progress:
     Attributes:
         phase: which one.
         done: methods that are done in ``METHODS``; arms in ``BUDGETS``, ``ANSWERS`` and
-            ``MEMORY``; complete rounds in ``WARM_UP`` and ``ROUNDS``; comparisons in ``PROOFS``.
+            ``MEMORY``; complete rounds in ``WARM_UP`` and ``ROUNDS``; comparisons in ``PROOFS``;
+            questions in ``ROWS``.
         of: how many there will be; ``None`` where the phase has nothing to count.
         at_least: whether ``of`` is only the least number of rounds: more follow until the numbers
             are precise, or time is over.

@@ -11,6 +11,7 @@ import typer
 
 from v2drop_cli.cli.compare import compare
 from v2drop_cli.cli.doctor import doctor
+from v2drop_cli.cli.evaluate import evaluate
 from v2drop_cli.cli.models import models
 from v2drop_cli.cli.profile import profile
 from v2drop_cli.cli.run import run
@@ -54,6 +55,7 @@ app.command()(run)
 app.command()(profile)
 app.command()(sweep)
 app.command()(compare)
+app.command("eval")(evaluate)
 app.command()(viz)
 app.command()(models)
 app.command()(doctor)

@@ -17,6 +17,7 @@ from v2drop_cli.errors import DeviceMemoryError, V2DropError
 if TYPE_CHECKING:
     from v2drop_cli.records import Report
     from v2drop_cli.records.curves import Sweep
+    from v2drop_cli.records.evaluation import Evaluation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,7 +61,7 @@ def _interrupted() -> typer.Exit:
     return typer.Exit(INTERRUPTED)
 
 
-def leave_if_partial(report: Report | Sweep) -> None:
+def leave_if_partial(report: Report | Sweep | Evaluation) -> None:
     """Leave with 130 if measuring was interrupted; the report was shown and written before."""
     if report.partial:
         typer.echo("interrupted: the report is partial", err=True)

@@ -93,6 +93,45 @@ def prefill(
     model: Any, tensors: Mapping[str, Tensor], cache: Any, positions: Tensor | None = None
 ) -> Start:
     """Run the prompt; arguments as in :func:`greedy`."""
+    logits, mask, positions = _prompt(model, tensors, cache, positions)
+    return Start(logits.argmax(-1), mask, positions)
+
+
+def decode(model: Any, start: Start, cache: Any, steps: int) -> Iterator[Tensor]:
+    """Yield ``steps`` more tokens after ``start.token``, which is not yielded again."""
+    token, mask, positions = start.token, start.mask, start.positions
+    for _ in range(steps):
+        logits, mask, positions = _step(model, token, mask, positions, cache)
+        token = logits.argmax(-1)
+        yield token
+
+
+def led(
+    model: Any,
+    tensors: Mapping[str, Tensor],
+    cache: Any,
+    answer: Tensor,
+    positions: Tensor | None = None,
+) -> Iterator[Tensor]:
+    """Yield the logits ``[B, V]`` of each token of ``answer [B, a]``, which is given, not chosen.
+
+    One token at a time, as in decoding: layers that fold tokens into a state take no other steps.
+    Other arguments as in :func:`greedy`.
+    """
+    logits, mask, positions = _prompt(model, tensors, cache, positions)
+    yield logits
+    for place in range(answer.shape[1] - 1):
+        logits, mask, positions = _step(model, answer[:, place], mask, positions, cache)
+        yield logits
+
+
+_Went = tuple[Tensor, Tensor | None, Tensor | None]
+"""Logits ``[B, V]`` of the next token, the mask so far, and the next token's positions."""
+
+
+def _prompt(
+    model: Any, tensors: Mapping[str, Tensor], cache: Any, positions: Tensor | None
+) -> _Went:
     mask, explicit = tensors.get("attention_mask"), {}
     if mask is not None:
         # With padding, positions count tokens, not columns; the model knows how many axes (M-RoPE
@@ -103,31 +142,28 @@ def prefill(
         out = model(
             **tensors, **explicit, **{cache_name(model): cache}, use_cache=True, logits_to_keep=1
         )
-        return Start(out.logits[:, -1].argmax(-1), mask, positions)
+        return out.logits[:, -1], mask, positions
 
 
-def decode(model: Any, start: Start, cache: Any, steps: int) -> Iterator[Tensor]:
-    """Yield ``steps`` more tokens after ``start.token``, which is not yielded again."""
-    token, mask, positions = start.token, start.mask, start.positions
-    name = cache_name(model)
-    for _ in range(steps):
-        step: dict[str, Tensor] = {}
-        with torch.no_grad():
-            if mask is not None:
-                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-                step["attention_mask"] = mask
-            if positions is not None:
-                step["position_ids"] = positions
-                positions = positions + 1
-            out = model(
-                input_ids=token[:, None],
-                **step,
-                **{name: cache},
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            token = out.logits[:, -1].argmax(-1)
-        yield token
+def _step(
+    model: Any, token: Tensor, mask: Tensor | None, positions: Tensor | None, cache: Any
+) -> _Went:
+    step: dict[str, Tensor] = {}
+    with torch.no_grad():
+        if mask is not None:
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            step["attention_mask"] = mask
+        if positions is not None:
+            step["position_ids"] = positions
+            positions = positions + 1
+        out = model(
+            input_ids=token[:, None],
+            **step,
+            **{cache_name(model): cache},
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return out.logits[:, -1], mask, positions
 
 
 def _positions(model: Any, tensors: Mapping[str, Tensor]) -> Tensor:

@@ -22,7 +22,7 @@ from v2drop_cli.models.projections import Projections, Tower
 from v2drop_cli.models.shown import Shown, as_processed
 from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
-from v2drop_cli.tensors import true_positions
+from v2drop_cli.tensors import joined, moved_to, true_positions
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -69,8 +69,8 @@ class Inputs:
         """The same on ``device``; pixels in ``dtype``, as the model wants them."""
         # Only pixels meet weights; seconds per video patch, say, must not be rounded to 8 bits.
         moved = {
-            name: tensor.to(device, dtype if "pixel_values" in name else None)
-            for name, tensor in self.tensors.items()
+            name: moved_to(value, device, dtype if "pixel_values" in name else None)
+            for name, value in self.tensors.items()
         }
         index = tuple(row.to(device) for row in self.vision.index)
         return replace(self, tensors=moved, vision=VisionTokens(index, self.vision.grids))
@@ -80,7 +80,7 @@ class Inputs:
         """Equally long prompts as the rows of one batch."""
         packed = prompts[0].packed
         tensors = {
-            name: torch.cat([p.tensors[name] for p in prompts], dim=-1 if name in packed else 0)
+            name: joined([p.tensors[name] for p in prompts], -1 if name in packed else 0)
             for name in prompts[0].tensors
         }
         index = tuple(row for p in prompts for row in p.vision.index)
@@ -158,8 +158,7 @@ class Family:
         grids: (config, processed tensors) → how each row's vision tokens lie over the pixels.
         process: (processor, config, media, prompt) → the tensors of one prompt.
         shown: (processor, config, medium, its grids) → where what each is a share of lies over it.
-        types_name: the forward argument that marks pictures' tokens by 1 and videos' by 2, if the
-            model takes it.
+        types_name: the forward's argument that marks pictures by 1, videos by 2, if there is one.
         grid_tensors: names of what ``process`` gives to ``grids`` alone; no model takes them.
         packed: names of pixels that all rows of a batch have side by side, in the last dimension.
         multimodal: model → the module whose forward takes ``input_ids`` and the pixels.
@@ -167,6 +166,7 @@ class Family:
         first_droppable_layer: config → first layer whose input may be shortened.
         full_until: why layers before that one need the whole prompt, for messages.
         first_position: position that the model gives the first token, left to itself.
+        numbers_rows: whether positions or pixels of a row are numbered on through its batch.
         counts_by_mask: whether it numbers pictures only where it is given a mask.
         refusal: config → why it cannot be served, or ``None``; see also ``decoders.unproven``.
         blocks: (config, a forward's arguments) → ``[B, Q]`` long, the block of each column; those
@@ -175,8 +175,7 @@ class Family:
         later: the decoder's arguments → features that it adds between its layers, at the whole
             prompt's vision tokens; ``None`` where there are none.
         blocks_in_windows: whether only layers with a sliding window attend in blocks.
-        windows_cut_blocks: whether a sliding window also ends what columns of one block see of
-            each other; if not, a block is seen whole.
+        windows_cut_blocks: whether a sliding window also cuts blocks; if not, they are seen whole.
         vision_tower: model → what encodes pixels, or ``None`` where it is not told apart.
         projections: how the decoder's layers make queries and keys.
         tower: what is in the vision tower, and which patch a token stands for, if that is shown.
@@ -185,8 +184,8 @@ class Family:
         preset_layers: decoder layers that the presets are written for.
         preset_source: where the presets come from.
         media: what its processor takes: ``image``, ``images`` (several), ``video``.
-        synthetic: (config, made-up media) → their ids and pixels, with the counts and shapes that
-            its processor gives at its published settings; ``None`` where nobody wrote it.
+        synthetic: (config, made-up media) → their ids and pixels, as the family's own processor
+            makes them at its published settings; ``None`` where nobody wrote it.
     """
 
     name: str
@@ -203,6 +202,7 @@ class Family:
     first_droppable_layer: Callable[[Any], int] = lambda config: 0
     full_until: str = ""
     first_position: int = 0
+    numbers_rows: bool = False
     counts_by_mask: bool = False
     refusal: Callable[[Any], str | None] = refuse_decoder
     blocks: Callable[[Any, Mapping[str, Any]], Tensor | None] = lambda config, arguments: None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Literal
+from typing import Literal, Protocol
 
 from v2drop_cli.records import (
     AS_IT_IS,
@@ -105,7 +105,19 @@ def schedule(arm: ArmResult) -> str:
     return _by_commas(arm.schedule or "")
 
 
-def arm_label(arm: ArmResult) -> str:
+class Named(Protocol):
+    """What has the name of an arm."""
+
+    @property
+    def label(self) -> str:
+        """The arm's label."""
+
+    @property
+    def method(self) -> str | None:
+        """Its method; ``None`` for dense."""
+
+
+def arm_label(arm: Named) -> str:
     """The arm's name, with a mark if it is random selection.
 
     A line break is offered after commas: the name may hold a whole schedule.

@@ -72,5 +72,6 @@ HUNYUAN_VL = Family(
     process=_process,
     vision_tower=vision_tower,
     media=("image", "images"),
+    numbers_rows=True,
     synthetic=_synthetic,
 )

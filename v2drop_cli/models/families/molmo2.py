@@ -121,6 +121,7 @@ MOLMO2 = Family(
     placeholders=(IMAGE, FRAME),
     grids=_grids,
     process=_process,
+    numbers_rows=True,
     shown=_shown,
     refusal=_refusal,
     blocks=_blocks,

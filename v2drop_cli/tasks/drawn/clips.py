@@ -5,17 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-import numpy as np
 from PIL import Image
 
-from benchmarks.tiny.scenes import (
+from v2drop_cli.tasks.drawn.painting import render
+from v2drop_cli.tasks.drawn.scenes import (
     Background,
-    PatchLabels,
     Scene,
     Shape,
     make_shape,
-    patch_labels,
-    render,
     sample_background,
     sample_names,
 )
@@ -146,22 +143,3 @@ def mosaics(clip: Clip, side: int) -> list[Image.Image]:
             picture.paste(render(frame, half), (cell % 2 * half, cell // 2 * half))
         pictures.append(picture)
     return pictures
-
-
-def mosaic_labels(clip: Clip, grid: int) -> PatchLabels:
-    """Patch labels of all mosaics, one below the other, with the mover's direction."""
-    rows = []
-    for start in range(0, FRAMES, 2):
-        rows.append(
-            np.concatenate(
-                [
-                    patch_labels(frame, grid // 2).stack()
-                    for frame in clip.frames[start : start + 2]
-                ],
-                axis=2,
-            )
-        )
-    labels = PatchLabels(*np.concatenate(rows, axis=1))
-    if clip.direction is not None:
-        labels.motion[labels.owner == 0] = 1 + DIRECTIONS.index(clip.direction)
-    return labels

@@ -1,4 +1,4 @@
-"""Random scenes of coloured shapes: sampling, drawing, and what each vision patch shows.
+"""Random scenes of coloured shapes, as ``tiny`` was trained on.
 
 All geometry is in fractions of the image side, so that one scene can be drawn at 336 px, in
 a 168 px mosaic cell, or at a few pixels per patch when only the patch labels are wanted.
@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, fields
-
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw
+from dataclasses import dataclass
 
 Rgb = tuple[int, int, int]
-Ints = npt.NDArray[np.int64]
 
 KINDS = ("circle", "square", "rectangle", "triangle", "star", "diamond")
 # Two anchors per colour; a shape gets a random mix of them plus jitter, so that both the CSS
@@ -37,8 +32,6 @@ COLORS: dict[str, tuple[Rgb, Rgb]] = {
 COLOR_NAMES = tuple(COLORS)
 MIN_CONTRAST = 90.0
 _MAX_SIZE = {1: 0.9, 2: 0.45, 3: 0.38, 4: 0.34}
-_PIXELS_PER_PATCH = 6
-_EDGE_COVER = 0.08
 
 
 @dataclass(frozen=True)
@@ -77,31 +70,6 @@ class Scene:
 
     shapes: tuple[Shape, ...]
     background: Background
-
-
-@dataclass(frozen=True)
-class PatchLabels:
-    """What each patch shows.
-
-    ``color`` and ``kind`` count from 1 (0 is background), ``owner`` is the index of the shape
-    (-1 is none). ``edge`` marks patches a shape fills less than half of, ``center`` the one
-    that holds its middle. ``motion`` is its direction from 1 (0 is at rest), ``across`` and
-    ``down`` are the way to its middle and ``area`` is its size, all in patches.
-    """
-
-    color: Ints
-    kind: Ints
-    center: Ints
-    edge: Ints
-    owner: Ints
-    motion: Ints
-    across: Ints
-    down: Ints
-    area: Ints
-
-    def stack(self) -> Ints:
-        """All labels as one array (names, rows, columns)."""
-        return np.stack([getattr(self, field.name) for field in fields(self)])
 
 
 def sample_rgb(color: str, rng: random.Random) -> Rgb:
@@ -190,86 +158,6 @@ def place(sizes: list[float], rng: random.Random) -> list[tuple[float, float]] |
         if len(spots) == index:
             return None
     return spots
-
-
-def outline(shape: Shape) -> list[tuple[float, float]]:
-    """The shape's corners in image fractions (a circle is a polygon of 40)."""
-    half = shape.size / 2
-    cos, sin = math.cos(shape.angle), math.sin(shape.angle)
-    return [
-        (shape.x + half * (x * cos - y * sin), shape.y + half * (x * sin + y * cos))
-        for x, y in _unit_outline(shape.kind, shape.aspect)
-    ]
-
-
-def _unit_outline(kind: str, aspect: float) -> list[tuple[float, float]]:
-    if kind == "circle":
-        return [(math.cos(i * math.tau / 40), math.sin(i * math.tau / 40)) for i in range(40)]
-    if kind == "triangle":
-        return [(0.0, -0.9), (0.95, 0.75), (-0.95, 0.75)]
-    if kind == "diamond":
-        return [(0.0, -1.0), (0.72, 0.0), (0.0, 1.0), (-0.72, 0.0)]
-    if kind == "star":
-        radii = (1.0, 0.42)
-        return [
-            (radii[i % 2] * math.sin(i * math.pi / 5), -radii[i % 2] * math.cos(i * math.pi / 5))
-            for i in range(10)
-        ]
-    width, height = (0.85, 0.85) if kind == "square" else (min(1.0, 1 / aspect), min(1.0, aspect))
-    return [(-width, -height), (width, -height), (width, height), (-width, height)]
-
-
-def shape_mask(shape: Shape, side: int, oversample: int = 2) -> Image.Image:
-    """Coverage of every pixel by the shape (0-255), smoothed at the edges."""
-    scale = side * oversample
-    canvas = Image.new("L", (scale, scale))
-    points = [(x * scale - 0.5, y * scale - 0.5) for x, y in outline(shape)]
-    ImageDraw.Draw(canvas).polygon(points, fill=255)
-    return canvas.reduce(oversample) if oversample > 1 else canvas
-
-
-def render(scene: Scene, side: int) -> Image.Image:
-    """Draw the scene as a square RGB picture."""
-    back = scene.background
-    ramp = np.linspace(0.0, 1.0, side, dtype=np.float32)[:, None]
-    line = np.asarray(back.start) * (1 - ramp) + np.asarray(back.end) * ramp
-    axis = 1 if back.vertical else 0
-    pixels = np.repeat(np.expand_dims(line, axis), side, axis=axis)
-    picture = Image.fromarray(pixels.round().astype(np.uint8))
-    for shape in scene.shapes:
-        picture.paste(shape.rgb, (0, 0), shape_mask(shape, side))
-    if not back.noise:
-        return picture
-    noise = np.random.default_rng(back.noise_seed).standard_normal((side, side, 3), np.float32)
-    noisy = np.asarray(picture, np.float32) + noise * back.noise
-    return Image.fromarray(noisy.clip(0, 255).round().astype(np.uint8))
-
-
-def patch_labels(scene: Scene, grid: int) -> PatchLabels:
-    """What each of ``grid`` x ``grid`` patches shows."""
-    labels = PatchLabels(*np.zeros((len(fields(PatchLabels)), grid, grid), np.int64))
-    labels.owner[:] = -1
-    rows, columns = np.indices((grid, grid))
-    for index, shape in enumerate(scene.shapes):
-        mask = np.asarray(shape_mask(shape, grid * _PIXELS_PER_PATCH, 1), np.float32) / 255
-        cells = mask.reshape(grid, _PIXELS_PER_PATCH, grid, _PIXELS_PER_PATCH).mean((1, 3))
-        row, column = patch_of(shape, grid)
-        cells[row, column] = 1.0
-        inside = cells > _EDGE_COVER
-        labels.color[inside] = 1 + COLOR_NAMES.index(shape.color)
-        labels.kind[inside] = 1 + KINDS.index(shape.kind)
-        labels.edge[inside] = cells[inside] <= 0.5
-        labels.owner[inside] = index
-        labels.center[row, column] = 1
-        labels.across[inside] = (column - columns)[inside]
-        labels.down[inside] = (row - rows)[inside]
-        labels.area[inside] = inside.sum()
-    return labels
-
-
-def patch_of(shape: Shape, grid: int) -> tuple[int, int]:
-    """Row and column of the patch that holds the shape's centre."""
-    return min(grid - 1, int(shape.y * grid)), min(grid - 1, int(shape.x * grid))
 
 
 def _clip_rgb(channels: list[float]) -> Rgb:

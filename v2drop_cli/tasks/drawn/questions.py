@@ -14,8 +14,8 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import TypeVar
 
-from benchmarks.tiny.clips import Clip
-from benchmarks.tiny.scenes import COLOR_NAMES, KINDS, Scene, Shape
+from v2drop_cli.tasks.drawn.clips import Clip
+from v2drop_cli.tasks.drawn.scenes import COLOR_NAMES, KINDS, Scene, Shape
 
 MARGIN = 0.1
 _ORDER_MARGIN = 0.05

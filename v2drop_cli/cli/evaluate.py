@@ -1,0 +1,95 @@
+"""``v2drop eval``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v2drop_cli.bench.watch import Phase, Progress, Watch
+from v2drop_cli.cli.called import called
+from v2drop_cli.cli.groups.dropping_options import DroppingOptions
+from v2drop_cli.cli.groups.eval_options import EvalData, EvalMeasuring, EvalOutput
+from v2drop_cli.cli.groups.model_options import ModelOptions
+from v2drop_cli.cli.guard import leave_if_partial
+from v2drop_cli.cli.interrupts import check
+from v2drop_cli.cli.output import ResultFiles, print_json, warn, write
+from v2drop_cli.cli.progress import telling
+from v2drop_cli.cli.quiet import load_for
+from v2drop_cli.cli.signature import command
+
+if TYPE_CHECKING:
+    from v2drop_cli.records.evaluation import Evaluation
+    from v2drop_cli.records.journal import Journal
+
+
+@command
+def evaluate(
+    given: EvalData,
+    dropping: DroppingOptions,
+    model: ModelOptions,
+    measuring: EvalMeasuring,
+    output: EvalOutput,
+) -> None:
+    """Answer many questions dense and with dropping: is it still right?
+
+    \b
+    v2drop eval shapes --method v2drop --method random --budget 33% --batch-size 8
+    v2drop eval questions.jsonl --model llava-1.5-7b --output run/
+    v2drop eval questions.jsonl --model llava-1.5-7b --output run/ --resume
+    """
+    from v2drop_cli.records.journal import Journal
+    from v2drop_cli.report.file_lock import only_writer
+    from v2drop_cli.tasks.sources import open_data
+
+    arms = dropping.arms(measuring.seed)
+    output.check()
+    load = model.load_options(measuring.seed)
+    data = open_data(given.data)
+    metric = measuring.scored_by(data)
+    path, read = output.rows(), Path(given.data)
+    files = output.files((read,) if read.is_file() else ())
+    with ExitStack() as held, telling() as tell:
+        held.enter_context(files.held())
+        if path is not None:
+            held.enter_context(only_writer(path))
+        journal = Journal(path, output.resume)
+        tell(Progress(Phase.STARTING))
+        from v2drop_cli.bench.asking import How  # torch comes with it
+        from v2drop_cli.commands.evaluate import EvalOptions
+        from v2drop_cli.commands.evaluate import evaluate as ask
+
+        longest, seed = measuring.max_new_tokens, measuring.seed
+        how = How(metric, longest, given.frames, seed, measuring.fidelity)
+        options = EvalOptions(model.model, arms, how, given.limit, measuring.batch_size)
+        journal.check(options.settings(data))
+        tell(Progress(Phase.LOADING, what=model.model))
+        loaded = load_for(arms, frozenset(), model.model, load)
+        watch = Watch(tell, None, check, warn)
+        found = ask(loaded, data, options, journal, watch)
+        _tell(found, journal, files, output)
+    leave_if_partial(found)
+
+
+def _tell(found: Evaluation, journal: Journal, files: ResultFiles, output: EvalOutput) -> None:
+    """The table on stdout first, whatever becomes of the files."""
+    from v2drop_cli.report.answers_csv import answers_to_csv
+    from v2drop_cli.report.eval_view import build_eval_view, summarised_evaluation
+    from v2drop_cli.report.markdown import to_markdown
+
+    found = summarised_evaluation(found, called())
+    view = build_eval_view(found)
+    if output.json:
+        print_json(found.dumps())
+    else:
+        from rich.console import Console
+
+        from v2drop_cli.report.terminal import render
+
+        render(view, Console())
+    if files.json is not None:
+        write(files.json, found.dumps())
+    if files.markdown is not None:
+        write(files.markdown, to_markdown(view))
+    if files.csv is not None:
+        write(files.csv, answers_to_csv(journal.results, found.data.asked))

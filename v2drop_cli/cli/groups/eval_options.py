@@ -1,0 +1,114 @@
+"""What ``eval`` asks, how it scores, and the folder that it keeps rows in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from v2drop_cli.cli.groups.measuring_options import AnswerOptions
+from v2drop_cli.cli.groups.output_options import CommonOutput, ProfileOutput
+from v2drop_cli.cli.signature import MEASURING, MEDIA, OUTPUT, Looks, again, argument, option
+from v2drop_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from v2drop_cli.cli.output import ResultFiles
+    from v2drop_cli.tasks.rows import Data
+    from v2drop_cli.tasks.scores.known import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class EvalData:
+    """The questions."""
+
+    data: str = argument("DATA", "JSONL of questions (docs/eval.md), or a built-in task: shapes.")
+    limit: int | None = option(
+        None, Looks("--limit", "Only the first N rows.", MEDIA, "N", within=(1, None))
+    )
+    frames: int = option(
+        8, Looks("--frames", "Frames sampled evenly of a video.", MEDIA, "N", within=(1, None))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EvalMeasuring(AnswerOptions):
+    """How rows are asked and scored."""
+
+    batch_size: int = option(
+        1,
+        Looks("--batch-size", "Rows answered at once, padded.", MEASURING, "N", within=(1, None)),
+    )
+    metric: str | None = option(
+        None,
+        Looks(
+            "--metric",
+            "exact_match, vqa, multiple_choice, yes_no, relaxed or anls [default: of DATA].",
+            MEASURING,
+            "NAME",
+        ),
+    )
+    fidelity: bool = option(
+        False,
+        Looks(
+            "--fidelity",
+            "Also lead each arm along dense's answer: KL divergence, agreement.",
+            MEASURING,
+        ),
+    )
+
+    def scored_by(self, data: Data) -> Metric | None:
+        """How ``data`` is scored; without answers only its fidelity is looked at.
+
+        Raises:
+            UsageError: it cannot be, or there is no such metric.
+        """
+        from v2drop_cli.tasks.scores.known import metric_for
+
+        return metric_for(data, self.metric, self.fidelity)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalOutput(CommonOutput):
+    """Where rows and results go."""
+
+    output: Path | None = option(
+        None,
+        Looks(
+            "--output",
+            "Keep rows as they finish (rows.jsonl), and the document (evaluation.json).",
+            OUTPUT,
+            "DIR",
+        ),
+    )
+    resume: bool = option(
+        False, Looks("--resume", "Go on with the run that is in --output.", OUTPUT)
+    )
+    export_csv: Path | None = again(
+        ProfileOutput, "export_csv", help="Write every answer: a line per row and arm."
+    )
+
+    def check(self) -> None:
+        """Refuse to go on with nothing."""
+        if self.resume and self.output is None:
+            raise UsageError(
+                "--resume goes on with a run in a folder, and none is named",
+                hint="--output DIR, the one that it was begun with",
+            )
+
+    def rows(self) -> Path | None:
+        """Where rows are kept; the folder is made.
+
+        Raises:
+            OutputPathError: it cannot be.
+        """
+        from v2drop_cli.records.journal import rows_file
+
+        return None if self.output is None else rows_file(self.output)
+
+    def files(self, read: Sequence[Path] = ()) -> ResultFiles:
+        """The files to write, each known to be writable; the folder is there by now."""
+        from v2drop_cli.cli.output import ResultFiles
+
+        document = None if self.output is None else self.output / "evaluation.json"
+        return ResultFiles.checked((document, self.export_md, self.export_csv), read)

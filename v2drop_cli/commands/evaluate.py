@@ -1,0 +1,246 @@
+"""``v2drop eval``: are the answers still right? Every question through every arm, paired.
+
+Rows are kept as they finish (:class:`~v2drop_cli.records.journal.Journal`), and the table is made
+of what is kept, so that a run that was killed and gone on with says what an unbroken one says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from v2drop_cli.bench.arms import Arm, ArmOptions
+from v2drop_cli.bench.asking import Asker, How, broken
+from v2drop_cli.bench.chosen import chosen_caveat, ignored_counts
+from v2drop_cli.bench.line_up import line_up
+from v2drop_cli.bench.passes import Passes, Subject
+from v2drop_cli.bench.prompt_arms import PromptArms
+from v2drop_cli.bench.watch import Phase, Progress, Watch
+from v2drop_cli.errors import V2DropError
+from v2drop_cli.judge.scoreboard import filled
+from v2drop_cli.measure.environment import describe
+from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.methods.mixing import fingerprint
+from v2drop_cli.methods.parameters import parameters_of
+from v2drop_cli.methods.registry import get_method
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.records import AS_IT_IS, DENSE, INTERRUPTED
+from v2drop_cli.records.evaluation import (
+    ALL_ROWS,
+    ArmScores,
+    BrokenRow,
+    DataRecord,
+    EvalRequest,
+    Evaluation,
+)
+from v2drop_cli.records.journal import Journal, RowResult
+from v2drop_cli.tasks.rows import Data, Row
+
+
+@dataclass(frozen=True, slots=True)
+class EvalOptions:
+    """What to evaluate; see ``v2drop eval --help``."""
+
+    model_name: str
+    arms: ArmOptions
+    how: How
+    limit: int | None = None
+    batch_size: int = 1
+
+    def settings(self, data: Data) -> dict[str, Any]:
+        """What a run that is gone on with must have in common with this one, as far as typed.
+
+        Not among it: how many rows are asked, for more of them are no other run.
+        """
+        how = self.how
+        return {
+            "DATA": data.digest,
+            "metric": None if how.metric is None else how.metric.name,
+            "model": self.model_name,
+            "seed": how.seed,
+            "longest answer": how.max_new_tokens,
+            "batch size": self.batch_size,
+            "number of frames": how.frames,
+            "fidelity": how.fidelity,
+        }
+
+    def asked(self, data: Data) -> int:
+        """How many rows are asked."""
+        return data.count if self.limit is None else min(self.limit, data.count)
+
+
+def evaluate(
+    loaded: LoadedModel,
+    data: Data,
+    options: EvalOptions,
+    journal: Journal,
+    watch: Watch | None = None,
+) -> Evaluation:
+    """Ask every row that ``journal`` does not have yet; the table is of all that it then has.
+
+    Ctrl-C ends the asking, not the evaluation: it is marked partial.
+
+    Raises:
+        ScheduleError: a schedule does not fit the model or the first prompt.
+        UsageError: the journal is of a run that was asked otherwise.
+        V2DropError: no row can be asked.
+        KeyboardInterrupt: interrupted before a row was answered.
+    """
+    watch = watch or Watch()
+    with Nvml(loaded.device) as nvml:
+        passes = _first(loaded, data, options, nvml)
+        first = line_up(options.arms, passes, watch)
+        _warm_up(first, passes, watch)
+        journal.begin({**options.settings(data), **_resolved(loaded, first)})
+        arms = PromptArms(options.arms, loaded, first, passes.vision_tokens)
+        stopped_by = _ask(Asker(loaded, arms, options.how), data, options, journal, watch)
+        environment = describe(loaded.device, nvml)
+    results = [one for one in journal.results if one.row < options.asked(data)]
+    sound = [one for one in results if one.broken is None]
+    if not sound:
+        raise _nothing(data, results)
+    metric = options.how.metric
+    return Evaluation(
+        environment=environment,
+        data=DataRecord(
+            name=data.name,
+            digest=data.digest,
+            rows=data.count,
+            asked=options.asked(data),
+            metric=None if metric is None else metric.name,
+            metric_source=None if metric is None else metric.source,
+        ),
+        request=_request(loaded, options),
+        arms=tuple(_scores(arm, sound, options.how) for arm in first),
+        rows=len(sound),
+        broken=tuple(BrokenRow(one.row, one.broken) for one in results if one.broken is not None),
+        stopped_by=stopped_by,
+        warnings=passes.caveats(),
+    )
+
+
+def _first(loaded: LoadedModel, data: Data, options: EvalOptions, nvml: Nvml) -> Passes:
+    """The first row that can be asked: on it methods are tried, and budgets met."""
+    refused = []
+    for row in islice(data.rows(), options.asked(data)):
+        try:
+            return Passes(Subject(loaded, row.show(options.how.frames), row.prompt), nvml)
+        except Exception as error:
+            refused.append(broken(row, error))
+    raise _nothing(data, refused)
+
+
+def _nothing(data: Data, results: Sequence[RowResult]) -> V2DropError:
+    first = results[0]
+    return V2DropError(
+        f"none of the {len(results)} rows of {data.name} can be asked; row {first.row}: "
+        f"{first.broken}",
+        hint="rows count from 0; files are named relative to the folder of DATA",
+    )
+
+
+def _warm_up(arms: Sequence[Arm], passes: Passes, watch: Watch) -> None:
+    """One prefill of each arm, so that the first row is not timed cold; what to say of methods."""
+    for number, arm in enumerate(arms):
+        watch.check()
+        watch.on_progress(Progress(Phase.WARM_UP, number, len(arms)))
+        passes.prefill(arm)
+        if arm.method is not None:
+            method = get_method(arm.method)
+            passes.note(*method.caveats())
+            if method.chooses_count:
+                passes.note(chosen_caveat(method.name), *ignored_counts(arm, method))
+
+
+def _resolved(loaded: LoadedModel, arms: Sequence[Arm]) -> Mapping[str, Any]:
+    """What is known of the run once the model is there."""
+    return {
+        "checkpoint": [loaded.source, loaded.revision, fingerprint(loaded.model)],
+        "weights": loaded.weights,
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "device": loaded.device.type,
+        "attention": loaded.attn_implementation,
+        "fake quantisation": loaded.fake_quant,
+        "set of arms": [
+            [arm.label, arm.method, None if arm.schedule is None else str(arm.schedule)]
+            for arm in arms
+        ],
+    }
+
+
+def _ask(asker: Asker, data: Data, options: EvalOptions, journal: Journal, watch: Watch) -> str:
+    """Ask what is missing, batch by batch; return why it ended.
+
+    A batch that a kill cut in two is asked again as a whole: its rows then meet the same
+    neighbours.
+    """
+    asked, began, new = options.asked(data), time.monotonic(), 0
+    done = sum(result.row < asked for result in journal.results)
+    try:
+        for rows in _batches(data, asked, options.batch_size):
+            missing = sum(row.number not in journal for row in rows)
+            if not missing:
+                continue
+            watch.check()
+            left = (time.monotonic() - began) / new * (asked - done) if new else None
+            watch.on_progress(Progress(Phase.ROWS, done, asked, left_s=left))
+            journal.append(asker.ask(rows))
+            new, done = new + missing, done + missing
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        return INTERRUPTED
+    return ALL_ROWS
+
+
+def _batches(data: Data, asked: int, size: int) -> Iterator[tuple[Row, ...]]:
+    rows = islice(data.rows(), asked)
+    while found := tuple(islice(rows, size)):
+        yield found
+
+
+def _scores(arm: Arm, sound: Sequence[RowResult], how: How) -> ArmScores:
+    method = None if arm.method is None else get_method(arm.method)
+    details: dict[str, float] = {}
+    if how.metric is not None:
+        pairs = [(row.arms[arm.label].text, row.label or "") for row in sound]
+        details = how.metric.details(pairs)
+    bare = ArmScores(
+        label=arm.label,
+        method=None if method is None else method.name,
+        parameters={} if method is None else parameters_of(method),
+        schedule=None if arm.schedule is None else str(arm.schedule),
+        budget=None if arm.budget is None else arm.budget.name,
+        solved=arm.solved,
+        score=None,
+        groups=(),
+        details=details,
+        vision_tokens=0.0,
+        layer_average_vision_tokens=0.0,
+        answer_tokens=0.0,
+        prefill_s=None,
+        decode_s_per_token=None,
+        against_dense=None,
+        fidelity=None,
+    )
+    return filled(bare, DENSE, sound)
+
+
+def _request(loaded: LoadedModel, options: EvalOptions) -> EvalRequest:
+    return EvalRequest(
+        model=options.model_name,
+        resolved_id=loaded.source,
+        revision=loaded.revision,
+        weights=loaded.weights,
+        attn_implementation=loaded.attn_implementation,
+        dtype=str(loaded.dtype).removeprefix("torch."),
+        device=str(loaded.device),
+        fake_quant=loaded.fake_quant or AS_IT_IS,
+        seed=options.how.seed,
+        max_new_tokens=options.how.max_new_tokens,
+        batch_size=options.batch_size,
+        frames=options.how.frames,
+    )

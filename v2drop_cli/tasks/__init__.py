@@ -1,0 +1,1 @@
+"""What is asked, row by row, and how answers are scored. Knows no models."""

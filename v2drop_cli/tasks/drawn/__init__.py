@@ -1,0 +1,1 @@
+"""Drawn scenes and clips with questions: what ``tiny`` was trained on, and is asked held out."""
