@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -185,3 +186,15 @@ def true_positions(mask: Tensor) -> tuple[Tensor, ...]:
     """
     rows: tuple[Tensor, ...] = torch.split(mask.nonzero()[:, 1], mask.sum(dim=1).tolist())
     return rows
+
+
+def moved_to(value: Any, device: torch.device, dtype: torch.dtype | None) -> Any:
+    """A tensor on ``device``, in ``dtype`` if any; a list, as one model takes it, as it is."""
+    return value.to(device, dtype) if isinstance(value, Tensor) else value
+
+
+def joined(values: Sequence[Any], dim: int) -> Any:
+    """Tensors along ``dim``, or lists one behind another."""
+    if isinstance(values[0], Tensor):
+        return torch.cat(list(values), dim=dim)
+    return [item for value in values for item in value]

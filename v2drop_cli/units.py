@@ -88,6 +88,15 @@ def format_ratio(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else f"{value:.2f}x"
 
 
+def format_rate(value: float | None) -> str:
+    """How many a second: three digits.
+
+    >>> format_rate(1.1), format_rate(162.6), format_rate(None)
+    ('1.10', '163', 'n/a')
+    """
+    return NOT_AVAILABLE if value is None else _three_digits(value)
+
+
 def format_count(value: float | None) -> str:
     """A token count or an average of some: no needless decimals.
 

@@ -78,7 +78,7 @@ TILE, SEEN = SimpleNamespace(video_processor=SimpleNamespace()), SimpleNamespace
         (5, (Grid(4, 1, 1),), [None]),  # no number of frames a step comes to that
         (2, (WHOLE, NEWLINE, WHOLE, NEWLINE), [(0, 1), None, (1, 1), None]),
         (2, (WHOLE, LEFT, RIGHT, WHOLE, LEFT, RIGHT), [(0, 1)] * 3 + [(1, 1)] * 3),
-        (3, (WHOLE, LEFT, RIGHT), [None] * 3),  # what did not move was left out
+        (3, (WHOLE, LEFT, RIGHT), [None] * 3),  # which frames had the halves?
     ],
 )
 def test_which_frames_a_grid_shows(count, grids, wanted):
@@ -87,6 +87,16 @@ def test_which_frames_a_grid_shows(count, grids, wanted):
     cells = sum(grid.t * grid.h * grid.w for grid in grids)
     found = placed(tokens(range(cells), *grids), [clip], shower)
     assert [span.frames for span in found] == wanted
+
+
+def test_text_between_frames_tells_them_apart_where_what_did_not_move_is_left_out():
+    """A whole frame at 3, both halves of the next at 6 to 9, the right one of the last at 12."""
+    grids = (Grid(1, 1, 2), Grid(1, 1, 1, LEFT.box), RIGHT, RIGHT)
+    at = [3, 4, 6, 7, 8, 9, 10, 12, 13, 14, 15]
+    for count, wanted in ((3, [(0, 1), (1, 1), (1, 1), (2, 1)]), (4, [None] * 4)):
+        clip = MediaRecord("clip.mp4", "video", 8, 8, count)
+        found = placed(tokens(at, *grids), [clip], Shower(get_family("video_llama_3"), TILE, SEEN))
+        assert [span.frames for span in found] == wanted
 
 
 def test_frames_that_share_a_picture_have_a_span_each():

@@ -275,6 +275,17 @@ def test_every_size_is_told_and_handed_out(loaded, told):
     assert all(draft.stopped_by == "running" and draft.partial for draft in drafts)
 
 
+def test_what_is_to_be_read_at_once_is_told_once(loaded, told, monkeypatch):
+    from v2drop_cli.bench import line_up
+    from v2drop_cli.records import CaveatKind
+
+    caveat = CaveatKind.UNKNOWN_WORDS.caveat(model="small", words="cat")
+    monkeypatch.setattr(line_up, "unknown_words", lambda loaded, prompt: [caveat])
+    heard = []
+    sweep(loaded, options(), Watch(tell=heard.append))
+    assert heard == [caveat.message]
+
+
 def test_a_batch_has_a_throughput_each_arm_at_its_own_best_size(loaded, told, full):
     """Prefill 1 dense and 0.5 dropped, and half a second a row: more rows serve more."""
     growing = Growing(BATCH_SIZE, (1, 2, 4), rows, 8)

@@ -34,7 +34,7 @@ from v2drop_cli.measure.clock import CudaClock, FakeClock
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
 from v2drop_cli.models.base import Inputs, LoadedModel, VisionTokens
-from v2drop_cli.models.decoders import indexed, windows
+from v2drop_cli.models.decoders import answer_window, indexed, windows
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import TEXT, schedule_text
 from v2drop_cli.schedule import Schedule
@@ -43,8 +43,9 @@ CAT = Path(__file__).parents[2] / "sample_media" / "cat.jpg"
 TOKENS = 6
 # Kimi's latent attention makes a number on the host at every step, which no graph records.
 UNRECORDED = ("kimi_k25",)
-WINDOWED = [n for n in NAMES if windows(CASES[n].config(TEXT, CASES[n].ids))]
-INDEXED = [n for n in NAMES if indexed(CASES[n].config(TEXT, CASES[n].ids).get_text_config())]
+CONFIGS = {name: CASES[name].config(TEXT, CASES[name].ids) for name in NAMES}
+WINDOWED = [n for n, of in CONFIGS.items() if windows(of) or answer_window(of)]
+INDEXED = [n for n, of in CONFIGS.items() if indexed(of.get_text_config())]
 SERVED = [name for name in NAMES if name not in (*UNRECORDED, *WINDOWED, *INDEXED)]
 EAGER = NAMES[:4]
 # These families are tried in every way. The others are tried with drops on every kind of prompt,

@@ -399,7 +399,11 @@ def test_a_later_turn_equals_the_masked_oracle(attn, images, start):
     torch.testing.assert_close(third, wanted_third, **TOLERANCE)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.entry])
+# To Unlimited-OCR a second turn is a part of the answer, and not what a fresh prompt is.
+TURNS = [name for name, case in CASES.items() if case.entry and name != "unlimited_ocr"]
+
+
+@pytest.mark.parametrize("name", TURNS)
 def test_turns_through_generate_with_a_reused_cache(name):
     """transformers leaves out of the second prompt what the cache says that it has seen."""
     case = CASES[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from dataclasses import FrozenInstanceError
 from types import SimpleNamespace
 
@@ -63,6 +64,7 @@ def test_the_cache_that_a_layer_was_handed():
         {"per_layer": None},
         {"per_layer": "no tensor"},
         {"per_layer": torch.tensor(1.0)},  # a single number is not along the sequence
+        {"per_layer": UserDict()},  # where layers will put keys for later ones
         {"attention_mask": TENSOR},  # made anew
         {"position_ids": TENSOR},
         {"position_embeddings": (TENSOR, TENSOR)},
@@ -83,6 +85,13 @@ def test_an_argument_along_the_sequence_that_nobody_shortens_is_refused():
     assert caught.value.hint
     with pytest.raises(InstrumentError, match="extra"):
         call(New(), Wide()).check({"cache": None, "extra": TENSOR})
+
+
+def test_what_earlier_layers_left_for_later_ones_is_refused():
+    """Keys of dropped tokens, for instance, which later layers would see."""
+    left = UserDict(full_attention=(TENSOR, TENSOR))
+    with pytest.raises(InstrumentError, match="per_layer"):
+        call(Old()).check({"past_key_values": None, "per_layer": left})
 
 
 def test_a_decoder_that_hands_on_no_cache_is_refused():

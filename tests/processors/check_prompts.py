@@ -54,7 +54,8 @@ def rate_of(media):
 
 def same(ours, theirs):
     for name in theirs:
-        assert torch.equal(ours[name], theirs[name]), name
+        mine, own = ours[name], theirs[name]
+        assert mine == own if isinstance(own, list) else torch.equal(mine, own), name
     return True
 
 
@@ -149,7 +150,7 @@ def test_control_tokens_in_the_question_are_text(loaded, name, kind):
     ids = prepared.tensors["input_ids"][0].tolist()
     assert prompt in tokenizer.decode(ids, skip_special_tokens=False)
     for tensor in prepared.tensors.values():
-        assert tensor.shape[:2] != plain.tensors["input_ids"].shape
+        assert isinstance(tensor, list) or tensor.shape[:2] != plain.tensors["input_ids"].shape
     with torch.no_grad():
         loaded.model(**prepared.to(torch.device("cpu"), torch.float32).tensors)
 

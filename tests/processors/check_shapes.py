@@ -41,7 +41,7 @@ RATIO = (
     *("glm46v", "glmga", "glm_ocr", "hunyuan_vl", "paddleocr_vl", "video_llama_3"),
     "lfm3_vl",
 )
-PADDED = ("deepseek_ocr2",)
+PADDED = ("deepseek_ocr2", "unlimited_ocr")
 QUARTERED = ("idefics2",)
 ROUNDED = ("lfm2_vl",)  # to more patches than its tensors have room for
 GRIDDED = ("nemotron_h_omni", "fuyu")  # down to no patch, or no pixel

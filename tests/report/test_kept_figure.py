@@ -84,6 +84,15 @@ def test_frames_of_a_clip_have_a_sheet_each():
     assert figure.rows[0].panels[1].kept == ((False,), (True,))
 
 
+def test_frames_that_are_not_known_are_not_put_together():
+    """The left half, text, and the right half, which may be of another frame."""
+    left, right = (Grid(1, 1, 1, box) for box in ((0, 0, 0.5, 1), (0.5, 0, 1, 1)))
+    for begin, sheets in ((1, [(0, 1)]), (2, [(0,), (2,)])):
+        spans = Span(0, left, ((0, 1),), ALL), Span(0, right, ((begin, 1),), ALL)
+        figure = kept_figure(made(*spans, media=(CLIP,), drops=(drop(1, 2, 0),)))
+        assert [sheet.positions for sheet in figure.sheets] == sheets
+
+
 def test_tokens_without_a_place_are_counted():
     spans = (
         Span(0, Grid(1, 1, 1), ((0, 1),), ALL),

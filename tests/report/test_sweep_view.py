@@ -71,6 +71,8 @@ def test_nothing_is_claimed_that_the_verdicts_do_not():
 def test_what_a_partial_sweep_and_an_empty_one_say():
     partial = sweeps.sweep(stopped_by="interrupted", partial=True)
     assert said(partial).startswith("partial, so far: v2drop prefills")
+    cut = [replace(curve, points=curve.points[:2]) for curve in partial.curves]
+    assert "at every size: 1.40x" in said(replace(partial, curves=tuple(cut)))
     assert ("stopped", "INTERRUPTED: partial", "warn") in [
         (fact.label, fact.text, fact.tone) for fact in build_sweep_view(partial).footer
     ]
@@ -111,7 +113,7 @@ def test_arms_that_were_never_at_one_size_together_are_not_compared():
 def test_the_throughput_names_both_sizes_and_what_only_one_side_holds():
     whole = sweeps.batches()
     assert said(whole).endswith(
-        "at its best batch size (4) v2drop serves 20 requests/s, 1.60x of dense at its own (2)."
+        "at its best batch size (4) v2drop serves 20.0 requests/s, 1.60x of dense at its own (2)."
     )
     dense, arm = whole.curves
     ended = replace(
@@ -181,6 +183,14 @@ def test_a_model_that_takes_every_picture_at_one_size_is_said_to():
     told = [fact.text for fact in build_sweep_view(replace(whole, curves=tuple(curves))).footer]
     assert "this model's vision tokens do not grow with the frames: 576 at every size" in told
     assert not any("do not grow" in fact.text for fact in build_sweep_view(whole).footer)
+
+
+def test_a_peak_over_the_limit_is_said():
+    whole = sweeps.sweep(max_memory_bytes=17 * sweeps.GIB)
+    said = [(fact.label, fact.text.replace(GLUE, " ")) for fact in build_sweep_view(whole).footer]
+    over = "32 frames: its peak of 18.0 GiB is over the 17.0 GiB asked for"
+    assert ("v2drop", over) in said
+    assert sum("asked for" in text for _, text in said) == 1
 
 
 def test_the_summary_is_the_sentence_with_plain_spaces():

@@ -44,7 +44,7 @@ class Shower:
         except (AttributeError, ImportError, KeyError):
             # Somebody's own processor has other settings. A picture is no reason to end a run.
             boxes = (None,) * len(grids)
-        frames = _frames(grids, record) if record.kind == "video" else [None] * len(grids)
+        frames = _frames(spans, record) if record.kind == "video" else [None] * len(grids)
         for span, box, shows in zip(spans, boxes, frames, strict=True):
             yield replace(span, shown=box, frames=shows)
 
@@ -108,17 +108,21 @@ def _has_area(grid: Grid) -> bool:
     return right > left and bottom > top
 
 
-def _frames(grids: Sequence[Grid], record: MediaRecord) -> Sequence[tuple[int, int] | None]:
-    """The first frame of each grid, and how many each of its steps shows: all the same number.
+def _frames(spans: Sequence[Span], record: MediaRecord) -> Sequence[tuple[int, int] | None]:
+    """The first frame of each span, and how many each of its steps shows: all the same number.
 
     Not known where less than a whole frame has a grid of its own, unless every frame has a whole
-    view, with its tiles before it, or after it.
+    view, with its tiles before it, or after it; or unless text stands between frames alone, where
+    what did not move was left out.
     """
+    grids = [span.grid for span in spans]
     views = [grid for grid in grids if _has_area(grid)]
     if any(grid.box != WHOLE for grid in views):
-        groups = _groups(grids, [grid.box == WHOLE for grid in grids])
-        known = groups[-1:] == [record.frames - 1]
-        return [(n, 1) if known and n is not None else None for n in groups or [None] * len(grids)]
+        wholes = [grid.box == WHOLE for grid in grids]
+        for groups in (_groups(grids, wholes), _unbroken(spans)):
+            if groups[-1:] == [record.frames - 1]:
+                return [None if n is None else (n, 1) for n in groups]
+        return [None] * len(grids)
     steps = sum(grid.t for grid in views)
     each = math.ceil(record.frames / steps) if steps else 0
     if not steps or math.ceil(record.frames / each) != steps:
@@ -128,6 +132,20 @@ def _frames(grids: Sequence[Grid], record: MediaRecord) -> Sequence[tuple[int, i
     for grid in grids:
         found.append((step * each, each) if _has_area(grid) else None)
         step += grid.t if _has_area(grid) else 0
+    return found
+
+
+def _unbroken(spans: Sequence[Span]) -> list[int | None]:
+    """Spans by which of them follow each other without a token between."""
+    found: list[int | None] = []
+    number, end = -1, -1  # no token is there
+    for span in spans:
+        if not span.runs:  # no token
+            found.append(None)
+            continue
+        number += span.runs[0][0] != end
+        found.append(number)
+        end = sum(span.runs[-1])
     return found
 
 

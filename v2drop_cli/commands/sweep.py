@@ -5,6 +5,7 @@ An arm that has no room at a size ends there, with a row that says so; the other
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -97,7 +98,9 @@ class _Sweeping:
         self, loaded: LoadedModel, options: SweepOptions, watch: Watch, nvml: Nvml, room: Room
     ) -> None:
         each, growing = options.each, options.growing
-        self.options, self.watch, self.nvml, self.room = options, watch, nvml, room
+        self.options, self.nvml, self.room = options, nvml, room
+        # What is to be read at once is the same at every size, and told at the first.
+        self.watch = replace(watch, tell=functools.cache(watch.tell), on_round=None)
         self.sizes = Sizes(
             loaded, growing, each.prompt, each.arms, each.most_new_tokens, each.decode
         )
@@ -235,9 +238,8 @@ class _Sweeping:
 
     def _rounds(self, passes: Passes, arms: list[Arm], size: int) -> Report | None:
         """The rounds; an arm that found room alone may find none beside recorded graphs."""
-        watch = replace(self.watch, on_round=None)
         while arms:
-            done = tried(partial(measured, passes, arms, self.options.each, watch))
+            done = tried(partial(measured, passes, arms, self.options.each, self.watch))
             if done.value is not None:
                 return done.value
             # Which of them it was cannot be told; the dense arm needs the most, and comes first.

@@ -30,7 +30,7 @@ from v2drop_cli.generate.greedy import (
 )
 from v2drop_cli.instrument.hooks import Before, Call, hooked
 from v2drop_cli.models.base import Inputs, LoadedModel
-from v2drop_cli.models.decoders import indexed, windows
+from v2drop_cli.models.decoders import answer_window, indexed, windows
 from v2drop_cli.records import COMPILED, EAGER
 from v2drop_cli.units import Seconds
 
@@ -257,7 +257,7 @@ def check_decoding(loaded: LoadedModel, decode: str) -> None:
             f"--decode compiled records CUDA graphs, which {loaded.device} does not have",
             hint=f"--decode {EAGER}, or --device cuda",
         )
-    if windows(loaded.model.config):
+    if windows(loaded.model.config) or answer_window(loaded.model.config):
         raise UsageError(
             "--decode compiled has no cache for sliding windows", hint=f"--decode {EAGER}"
         )
@@ -294,6 +294,10 @@ def cache_bytes(cache: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
 
+# Of an index, its keys; of a layer whose window is on the answer alone, those of the prompt.
+_COLUMNS = ("keys", "values", "indexer_keys", "prefill_keys", "prefill_values")
+
+
 def _columns(layer: Any) -> list[Tensor]:
-    kept = (getattr(layer, name, None) for name in ("keys", "values", "indexer_keys"))
+    kept = (getattr(layer, name, None) for name in _COLUMNS)
     return [tensor for tensor in kept if tensor is not None]

@@ -20,6 +20,7 @@ from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.models.arguments import CACHE, cache_name, parameters_of
 from v2drop_cli.models.decoders import (
+    answer_window,
     chunked,
     key_sources,
     layer_kinds,
@@ -56,6 +57,7 @@ class LayerCall:
             ``None`` where they do not read them.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         chunked: whether these are chunks.
+        answer_window: the size of a window on the answer alone; ``None`` without.
         kinds: per layer, its kind; empty if all are of one.
         cuts_blocks: whether a window cuts blocks that attend in both directions.
         order: those parameters in the order in which they may be handed by position.
@@ -76,6 +78,7 @@ class LayerCall:
     scaled_from: int | None = None
     windows: tuple[int | None, ...] = ()
     chunked: bool = False
+    answer_window: int | None = None
     kinds: tuple[str, ...] = ()
     cuts_blocks: bool = True
     order: tuple[str, ...] = ()
@@ -104,6 +107,7 @@ class LayerCall:
             scaled_from=scaled_from(config),
             windows=windows(config),
             chunked=chunked(config),
+            answer_window=answer_window(config),
             kinds=layer_kinds(config),
             cuts_blocks=cuts_blocks,
             without_rotary=without_rotary(config),

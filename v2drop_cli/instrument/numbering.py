@@ -25,7 +25,7 @@ from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument.forward import Forward
 from v2drop_cli.instrument.layer_call import LayerCall, Tables, as_tables, rotary_tables
 from v2drop_cli.methods.base import RENUMBERED, Method
-from v2drop_cli.models.decoders import layer_kinds, windows
+from v2drop_cli.models.decoders import answer_window, layer_kinds, windows
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tensors import gather_rope, gather_rows
 
@@ -43,7 +43,7 @@ def keeps_numbers(config: Any) -> str | None:
         return "its positions have three axes (M-RoPE), and what renumbering means is not defined"
     if getattr(text, "rope_scaling_layers", None) is not None and layer_kinds(config):
         return "its layers have rotary tables of two kinds, and one module makes one"
-    if windows(config):
+    if windows(config) or answer_window(config):
         return "its sliding windows are counted in the prompt's own positions"
     return None
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.instrument.answer_windows import in_view, take, view_of
 from v2drop_cli.instrument.cache import (
     CachedColumns,
     cached_length,
@@ -33,7 +34,8 @@ class _Held:
 
     Attributes:
         past: columns, those counted that a sliding cache threw away.
-        shown: how many of them the attention is handed, the last ones.
+        shown: how many of them the attention is handed, the last ones behind `kept`.
+        kept: how many of the first ones it is handed in any case.
         before: columns of the whole sequence before this forward.
         valid: ``[B, past]`` bool, or ``None`` when none is padding or filler.
         places: ``[B or 1, past]`` long, which columns of the sequence they are; where a
@@ -47,6 +49,12 @@ class _Held:
     valid: Tensor | None
     places: Tensor | None
     window: int | None
+    kept: int = 0
+
+    def handed(self, columns: Tensor) -> Tensor:
+        """Of ``columns [B, past + W]``, those that the attention is handed."""
+        thrown = self.past - self.shown
+        return in_view(columns, self.kept, thrown) if thrown else columns
 
 
 def remade(
@@ -82,9 +90,12 @@ def remade(
         length, shared["valid"], fixed, sequence, shared["shift"], shared["places"]
     )
     reader.book.remember(cache, layer, columns)
+    dropped, answers = sequence - length, reader.call.answer_window
     if held.window is not None:
-        dropped = sequence - length
         count_by_place(cache, layer, held.window, spare=forward.spare(), dropped=dropped)
+    if answers is not None:
+        take(cache, layer, forward, hidden.shape[1])
+        count_by_place(cache, layer, answers, spare=0, dropped=dropped)
     made = {**shared["kwargs"], **reader.call.gathered(forward, kwargs)}
     if reader.call.takes_choices and columns.places is not None:
         now, before = Counted(columns.places, columns.valid, sequence), forward.counted
@@ -108,7 +119,10 @@ def _held(
         places = places_held(known, past)
     if window is not None:
         shown = shown_columns(cache, layer, past)
-    return _Held(past, shown, before, valid, places, window)
+    kept = 0
+    if reader.call.answer_window is not None and past:
+        kept, shown = view_of(cache, layer, past)
+    return _Held(past, shown, before, valid, places, window, kept)
 
 
 def _shared(
@@ -126,17 +140,17 @@ def _shared(
         changed["position_ids"] = told_positions(reader.call, forward, kwargs, forward.shift)
     new_valid = _new_padding(forward, hidden) if columns is None else columns.valid
     valid = join_valid(held.valid, held.past, new_valid, hidden)
-    thrown = held.past - held.shown
+    places = None if held.places is None else _places(forward, hidden, held.places, held.before)
     view = None
     cuts = held.window is not None and held.before + forward.width > held.window
     if cuts and held.window is not None and places is not None:
         starts = _starts(forward, hidden) if reader.call.chunked else None
-        view = View(held.window, places[:, thrown:], reader.call.cuts_blocks, starts)
+        view = View(held.window, held.handed(places), reader.call.cuts_blocks, starts)
     changed["attention_mask"] = causal_mask(
         reader.call.config,
         hidden,
         past=held.shown,
-        valid=None if valid is None else valid[:, thrown:],
+        valid=None if valid is None else held.handed(valid),
         blocks=forward.alive_blocks() if reader.in_blocks(held.window) else None,
         view=view,
     )

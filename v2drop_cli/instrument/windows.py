@@ -71,8 +71,8 @@ def _by_place(layer_class: Any) -> Any:
 def columns_given(layer: Any) -> int:
     """Columns that came into a layer's cache, also those that it threw away since."""
     given = getattr(layer, "cumulative_length", None)
-    if given is not None:
-        return int(given)
+    if given is not None:  # a window on the answer alone counts the prompt apart
+        return int(given) + int(getattr(layer, "prefill_cumulative_length", 0))
     return int(layer.keys.shape[-2]) if layer.is_initialized else 0
 
 

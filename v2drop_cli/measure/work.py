@@ -43,7 +43,8 @@ COUNTED = frozenset({
     "nemotron_h", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "persimmon", "phi", "phi3",
     "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5",
     "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "qwen4_exp",
-    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7", "vaultgemma",
+    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7", "unlimited_ocr",
+    "vaultgemma",
 })  # fmt: skip
 """Models of transformers whose decoder layers do what the formula says: tests hold each against
 torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies

@@ -22,7 +22,7 @@ from v2drop_cli.models.projections import Projections, Tower
 from v2drop_cli.models.shown import Shown, as_processed
 from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
-from v2drop_cli.tensors import true_positions
+from v2drop_cli.tensors import joined, moved_to, true_positions
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -69,8 +69,8 @@ class Inputs:
         """The same on ``device``; pixels in ``dtype``, as the model wants them."""
         # Only pixels meet weights; seconds per video patch, say, must not be rounded to 8 bits.
         moved = {
-            name: tensor.to(device, dtype if "pixel_values" in name else None)
-            for name, tensor in self.tensors.items()
+            name: moved_to(value, device, dtype if "pixel_values" in name else None)
+            for name, value in self.tensors.items()
         }
         index = tuple(row.to(device) for row in self.vision.index)
         return replace(self, tensors=moved, vision=VisionTokens(index, self.vision.grids))
@@ -80,7 +80,7 @@ class Inputs:
         """Equally long prompts as the rows of one batch."""
         packed = prompts[0].packed
         tensors = {
-            name: torch.cat([p.tensors[name] for p in prompts], dim=-1 if name in packed else 0)
+            name: joined([p.tensors[name] for p in prompts], -1 if name in packed else 0)
             for name in prompts[0].tensors
         }
         index = tuple(row for p in prompts for row in p.vision.index)

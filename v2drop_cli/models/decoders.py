@@ -28,7 +28,7 @@ PROVEN = frozenset({
     "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
     "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
     "qwen3_vl_text", "qwen4_exp_text", "seed_oss", "smollm3", "solar_open", "stablelm",
-    "starcoder2", "step3p5", "youtu",
+    "starcoder2", "step3p5", "unlimited_ocr_text", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
@@ -47,7 +47,7 @@ _SCALED = frozenset({"ministral3", "mistral4", "mistral_large4_text"})
 WINDOWED = frozenset({
     "cohere2", "cohere_compass_text", "dots3_note_text", "exaone4", "gemma2", "gemma3_text",
     "gemma3n_text", "gemma4_text", "gemma4_unified_text", "lfm3", "llama4_text", "mistral",
-    "muse_glimmer_text", "muse_spark_text", "step3p5",
+    "muse_glimmer_text", "muse_spark_text", "step3p5", "unlimited_ocr_text",
 })  # fmt: skip
 """``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
 positions of the whole prompt."""
@@ -61,6 +61,8 @@ _WHOLE_TABLES = frozenset({"qwen4_exp_text"})
 
 # As configurations call a layer with a window, one that attends in chunks, and one with an index.
 _WINDOW, _CHUNK, _INDEX = "sliding_attention", "chunked_attention", "indexed_attention"
+# And one whose window is on the answer alone.
+_ANSWER = "reference_sliding_attention"
 # model_type → why it cannot be served, whatever the user allows.
 _WRONG = {
     "doge": "its attention makes masks of its own from all tokens, at full length",
@@ -118,6 +120,13 @@ def windows(config: Any) -> tuple[int | None, ...]:
     sizes = {_WINDOW: size, _CHUNK: getattr(text, "attention_chunk_size", None)}
     found = tuple(sizes.get(kind) for kind in kinds)
     return found if any(found) else ()
+
+
+def answer_window(config: Any) -> int | None:
+    """How many columns of an answer are in view beside the whole prompt; ``None``: all of them."""
+    text = config.get_text_config()
+    kinds = getattr(text, "layer_types", None) or ()
+    return int(text.sliding_window) if _ANSWER in kinds else None
 
 
 def chunked(config: Any) -> bool:
@@ -195,7 +204,7 @@ def refuse_decoder(config: Any, *, two_way: bool = False, folds: bool = False) -
     window = getattr(text, "sliding_window", None) or _WINDOW in kinds
     if window and text.model_type not in WINDOWED:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
-    kinds -= {_WINDOW, _CHUNK} if text.model_type in WINDOWED else set()
+    kinds -= {_WINDOW, _CHUNK, _ANSWER} if text.model_type in WINDOWED else set()
     kinds -= {_INDEX} if text.model_type in INDEXED else set()
     if text.model_type in _WRONG:
         return _WRONG[text.model_type]

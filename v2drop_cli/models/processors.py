@@ -197,6 +197,10 @@ def _ovis(config: Any) -> Mapping[str, Any]:
     return {"image_seq_length": side**2}
 
 
+def _sams_patch(config: Any) -> Mapping[str, Any]:
+    return {"patch_size": config.vision_config.sam_config.patch_size}
+
+
 def _fast(config: Any) -> Mapping[str, Any]:
     # FastViT's stride is its architecture's; transformers lets LLaVA's processor count by it.
     return {
@@ -212,6 +216,7 @@ _OF_MODELS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
     "deepseek_vl_hybrid": _square,
     "aria": lambda config: {},  # its tower is Idefics3's, its tokens are learned queries
     "ovis2": _ovis,
-    "deepseek_ocr2": lambda config: {"patch_size": config.vision_config.sam_config.patch_size},
+    "deepseek_ocr2": _sams_patch,
+    "unlimited_ocr": _sams_patch,
     "fast_vlm": _fast,
 }

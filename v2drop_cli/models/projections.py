@@ -29,6 +29,7 @@ KNOWN = frozenset({
     "paddleocr_vl_text", "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe",
     "qwen2_vl_text", "qwen3", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
     "qwen3_vl_text", "seed_oss", "smollm3", "solar_open", "starcoder2", "step3p5",
+    "unlimited_ocr_text",
 })  # fmt: skip
 """``model_type`` of the decoders whose rows are made again by the defaults below: a test holds
 each against what its eager attention returns."""

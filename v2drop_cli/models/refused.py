@@ -6,7 +6,6 @@ nothing was found that forbids dropping, and that nobody has run the tests of ex
 
 from __future__ import annotations
 
-_NOT_PROVEN = "not proven yet: no exactness tests were run for it"
 _NO_INDEX = (
     "not proven yet: its sparse attention chooses tokens by an index, and no exactness tests were "
     "run"
@@ -17,9 +16,19 @@ _DISTANCE = (
 )
 _ENCODER = "it is an encoder-decoder: no vision tokens are in the sequence that its decoder extends"
 _NO_TOKENS = "its decoder reads pictures by cross-attention: no vision tokens are in the sequence"
-_NO_ROTARY = "its decoder adds positions to the embeddings: there are no rotary tables to shorten"
+_NO_ROTARY = (
+    "its decoder adds positions from a table of embeddings, and this tool shortens rotary tables "
+    "only"
+)
 _SPEAKS = "it speaks, and has no forward; its thinker, which reads and writes text, is served"
-_QUERIES = "it reads a picture as 32 queries, and OPT or T5 decoders have no rotary tables"
+_QUERIES = (
+    "it reads a picture as 32 queries; OPT behind them adds positions from a table, and this tool "
+    "shortens rotary tables only; Flan-T5 is an encoder-decoder"
+)
+_VICUNA = (
+    "not proven yet: it reads a picture as 32 queries; Flan-T5 behind them is an encoder-decoder, "
+    "and for Vicuna no exactness tests were run"
+)
 _OWN_CODE = "transformers does not have it; its own code was not examined"
 _LLAVAS_PACKAGE = "it needs LLaVA's own package; use the llava-hf checkpoint of the same model"
 
@@ -41,8 +50,8 @@ _NATIVE: dict[str, str] = {
     "inkling2": _DISTANCE,
     "inkling2_loop": _DISTANCE,
     "inkling_mm_model": _DISTANCE,
-    "instructblip": _QUERIES,
-    "instructblipvideo": _QUERIES,
+    "instructblip": _VICUNA,
+    "instructblipvideo": _VICUNA,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
     "minimax_m3_vl": "its sparse attention picks blocks of columns, which dropping would shift",
@@ -56,8 +65,6 @@ _NATIVE: dict[str, str] = {
     "qwen3_omni_moe": _SPEAKS,
     "t5gemma2": _ENCODER,
     "udop": _ENCODER,
-    "unlimited_ocr": "its caches are told the prompt's length before it is shortened, and would "
-    "take the answer for a part of it",
     "vision-encoder-decoder": _ENCODER,
 }
 
@@ -77,7 +84,7 @@ FOREIGN: dict[str, str] = {
 
 REFUSED: dict[str, str] = {**_NATIVE, **FOREIGN}
 
-_UNTRIED = {_NOT_PROVEN, _NO_INDEX}
+_UNTRIED = {_VICUNA, _NO_INDEX}
 UNPROVEN = frozenset(name for name, reason in _NATIVE.items() if reason in _UNTRIED)
 """Those that no law forbids: they were not tried, or not to the end."""
 

@@ -77,6 +77,7 @@ FAMILIES: dict[str, str] = {
     "fuyu": "v2drop_cli.models.families.fuyu:FUYU",
     "gemma3n": "v2drop_cli.models.families.gemma3n:GEMMA3N",
     "mistral_large4": "v2drop_cli.models.families.mistral_large4:MISTRAL_LARGE4",
+    "unlimited_ocr": "v2drop_cli.models.families.unlimited_ocr:UNLIMITED_OCR",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

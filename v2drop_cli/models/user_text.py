@@ -220,7 +220,7 @@ def _spliced(tensors: dict[str, Tensor], stretch: _Stretch, new: list[int]) -> d
     """``tensors`` with ``new`` ids in the stretch; what goes with each id is as it was there."""
     length = len(stretch.ids)
     for name, tensor in tensors.items():
-        if tensor.shape == (1, length):
+        if getattr(tensor, "shape", None) == (1, length):
             middle = tensor[:, stretch.first : stretch.first + 1].expand(1, len(new))
             if name == "input_ids":
                 middle = torch.tensor([new], dtype=tensor.dtype)

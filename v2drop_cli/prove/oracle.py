@@ -55,7 +55,7 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
             keys = keys[:, : past + width]
             dense = _dense(kwargs["attention_mask"], past + width, hidden)
             shown = dense.shape[-1]  # a sliding window's cache shows the last columns only
-            allowed = dense & keys[:, None, -shown:]
+            allowed = dense & _shown(keys, shown, cache, index)[:, None]
             mask = hidden.new_zeros(batch, 1, n, shown)
             mask.masked_fill_(~allowed[:, None], torch.finfo(mask.dtype).min)
             changed = {"attention_mask": mask, **_handed_choice(module, kwargs, mask)}
@@ -83,6 +83,15 @@ def _held(cache: Any, index: int) -> int:
     """Columns in a layer's cache; none for a layer that looks at one token at a time."""
     layers = [] if cache is None else cache.layers[index : index + 1]
     return sum(int(held.get_seq_length()) for held in layers if hasattr(held, "get_seq_length"))
+
+
+def _shown(keys: Tensor, shown: int, cache: Any, index: int) -> Tensor:
+    """The last ``shown`` columns; behind the prompt, where a window is on the answer alone."""
+    layers = [] if cache is None else cache.layers[index : index + 1]
+    prompt = sum(int(getattr(held, "prefill_cumulative_length", 0)) for held in layers)
+    if prompt == 0:
+        return keys[:, -shown:]
+    return torch.cat([keys[:, :prompt], keys[:, keys.shape[1] - (shown - prompt) :]], dim=1)
 
 
 def _borrows(layer: Any) -> bool:

@@ -49,7 +49,7 @@ class Reference:
     ) -> Reference:
         """Run ``model``, which is on ``device``, on the batch that the case calls ``shape``."""
         inputs, vision = case.batch(case.prompts(shape))
-        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+        inputs = {name: _on(device, value) for name, value in inputs.items()}
         dense, tokens = decode(model, inputs, STEPS, placed=placed)
         return cls(case, model, inputs, vision, dense, tokens, placed)
 
@@ -130,6 +130,11 @@ class Reference:
         lost = max((abs(a - b) for a, b in pairs), default=0.0)
         largest = max((a for a, _ in pairs), default=0.0)
         return exact, 2 * FACTOR * lost + _TIE * largest
+
+
+def _on(device: torch.device, value: Any) -> Any:
+    """A tensor on ``device``; a plain list as it is."""
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _wrong(

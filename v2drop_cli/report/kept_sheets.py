@@ -66,10 +66,15 @@ class _Draft:
     taken: list[Box] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
+    end: int = -1
 
     def takes(self, key: tuple[int | None, int | None, bool], region: Box) -> bool:
         """Whether that much of the same picture is still free."""
         return self.key == key and not any(_overlap(region, other) for other in self.taken)
+
+    def goes_on(self, position: int) -> bool:
+        """Whether a token there follows its last one."""
+        return self.end == position
 
 
 def sheets_of(spans: Sequence[Span], media: Sequence[MediaRecord]) -> tuple[Sheet, ...]:
@@ -77,7 +82,7 @@ def sheets_of(spans: Sequence[Span], media: Sequence[MediaRecord]) -> tuple[Shee
     drafts: list[_Draft] = []
     steps: dict[int | None, int] = {}
     for span in spans:
-        if not _area(span.grid.box):
+        if not _area(span.grid.box) or not span.runs:
             continue
         at = list(_positions(span))
         for t in range(span.grid.t):
@@ -105,13 +110,17 @@ def _lay(
     key = (span.media, frame, placed)
     shown = span.shown if placed and span.shown is not None else _WHOLE
     region = _clipped(_inside(_clipped(span.grid.box), shown))
-    draft = next((one for one in drafts if one.takes(key, region)), None)
+    # Of a video whose frames are not known, what follows text is taken for another frame.
+    loose = record is not None and record.kind == "video" and frame is None
+    free = (one for one in drafts if one.takes(key, region))
+    draft = next((one for one in free if not loose or one.goes_on(cells[0])), None)
     if draft is None:
         known = record is not None and placed
         aspect = record.width / record.height if record and known else _processed_aspect(span)
         draft = _Draft(key, number, aspect)
         drafts.append(draft)
     draft.taken.append(region)
+    draft.end = cells[-1] + 1
     for position, box in zip(cells, _cells(span), strict=True):
         # What lies beside the processed picture, as newlines do, stands for none of its pixels.
         found = _clipped(_inside(_clipped(box), shown))

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from v2drop_cli.records import RANDOM
 from v2drop_cli.records.curves import BY_PREDICTION, Best, Curve, Point, Sweep
 from v2drop_cli.records.verdicts import FASTER, MORE, SLOWER
-from v2drop_cli.report.sweep_words import AXIS_WORDS, fits, rate, sized
+from v2drop_cli.report.sweep_words import AXIS_WORDS, fits, sized
 from v2drop_cli.report.text import clean, glued
 from v2drop_cli.report.wording import Said, Tone, listed
-from v2drop_cli.units import format_bytes, format_ratio
+from v2drop_cli.units import format_bytes, format_rate, format_ratio
 
 _PREFILL = "prefill_speedup"
 
@@ -66,13 +66,14 @@ def _speed(sweep: Sweep, arm: Curve | None) -> Iterator[str]:
         yield f"{name} is not shown to prefill faster or slower than {reference} at any size"
     for word, found in ((FASTER, faster), (SLOWER, slower)):
         if found:
-            where = _everywhere(sweep, against) if len(found) == len(against) else ""
+            where = _everywhere(sweep.curves[0], arm) if len(found) == len(against) else ""
             yield f"{name} prefills {word} than {reference}{where}: {_gains(sweep, found)}"
 
 
-def _everywhere(sweep: Sweep, against: Sequence[Point]) -> str:
+def _everywhere(*arms: Curve) -> str:
     """Sizes at which only one of the two had room show nothing of their speed."""
-    return " at every size" + ("" if len(against) == len(sweep.sizes) else " with room for both")
+    full = all(point.measured for arm in arms for point in arm.points)
+    return " at every size" + ("" if full else " with room for both")
 
 
 def _gains(sweep: Sweep, found: Sequence[Point]) -> str:
@@ -120,7 +121,7 @@ def _serving(sweep: Sweep) -> Iterator[str]:
         gain = glued(format_ratio(most.gain.median if most.gain else None))
         yield (
             f"at its best batch size ({most.size}) {clean(most.arm)} serves "
-            f"{rate(most.requests_per_s)} requests/s, {gain} of {_at_its_best(sweep, most)}"
+            f"{format_rate(most.requests_per_s)} requests/s, {gain} of {_at_its_best(sweep, most)}"
         )
 
 

@@ -22,7 +22,13 @@ from v2drop_cli.report.sweep_finding import sweep_finding
 from v2drop_cli.report.terms import GROWTH, LARGEST, PREDICTED, RATE, SERVED, SPEEDUP
 from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.view import Bar, Bars, Cell, Fact, Glance, Row, Section, View, claim_cell
-from v2drop_cli.units import format_bytes, format_count, format_flops, format_seconds
+from v2drop_cli.units import (
+    format_bytes,
+    format_count,
+    format_flops,
+    format_rate,
+    format_seconds,
+)
 
 _SAID_ELSEWHERE = {CaveatKind.DUMMY_WEIGHTS.code, CaveatKind.DEVICE_CPU.code}
 _OF_MEDIA = (FRAMES, IMAGE_SIZE)
@@ -214,7 +220,7 @@ def _flops(point: Point) -> tuple[str, float | None]:
 
 
 def _rate(value: float | None) -> tuple[str, float | None]:
-    return sweep_words.rate(value), value
+    return format_rate(value), value
 
 
 # Below it --------------------------------------------------------------------------------------
@@ -225,15 +231,24 @@ def _footer(sweep: Sweep) -> Iterator[Fact]:
     yield Fact("measured", _measured(sweep))
     for curve in sweep.curves:
         for point in curve.points:
-            if point.message is not None:
+            said = point.message or _over(sweep, point)
+            if said is not None:
                 at = sweep_words.sized(sweep.dimension, point.size)
-                yield Fact(clean(curve.label), f"{at}: {clean(point.message)}", "warn")
+                yield Fact(clean(curve.label), f"{at}: {clean(said)}", "warn")
     yield from _still(sweep)
     if sweep.partial:
         yield Fact("stopped", f"{clean(sweep.stopped_by).upper()}: partial", "warn")
     for caveat in sweep.warnings:
         if caveat.code not in _SAID_ELSEWHERE:
             yield Fact("warning", clean(caveat.message), "warn")
+
+
+def _over(sweep: Sweep, point: Point) -> str | None:
+    """On a CPU the prediction keeps the limit, and the peak may not."""
+    limit, peak = sweep.max_memory_bytes, point.peak_bytes
+    if limit is None or peak is None or peak <= limit:
+        return None
+    return f"its peak of {format_bytes(peak)} is over the {format_bytes(limit)} asked for"
 
 
 def _still(sweep: Sweep) -> Iterator[Fact]:

@@ -23,7 +23,7 @@ from v2drop_cli.records.verdicts import LESS, MORE
 from v2drop_cli.report.claims import reason_words
 from v2drop_cli.report.text import GLUE, TIMES, clean, glued
 from v2drop_cli.report.wording import Said, Tone
-from v2drop_cli.units import NOT_AVAILABLE, format_bytes, format_ratio
+from v2drop_cli.units import NOT_AVAILABLE, format_bytes, format_rate, format_ratio
 
 _UNITS = {
     FRAMES: ("frame", "frames"),
@@ -100,7 +100,7 @@ def fits_in_full(found: Capacity, dimension: str) -> Said:
 
 def best(found: Best, sweep: Sweep) -> Said:
     """Requests a second at an arm's own best size, and what that is of the first arm's."""
-    text = f"{rate(found.requests_per_s)} requests/s at {sized(sweep.dimension, found.size)}"
+    text = f"{format_rate(found.requests_per_s)} requests/s at {sized(sweep.dimension, found.size)}"
     if found.gain is None:
         return text, "plain"
     text += f", {glued(format_ratio(found.gain.median))} of {clean(sweep.curves[0].label)}"
@@ -110,8 +110,3 @@ def best(found: Best, sweep: Sweep) -> Said:
     if found.verdict is not None and found.verdict.reason is not None:
         text += f", {reason_words(found.verdict.reason)}"
     return text, _GAINS.get(found.verdict.verdict if found.verdict else "", "plain")
-
-
-def rate(value: float | None) -> str:
-    """Three digits: ``12.3``."""
-    return NOT_AVAILABLE if value is None else f"{value:.3g}"

@@ -71,6 +71,7 @@ NAMES = (
     "fuyu",
     "gemma3n",
     "mistral_large4",
+    "unlimited_ocr",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
@@ -92,6 +93,7 @@ SINCE = {
     "qwen4_exp": "5.23",
     "fuyu": "5.23",
     "mistral_large4": "5.23",
+    "unlimited_ocr": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
 UNTIL = {"llama4": "5.23"}

@@ -24,7 +24,7 @@ from v2drop_cli.report.sweep_words import sized
 from v2drop_cli.report.terms import RATE, SERVED
 from v2drop_cli.report.text import clean
 from v2drop_cli.report.view import Cell, View
-from v2drop_cli.units import format_bytes, format_seconds
+from v2drop_cli.units import format_bytes, format_rate, format_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,11 @@ def _bytes(value: float) -> str:
     return format_bytes(round(value))
 
 
-def _rate(value: float) -> str:
-    return f"{value:.3g}"
-
-
 _SHOWN = (
     _Quantity("Prefill", "prefill", lambda point: point.prefill, format_seconds, True),
     _Quantity("Decode, per token", "decode", lambda point: point.decode, format_seconds),
-    _Quantity("Tokens a second", RATE, lambda point: point.tokens_per_s, _rate),
-    _Quantity("Requests a second", SERVED, lambda point: point.requests_per_s, _rate, True),
+    _Quantity("Tokens a second", RATE, lambda point: point.tokens_per_s, format_rate),
+    _Quantity("Requests a second", SERVED, lambda point: point.requests_per_s, format_rate, True),
     _Quantity("Peak memory", "peak_memory", lambda point: point.peak_bytes, _bytes, True),
 )
 
