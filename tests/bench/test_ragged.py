@@ -12,7 +12,6 @@ from v2drop_cli.bench.ragged import batch, kind
 from v2drop_cli.models.base import Inputs, VisionTokens
 from v2drop_cli.models.registry import get_family
 
-
 LISTED = ("unlimited_ocr",)
 """What takes its pictures as lists, which are put together in no general way."""
 
