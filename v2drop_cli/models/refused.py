@@ -50,8 +50,8 @@ _NATIVE: dict[str, str] = {
     "instructblipvideo": _QUERIES,
     "kosmos-2": _NO_ROTARY,
     "kosmos-2.5": _NO_ROTARY,
-    "minimax_m3_vl": "its index picks blocks by the numbers of columns, which dropping would shift, "
-    "as padding does in transformers already",
+    "minimax_m3_vl": "its index picks blocks by the numbers of columns, which dropping would "
+    "shift, as padding does in transformers already",
     "mistral4": "it is a text model, and takes no pixels; inside Mistral 3 it is served",
     "mllama": _NO_TOKENS,
     "nemotron_h_omni": _STATES,
