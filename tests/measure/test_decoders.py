@@ -29,7 +29,7 @@ OF_FAMILIES = (
     "step3p7",
     *("granite4_vision", "qwen2_5_omni", "qwen3_omni_moe", "qwen3_5", "qwen3_5_moe"),
     *("cosmos3_edge", "molmo2", "aria", "deepseek_ocr2", "llama4", "muse_glimmer"),
-    *("lfm3", "muse_spark", "dots3_note", "nemotron_h", "unlimited_ocr"),
+    *("lfm3", "muse_spark", "dots3_note", "nemotron_h", "unlimited_ocr", "phi4_multimodal"),
 )
 FAMILIES = {name for name in OF_FAMILIES if exists(name)}
 DECODERS = [name for name in sorted(COUNTED - FAMILIES) if exists(name)]

@@ -102,7 +102,7 @@ def test_prepare_finds_the_tokens_the_model_fills(loaded, name, kind):
     ids = prepared.tensors["input_ids"][0]
     text = loaded.processor.tokenizer.decode(ids)
     assert "what is it?" in text
-    placeholders = {getattr(loaded.model.config, p.token_id) for p in loaded.family.placeholders}
+    placeholders = {p.id_of(loaded.model.config) for p in loaded.family.placeholders}
     [index], [grids] = prepared.vision.index, prepared.vision.grids
     assert index.tolist() == [i for i, token in enumerate(ids.tolist()) if token in placeholders]
     assert len(index) > 4
@@ -205,7 +205,7 @@ def check_made_up(family, config, processor, shown):
         both_float = made.tensors[key].is_floating_point() and value.is_floating_point()
         assert both_float or made.tensors[key].dtype == value.dtype
         assert value.is_floating_point() or torch.equal(made.tensors[key], value)
-    placeholders = {getattr(config, p.token_id) for p in family.placeholders}
+    placeholders = {p.id_of(config) for p in family.placeholders}
     wanted = [i for i in prepared.tensors["input_ids"][0].tolist() if i in placeholders]
     assert [i for run in made.ids for i in run if i in placeholders] == wanted
 

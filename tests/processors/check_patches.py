@@ -148,7 +148,7 @@ def test_counts_and_tensors_are_the_processors(published, tmp_path, name, size):
     config, item = config_of(case, processor), SyntheticMedia(*size)
     prepared = family.prepare(processor, config, [real(tmp_path, item)], "why?")
     made = family.synthetic(config, [item])
-    placeholders = {getattr(config, p.token_id) for p in family.placeholders}
+    placeholders = {p.id_of(config) for p in family.placeholders}
     assert sum(i in placeholders for i in made.ids[0]) == prepared.vision.counts[0]
     ids = prepared.tensors["input_ids"][0].tolist()
     assert specials(made.ids[0], case, config) == specials(ids, case, config)

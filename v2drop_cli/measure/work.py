@@ -41,7 +41,7 @@ COUNTED = frozenset({
     "muse_glimmer", "muse_spark", "nanochat", "nemotron", "nemotron_h", "olmo", "olmo2", "olmo3",
     "olmoe",
     "paddleocr_vl", "persimmon",
-    "phi", "phi3", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe",
+    "phi", "phi3", "phi4_multimodal", "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe",
     "qwen2_vl", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl",
     "qwen3_vl_moe", "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7",
     "unlimited_ocr", "vaultgemma",

@@ -75,6 +75,7 @@ FAMILIES: dict[str, str] = {
     "nemotron_h_omni": "v2drop_cli.models.families.nemotron_h_omni:NEMOTRON_H_OMNI",
     "fuyu": "v2drop_cli.models.families.fuyu:FUYU",
     "unlimited_ocr": "v2drop_cli.models.families.unlimited_ocr:UNLIMITED_OCR",
+    "phi4_multimodal": "v2drop_cli.models.families.phi4_multimodal:PHI4_MULTIMODAL",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

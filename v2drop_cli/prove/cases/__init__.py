@@ -69,6 +69,7 @@ NAMES = (
     "nemotron_h_omni",
     "fuyu",
     "unlimited_ocr",
+    "phi4_multimodal",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
