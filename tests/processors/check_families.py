@@ -163,7 +163,10 @@ def test_the_command_runs(checkpoint, name, kind):
 
 
 # Their limits are the processor's, not the configuration's: see `check_patches.py`, and below.
-OTHER_LIMITS = ("hyperclovax_vision_v2", "video_llama_3", *OWN_LIMITS)
+OTHER_LIMITS = (
+    *("hyperclovax_vision_v2", "video_llama_3", "exaone4_5", "lfm3_vl"),
+    *OWN_LIMITS,
+)
 LIMITED = [name for name in CASES if CASES[name].types or name in OTHER_LIMITS]
 SIZES = [(16, 16), (64, 48), (20, 90), (300, 100), (33, 31)]
 MADE_UP = [

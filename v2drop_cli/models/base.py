@@ -104,9 +104,9 @@ class Placeholder:
     pixels: str
     modality: str = "image"
 
-    def id_of(self, config: Any) -> int | None:
-        """The id itself; ``None`` where a configuration does not say."""
-        found: int | None = operator.attrgetter(self.token_id)(config)
+    def id_of(self, config: Any) -> int:
+        """The id itself; a family refuses a configuration that does not say it."""
+        found: int = operator.attrgetter(self.token_id)(config)
         return found
 
     def filled(self, arguments: Mapping[str, Any]) -> bool:

@@ -132,7 +132,7 @@ def check_patch_grid(processor: Any, config: Any, media: Sequence[Media]) -> Non
     Raises:
         MediaArgumentError: a picture more times as long as it has patches in all.
     """
-    images = getattr(processor, "image_processor", None)
+    images: Any = getattr(processor, "image_processor", None)
     if getattr(images, "max_model_len", None) is None:
         return
     merge = round(1 / images.downsample_ratio)

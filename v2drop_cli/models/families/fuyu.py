@@ -110,9 +110,8 @@ def _part(attention: Any, states: Tensor, part: int) -> Tensor:
 
 def _rotate(attention: Any, states: Tensor, rope: Rope) -> Tensor:
     """Turn the first numbers of each head."""
-    turned, kept = states.split(
-        [attention.rotary_ndims, states.shape[-1] - attention.rotary_ndims], -1
-    )
+    end = attention.rotary_ndims
+    turned, kept = states[..., :end], states[..., end:]
     return torch.cat([rotate(attention, turned, rope), kept], dim=-1)
 
 

@@ -74,7 +74,8 @@ def _pictures(config: Any, tensors: Mapping[str, Any]) -> Iterator[tuple[Grid, .
 
 def _queries(config: Any, pixels: Tensor) -> int:
     """Tokens along one side of a square of ``pixels [n, 3, side, side]``."""
-    return math.ceil(pixels.shape[-1] // config.vision_config.sam_config.patch_size / _SHRUNK)
+    patches: int = pixels.shape[-1] // config.vision_config.sam_config.patch_size
+    return math.ceil(patches / _SHRUNK)
 
 
 UNLIMITED_OCR = Family(
