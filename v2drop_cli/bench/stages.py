@@ -13,7 +13,8 @@ from v2drop_cli.generate.greedy import ready
 from v2drop_cli.instrument.context import DROP_BEGINS, DROP_ENDS
 from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.measure.clock import Clock, Marks
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.inputs import Inputs
 
 _TOWER = ("tower begins", "tower ends")
 _PROJECTOR = ("projector begins", "projector ends")

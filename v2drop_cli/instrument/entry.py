@@ -70,21 +70,9 @@ def _telling(layer_class: Any) -> Any:
             self.missing = self.missing if self.held_columns() else 0
 
         def crop(self, tokens_to_remove: int) -> None:
-            """Take columns off the end; the cache crops layer 0 first, and by it all others.
-
-            Args:
-                tokens_to_remove: how many, as a negative number; in transformers 5.17 also the
-                    length of the sequence that is to be left, as a positive one.
-
-            Raises:
-                InstrumentError: every held column would go, but not the whole sequence. An empty
-                    layer would read as a new cache, and the text before the picture be forgotten.
-            """
-            whole, size = self.get_seq_length(), tokens_to_remove
-            removed = whole - size if size > 0 else -size
-            if self.held_columns() <= removed < whole:
-                raise cropped_into_a_prompt()
-            super().crop(size)
+            """Take columns off the end; the cache crops layer 0 first, and by it all others."""
+            _refuse_crop_of_all(self, tokens_to_remove)
+            super().crop(tokens_to_remove)
             self.missing = self.missing if self.held_columns() else 0
 
         def __reduce__(self) -> Any:
@@ -93,6 +81,25 @@ def _telling(layer_class: Any) -> Any:
 
     Telling.__name__ = layer_class.__name__
     return Telling
+
+
+def _refuse_crop_of_all(layer: Any, tokens_to_remove: int) -> None:
+    """Raise where every column that a telling layer holds would go, but not the whole sequence.
+
+    An empty layer would read as a new cache, and the text before the picture be forgotten.
+
+    Args:
+        layer: the layer of the cache.
+        tokens_to_remove: how many, as a negative number; in transformers 5.17 also the length of
+            the sequence that is to be left, as a positive one.
+
+    Raises:
+        InstrumentError: so it would be.
+    """
+    whole, size = layer.get_seq_length(), tokens_to_remove
+    removed = whole - size if size > 0 else -size
+    if layer.held_columns() <= removed < whole:
+        raise cropped_into_a_prompt()
 
 
 def cropped_into_a_prompt() -> InstrumentError:

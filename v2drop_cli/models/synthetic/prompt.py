@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
-from v2drop_cli.models.base import Family, Inputs, LoadedModel, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import Family, LoadedModel, Synthetic, SyntheticMedia
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.models.synthetic.options import SyntheticInput
 
 _IDS = (
