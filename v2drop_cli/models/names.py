@@ -188,6 +188,13 @@ ALIASES: dict[str, Alias] = {
             "48 decoder layers, chunks, 16 experts; tiles",
         ),
         Alias(
+            "glm-4.6v-flash",
+            "zai-org/GLM-4.6V-Flash",
+            "glm46v",
+            "glm-4.6v-flash.json",
+            "40 decoder layers, any resolution, video",
+        ),
+        Alias(
             "kimi-k2.5",
             "moonshotai/Kimi-K2.5",
             "kimi_k25",
