@@ -284,7 +284,7 @@ def test_the_readmes_script_for_a_model_of_your_own(checkpoint, monkeypatch, cap
 @pytest.mark.parametrize("name", [name for name in OWN_LIMITS if name in CASES])
 def test_made_up_media_within_the_processors_own_limits(name, size):
     """Small ones enlarged, large ones cut into tiles or slices, and clips."""
-    case, family = CASES[name], get_family(name)
+    case, family = CASES[name], get_family(CASES[name].family)
     tokenizer = tiny_tokenizer(case)
     processor = OWN_LIMITS[name](tokenizer)
     processor.chat_template = case.template
