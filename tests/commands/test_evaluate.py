@@ -81,6 +81,16 @@ def test_rows_of_a_batch_answer_as_they_do_alone(loaded, questions):
     assert all(abs(average - 15) <= 0.5 for average in same)
 
 
+def test_what_was_found_for_a_budget_on_the_first_prompt_is_kept_for_all(loaded, questions):
+    """SparseVLM keeps merged tokens on top of its counts: prefills find the counts."""
+    journal = Journal(None)
+    found = asked(loaded, questions, options((), ("sparsevlm",), ("40%",), limit=2), journal)
+    assert found.arms[1].solved == ("schedule",)
+    rows = [row.arms["sparsevlm budget 40%"] for row in journal.results]
+    assert [row.vision_tokens for row in rows] == [72, 36]
+    assert all(abs(row.layer_average - 0.4 * row.vision_tokens) < 1 for row in rows)
+
+
 def counted(loaded, inputs, arm, clock, most):
     """Instead of a model: answers that depend on the whole batch, so that others would show."""
     ids = inputs.tensors["input_ids"]

@@ -8,11 +8,11 @@ from transformers import DynamicCache
 
 import v2drop_cli as v2drop
 from tests.families import CASES
-from tests.matrix.truth import batch, defined, masked, model_of
+from tests.matrix.truth import ROUGH, TOLERANCE, batch, defined, gone, masked, model_of
 from tests.release import CACHE
 from v2drop_cli.errors import UnsupportedModelError
 from v2drop_cli.models.registry import family_for
-from v2drop_cli.prove.cases.case import TEXT
+from v2drop_cli.prove.cases.case import TEXT, schedule_text
 from v2drop_cli.prove.oracle import decode, positions
 from v2drop_cli.prove.oracle import masked as masking
 from v2drop_cli.prove.shortened import Shortened
@@ -66,6 +66,26 @@ def test_it_chooses_fewer_than_there_are_survivors_and_only_of_them(name):
             assert len(found) < left
             assert found.max() <= left
     assert len(gone) == len(case.drops)
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_a_later_turn_of_text_equals_the_oracle(name):
+    """Several tokens at once: each of them chooses among those up to itself."""
+    case, model, (inputs, vision) = CASES[name], model_of(name, "sdpa"), batch(name, "image")
+    later = torch.tensor([[11, 12, 13]])
+
+    def answered():
+        cache = DynamicCache(config=model.config)
+        with torch.no_grad():
+            model(**inputs, **{CACHE: cache})
+            return model(input_ids=later, **{CACHE: cache}).logits
+
+    with v2drop.dropping(model, schedule_text(case.entry), method="random") as trace:
+        got = answered()
+    padding = torch.ones(1, inputs["input_ids"].shape[1] + later.shape[1], dtype=torch.long)
+    with masking(case.layers(model), padding, gone(trace.events, vision)):
+        wanted = answered()
+    torch.testing.assert_close(got, wanted, **ROUGH.get(name, TOLERANCE))
 
 
 @pytest.mark.parametrize("name", POOLED)

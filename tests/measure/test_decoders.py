@@ -38,6 +38,7 @@ OF_FAMILIES = (
         "mistral_large4",
         "unlimited_ocr",
         "glm5_next",
+        "phi4_multimodal",
     ),
 )
 FAMILIES = {name for name in OF_FAMILIES if exists(name)}

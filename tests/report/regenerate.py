@@ -13,14 +13,17 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.report import factory, sweeps
+from tests.report.eval_factory import evaluated
 from v2drop_cli.commands.compare import compare_reports
 from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.judge.change_gates import parse_change_gates
 from v2drop_cli.records import Report
 from v2drop_cli.records.changes import Changes
 from v2drop_cli.records.curves import Sweep
+from v2drop_cli.records.evaluation import Evaluation
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.compare_view import build_changes_view
+from v2drop_cli.report.eval_view import build_eval_view
 from v2drop_cli.report.markdown import to_markdown
 from v2drop_cli.report.sweep_view import build_sweep_view
 from v2drop_cli.report.terminal import render
@@ -77,6 +80,13 @@ def swept(found: Sweep, width: int) -> str:
     return stream.getvalue().decode(screen.encoding)
 
 
+def evaluation(found: Evaluation, width: int) -> str:
+    """An evaluation on a terminal."""
+    screen, stream = console(width, terminal=True)
+    render(build_eval_view(found), screen)
+    return stream.getvalue().decode(screen.encoding)
+
+
 CASES: dict[str, Callable[[], str]] = {
     "report_wide": lambda: shown(factory.report(), 100, terminal=True),
     "report_narrow": lambda: shown(factory.report(), 40, terminal=True),
@@ -107,6 +117,9 @@ CASES: dict[str, Callable[[], str]] = {
     "report_sweep_narrow": lambda: swept(sweeps.sweep(), 50),
     "report_sweep_batch": lambda: swept(sweeps.batches(), 100),
     "report_sweep_md": lambda: to_markdown(build_sweep_view(sweeps.sweep())),
+    "report_eval": lambda: evaluation(evaluated(fidelity=True), 100),
+    "report_eval_narrow": lambda: evaluation(evaluated(), 50),
+    "report_eval_md": lambda: to_markdown(build_eval_view(evaluated())),
     "report_hostile": lambda: shown(factory.hostile(), 100, terminal=True),
     "report_hostile_narrow": lambda: shown(factory.hostile(), 40, terminal=True),
 }

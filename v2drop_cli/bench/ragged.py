@@ -14,9 +14,11 @@ from v2drop_cli.models.base import Inputs, LoadedModel, VisionTokens
 def kind(loaded: LoadedModel, inputs: Inputs) -> Hashable:
     """Prompts of one kind can be rows of one batch: their pixels have the same shape.
 
-    Where the model's positions in a row depend on its neighbours, each prompt is of its own kind.
+    Each prompt is of its own kind where a row depends on its neighbours, and where the model takes
+    its pictures as lists.
     """
-    if loaded.family.numbers_rows:
+    listed = not all(isinstance(value, Tensor) for value in inputs.tensors.values())
+    if listed or loaded.family.numbers_rows:
         return id(inputs)
     found: list[Hashable] = []
     for name, tensor in sorted(inputs.tensors.items()):

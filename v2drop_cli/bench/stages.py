@@ -104,8 +104,8 @@ def time_stages(
             clock.mark("decoder")
             seen.append(None)
 
-    decoder = Before(loaded.family.decoder(loaded.model), at_decoder)
-    with hooked(decoder, *_around(loaded, clock)):
+    begins = Before(_first_of_decoder(loaded), at_decoder)
+    with hooked(begins, *_around(loaded, clock)):
         clock.start()  # waits for the transfer
         transfer_s = time.perf_counter() - began
         clock.mark("start")
@@ -129,6 +129,13 @@ def time_stages(
         drop_s=_spans(marks, DROP_BEGINS, DROP_ENDS) or 0.0,
         host_wait_s=marks.waited_s,
     )
+
+
+def _first_of_decoder(loaded: LoadedModel) -> Any:
+    """What runs first of the decoder: itself, or its first layer if it encodes pictures, too."""
+    family, model = loaded.family, loaded.model
+    decoder = family.decoder(model)
+    return family.layers(model)[0] if decoder is family.multimodal(model) else decoder
 
 
 def _around(loaded: LoadedModel, clock: Clock) -> Iterator[Before | After]:

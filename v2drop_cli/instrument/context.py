@@ -144,6 +144,8 @@ class DropState:
         if forward is None:
             return None
         forward.move(hidden.device)
+        if not layer and forward.embeddings is None and EMBEDDINGS in self.method.needs:
+            forward.embeddings = hidden  # of a decoder that was given ids, and merged pictures
         entering = hidden
         if forward.later is not None:
             entering = forward.later.added(layer, hidden, forward.columns)

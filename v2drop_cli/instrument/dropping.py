@@ -39,10 +39,10 @@ from v2drop_cli.instrument.temperature import temperature_hooks
 from v2drop_cli.instrument.token_states import as_entered, by_token
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace
-from v2drop_cli.methods.base import GRIDS, TOWER, Method
+from v2drop_cli.methods.base import EMBEDDINGS, GRIDS, TOWER, Method
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.models.arguments import CACHE, cache_of
+from v2drop_cli.models.arguments import CACHE, cache_of, parameters_of
 from v2drop_cli.models.base import Family, LoadedModel
 from v2drop_cli.models.parts import final_norm
 from v2drop_cli.models.registry import family_for
@@ -122,6 +122,8 @@ def dropping(
     with noting(whole) if GRIDS in chosen.needs else nullcontext(Encodings()) as encodings:
         reader = replace(_reader(chosen, parsed, target, whole), encodings=encodings)
         state = DropState(parsed, chosen, reader, seed, mark)
+        if EMBEDDINGS in chosen.needs and target.multimodal is target.decoder:
+            state.first_hooked = 0  # where they are first seen
         watched = [] if reader.tower is None else reader.tower.hooks()
         with hooked(*_hooks(state, target), *watched):
             yield state.trace
@@ -205,8 +207,14 @@ class Target:
 
     @property
     def encoders(self) -> list[nn.Module]:
-        """What runs before the decoder if there are pixels: the vision tower, the projector."""
+        """What runs before the decoder if there are pixels: the vision tower, the projector.
+
+        Where one module is both, the parts of it that take pixels.
+        """
         children = self.multimodal.children()
+        if self.multimodal is self.decoder:
+            pixels = {placeholder.pixels for placeholder in self.family.placeholders}
+            return [part for part in children if pixels & parameters_of(type(part).forward)]
         return [child for child in children if all(m is not self.decoder for m in child.modules())]
 
 

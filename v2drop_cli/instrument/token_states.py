@@ -1,8 +1,8 @@
 """Several hidden states a token, which all else here knows as one.
 
 Gemma 3n hands on four, ``[4, B, W, D]``, and GLM-5-Next some streams, ``[B, W, S, D]``. What enters
-a layer of Gemma 3n is seen the other way round, ``[B, W, 4, D]``, which copies nothing. Where tokens
-are scored, at a drop and in the layer before it, a token's states are one long state,
+a layer of Gemma 3n is seen the other way round, ``[B, W, 4, D]``, which copies nothing. Where
+tokens are scored, at a drop and in the layer before it, a token's states are one long state,
 ``[B, W, S D]``: how far it moved is how far they moved together.
 """
 

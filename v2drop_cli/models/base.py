@@ -6,6 +6,7 @@ A new family is one file in this folder and one line in :mod:`v2drop_cli.models.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
@@ -94,7 +95,7 @@ class Placeholder:
     """A token id that the model replaces by vision features.
 
     Attributes:
-        token_id: the config attribute that holds the id.
+        token_id: the config attribute that holds the id; with dots, of a part of the config.
         pixels: the forward argument with the pixels behind it.
         modality: ``image`` or ``video``, the key of features encoded beforehand: from 5.20 on,
             ``generate`` encodes the pixels first and passes ``mm_encoder_outputs`` instead.
@@ -103,6 +104,11 @@ class Placeholder:
     token_id: str
     pixels: str
     modality: str = "image"
+
+    def id_of(self, config: Any) -> int:
+        """The id itself; a family refuses a configuration that does not say it."""
+        found: int = operator.attrgetter(self.token_id)(config)
+        return found
 
     def filled(self, arguments: Mapping[str, Any]) -> bool:
         """Whether this forward was given what to put there; if not, the id is text."""
@@ -231,7 +237,7 @@ class Family:
         """
         ids = arguments["input_ids"]
         masks = [
-            ids == getattr(config, placeholder.token_id)
+            ids == placeholder.id_of(config)
             for placeholder in self.placeholders
             if placeholder.filled(arguments)
         ]

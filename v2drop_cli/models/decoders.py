@@ -24,11 +24,11 @@ PROVEN = frozenset({
     "iquestcoder", "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3",
     "minimax_m2", "ministral3", "mistral", "mistral4", "mistral_large4_text", "mixtral",
     "molmo2_text", "muse_glimmer_text", "muse_spark_text", "nanochat", "nemotron", "nemotron_h",
-    "olmo", "olmo2", "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
-    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
-    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
-    "qwen3_vl_text", "qwen4_exp_text", "seed_oss", "smollm3", "solar_open", "stablelm",
-    "starcoder2", "step3p5", "unlimited_ocr_text", "youtu",
+    "olmo", "olmo2", "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phi4_multimodal",
+    "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text",
+    "qwen3", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text",
+    "qwen3_vl_moe_text", "qwen3_vl_text", "qwen4_exp_text", "seed_oss", "smollm3", "solar_open",
+    "stablelm", "starcoder2", "step3p5", "unlimited_ocr_text", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""

@@ -57,7 +57,6 @@ _NATIVE: dict[str, str] = {
     "shift, as padding does in transformers already",
     "mistral4": "it is a text model, and takes no pixels; inside Mistral 3 it is served",
     "mllama": _NO_TOKENS,
-    "phi4_multimodal": "its decoder merges the pictures itself, behind the point that is hooked",
     "pi0": "it answers with a robot's actions, which a second model denoises: there is no text",
     "pix2struct": _ENCODER,
     "pp_formulanet": _ENCODER,

@@ -79,6 +79,7 @@ FAMILIES: dict[str, str] = {
     "glm5_next": "v2drop_cli.models.families.glm5_next:GLM5_NEXT",
     "mistral_large4": "v2drop_cli.models.families.mistral_large4:MISTRAL_LARGE4",
     "unlimited_ocr": "v2drop_cli.models.families.unlimited_ocr:UNLIMITED_OCR",
+    "phi4_multimodal": "v2drop_cli.models.families.phi4_multimodal:PHI4_MULTIMODAL",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

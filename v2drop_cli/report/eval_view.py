@@ -102,7 +102,7 @@ def _p_value(value: float | None) -> str:
 
 def _facts(found: Evaluation) -> Iterator[Fact]:
     data, asked = found.data, found.request
-    part = "" if data.asked == data.rows else f" of {format_count(data.rows)}"
+    part = "" if found.rows == data.rows else f" of {format_count(data.rows)}"
     how = "" if data.metric is None else f", {data.metric} ({data.metric_source})"
     yield Fact("data", f"{clean(data.name)}: {found.rows}{part} rows{how}")
     parts = [clean(asked.model), asked.dtype, asked.attn_implementation, asked.device]

@@ -79,7 +79,7 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
     if _PREFIX in taken and family.types_name != _PREFIX:
         tensors[_PREFIX] = torch.zeros_like(ids)
     if family.types_name in taken:
-        places = torch.tensor([getattr(config, p.token_id) for p in family.placeholders])
+        places = torch.tensor([p.id_of(config) for p in family.placeholders])
         types = [
             torch.isin(span, places).long() * (_IMAGE if item.frames is None else _VIDEO)
             for span, item in zip(seen, media, strict=True)

@@ -73,6 +73,7 @@ NAMES = (
     "glm5_next",
     "mistral_large4",
     "unlimited_ocr",
+    "phi4_multimodal",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
