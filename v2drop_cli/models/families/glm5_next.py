@@ -13,6 +13,7 @@ drop it pools survivors, see ``docs/dropping.md``.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ from v2drop_cli.models.decoders import refuse_folding, takes_choices
 from v2drop_cli.models.families.glm4v import GLM4V
 from v2drop_cli.models.families.qwen2_vl import grids_of
 from v2drop_cli.models.families.qwen3_vl import check_frames, steps_of
+from v2drop_cli.models.shown import Box, placed, rule_for
 from v2drop_cli.models.spans import walk
+from v2drop_cli.records import Grid, MediaRecord
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -51,6 +54,25 @@ def _process(
     return chat.process(processor, config, media, prompt)
 
 
+def _shown(
+    processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
+) -> Sequence[Box | None]:
+    """Shrunk if it must be, or enlarged to the least size, and filled up with black."""
+    rule = rule_for(processor, record.kind)
+    unit = rule.patch_size * rule.merge_size * rule.patch_expand_factor
+    frames = rule.temporal_patch_size if record.kind == "image" else record.frames
+    least = rule.temporal_patch_size * unit**2 * rule.min_image_tokens
+    width, height, found = record.width, record.height, []
+    for grid in grids:
+        canvas = grid.w * unit, grid.h * unit
+        scale = min(canvas[0] / width, canvas[1] / height)
+        if frames * height * width >= least:
+            scale = min(1.0, scale)
+        size = max(1, math.floor(width * scale)), max(1, math.floor(height * scale))
+        found.append(placed((0, 0), size, canvas))
+    return found
+
+
 def _refusal(config: Any) -> str | None:
     text = config.get_text_config()
     if takes_choices(text):
@@ -66,6 +88,7 @@ GLM5_NEXT = dataclasses.replace(
     model_types=("glm5_next",),
     grids=_grids,
     process=_process,
+    shown=_shown,
     refusal=_refusal,
     synthetic=None,
 )
