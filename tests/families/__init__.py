@@ -15,7 +15,7 @@ from v2drop_cli.prove.cases import NAMES as REGISTERED
 from v2drop_cli.prove.cases import SINCE, UNTIL
 from v2drop_cli.prove.cases import VARIANTS as REGISTERED_VARIANTS
 
-__all__ = ["ABSENT", "CASES", "NAMES", "VARIANTS"]
+__all__ = ["ABSENT", "CASES", "FIRST", "NAMES", "VARIANTS"]
 
 # Families whose models this transformers does not have, or not in working order.
 HERE = release(transformers.__version__)
@@ -24,6 +24,8 @@ ABSENT = frozenset(
     + [name for name, until in UNTIL.items() if release(until) < HERE]
 )
 NAMES = tuple(name for name in REGISTERED if name not in ABSENT)
+# What is alike in all families is tried in every way in these, and in one way in the others.
+FIRST = NAMES[:16]
 VARIANTS = {name: of for name, of in REGISTERED_VARIANTS.items() if name not in ABSENT}
 CASES: dict[str, Tested] = {
     name: importlib.import_module(f"tests.families.{name}").CASE for name in (*NAMES, *VARIANTS)

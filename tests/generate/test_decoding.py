@@ -12,7 +12,7 @@ import torch
 from transformers import DynamicCache
 
 from tests.checkpoints import save_checkpoint
-from tests.families import CASES, NAMES
+from tests.families import CASES, FIRST, NAMES
 from tests.families.loaded import loaded_case
 from tests.graphs import Tape
 from tests.instrument.test_dropping import hook_tables
@@ -49,9 +49,6 @@ WINDOWED = [n for n, of in CONFIGS.items() if windows(of) or answer_window(of)]
 INDEXED = [n for n, of in CONFIGS.items() if indexed(of.get_text_config())]
 SERVED = [name for name in NAMES if name not in (*UNRECORDED, *WINDOWED, *INDEXED)]
 EAGER = NAMES[:4]
-# These families are tried in every way. The others are tried with drops on every kind of prompt,
-# and without drops on one picture.
-FIRST = NAMES[:16]
 CELLS = [
     pytest.param(name, attn, shape, id=f"{name}-{attn}-{shape}")
     for name in SERVED  # sliding windows are refused, see below
@@ -60,11 +57,18 @@ CELLS = [
     for shape in ("image", "ragged", "video")
     if shape in CASES[name].shapes
 ]
+
+
+def is_tried(name, shape, dropped):
+    """The first families in every way, the others with drops in a ragged batch."""
+    return name in FIRST or (dropped and shape == "ragged")
+
+
 REPLAYS = [
     pytest.param(*cell.values, dropped, id=f"{cell.id}-{'dropped' if dropped else 'dense'}")
     for cell in CELLS
     for dropped in (False, True)
-    if dropped or cell.values[0] in FIRST or cell.values[2] == "image"
+    if is_tried(cell.values[0], cell.values[2], dropped)
 ]
 
 
@@ -115,7 +119,7 @@ def test_a_replay_gives_the_tokens_of_eager_decoding(name, attn, shape, dropped)
         (name, shape)
         for name in SERVED
         for shape in ("image", "ragged")
-        if CASES[name].entry and (shape == "ragged" or name in FIRST)
+        if CASES[name].entry and name in FIRST
     ],
 )
 def test_a_replay_after_a_drop_at_layer_0_does_too(name, shape):
