@@ -96,7 +96,8 @@ def held(loaded, media):
     model = copy.deepcopy(loaded.model)
     tower = loaded.family.vision_tower(model)
     decoder = loaded.family.decoder(model)
-    beside = {id(module) for module in decoder.modules()}
+    layers = loaded.family.layers(model)
+    beside = {id(module) for layer in layers for module in layer.modules()}
     for module in (model if tower is None else tower).modules():
         if id(module) not in beside and "Attention" in type(module).__name__:
             for weight in module.parameters():
@@ -107,9 +108,15 @@ def held(loaded, media):
     def look(_module, args, kwargs):
         given.update(kwargs)
         given.setdefault("inputs_embeds", args[0] if args else None)
+        if given["inputs_embeds"] is not None:  # else one module is multimodal model and decoder
+            raise SeenError
+
+    def look_closer(_module, args, _kwargs):
+        given["inputs_embeds"] = args[0]
         raise SeenError
 
     decoder.register_forward_pre_hook(look, with_kwargs=True)
+    layers[0].register_forward_pre_hook(look_closer, with_kwargs=True)
     with torch.no_grad(), pytest.raises(SeenError):
         model(**prepared.to(torch.device("cpu"), torch.float32).tensors)
     index = prepared.vision.index[0].tolist()

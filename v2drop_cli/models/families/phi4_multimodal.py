@@ -21,8 +21,9 @@ from torch.nn import Module
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
 from v2drop_cli.models.base import Family, Grids, Placeholder
 from v2drop_cli.models.chat import process_images, refuse_video
+from v2drop_cli.models.shown import Box, placed
 from v2drop_cli.models.spans import NEWLINE, walk, with_newlines
-from v2drop_cli.records import Grid
+from v2drop_cli.records import Grid, MediaRecord
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -96,6 +97,23 @@ def _pictures(config: Any, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Grid
         yield with_newlines(height, width), NEWLINE, whole
 
 
+def _shown(
+    processor: Any, config: Any, record: MediaRecord, grids: Sequence[Grid]
+) -> Sequence[Box | None]:
+    """Scaled to fit its crops, at their left and top; boxes are shares of the tokens that stay.
+
+    So the last token of a row or column may reach beyond the picture.
+    """
+    joined, _, whole = grids
+    side, height, width = whole.h, joined.h, joined.w - 1
+    crop = config.vision_config.crop_size
+    columns, rows = round(whole.box[2] * width / (side + 1)), round(whole.box[3] * height / side)
+    scale = min(columns * crop / record.width, rows * crop / record.height)
+    size = int(record.width * scale), int(record.height * scale)
+    box = placed((0, 0), size, (width * crop / side, height * crop / side))
+    return box, None, box
+
+
 def _decoder(model: Module) -> Module:
     for module in model.modules():
         if "embed_tokens_extend" in module._modules:
@@ -109,6 +127,7 @@ PHI4_MULTIMODAL = Family(
     placeholders=(_IMAGE,),
     grids=_grids,
     process=_process,
+    shown=_shown,
     multimodal=_decoder,
     decoder=_decoder,
     media=("image", "images"),
