@@ -197,7 +197,7 @@ def test_what_is_built_some_other_way_has_no_count():
     with torch.device("meta"):
         model = transformers.DeepseekV3ForCausalLM(latent)
         assert shape_of(model) is not None
-        model.config.v_head_dim = 4  # not what the projections are
+        model.model.layers[1].self_attn.v_head_dim = 4  # not what the projections are
         assert shape_of(model) is None
         model = transformers.GPT2LMHeadModel(gpt)
         assert decoder_shape(model.transformer.h, model.lm_head, gpt) is None

@@ -43,22 +43,11 @@ def _telling(layer_class: Any) -> Any:
         _layer_type = None  # transformers enters types that have a name here in a table
         recipe = recipe_of(layer_class, _telling)
         missing = 0  # columns of the sequence that are not held
-        asks = False  # whether its own layer asks for its length, once after each update
-        updated = False  # whether it has yet to ask
-
-        def update(self, *args: Any, **kwargs: Any) -> Any:
-            """Take new columns."""
-            self.updated = self.asks
-            return super().update(*args, **kwargs)
 
         def get_seq_length(self) -> int:
-            """Columns of the whole sequence; an emptied cache has none.
-
-            To its own layer, which counts columns by it, those that are held.
-            """
-            held, mine = self.held_columns(), self.updated
-            self.updated = False
-            return held if mine else held + self.missing if held else 0
+            """Columns of the whole sequence; an emptied cache has none."""
+            held = self.held_columns()
+            return held + self.missing if held else 0
 
         def held_columns(self) -> int:
             """Columns of keys and values in this layer."""
@@ -83,6 +72,7 @@ def _telling(layer_class: Any) -> Any:
     return Telling
 
 
+<<<<<<< HEAD
 def _refuse_crop_of_all(layer: Any, tokens_to_remove: int) -> None:
     """Raise where every column that a telling layer holds would go, but not the whole sequence.
 
@@ -100,6 +90,32 @@ def _refuse_crop_of_all(layer: Any, tokens_to_remove: int) -> None:
     removed = whole - size if size > 0 else -size
     if layer.held_columns() <= removed < whole:
         raise cropped_into_a_prompt()
+=======
+@remembered
+def _answering(telling_class: Any) -> Any:
+    """A class of :func:`_telling`, whose own layer counts what is held.
+
+    It asks for the length once after each update, and nobody else does before it has asked.
+    """
+
+    class Answering(telling_class):  # type: ignore[misc]
+        _layer_type = None
+        recipe = recipe_of(telling_class, _answering)
+        updated = False  # and not asked since
+
+        def update(self, *args: Any, **kwargs: Any) -> Any:
+            """Take new columns."""
+            self.updated = True
+            return super().update(*args, **kwargs)
+
+        def get_seq_length(self) -> int:
+            """Columns that are held, or of the whole sequence to all others."""
+            mine, self.updated = self.updated, False
+            return int(self.held_columns() if mine else super().get_seq_length())
+
+    Answering.__name__ = telling_class.__name__
+    return Answering
+>>>>>>> Q14
 
 
 def cropped_into_a_prompt() -> InstrumentError:
@@ -149,14 +165,13 @@ def leave_out(cache: Any, columns: int, *, asks: bool = False) -> None:
         layer = _first_layer(cache)
         kind: Any = type(layer)
         try:
-            layer.__class__ = _telling(kind)
+            layer.__class__ = _answering(_telling(kind)) if asks else _telling(kind)
         except (AttributeError, TypeError):
             raise InstrumentError(
                 f"layer {teller(cache)} of a {type(cache).__name__} cannot be told that its prompt "
                 "was shortened",
                 hint="generate with the default dynamic cache, or drop at later layers only",
             ) from None
-    layer.asks = asks
     layer.missing = columns + (layer.missing if layer.held_columns() else 0)
 
 
