@@ -108,8 +108,8 @@ The first droppable layer is that of transformers' default configuration. `flash
 own path to the flash kernels (2, 3 and 4 take the same), with the kernels replaced by plain torch:
 what they are told is tested, not the kernels. `flex_attention` likewise runs uncompiled,
 for the models that transformers offers it for.
-`synthetic` says whether media can be made up from a size. Configurations with sliding windows are
-refused in every family.
+`synthetic` says whether media can be made up from a size. Decoders with sliding windows are served
+where somebody has proven them, see the configurations below.
 """
 
 

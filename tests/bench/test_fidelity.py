@@ -9,7 +9,7 @@ from tests.families import CASES
 from tests.families.loaded import loaded_case
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.fidelity import Along
-from v2drop_cli.models.base import Inputs, VisionTokens
+from v2drop_cli.models.inputs import Inputs, VisionTokens
 from v2drop_cli.schedule import Schedule
 
 

@@ -14,7 +14,7 @@ from tests.report import factory
 from v2drop_cli.bench.places import Shower
 from v2drop_cli.bench.places import spans as placed
 from v2drop_cli.errors import UsageError
-from v2drop_cli.models.base import VisionTokens
+from v2drop_cli.models.inputs import VisionTokens
 from v2drop_cli.models.registry import get_family
 from v2drop_cli.models.spans import NEWLINE
 from v2drop_cli.records import Grid, MediaRecord, Span

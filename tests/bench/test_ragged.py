@@ -9,7 +9,7 @@ import torch
 
 from tests.families import CASES, NAMES
 from v2drop_cli.bench.ragged import batch, kind
-from v2drop_cli.models.base import Inputs, VisionTokens
+from v2drop_cli.models.inputs import Inputs, VisionTokens
 from v2drop_cli.models.registry import get_family
 
 LISTED = ("unlimited_ocr",)

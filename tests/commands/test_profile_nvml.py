@@ -24,7 +24,7 @@ from v2drop_cli.commands.profile import profile
 from v2drop_cli.generate import decoding
 from v2drop_cli.measure import energy, environment
 from v2drop_cli.media import load_image
-from v2drop_cli.models.base import Inputs
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.records import MachineState, Memory, Report
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.terminal import render

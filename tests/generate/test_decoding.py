@@ -33,8 +33,9 @@ from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.measure.clock import CudaClock, FakeClock
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.media import load_image
-from v2drop_cli.models.base import Inputs, LoadedModel, VisionTokens
+from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.decoders import answer_window, indexed, windows
+from v2drop_cli.models.inputs import Inputs, VisionTokens
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.prove.cases.case import TEXT, schedule_text
 from v2drop_cli.schedule import Schedule

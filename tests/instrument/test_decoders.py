@@ -21,8 +21,8 @@ TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 LLAVA = CASES["llava"]
 # Decoders of one family each: the matrix proves dropping in those.
 OF_FAMILIES = {name for name in PROVEN if name.endswith("_text") and name != "aria_text"}
-# Step 3.7's, which transformers does not build by itself; Nemotron-H's, which no LLaVA holds.
-OF_FAMILIES |= {"step3p5", "nemotron_h"}
+# Step 3.7's, which transformers does not build by itself; others that no LLaVA holds.
+OF_FAMILIES |= {"step3p5", "nemotron_h", "phi4_multimodal"}
 
 
 @pytest.mark.parametrize("name", sorted(PROVEN - OF_FAMILIES))

@@ -92,6 +92,17 @@ def test_a_cache_counts_what_was_left_out_of_layer_0_and_no_other():
     assert type(cache.layers[0]) is type(short().layers[0])
 
 
+def test_a_layer_that_asks_its_own_cache_is_told_what_is_held_once_after_each_update():
+    """An index counts its queries by it; everybody else counts the sequence."""
+    cache, keys = DynamicCache(), torch.zeros(1, 1, 3, 2)
+    leave_out(cache, 4, asks=True)
+    for _ in range(2):
+        cache.update(keys, keys, 0)
+        held = held_at_entry(cache)
+        assert [cache.layers[0].get_seq_length() for _ in range(3)] == [held, held + 4, held + 4]
+    assert held == 6
+
+
 def test_a_cache_that_nobody_told_anything_holds_what_it_says():
     assert lengths(filled(DynamicCache())) == (7, 7)
     assert lengths(DynamicCache()) == (0, 0)

@@ -219,11 +219,11 @@ def reads_between_first_and_last(layers, forward):
 
 # Models that read back by themselves: DeepStack adds the tower's states where a mask says, and some
 # experts are asked for their tokens, and an index goes through queries one by one, of which a drop
-# leaves fewer. Dropping may add nothing to it.
+# leaves fewer, or looks which of its pools are full. Dropping may add nothing to it.
 ADDED = ("granite4_vision", "qwen3_omni_moe", "qwen4_exp")
 READING = (
     *("granite4_vision", "granite_docling", "cohere_compass", "step3p7", "qwen3_omni_moe"),
-    "qwen4_exp",
+    *("qwen4_exp", "glm5_next"),
 )
 
 

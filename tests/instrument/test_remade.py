@@ -145,6 +145,25 @@ def test_tables_of_all_columns_are_gathered_from_all_places():
     assert noted(reader, cache, 2).places.tolist() == [[0, 2, 5, 6, 7]]
 
 
+def test_a_layer_that_makes_its_own_mask_is_told_which_of_its_new_columns_are_filler():
+    reader = reader_of(own_masks=True)
+    found = remade(reader, forward_of([0, 2, 5]), LAYER, hidden(3), handed(), None)
+    assert found["attention_mask"].tolist() == [[True] * 3]
+    found = remade(reader, forward_of([0, 2, 5], [4, 5]), LAYER, hidden(3, 2), handed(), None)
+    assert found["attention_mask"].tolist() == [[True] * 3, [True, True, False]]
+    given = handed(cache_of(8, 3), 2)
+    found = remade(reader, forward_of(width=2), LAYER, hidden(2), given, known(3, sequence=6))
+    assert found["attention_mask"] == "the decoder's own"  # of a later turn's text
+
+
+def test_filler_between_two_turns_is_refused_where_an_index_would_pool_it():
+    reader, given = reader_of(own_masks=True), handed(cache_of(12, 4, rows=2))
+    held = known(4, valid=[[True] * 4] * 2)
+    with pytest.raises(InstrumentError, match="pools neighbouring"):
+        remade(reader, forward_of([0, 2, 5], [4, 5]), LAYER, hidden(3, 2), given, held)
+    remade(reader, forward_of([0, 2, 5], [3, 4, 5]), LAYER, hidden(3, 2), given, held)
+
+
 def test_a_layer_without_rotary_tables_is_handed_none():
     reader = reader_of(without_rotary=True)
     given = handed(position_embeddings=None)

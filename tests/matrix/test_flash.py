@@ -38,6 +38,7 @@ REFUSED = (
     "dots3_note",
     "qwen4_exp",
     "mistral_large4",
+    "glm5_next",
 )
 # Before 5.23 it hands Cosmos3 Edge's layers the time axis for positions: refused there.
 REFUSED += ("cosmos3_edge",) if release(transformers.__version__) < (5, 23) else ()
@@ -64,7 +65,10 @@ CELLS = [
 def model_of(name, attn):
     """Only the decoder in `attn`: what the vision tower is told is its own business."""
     model = CASES[name].make("eager")
-    model.set_attn_implementation({"text_config": attn})
+    asked = {"text_config": attn}
+    if model.config.get_text_config() is model.config:  # Phi-4 multimodal's is the decoder's, too
+        asked = {"": attn, "vision_config": "eager", "audio_config": "eager"}
+    model.set_attn_implementation(asked)
     return model
 
 

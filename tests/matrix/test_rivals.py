@@ -59,7 +59,8 @@ REFUSED["evs"] = frozenset(NAMES) - {
 # Nobody has shown how rows of their decoders' attention are made again.
 NO_ROWS = frozenset({
     "llama4", "cohere2_vision", "aya_vision", "exaone4_5", "muse_glimmer", "muse_spark", "kimi_k25",
-    "gemma4", "gemma4_unified", "dots3_note", "qwen4_exp", "gemma3n", "mistral_large4",
+    "gemma4", "gemma4_unified", "dots3_note", "qwen4_exp", "gemma3n", "mistral_large4", "glm5_next",
+    "phi4_multimodal",
 })  # fmt: skip
 for method in ("dart", "fastv", "pyramiddrop", "sparsevlm"):
     REFUSED[method] = REFUSED.get(method, frozenset()) | NO_ROWS

@@ -32,7 +32,10 @@ def convolved_step(hidden, state, weight, bias=None, activation=None):
 
 
 def delta_rule(query, key, value, g, beta, initial_state=None, **kwargs):
-    """The gated delta rule by its definition: read, correct, write, read."""
+    """The gated delta rule by its definition: read, correct, write, read.
+
+    Kimi's has a decay for each number of a key.
+    """
 
     def unit(x):
         return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
@@ -47,7 +50,7 @@ def delta_rule(query, key, value, g, beta, initial_state=None, **kwargs):
     for q, k, v, decay, rate in zip(
         *(x.unbind(1) for x in (query, key, value, g.exp(), beta)), strict=True
     ):
-        state = state * decay[..., None, None]
+        state = state * decay.view(*decay.shape, *[1] * (state.dim() - decay.dim()))
         off = (v - (k[..., None, :] @ state)[..., 0, :]) * rate[..., None]
         state = state + k[..., None] @ off[..., None, :]
         read.append((q[..., None, :] @ state)[..., 0, :])
@@ -83,6 +86,8 @@ FUNCTIONS = {
     "causal_conv1d_fn": convolved,
     "causal_conv1d_update": convolved_step,
     "torch_chunk_gated_delta_rule": delta_rule,
+    "chunk_kimi_delta_attention": delta_rule,
+    "recurrent_kimi_delta_attention": delta_rule,
     "torch_recurrent_gated_delta_rule": delta_rule,
 }
 

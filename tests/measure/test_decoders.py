@@ -15,7 +15,8 @@ from tests.report import factory
 from tests.text_decoders import exists, llava_with
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.comparison import compare
-from v2drop_cli.measure.work import COUNTED, decoder_shape
+from v2drop_cli.measure.counted import COUNTED
+from v2drop_cli.measure.work import decoder_shape
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.units import NOT_AVAILABLE
@@ -37,6 +38,8 @@ OF_FAMILIES = (
         "qwen4_exp",
         "mistral_large4",
         "unlimited_ocr",
+        "glm5_next",
+        "phi4_multimodal",
     ),
 )
 FAMILIES = {name for name in OF_FAMILIES if exists(name)}

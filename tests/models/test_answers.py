@@ -12,7 +12,7 @@ import v2drop_cli as v2drop
 from v2drop_cli.errors import UsageError
 from v2drop_cli.media import load_image
 from v2drop_cli.models.answers import Prompts
-from v2drop_cli.models.base import Inputs
+from v2drop_cli.models.inputs import Inputs
 
 SCENE = Path(__file__).parents[2] / "sample_media" / "scene.png"
 QUESTIONS = {"How many circles are there?": "1", "What color is the triangle?": "green"}

@@ -51,6 +51,30 @@ def guessing(width, mlp, pairs):
     return mlp + attends + 2 * width**2 + 5 * width
 
 
+def glm(width, inner, layers):
+    """GLM-4.6V-Flash: two heads of keys, four norms a layer; a tower whose tokens are merged."""
+    keys, tower = 2 * 128, 1536
+    attends = 2 * width**2 + width + 2 * (keys * width + keys)
+    decoder = layers * (attends + 3 * inner * width + 4 * width) + width + 2 * 151552 * width
+    block = 4 * tower**2 + 3 * tower * width + 2 * tower
+    eyes = 24 * block + 2 * 3 * 14**2 * tower + tower + 24**2 * tower + 2 * tower
+    merged = 4 * tower * width + width + width**2 + 2 * width + 3 * width * inner
+    return decoder + eyes + merged
+
+
+def kimi(width, inner, experts):
+    """Kimi K2.5: a DeepSeek-V3 decoder, as its checkpoint's tensors are shaped, and MoonViT."""
+    latents = (512 + 64 + 1536) * width + 2 * 64 * 128 * 512 + 64 * 192 * 1536 + 512 + 1536
+    attends = latents + 64 * 128 * width + 2 * width
+    routed = experts * (3 * 2048 * width + width) + 3 * 2048 * width
+    decoder = 61 * attends + 3 * inner * width + 60 * routed + width + 2 * 163840 * width
+    tower = 1152
+    block = 4 * tower**2 + 4 * tower + 2 * tower * 4304 + 4304 + tower + 4 * tower
+    eyes = 27 * block + 3 * 14**2 * tower + 64**2 * tower + 3 * tower
+    merged = 4 * tower
+    return decoder + eyes + 2 * tower + merged**2 + merged + merged * width + width
+
+
 def unused(width, pairs, windows, full):
     """Keys and values that Gemma 4's checkpoints have for the layers that share others'."""
     return sum(n * (2 * pairs * head * width + head) for n, head in ((windows, 256), (full, 512)))
@@ -80,6 +104,10 @@ WEIGHTS = {
     "gemma-4-e4b": 7_996_156_490 - 42 - unused(2560, 2, 15, 3),
     "gemma-4-26b-a4b": 25_805_936_206 - 30 - 2 * 1152,
     "gemma-4-31b": 31_273_088_876 - 60 - 2 * 1152,
+    # Published: 10B, of them 1.8 GB of 16 bits a weight in the tower.
+    "glm-4.6v-flash": glm(4096, 13696, 40),
+    # Its own count is of packed numbers.
+    "kimi-k2.5": kimi(7168, 18432, 384),
     "llama-4-scout": 108_641_793_536,
     # And a newline. 1.79 GB of 16 bits a weight, embeddings tied; 8.03B as the Hub says of the
     # authors' architecture. The Hugging Face conversion pads the vocabularies to 64 more words.

@@ -34,7 +34,7 @@ NEEDS_TORCHVISION = {
     "hyperclovax_vision_v2", "perception_lm", "cohere_compass", "step3p7", "molmo2",
     "glm46v", "video_llama_3", "llama4", "cohere2_vision", "exaone4_5", "muse_glimmer",
     "kimi_k25", "gemma4", "gemma4_unified", "lfm3_vl", "dots3_note", "nemotron_h_omni", "qwen4_exp",
-    "mistral_large4", "unlimited_ocr",
+    "mistral_large4", "unlimited_ocr", "glm5_next", "phi4_multimodal",
 }  # fmt: skip
 # Those whose picture part has a plain form only since a release after 5.17.
 SINCE = {"idefics2", "idefics3", "ovis2", "hunyuan_vl"}

@@ -51,7 +51,7 @@ TOKENS = {
 
 def composed(config, family, made, media):
     """A word, everything made up with a word after each, a last word; and M-RoPE's types."""
-    placeholders = {getattr(config, p.token_id) for p in family.placeholders}
+    placeholders = {p.id_of(config) for p in family.placeholders}
     ids, types = [FIRST_WORD], [0]
     for item, span in zip(media, made.ids, strict=True):
         kind = 1 if item.frames is None else 2

@@ -59,7 +59,8 @@ def test_every_familys_saved_model_loads_whole(tmp_path, name):
         pytest.importorskip(package)
     model = case.make("sdpa")
     model.save_pretrained(tmp_path)
-    again, caveats = load_trained(resolve(str(tmp_path)), torch.float32, LoadOptions())
+    kind = model.config.model_type
+    again, caveats = load_trained(resolve(str(tmp_path)), torch.float32, LoadOptions(), kind)
     assert caveats == ()
     before, after = model.state_dict(), again.state_dict()
     assert before.keys() == after.keys()

@@ -11,6 +11,9 @@ from tests.instrument.test_oracle import TOLERANCE
 from tests.matrix.truth import attends
 from v2drop_cli.prove.oracle import define, masked, positions
 
+# Phi-4 multimodal's own forward fails if it is asked for either: it asks its tower for states.
+TELLING = [name for name in NAMES if name != "phi4_multimodal"]
+
 
 def both(name, **options):
     """A family's outputs dropped and masked, and per layer the prompt columns still alive."""
@@ -34,7 +37,7 @@ def outputs(case, model, **options):
 
 
 @pytest.mark.mode("`output_hidden_states`", "works", "layers after a drop show the survivors only")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TELLING)
 def test_hidden_states_are_the_survivors_as_they_ran(name):
     got, wanted, alive = both(name, output_hidden_states=True)
     assert len(got.hidden_states) == len(wanted.hidden_states) == len(alive) + 1
@@ -49,7 +52,7 @@ def test_hidden_states_are_the_survivors_as_they_ran(name):
 @pytest.mark.mode(
     "`output_attentions` (eager)", "works", "layers after a drop show the survivors only"
 )
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TELLING)
 def test_attentions_are_those_among_survivors(name):
     case, model = CASES[name], CASES[name].make("eager")
     got, wanted, alive = outputs(case, model, output_attentions=True)

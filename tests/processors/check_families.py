@@ -102,7 +102,7 @@ def test_prepare_finds_the_tokens_the_model_fills(loaded, name, kind):
     ids = prepared.tensors["input_ids"][0]
     text = loaded.processor.tokenizer.decode(ids)
     assert "what is it?" in text
-    placeholders = {getattr(loaded.model.config, p.token_id) for p in loaded.family.placeholders}
+    placeholders = {p.id_of(loaded.model.config) for p in loaded.family.placeholders}
     [index], [grids] = prepared.vision.index, prepared.vision.grids
     assert index.tolist() == [i for i, token in enumerate(ids.tolist()) if token in placeholders]
     assert len(index) > 4
@@ -163,7 +163,10 @@ def test_the_command_runs(checkpoint, name, kind):
 
 
 # Their limits are the processor's, not the configuration's: see `check_patches.py`, and below.
-OTHER_LIMITS = ("hyperclovax_vision_v2", "video_llama_3", *OWN_LIMITS)
+OTHER_LIMITS = (
+    *("hyperclovax_vision_v2", "video_llama_3", "exaone4_5", "lfm3_vl"),
+    *OWN_LIMITS,
+)
 LIMITED = [name for name in CASES if CASES[name].types or name in OTHER_LIMITS]
 SIZES = [(16, 16), (64, 48), (20, 90), (300, 100), (33, 31)]
 MADE_UP = [
@@ -205,7 +208,7 @@ def check_made_up(family, config, processor, shown):
         both_float = made.tensors[key].is_floating_point() and value.is_floating_point()
         assert both_float or made.tensors[key].dtype == value.dtype
         assert value.is_floating_point() or torch.equal(made.tensors[key], value)
-    placeholders = {getattr(config, p.token_id) for p in family.placeholders}
+    placeholders = {p.id_of(config) for p in family.placeholders}
     wanted = [i for i in prepared.tensors["input_ids"][0].tolist() if i in placeholders]
     assert [i for run in made.ids for i in run if i in placeholders] == wanted
 
@@ -281,7 +284,7 @@ def test_the_readmes_script_for_a_model_of_your_own(checkpoint, monkeypatch, cap
 @pytest.mark.parametrize("name", [name for name in OWN_LIMITS if name in CASES])
 def test_made_up_media_within_the_processors_own_limits(name, size):
     """Small ones enlarged, large ones cut into tiles or slices, and clips."""
-    case, family = CASES[name], get_family(name)
+    case, family = CASES[name], get_family(CASES[name].family)
     tokenizer = tiny_tokenizer(case)
     processor = OWN_LIMITS[name](tokenizer)
     processor.chat_template = case.template

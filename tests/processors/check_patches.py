@@ -49,6 +49,8 @@ FILES = {
     },
     # The classes' own: no checkpoint's file is known.
     "glmga": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
+    "exaone4_5": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
+    "lfm3_vl": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
     "hunyuan_vl": {"preprocessor_config.json": {}},
     "paddleocr_vl": {"preprocessor_config.json": {}},
     "video_llama_3": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
@@ -71,6 +73,8 @@ CLASSES = {
     "glm46v": ("Glm46VImageProcessor", "Glm46VVideoProcessor", "Glm46VProcessor"),
     "glm_ocr": ("Glm46VImageProcessor", "Glm46VVideoProcessor", "Glm46VProcessor"),
     "glmga": ("GlmgaImageProcessor", "GlmgaVideoProcessor", "Glm46VProcessor"),
+    "exaone4_5": ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor", "Exaone4_5_Processor"),
+    "lfm3_vl": ("Qwen2VLImageProcessor", "Qwen3VLVideoProcessor", "Lfm3VlProcessor"),
     "hunyuan_vl": ("HunYuanVLImageProcessor", None, "HunYuanVLProcessor"),
     "paddleocr_vl": ("PaddleOCRVLImageProcessor", None, "PaddleOCRVLProcessor"),
     "video_llama_3": (
@@ -148,7 +152,7 @@ def test_counts_and_tensors_are_the_processors(published, tmp_path, name, size):
     config, item = config_of(case, processor), SyntheticMedia(*size)
     prepared = family.prepare(processor, config, [real(tmp_path, item)], "why?")
     made = family.synthetic(config, [item])
-    placeholders = {getattr(config, p.token_id) for p in family.placeholders}
+    placeholders = {p.id_of(config) for p in family.placeholders}
     assert sum(i in placeholders for i in made.ids[0]) == prepared.vision.counts[0]
     ids = prepared.tensors["input_ids"][0].tolist()
     assert specials(made.ids[0], case, config) == specials(ids, case, config)

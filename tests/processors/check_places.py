@@ -33,6 +33,7 @@ NOWHERE = ("idefics2", "aria", "deepseek_ocr2")
 # Convolutions, or queries over a window, tell the tokens beside the region too.
 SPREADS = (
     *("deepseek_vl_hybrid", "fast_vlm", "got_ocr2", "granite4_vision", "lfm3_vl", "step3p7"),
+    "unlimited_ocr",
 )
 # Thousands of tokens a frame by their processors' limits; their grids are `qwen2_vl`'s.
 LARGE_CLIPS = ("qwen2_5_omni", "qwen3_omni_moe")

@@ -119,12 +119,34 @@ def omni(made, name, tokenizer):
     return made(images, videos, hearing(), tokenizer)
 
 
+def muse_glimmer(tokenizer):
+    from transformers import MuseGlimmerProcessor
+
+    return MuseGlimmerProcessor(*muses(), tokenizer=tokenizer)
+
+
+def muse_spark(tokenizer):
+    from transformers import MuseSparkFeatureExtractor, MuseSparkProcessor
+
+    images, videos = muses()
+    hears = MuseSparkFeatureExtractor()
+    return MuseSparkProcessor(images, videos, tokenizer=tokenizer, feature_extractor=hears)
+
+
+def muses():
+    from transformers import MuseGlimmerImageProcessor, MuseGlimmerVideoProcessor
+
+    return MuseGlimmerImageProcessor(patch_size=PATCH), MuseGlimmerVideoProcessor(patch_size=PATCH)
+
+
 # Where the limits are tokens of the published patch in pixels, no other patch has these tokens.
 OWN_PATCH = {"qwen2_5_omni": 14, "qwen3_omni_moe": 16}
 OWN_LIMITS = {
     "lfm2_vl": lfm2_vl,
     "minicpmv4_6": minicpmv4_6,
     "kimi_k25": kimi_k25,
+    "muse_glimmer": muse_glimmer,
+    "muse_spark": muse_spark,
     "qwen2_5_omni": qwen2_5_omni,
     "qwen3_omni_moe": qwen3_omni_moe,
 }

@@ -12,8 +12,9 @@ from v2drop_cli.bench.arms import Arm
 from v2drop_cli.instrument.hooks import Before, hooked
 from v2drop_cli.instrument.trace import DropEvent
 from v2drop_cli.measure.clock import Clock, Marks
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.generation import answering
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.models.library_talk import listening
 from v2drop_cli.schedule import DropPlan
 from v2drop_cli.units import Seconds

@@ -17,7 +17,8 @@ from v2drop_cli.bench.fidelity import Along
 from v2drop_cli.bench.prompt_arms import PromptArms
 from v2drop_cli.bench.ragged import batch, kind
 from v2drop_cli.measure.clock import clock_for
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.models.load_errors import first_line, processing
 from v2drop_cli.records import DENSE
 from v2drop_cli.records.journal import ArmAnswer, RowResult

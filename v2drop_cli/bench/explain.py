@@ -20,8 +20,9 @@ from v2drop_cli.errors import UsageError
 from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.methods.base import HIDDEN, PREVIOUS_HIDDEN, DropContext, Kept, Method
 from v2drop_cli.methods.registry import ALL, get_method, known_methods
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.generation import answering
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.records import Movement
 
 MOVEMENT = frozenset({HIDDEN, PREVIOUS_HIDDEN})

@@ -14,7 +14,8 @@ from torch import Tensor
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.generate.decoding import new_cache
 from v2drop_cli.generate.greedy import led, next_positions, ready
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.records import DENSE
 
 

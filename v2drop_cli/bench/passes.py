@@ -39,9 +39,10 @@ from v2drop_cli.media import Media
 from v2drop_cli.methods.parameters import parameters_of
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.models.arguments import heads_one_token
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.context_length import beyond_context
 from v2drop_cli.models.generation import answering
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.models.library_talk import listening
 from v2drop_cli.models.load_errors import processing
 from v2drop_cli.models.parts import language_head

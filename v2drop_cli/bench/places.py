@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from v2drop_cli.models.base import Family, LoadedModel, VisionTokens
+from v2drop_cli.models.base import Family, LoadedModel
+from v2drop_cli.models.inputs import VisionTokens
 from v2drop_cli.models.shown import WHOLE, Box, fitted, frame_grid
 from v2drop_cli.records import Grid, MediaRecord, Span
 

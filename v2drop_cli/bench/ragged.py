@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import Inputs, LoadedModel, VisionTokens
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.inputs import Inputs, VisionTokens
 
 
 def kind(loaded: LoadedModel, inputs: Inputs) -> Hashable:

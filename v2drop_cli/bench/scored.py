@@ -13,8 +13,9 @@ from v2drop_cli.bench.arms import Arm
 from v2drop_cli.instrument.dropping import dropping
 from v2drop_cli.methods.base import DropContext, Method
 from v2drop_cli.methods.registry import get_method
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.generation import answering
+from v2drop_cli.models.inputs import Inputs
 
 Ranks = Mapping[int, Mapping[int, float]]
 """Layer of a drop → prompt position → rank of its score, from 0 for the lowest to 1."""

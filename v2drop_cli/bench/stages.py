@@ -13,7 +13,8 @@ from v2drop_cli.generate.greedy import ready
 from v2drop_cli.instrument.context import DROP_BEGINS, DROP_ENDS
 from v2drop_cli.instrument.hooks import After, Before, hooked
 from v2drop_cli.measure.clock import Clock, Marks
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.inputs import Inputs
 
 _TOWER = ("tower begins", "tower ends")
 _PROJECTOR = ("projector begins", "projector ends")
@@ -104,8 +105,8 @@ def time_stages(
             clock.mark("decoder")
             seen.append(None)
 
-    decoder = Before(loaded.family.decoder(loaded.model), at_decoder)
-    with hooked(decoder, *_around(loaded, clock)):
+    begins = Before(_first_of_decoder(loaded), at_decoder)
+    with hooked(begins, *_around(loaded, clock)):
         clock.start()  # waits for the transfer
         transfer_s = time.perf_counter() - began
         clock.mark("start")
@@ -129,6 +130,13 @@ def time_stages(
         drop_s=_spans(marks, DROP_BEGINS, DROP_ENDS) or 0.0,
         host_wait_s=marks.waited_s,
     )
+
+
+def _first_of_decoder(loaded: LoadedModel) -> Any:
+    """What runs first of the decoder: itself, or its first layer if it encodes pictures, too."""
+    family, model = loaded.family, loaded.model
+    decoder = family.decoder(model)
+    return family.layers(model)[0] if decoder is family.multimodal(model) else decoder
 
 
 def _around(loaded: LoadedModel, clock: Clock) -> Iterator[Before | After]:

@@ -252,9 +252,8 @@ def _memory(model: str, device_name: str, dtype: str) -> Finding:
 
 def _weights_of(model: str, device: torch.device, dtype: str) -> int | None:
     """Bytes of the weights as ``run`` would load them there; ``None`` without a configuration."""
-    from transformers import AutoModelForImageTextToText
-
     from v2drop_cli.models.dummy import read_config_file
+    from v2drop_cli.models.weights import auto_class
 
     source = resolve(model)
     folder = folder_of(source)
@@ -265,6 +264,6 @@ def _weights_of(model: str, device: torch.device, dtype: str) -> int | None:
     else:
         return None
     with torch.device("meta"):
-        skeleton = AutoModelForImageTextToText.from_config(config)
+        skeleton = auto_class(config.model_type).from_config(config)
     size = torch.empty((), dtype=pick_dtype(dtype, device, config)).element_size()
     return size * sum(int(parameter.numel()) for parameter in skeleton.parameters())

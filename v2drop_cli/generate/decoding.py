@@ -29,8 +29,9 @@ from v2drop_cli.generate.greedy import (
     ready,
 )
 from v2drop_cli.instrument.hooks import Before, Call, hooked
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.decoders import answer_window, indexed, windows
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.records import COMPILED, EAGER
 from v2drop_cli.units import Seconds
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.models.arguments import cache_name
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.inputs import Inputs
 
 
 def drop_idle_mask(

@@ -144,6 +144,8 @@ class DropState:
         if forward is None:
             return None
         forward.move(hidden.device)
+        if not layer and forward.embeddings is None and EMBEDDINGS in self.method.needs:
+            forward.embeddings = hidden  # of a decoder that was given ids, and merged pictures
         entering = hidden
         if forward.later is not None:
             entering = forward.later.added(layer, hidden, forward.columns)
@@ -160,7 +162,8 @@ class DropState:
         if forward.columns is not None:
             cache = self.call.cache(kwargs)
             if layer == teller(cache):
-                leave_out(cache, forward.width - forward.columns.width)
+                left_out = forward.width - forward.columns.width
+                leave_out(cache, left_out, asks=self.call.own_masks)
         if drops:
             self.mark(DROP_ENDS)
         return changed

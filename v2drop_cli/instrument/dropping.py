@@ -39,10 +39,10 @@ from v2drop_cli.instrument.temperature import temperature_hooks
 from v2drop_cli.instrument.token_states import as_entered, by_token
 from v2drop_cli.instrument.tower import TowerWatch
 from v2drop_cli.instrument.trace import DropTrace
-from v2drop_cli.methods.base import GRIDS, TOWER, Method
+from v2drop_cli.methods.base import EMBEDDINGS, GRIDS, TOWER, Method
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.models.arguments import CACHE, cache_of
+from v2drop_cli.models.arguments import CACHE, cache_of, parameters_of
 from v2drop_cli.models.base import Family, LoadedModel
 from v2drop_cli.models.parts import final_norm
 from v2drop_cli.models.registry import family_for
@@ -122,6 +122,8 @@ def dropping(
     with noting(whole) if GRIDS in chosen.needs else nullcontext(Encodings()) as encodings:
         reader = replace(_reader(chosen, parsed, target, whole), encodings=encodings)
         state = DropState(parsed, chosen, reader, seed, mark)
+        if EMBEDDINGS in chosen.needs and target.multimodal is target.decoder:
+            state.first_hooked = 0  # where they are first seen
         watched = [] if reader.tower is None else reader.tower.hooks()
         with hooked(*_hooks(state, target), *watched):
             yield state.trace
@@ -205,8 +207,14 @@ class Target:
 
     @property
     def encoders(self) -> list[nn.Module]:
-        """What runs before the decoder if there are pixels: the vision tower, the projector."""
+        """What runs before the decoder if there are pixels: the vision tower, the projector.
+
+        Where one module is both, the parts of it that take pixels.
+        """
         children = self.multimodal.children()
+        if self.multimodal is self.decoder:
+            pixels = {placeholder.pixels for placeholder in self.family.placeholders}
+            return [part for part in children if pixels & parameters_of(type(part).forward)]
         return [child for child in children if all(m is not self.decoder for m in child.modules())]
 
 
@@ -309,12 +317,15 @@ def _layer_call(
 ) -> Call | None:
     running.check()
     entering, kwargs = state.call.by_name(args, kwargs)
-    hidden = by_token(entering, scored=bool({layer, layer + 1} & state.drops.keys()))
+    first, scored = state.call.states_first, bool({layer, layer + 1} & state.drops.keys())
+    hidden = by_token(entering, scored=scored, states_first=first)
     changed = state.enter_layer(layer, hidden, kwargs)
     if changed is None:
         return None
     left, new_kwargs = changed
-    return (entering if left is hidden else as_entered(left, entering),), new_kwargs
+    if left is hidden:
+        return (entering,), new_kwargs
+    return (as_entered(left, entering, states_first=first),), new_kwargs
 
 
 def _decoder_output(state: DropState, running: Running, output: Any) -> Any:

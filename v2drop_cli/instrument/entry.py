@@ -43,11 +43,22 @@ def _telling(layer_class: Any) -> Any:
         _layer_type = None  # transformers enters types that have a name here in a table
         recipe = recipe_of(layer_class, _telling)
         missing = 0  # columns of the sequence that are not held
+        asks = False  # whether its own layer asks for its length, once after each update
+        updated = False  # whether it has yet to ask
+
+        def update(self, *args: Any, **kwargs: Any) -> Any:
+            """Take new columns."""
+            self.updated = self.asks
+            return super().update(*args, **kwargs)
 
         def get_seq_length(self) -> int:
-            """Columns of the whole sequence; an emptied cache has none."""
-            held = self.held_columns()
-            return held + self.missing if held else 0
+            """Columns of the whole sequence; an emptied cache has none.
+
+            To its own layer, which counts columns by it, those that are held.
+            """
+            held, mine = self.held_columns(), self.updated
+            self.updated = False
+            return held if mine else held + self.missing if held else 0
 
         def held_columns(self) -> int:
             """Columns of keys and values in this layer."""
@@ -59,21 +70,9 @@ def _telling(layer_class: Any) -> Any:
             self.missing = self.missing if self.held_columns() else 0
 
         def crop(self, tokens_to_remove: int) -> None:
-            """Take columns off the end; the cache crops layer 0 first, and by it all others.
-
-            Args:
-                tokens_to_remove: how many, as a negative number; in transformers 5.17 also the
-                    length of the sequence that is to be left, as a positive one.
-
-            Raises:
-                InstrumentError: every held column would go, but not the whole sequence. An empty
-                    layer would read as a new cache, and the text before the picture be forgotten.
-            """
-            whole, size = self.get_seq_length(), tokens_to_remove
-            removed = whole - size if size > 0 else -size
-            if self.held_columns() <= removed < whole:
-                raise cropped_into_a_prompt()
-            super().crop(size)
+            """Take columns off the end; the cache crops layer 0 first, and by it all others."""
+            _refuse_crop_of_all(self, tokens_to_remove)
+            super().crop(tokens_to_remove)
             self.missing = self.missing if self.held_columns() else 0
 
         def __reduce__(self) -> Any:
@@ -82,6 +81,25 @@ def _telling(layer_class: Any) -> Any:
 
     Telling.__name__ = layer_class.__name__
     return Telling
+
+
+def _refuse_crop_of_all(layer: Any, tokens_to_remove: int) -> None:
+    """Raise where every column that a telling layer holds would go, but not the whole sequence.
+
+    An empty layer would read as a new cache, and the text before the picture be forgotten.
+
+    Args:
+        layer: the layer of the cache.
+        tokens_to_remove: how many, as a negative number; in transformers 5.17 also the length of
+            the sequence that is to be left, as a positive one.
+
+    Raises:
+        InstrumentError: so it would be.
+    """
+    whole, size = layer.get_seq_length(), tokens_to_remove
+    removed = whole - size if size > 0 else -size
+    if layer.held_columns() <= removed < whole:
+        raise cropped_into_a_prompt()
 
 
 def cropped_into_a_prompt() -> InstrumentError:
@@ -113,8 +131,13 @@ def held_at_entry(cache: Any) -> int:
     return int(cache.get_seq_length() if layer is None else layer.held_columns())
 
 
-def leave_out(cache: Any, columns: int) -> None:
+def leave_out(cache: Any, columns: int, *, asks: bool = False) -> None:
     """Tell the teller that it is about to get ``columns`` fewer than the sequence has.
+
+    Args:
+        cache: the cache, or ``None``.
+        columns: how many.
+        asks: whether the layer whose cache it is asks for its length, once after each update.
 
     Raises:
         InstrumentError: the cache is not made of layers, so there is none to be told.
@@ -133,6 +156,7 @@ def leave_out(cache: Any, columns: int) -> None:
                 "was shortened",
                 hint="generate with the default dynamic cache, or drop at later layers only",
             ) from None
+    layer.asks = asks
     layer.missing = columns + (layer.missing if layer.held_columns() else 0)
 
 

@@ -25,7 +25,9 @@ from v2drop_cli.models.decoders import (
     key_sources,
     layer_kinds,
     no_columns,
+    own_masks,
     scaled_from,
+    states_first,
     takes_choices,
     whole_tables,
     windows,
@@ -69,6 +71,8 @@ class LayerCall:
         whole_tables: whether layers are handed the rotary tables of all columns, not of this
             forward's alone.
         takes_choices: the layers that attend to what an earlier one chose.
+        states_first: whether layers hand on several states of each token, and these come first.
+        own_masks: whether layers make masks of their own, and are told of padding alone.
         filler_id: the token id that begins a sequence of ids.
     """
 
@@ -88,6 +92,8 @@ class LayerCall:
     padding_name: str = "attention_mask"
     whole_tables: bool = False
     takes_choices: frozenset[int] = frozenset()
+    states_first: bool = False
+    own_masks: bool = False
     filler_id: int = 0
 
     @classmethod
@@ -116,6 +122,8 @@ class LayerCall:
             order=tuple(signature(type(layers[0]).forward).parameters)[1:],
             padding_name="conv_mask" if "conv_mask" in named else "attention_mask",
             whole_tables=whole_tables(config.get_text_config()),
+            states_first=states_first(config.get_text_config()),
+            own_masks=own_masks(config.get_text_config()),
             takes_choices=takes_choices(config.get_text_config()),
             filler_id=_begins(config.get_text_config()),
         )

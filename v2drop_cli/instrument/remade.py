@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from v2drop_cli.errors import InstrumentError
 from v2drop_cli.instrument.answer_windows import in_view, take, view_of
 from v2drop_cli.instrument.cache import (
     CachedColumns,
@@ -146,18 +147,42 @@ def _shared(
     if cuts and held.window is not None and places is not None:
         starts = _starts(forward, hidden) if reader.call.chunked else None
         view = View(held.window, held.handed(places), reader.call.cuts_blocks, starts)
-    changed["attention_mask"] = causal_mask(
-        reader.call.config,
-        hidden,
-        past=held.shown,
-        valid=None if valid is None else held.handed(valid),
-        blocks=forward.alive_blocks() if reader.in_blocks(held.window) else None,
-        view=view,
-    )
+    if reader.call.own_masks:
+        changed |= _padding(forward, hidden, held)
+    else:
+        changed["attention_mask"] = causal_mask(
+            reader.call.config,
+            hidden,
+            past=held.shown,
+            valid=None if valid is None else held.handed(valid),
+            blocks=forward.alive_blocks() if reader.in_blocks(held.window) else None,
+            view=view,
+        )
     # Made here, once after each drop: launches in each of its layers would add up on a GPU.
     fixed = None if columns is None else held.past + hidden.shape[1] - text_after(forward)
     shift = shift_after(forward, kwargs, forward.shift)
     return {"kwargs": changed, "valid": valid, "fixed": fixed, "shift": shift, "places": places}
+
+
+def _padding(forward: Forward, hidden: Tensor, held: _Held) -> dict[str, Tensor]:
+    """What a layer that makes its own mask is told: ``[B, W]`` bool, which columns are no filler.
+
+    Raises:
+        InstrumentError: filler would lie between the columns of two turns, and an index that pools
+            neighbours would not look past it.
+    """
+    if forward.columns is None:  # what the decoder says of this forward's columns holds
+        return {}
+    valid = forward.columns.valid
+    if valid is not None and held.past:
+        raise InstrumentError(
+            "rows that keep different numbers of tokens cannot go on with a filled cache here: the "
+            "index of this decoder pools neighbouring columns, and filler would come between",
+            hint="one row at a time, or all pictures in the first turn",
+        )
+    if valid is None:
+        valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+    return {"attention_mask": valid}
 
 
 def _places(forward: Forward, hidden: Tensor, past: Tensor, before: int) -> Tensor:

@@ -59,7 +59,9 @@ def _latents(attention: Any) -> Latents | None:
     if (expand.in_features, expand.out_features) != (rank, heads * (plain + values)):
         return None
     index = getattr(attention, "indexer", None)
-    size, asked = (0, 0) if index is None else (index.head_dim, index.n_heads)
+    size, asked = (0, 0)
+    if index is not None and not hasattr(index, "index_kpool"):  # which scores groups of columns
+        size, asked = index.head_dim, index.n_heads
     # A product with each head of the query, and their sum weighted by head.
     return Latents(
         expand.weight.numel(), plain + rotated, values, rank + rotated + size, asked * (size + 1)

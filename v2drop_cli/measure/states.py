@@ -55,6 +55,12 @@ def _mamba_2(mixer: Any) -> _Recurrence:
     return _Recurrence(2 * numbers, numbers)
 
 
+def _kimi_delta(mixer: Any) -> _Recurrence:
+    """As a gated delta net, whose decay is another one for each number of a key."""
+    numbers = mixer.num_heads * mixer.head_dim**2
+    return _Recurrence(3 * numbers, numbers)
+
+
 def _ids_in_a_row(mixer: Any) -> _Recurrence:
     """Tokens are looked up by their own id and those before it, and then convolved."""
     return _Recurrence(ids=mixer.ple_embedding.context_len)
@@ -66,6 +72,7 @@ def _convolution_alone(mixer: Any) -> _Recurrence:
 
 # Class names of the modules that fold tokens → their recurrence. Others are not counted.
 _KNOWN: Mapping[str, Callable[[Any], _Recurrence]] = {
+    "Glm5NextTextLinearAttention": _kimi_delta,
     "Lfm2ShortConv": _convolution_alone,
     "Lfm3ShortConv": _convolution_alone,
     "NemotronHMamba2Mixer": _mamba_2,

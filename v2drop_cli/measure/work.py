@@ -18,9 +18,11 @@ from typing import Any
 
 import torch
 
+from v2drop_cli.measure.counted import COUNTED
 from v2drop_cli.measure.group_index import GroupIndex, group_indexes
 from v2drop_cli.measure.latents import Latents, latents
 from v2drop_cli.measure.layer_sizes import layer_heads, layer_sizes, stream_products
+from v2drop_cli.measure.odd_weights import odd_products, rows_read
 from v2drop_cli.measure.states import FoldedState, folded_state
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
@@ -29,26 +31,6 @@ _PER_MULTIPLY_ADD = 2
 _TRANSFERS_PER_CLOCK = 2  # double data rate
 _BITS_PER_BYTE = 8
 _HZ_PER_KHZ = 1000
-
-COUNTED = frozenset({
-    "apertus", "arcee", "aria", "beam", "bitnet", "cohere", "cohere2", "cohere2_moe",
-    "cohere_compass", "cosmos3_edge", "cwm", "deepseek_ocr2", "deepseek_v3", "dots1", "dots3_note",
-    "ernie4_5", "exaone4", "exaone_moe", "flex_olmo", "flint", "gemma", "gemma2", "gemma3",
-    "gemma3n", "gemma4", "gemma4_unified", "glm", "glm4", "glm4_moe", "glm4v", "glm4v_moe",
-    "glm_ocr", "granite", "granite4_vision", "granite_docling", "granite_swa", "granitemoe",
-    "granitemoe_swa", "granitemoeshared", "helium", "hunyuan_v1_dense", "hunyuan_vl", "hy_v3",
-    "hyperclovax", "internlm3", "iquestcoder", "jais2", "kolibri1", "laguna", "lfm2", "lfm3",
-    "llama", "llama4", "mellum", "minimax_m2", "ministral", "ministral3", "mistral", "mistral4",
-    "mistral_large4", "mixtral", "molmo2", "muse_glimmer", "muse_spark", "nanochat", "nemotron",
-    "nemotron_h", "olmo", "olmo2", "olmo3", "olmoe", "paddleocr_vl", "persimmon", "phi", "phi3",
-    "phimoe", "qwen2", "qwen2_5_omni", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_5",
-    "qwen3_5_moe", "qwen3_moe", "qwen3_omni_moe", "qwen3_vl", "qwen3_vl_moe", "qwen4_exp",
-    "seed_oss", "smollm3", "solar_open", "stablelm", "starcoder2", "step3p7", "unlimited_ocr",
-    "vaultgemma",
-})  # fmt: skip
-"""Models of transformers whose decoder layers do what the formula says: tests hold each against
-torch's counter. Shapes alone do not tell: DiffLlama has the projections of Llama, and multiplies
-its attention with twice the values."""
 
 # Models whose prompts go through the layers that share keys by their last token alone.
 _LAST_ALONE = frozenset({"gemma4", "gemma4_unified"})
@@ -69,7 +51,8 @@ class DecoderShape:
         kv_heads: heads of keys and values.
         head_dim: size of one head.
         kv_item_bytes: bytes of one number in the KV cache.
-        latents: per layer, where the cache holds compressed keys and values; else empty.
+        latents: per layer, where the cache holds compressed keys and values, ``None`` for one that
+            folds tokens; else empty.
         windows: per layer, the size of its sliding window, ``None`` without; empty if none has one.
         layers: per layer, its own :attr:`kv_heads` and :attr:`head_dim`; empty where all are alike.
         heads_of: per layer, its own :attr:`heads`; empty where all have as many.
@@ -88,7 +71,7 @@ class DecoderShape:
     kv_heads: int
     head_dim: int
     kv_item_bytes: int
-    latents: tuple[Latents, ...] = ()
+    latents: tuple[Latents | None, ...] = ()
     windows: tuple[int | None, ...] = ()
     layers: tuple[tuple[int, int], ...] = ()
     states: tuple[FoldedState | None, ...] = ()
@@ -128,10 +111,11 @@ class DecoderShape:
         asked = zip(self.indexes, queries, columns, strict=False)
         choosing = sum(one.scoring(q, c) for one, q, c in asked if one is not None)
         if self.latents:
-            widths = [one.keys + one.values for one in self.latents]
-            expanded = zip(self.latents, columns, strict=True)
-            linear += sum(one.expanding * c for one, c in expanded)
-            choosing += sum(one.choosing * n for one, n in zip(self.latents, pairs, strict=True))
+            widths = [0 if one is None else one.keys + one.values for one in self.latents]
+            expanded = zip(self.latents, columns, pairs, strict=True)
+            for one, c, n in expanded:
+                linear += 0 if one is None else one.expanding * c
+                choosing += 0 if one is None else one.choosing * n
         heads = self.heads_of or (self.heads,) * len(columns)
         attention = sum(h * w * n for h, w, n in zip(heads, widths, pairs, strict=True)) + choosing
         return _PER_MULTIPLY_ADD * rows * (linear + attention + answers * self.head_products)
@@ -140,7 +124,7 @@ class DecoderShape:
         """Keys and values of ``columns`` per layer, and the states of layers that keep none."""
         numbers = [2 * heads * size for heads, size in self._sizes(columns)]
         if self.latents:
-            numbers = [one.held for one in self.latents]
+            numbers = [0 if one is None else one.held for one in self.latents]
         if self.indexes:
             pairs = zip(numbers, self.indexes, strict=True)
             numbers = [n if one is None else n + one.held for n, one in pairs]
@@ -213,7 +197,9 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         return None
     heads_of = layer_heads(layers)
     heads = heads_of[0] if heads_of else int(config.num_attention_heads)
-    compressed = latents(layers)
+    states = [folded_state(layer) for layer in layers]
+    attending = [layer for layer, state in zip(layers, states, strict=True) if state is None]
+    compressed = latents(attending)
     sizes = () if compressed else layer_sizes(layers, heads)
     if compressed:  # whose layers may differ, and say so themselves
         kv_heads, head_dim = heads, compressed[0].keys
@@ -223,13 +209,13 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     known = [found for found in products if found is not None]
     if len(known) < len(products):
         return None
-    states = [folded_state(layer) for layer in layers]
-    attending = [layer for layer, state in zip(layers, states, strict=True) if state is None]
     asked = dict(zip(layers, heads_of or (heads,) * len(layers), strict=True))
     plain = all(_attends_with(x, asked[x] * head_dim, kv_heads * head_dim) for x in attending)
     if not compressed and not sizes and not plain:
         return None
-    expanding = [one.expanding for one in compressed] or [0] * len(known)
+    found = dict(zip(attending, compressed, strict=False))
+    spread = tuple(found.get(layer) for layer in layers) if compressed else ()
+    expanding = [0 if one is None else one.expanding for one in spread] or [0] * len(known)
     parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
     return DecoderShape(
         layer_products=tuple(f.active - e for f, e in zip(known, expanding, strict=True)),
@@ -240,7 +226,7 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
         kv_heads=kv_heads,
         head_dim=head_dim,
         kv_item_bytes=head.weight.element_size(),
-        latents=compressed,
+        latents=spread,
         windows=windows(config),
         layers=sizes,
         states=tuple(states) if any(states) else (),
@@ -295,10 +281,14 @@ def _products(layer: Any) -> _Products | None:
             return None  # which of them a token meets is not to be seen
         if isinstance(module, torch.nn.Conv1d):
             continue  # counted with the state
-        for parameter in module.parameters(recurse=False):
+        for own, parameter in module.named_parameters(recurse=False):
             if parameter.ndim < 2:
                 continue  # norms and biases are no matrix products
-            read = _rows_read(layer, name)
+            odd = odd_products(module, own, parameter)
+            if odd is not None:
+                active += odd
+                continue
+            read = rows_read(layer, name)
             if read is not None:
                 idle_bytes += (len(parameter) - read) * parameter[0].nbytes
                 continue
@@ -315,12 +305,6 @@ def _products(layer: Any) -> _Products | None:
             else:
                 return None
     return _Products(active, idle_bytes)
-
-
-def _rows_read(layer: Any, name: str) -> int | None:
-    """Rows that a token reads of a table for ids in a row, if ``name`` is one; no products."""
-    above, _, own = name.rpartition(".")
-    return int(layer.get_submodule(above).ngram_heads) if own == "ngram_embedding" else None
 
 
 def _is_router(module: Any) -> bool:

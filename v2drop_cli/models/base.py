@@ -6,8 +6,9 @@ A new family is one file in this folder and one line in :mod:`v2drop_cli.models.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -16,13 +17,14 @@ from torch import Tensor
 from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.models.answers import Generated, Prompts, decoded
 from v2drop_cli.models.decoders import last_droppable, refuse_decoder
+from v2drop_cli.models.inputs import Inputs, VisionTokens
 from v2drop_cli.models.later import Later
 from v2drop_cli.models.parts import inner_model, language_model
 from v2drop_cli.models.projections import Projections, Tower
 from v2drop_cli.models.shown import Shown, as_processed
 from v2drop_cli.records import Caveat, Grid
 from v2drop_cli.schedule import PRESETS, REFERENCE_DEPTH, Schedule
-from v2drop_cli.tensors import joined, moved_to, true_positions
+from v2drop_cli.tensors import true_positions
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
@@ -32,69 +34,11 @@ Module = torch.nn.Module
 
 
 @dataclass(frozen=True, slots=True)
-class VisionTokens:
-    """Where the droppable vision tokens of a prompt are.
-
-    Attributes:
-        index: per batch row, ``[n]`` long ascending positions in that row of ``input_ids``.
-        grids: per batch row, one grid per span, in order.
-    """
-
-    index: tuple[Tensor, ...]
-    grids: tuple[tuple[Grid, ...], ...]
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Vision tokens per batch row."""
-        return tuple(len(row) for row in self.index)
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """One processed prompt.
-
-    Attributes:
-        tensors: what the model's ``forward`` takes (``input_ids`` ``[1, L]``, ``pixel_values`` …).
-        vision: where the vision tokens are in ``input_ids``.
-        caveats: what the reader of an answer to this prompt must know.
-        packed: see :attr:`Family.packed`.
-    """
-
-    tensors: Mapping[str, Tensor]
-    vision: VisionTokens
-    caveats: tuple[Caveat, ...] = ()
-    packed: tuple[str, ...] = ()
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> Inputs:
-        """The same on ``device``; pixels in ``dtype``, as the model wants them."""
-        # Only pixels meet weights; seconds per video patch, say, must not be rounded to 8 bits.
-        moved = {
-            name: moved_to(value, device, dtype if "pixel_values" in name else None)
-            for name, value in self.tensors.items()
-        }
-        index = tuple(row.to(device) for row in self.vision.index)
-        return replace(self, tensors=moved, vision=VisionTokens(index, self.vision.grids))
-
-    @staticmethod
-    def batch(prompts: Sequence[Inputs]) -> Inputs:
-        """Equally long prompts as the rows of one batch."""
-        packed = prompts[0].packed
-        tensors = {
-            name: joined([p.tensors[name] for p in prompts], -1 if name in packed else 0)
-            for name in prompts[0].tensors
-        }
-        index = tuple(row for p in prompts for row in p.vision.index)
-        grids = tuple(row for p in prompts for row in p.vision.grids)
-        caveats = tuple(dict.fromkeys(caveat for p in prompts for caveat in p.caveats))
-        return Inputs(tensors, VisionTokens(index, grids), caveats, packed)
-
-
-@dataclass(frozen=True, slots=True)
 class Placeholder:
     """A token id that the model replaces by vision features.
 
     Attributes:
-        token_id: the config attribute that holds the id.
+        token_id: the config attribute that holds the id; with dots, of a part of the config.
         pixels: the forward argument with the pixels behind it.
         modality: ``image`` or ``video``, the key of features encoded beforehand: from 5.20 on,
             ``generate`` encodes the pixels first and passes ``mm_encoder_outputs`` instead.
@@ -103,6 +47,11 @@ class Placeholder:
     token_id: str
     pixels: str
     modality: str = "image"
+
+    def id_of(self, config: Any) -> int:
+        """The id itself; a family refuses a configuration that does not say it."""
+        found: int = operator.attrgetter(self.token_id)(config)
+        return found
 
     def filled(self, arguments: Mapping[str, Any]) -> bool:
         """Whether this forward was given what to put there; if not, the id is text."""
@@ -231,7 +180,7 @@ class Family:
         """
         ids = arguments["input_ids"]
         masks = [
-            ids == getattr(config, placeholder.token_id)
+            ids == placeholder.id_of(config)
             for placeholder in self.placeholders
             if placeholder.filled(arguments)
         ]

@@ -18,17 +18,17 @@ PROVEN = frozenset({
     "cosmos3_edge_text", "deepseek_ocr2_text", "deepseek_v2", "deepseek_v3", "diffllama", "dots1",
     "dots3_note_text", "ernie4_5", "ernie4_5_moe", "exaone4", "flex_olmo", "gemma", "gemma2",
     "gemma3_text", "gemma3n_text", "gemma4_text", "gemma4_unified_text", "glm", "glm4", "glm4_moe",
-    "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "glm_ocr_text", "granite",
+    "glm4_moe_lite", "glm4v_moe_text", "glm4v_text", "glm5_next_text", "glm_ocr_text", "granite",
     "granite4_vision_text", "granite_docling_text", "granitemoe", "granitemoeshared", "helium",
     "hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan_vl_text", "hy_v3", "hyperclovax", "internlm3",
     "iquestcoder", "jais2", "jetmoe", "lfm2", "lfm3", "llama", "llama4_text", "mellum", "minicpm3",
     "minimax_m2", "ministral3", "mistral", "mistral4", "mistral_large4_text", "mixtral",
     "molmo2_text", "muse_glimmer_text", "muse_spark_text", "nanochat", "nemotron", "nemotron_h",
-    "olmo", "olmo2", "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phimoe", "qwen2",
-    "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text", "qwen3",
-    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text", "qwen3_vl_moe_text",
-    "qwen3_vl_text", "qwen4_exp_text", "seed_oss", "smollm3", "solar_open", "stablelm",
-    "starcoder2", "step3p5", "unlimited_ocr_text", "youtu",
+    "olmo", "olmo2", "olmoe", "paddleocr_vl_text", "persimmon", "phi", "phi3", "phi4_multimodal",
+    "phimoe", "qwen2", "qwen2_5_omni_text", "qwen2_5_vl_text", "qwen2_moe", "qwen2_vl_text",
+    "qwen3", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_omni_moe_text",
+    "qwen3_vl_moe_text", "qwen3_vl_text", "qwen4_exp_text", "seed_oss", "smollm3", "solar_open",
+    "stablelm", "starcoder2", "step3p5", "unlimited_ocr_text", "youtu",
 })  # fmt: skip
 """``model_type`` of the decoders in which physical dropping gives what masking gives: a test drops
 in each. Windows and other kinds of layers are refused in these too."""
@@ -52,12 +52,21 @@ WINDOWED = frozenset({
 """``model_type`` of the decoders whose sliding windows, or chunks, were proven to be counted in the
 positions of the whole prompt."""
 
-INDEXED = frozenset({"dots3_note_text", "mistral_large4_text", "qwen4_exp_text"})
+INDEXED = frozenset({
+    "dots3_note_text", "glm5_next_text", "mistral_large4_text", "qwen4_exp_text",
+})  # fmt: skip
 """``model_type`` of the decoders whose index, which chooses what a token attends to, was proven to
 choose among survivors."""
 
 # Decoders that hand their layers the rotary tables of all columns, cached ones among them.
 _WHOLE_TABLES = frozenset({"qwen4_exp_text"})
+
+# Decoders whose index remembers which columns are padding, and makes masks of that: layers are told
+# of padding among the columns of this forward, and no more.
+_OWN_MASKS = frozenset({"glm5_next_text"})
+
+# Decoders whose layers hand on several states of each token, in front of the rows of a batch.
+_STATES_FIRST = frozenset({"gemma3n_text"})
 
 # As configurations call a layer with a window, one that attends in chunks, and one with an index.
 _WINDOW, _CHUNK, _INDEX = "sliding_attention", "chunked_attention", "indexed_attention"
@@ -154,6 +163,24 @@ def whole_tables(text: Any) -> bool:
     return text.model_type in _WHOLE_TABLES
 
 
+def states_first(text: Any) -> bool:
+    """Whether layers hand on several states of each token, ``[S, B, W, D]``.
+
+    Args:
+        text: the decoder's configuration.
+    """
+    return text.model_type in _STATES_FIRST
+
+
+def own_masks(text: Any) -> bool:
+    """Whether layers make masks of their own, of what their index keeps of each column.
+
+    Args:
+        text: the decoder's configuration.
+    """
+    return text.model_type in _OWN_MASKS
+
+
 def takes_choices(text: Any) -> frozenset[int]:
     """The layers that have no index and attend to what an earlier layer chose.
 
@@ -186,6 +213,8 @@ def without_rotary(config: Any) -> bool:
     if text.model_type in _NO_ROTARY:
         return True
     tables: Any = getattr(text, "rope_parameters", None) or {}
+    if getattr(text, "qk_rope_head_dim", None) == 0:  # GLM-5-Next's
+        return True
     bare = any(kind in tables and tables[kind] is None for kind in layer_kinds(config))
     return bare or not all(getattr(text, "layer_rope_theta", None) or [True])
 

@@ -18,6 +18,7 @@ from v2drop_cli.models.families.llava import SQUARE_TOWERS
 from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.names import ASSETS, Source
 from v2drop_cli.models.processors import load_processor
+from v2drop_cli.models.weights import auto_class
 
 _STAND_IN_FOR = "llava"
 
@@ -42,11 +43,9 @@ def read_config_file(path: Path) -> Any:
 
 def dummy_model(config: Any, device: torch.device, dtype: torch.dtype, options: LoadOptions) -> Any:
     """The architecture of ``config`` with random weights, made on ``device`` directly."""
-    from transformers import AutoModelForImageTextToText
-
     torch.manual_seed(options.seed)
     with torch.device(device):
-        return AutoModelForImageTextToText.from_config(
+        return auto_class(config.model_type).from_config(
             config, dtype=dtype, attn_implementation=options.attn_implementation
         )
 

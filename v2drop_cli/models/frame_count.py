@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.media import Media, load_video
-from v2drop_cli.models.base import Inputs, LoadedModel
+from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.context_length import context_of
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.records import CaveatKind
 
 

@@ -30,7 +30,7 @@ from v2drop_cli.models.names import Source, resolve
 from v2drop_cli.models.processors import complete, load_processor
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.models.synthetic.prompt import maker
-from v2drop_cli.models.weights import load_trained
+from v2drop_cli.models.weights import auto_class, load_trained
 from v2drop_cli.records import Caveat, CaveatKind
 from v2drop_cli.units import format_bytes
 
@@ -188,10 +188,8 @@ def _check_fits(config: Any, device: torch.device, dtype: torch.dtype, name: str
     """
     if getattr(config, "quantization_config", None) is not None:
         return
-    from transformers import AutoModelForImageTextToText
-
     with torch.device("meta"):
-        skeleton = AutoModelForImageTextToText.from_config(config)
+        skeleton = auto_class(config.model_type).from_config(config)
     size = torch.empty((), dtype=dtype).element_size()
     needed = sum(parameter.numel() for parameter in skeleton.parameters()) * size
     free = free_memory(device)

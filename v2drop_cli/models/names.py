@@ -188,6 +188,20 @@ ALIASES: dict[str, Alias] = {
             "48 decoder layers, chunks, 16 experts; tiles",
         ),
         Alias(
+            "glm-4.6v-flash",
+            "zai-org/GLM-4.6V-Flash",
+            "glm46v",
+            "glm-4.6v-flash.json",
+            "40 decoder layers, any resolution, video",
+        ),
+        Alias(
+            "kimi-k2.5",
+            "moonshotai/Kimi-K2.5",
+            "kimi_k25",
+            "kimi-k2.5.json",
+            "61 decoder layers with compressed keys, 384 experts; 2 TB of weights",
+        ),
+        Alias(
             "llava-onevision-7b",
             "llava-hf/llava-onevision-qwen2-7b-ov-hf",
             "llava_onevision",

@@ -32,7 +32,9 @@ def language_head(model: Module) -> Module | None:
 
 
 def final_norm(decoder: Module) -> Module | None:
-    """The norm before the head; ``None`` where nobody knows it."""
+    """The norm before the head; ``None`` where nobody knows it, or it norms what streams became."""
+    if "hc_head" in decoder._modules:
+        return None
     parts = (decoder._modules.get(name) for name in ("norm", "final_layernorm", "norm_f"))
     return next((part for part in parts if part is not None), None)
 

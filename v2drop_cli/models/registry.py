@@ -76,8 +76,10 @@ FAMILIES: dict[str, str] = {
     "qwen4_exp": "v2drop_cli.models.families.qwen4_exp:QWEN4_EXP",
     "fuyu": "v2drop_cli.models.families.fuyu:FUYU",
     "gemma3n": "v2drop_cli.models.families.gemma3n:GEMMA3N",
+    "glm5_next": "v2drop_cli.models.families.glm5_next:GLM5_NEXT",
     "mistral_large4": "v2drop_cli.models.families.mistral_large4:MISTRAL_LARGE4",
     "unlimited_ocr": "v2drop_cli.models.families.unlimited_ocr:UNLIMITED_OCR",
+    "phi4_multimodal": "v2drop_cli.models.families.phi4_multimodal:PHI4_MULTIMODAL",
 }
 
 # What `--dtype` and `--attn-implementation` know; "auto" leaves the choice to the loader.

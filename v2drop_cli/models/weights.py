@@ -103,6 +103,8 @@ class LoadReport:
 
 
 _CLASSIFIER = "shieldgemma2"
+# What transformers lists among the language models, although it reads pictures.
+_LANGUAGE_MODELS = frozenset({"phi4_multimodal"})
 
 
 def _loader(model_type: str) -> Any:
@@ -111,6 +113,15 @@ def _loader(model_type: str) -> Any:
 
     if model_type == _CLASSIFIER:  # saved by a class that classifies, around the model
         return transformers.ShieldGemma2ForImageClassification
+    return auto_class(model_type)
+
+
+def auto_class(model_type: str) -> Any:
+    """The class of transformers that makes a model of this type from its configuration."""
+    import transformers
+
+    if model_type in _LANGUAGE_MODELS:
+        return transformers.AutoModelForCausalLM
     return transformers.AutoModelForImageTextToText
 
 

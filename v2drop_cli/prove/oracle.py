@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LlamaForCausalLM
 
-from v2drop_cli.prove.shortened import Shortened, folds
+from v2drop_cli.prove.shortened import Shortened, folds, pools
 
 Dropped = Mapping[int, Sequence[set[int]]]  # layer → per row, columns gone from that layer on
 Layers = Sequence[torch.nn.Module]
@@ -44,7 +44,7 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
     def hook(index: int) -> Callable[..., Any]:
         def pre(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             hidden, cache = args[0], kwargs.get(CACHE)
-            batch, n = hidden.shape[-3:-1]
+            batch, n = _by_token(module, hidden).shape[:2]
             if not _borrows(module):  # a layer that does may be given the last columns only
                 begun.update(past=_held(cache, index), width=n)
             past, width = begun["past"], begun["width"]
@@ -53,7 +53,7 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
                 for b, gone in enumerate(rows if layer <= index else []):
                     keys[b, list(gone)] = False
             keys = keys[:, : past + width]
-            dense = _dense(kwargs["attention_mask"], past + width, hidden)
+            dense = _dense(kwargs["attention_mask"], past + width, n).to(hidden.device)
             shown = dense.shape[-1]  # a sliding window's cache shows the last columns only
             allowed = dense & _shown(keys, shown, cache, index)[:, None]
             mask = hidden.new_zeros(batch, 1, n, shown)
@@ -66,7 +66,7 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
     by_hand = Shortened(layers, padding, dropped, CACHE)
     handles = []
     for i, layer in enumerate(layers):
-        if folds(layer):
+        if folds(layer) or pools(layer):
             layer.forward = by_hand.forward(i, layer)
         else:
             handles.append(layer.register_forward_pre_hook(hook(i), with_kwargs=True))
@@ -75,8 +75,8 @@ def masked(layers: Layers, padding: Tensor, dropped: Dropped) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-        for layer in filter(folds, layers):
-            del layer.forward
+        for layer in layers:
+            vars(layer).pop("forward", None)
 
 
 def _held(cache: Any, index: int) -> int:
@@ -123,14 +123,14 @@ def _handed_choice(module: Any, kwargs: Mapping[str, Any], mask: Tensor) -> dict
     return {CHOICE: handed.new_tensor(made)}
 
 
-def _dense(mask: Tensor | None, total: int, hidden: Tensor) -> Tensor:
+def _dense(mask: Tensor | None, total: int, n: int) -> Tensor:
     """``[B or 1, n, total]``: who attends to whom, from whatever the model gives its layers.
 
     The queries are the last ``n`` of ``total`` columns.
     """
     if mask is None:
-        columns = torch.arange(total, device=hidden.device)
-        return (columns <= columns[-hidden.shape[-2] :, None])[None]
+        columns = torch.arange(total)
+        return (columns <= columns[-n:, None])[None]
     return (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
 
 
@@ -140,7 +140,7 @@ def states(
     """What enters each layer, ``[B, Q, D]`` each, under the masks so far."""
     seen: list[Tensor] = []
     handles = [
-        layer.register_forward_pre_hook(lambda module, args: seen.append(_whole(args[0])))
+        layer.register_forward_pre_hook(lambda m, args: seen.append(_whole(m, args[0])))
         for layer in layers
     ]
     try:
@@ -152,9 +152,14 @@ def states(
     return seen
 
 
-def _whole(hidden: Tensor) -> Tensor:
-    """``[B, Q, D]``; of Gemma 3n's four states a token, ``[4, B, Q, D]``, one behind the other."""
-    return torch.cat(tuple(hidden), dim=-1) if hidden.dim() == len("SBQD") else hidden.clone()
+def _by_token(layer: Any, hidden: Tensor) -> Tensor:
+    """``[B, Q, ...]``: Gemma 3n hands on four states of each token, ``[4, B, Q, D]``."""
+    return hidden.permute(1, 2, 0, 3) if hasattr(layer, "altup") else hidden
+
+
+def _whole(layer: Any, hidden: Tensor) -> Tensor:
+    """``[B, Q, D]``; several states of a token are one behind the other."""
+    return _by_token(layer, hidden).flatten(2).clone()
 
 
 def scores(

@@ -1,6 +1,7 @@
 """The other half of the oracle: layers that fold tokens into a state, over the shortened sequence.
 
-No mask takes a token out of a state. So each such layer is called by hand, for each row by itself:
+No mask takes a token out of a state, nor one out of a pool of neighbours, where layers without
+positions make masks of their own. So each such layer is called by hand, for each row by itself:
 on the hidden states of those tokens that are left, side by side and without any padding, and with
 a state of its own that has seen no others. What comes out is put back where the tokens were, and
 the dense forward goes on with it. Nothing is shared with what is judged.
@@ -28,6 +29,11 @@ def _alone(handed: Mapping[str, Any], row: int, left: Sequence[int]) -> dict[str
         if handed.get(name) is not None:
             alone[name] = handed[name][row : row + 1, left]
     return alone
+
+
+def pools(layer: nn.Module) -> bool:
+    """Whether ``layer`` has an index that pools neighbours, and makes masks of its own of them."""
+    return any(hasattr(module, "index_kpool") for module in layer.modules())
 
 
 def folds(layer: nn.Module) -> bool:
@@ -70,21 +76,25 @@ class Shortened:
         self._config: Any = next((m.config for m in modules if hasattr(m, "config")), None)
         self._pages: WeakKeyDictionary[Any, _Rows] = WeakKeyDictionary()
 
-    def forward(self, index: int, layer: nn.Module) -> Callable[..., Tensor]:
+    def forward(self, index: int, layer: nn.Module) -> Callable[..., Any]:
         """What ``layer``, the one of that index, does instead."""
         forward: Any = layer.forward
 
-        def by_hand(hidden: Tensor, **kwargs: Any) -> Tensor:
+        def by_hand(hidden: Tensor, **kwargs: Any) -> Any:
             rows = self._rows(kwargs.get(self._cache_name), len(hidden))
             past = rows.seen.get(index, 0)
             rows.seen[index] = past + hidden.shape[1]
-            full = torch.zeros_like(hidden)
+            full, several = torch.zeros_like(hidden), False
             for b, cache in enumerate(rows.caches):
                 left = self._left(index, b, past, hidden.shape[1])
                 if left:
                     alone = _alone(kwargs, b, left) | {self._cache_name: cache}
-                    full[b, left] = forward(hidden[b : b + 1, left], **alone)[0]
-            return full
+                    if pools(layer):  # told that there is no padding, not that it is unknown
+                        alone["attention_mask"] = torch.ones(1, len(left), dtype=torch.bool)
+                    out = forward(hidden[b : b + 1, left], **alone)
+                    several = isinstance(out, tuple)
+                    full[b, left] = out[0][0] if several else out[0]
+            return (full, None) if several else full
 
         return by_hand
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from rich.text import Text
 from v2drop_cli.report.kept_figure import FigureRow, KeptFigure, Panel
 from v2drop_cli.report.kept_layout import drawn_in
 from v2drop_cli.report.kept_pictures import Images
-from v2drop_cli.report.kept_png import picture_of, sheet_image
+from v2drop_cli.report.kept_png import kept_image, picture_of, sheet_image
 from v2drop_cli.report.kept_sheets import Sheet
 from v2drop_cli.report.text import clean, encodable
 
@@ -28,7 +29,7 @@ COUNTED = "tokens that stay, of all, in each third of the picture across and dow
 
 def preview(figure: KeptFigure, pictures: Images, console: Console) -> None:
     """Show the figure. What is no terminal gets nothing: the files are for programs."""
-    if not console.is_terminal:
+    if not console.is_terminal or _as_image(figure, pictures, console):
         return
     colours = console.color_system is not None and not console.no_color
     blocks = colours and encodable(_BLOCK, console.encoding) == _BLOCK
@@ -47,6 +48,26 @@ def preview(figure: KeptFigure, pictures: Images, console: Console) -> None:
             say(line)
     for note in (figure.legend if blocks else COUNTED, *figure.notes):
         console.print(Text(encodable(clean(note), console.encoding), "dim"))
+
+
+def _as_image(figure: KeptFigure, pictures: Images, console: Console) -> bool:
+    """The figure itself, where ``textual-image`` is installed and the terminal shows images.
+
+    It asks the terminal when it is imported; its own blocks are no better than ours.
+    """
+    if console.no_color or not sys.stdin.isatty():  # the terminal's answer comes from stdin
+        return False
+    try:
+        from textual_image.renderable import Image, SixelImage, TGPImage
+    except ImportError:
+        return False
+    if Image not in (SixelImage, TGPImage):
+        return False
+    try:
+        console.print(Image(kept_image(figure, pictures), width="100%", height="auto"))
+    except ArithmeticError:  # a terminal that does not tell how large its cells are
+        return False
+    return True
 
 
 def _blocks(figure: KeptFigure, row: FigureRow, pictures: Images, width: int) -> Iterator[Text]:

@@ -8,8 +8,37 @@ fourth has neither.
 
 from __future__ import annotations
 
-from v2drop_cli.models.base import IMAGE, VIDEO, Family
+from collections.abc import Sequence
+from typing import Any
+
+from v2drop_cli.models.base import IMAGE, VIDEO, Family, Synthetic, SyntheticMedia
 from v2drop_cli.models.families.qwen2_vl import process, thw_grids
+from v2drop_cli.models.synthetic.patches import (
+    WORD,
+    Limits,
+    Patches,
+    frame_patches,
+    synthetic_patches,
+    tokens_of,
+)
+
+# Of its processor's classes, a picture's and each frame's: no checkpoint's file is known.
+_IMAGE_LIMITS, _FRAME_LIMITS = Limits(56 * 56, 1280 * 28 * 28), Limits(128 * 28 * 28, 768 * 28 * 28)
+
+
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
+    """The configuration names no ids of delimiters: they are words."""
+    return synthetic_patches(config, media, _patches, _span)
+
+
+def _patches(config: Any, item: SyntheticMedia) -> Patches:
+    return frame_patches(config, item, _IMAGE_LIMITS if item.frames is None else _FRAME_LIMITS)
+
+
+def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
+    token = config.image_token_id if item.frames is None else config.video_token_id
+    return [WORD, *[token] * (patches[0] * tokens_of(config, patches)), WORD]
+
 
 EXAONE4_5 = Family(
     name="exaone4_5",
@@ -17,4 +46,5 @@ EXAONE4_5 = Family(
     placeholders=(IMAGE, VIDEO),
     grids=thw_grids,
     process=process,
+    synthetic=_synthetic,
 )

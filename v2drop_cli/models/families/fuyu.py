@@ -25,6 +25,7 @@ from v2drop_cli.models.chat import process_images, refuse_video
 from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.models.parts import inner_model
 from v2drop_cli.models.projections import Projections, Rope, rotate
+from v2drop_cli.models.shown import whole
 from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ FUYU = Family(
     placeholders=(IMAGE,),
     grids=_grids,
     process=_process,
+    shown=whole,  # what is padded is in the grid
     grid_tensors=(_SHOWN,),
     projector=_projector,
     refusal=_refusal,

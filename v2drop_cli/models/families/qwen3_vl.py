@@ -90,7 +90,7 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
 
     Times are text, so their length is an estimate: a token a digit, frames half a second apart.
     """
-    return synthetic_patches(config, media, _patches, _span)
+    return synthetic_patches(config, media, _patches, span)
 
 
 def _patches(config: Any, item: SyntheticMedia) -> Patches:
@@ -99,7 +99,8 @@ def _patches(config: Any, item: SyntheticMedia) -> Patches:
     return clip_patches(config, item, VIDEO_LIMITS)
 
 
-def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
+def span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
+    """The ids of a picture, or of a clip with a time before each step, delimiters included."""
     start, end = [config.vision_start_token_id], [config.vision_end_token_id]
     n = tokens_of(config, patches)
     if item.frames is None:

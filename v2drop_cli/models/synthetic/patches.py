@@ -92,7 +92,8 @@ def _patches(
 
 def frames_a_step(config: Any) -> int:
     """Frames of a time step: one in towers whose configuration knows no time."""
-    return int(getattr(config.vision_config, "temporal_patch_size", 1))
+    vision = config.vision_config
+    return int(getattr(vision, "temporal_patch_size", getattr(vision, "patch_temporal", 1)))
 
 
 def tokens_of(config: Any, patches: Patches) -> int:

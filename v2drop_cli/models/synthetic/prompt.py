@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
-from v2drop_cli.models.base import Family, Inputs, LoadedModel, Synthetic, SyntheticMedia
+from v2drop_cli.models.base import Family, LoadedModel, Synthetic, SyntheticMedia
+from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.models.synthetic.options import SyntheticInput
 
 _IDS = (
@@ -79,7 +80,7 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
     if _PREFIX in taken and family.types_name != _PREFIX:
         tensors[_PREFIX] = torch.zeros_like(ids)
     if family.types_name in taken:
-        places = torch.tensor([getattr(config, p.token_id) for p in family.placeholders])
+        places = torch.tensor([p.id_of(config) for p in family.placeholders])
         types = [
             torch.isin(span, places).long() * (_IMAGE if item.frames is None else _VIDEO)
             for span, item in zip(seen, media, strict=True)

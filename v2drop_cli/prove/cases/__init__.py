@@ -70,8 +70,10 @@ NAMES = (
     "qwen4_exp",
     "fuyu",
     "gemma3n",
+    "glm5_next",
     "mistral_large4",
     "unlimited_ocr",
+    "phi4_multimodal",
 )
 # The first release of transformers tested that has a model, where the oldest one lacks it, or has
 # another class that its tiny configuration does not fit.
