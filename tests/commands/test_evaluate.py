@@ -219,6 +219,25 @@ def test_an_interrupt_ends_the_asking_and_not_the_evaluation(loaded, questions):
         asked(loaded, questions, watch=Watch(check=check))
 
 
+def test_a_row_that_fails_for_an_interrupt_is_not_broken(loaded, questions, monkeypatch):
+    """Libraries turn an interrupt into errors of their own."""
+    journal, came, real = Journal(None), [], asking.answer
+
+    def failing(loaded, inputs, arm, clock, most):
+        if len(journal.results) == 2:
+            came.append(1)
+            raise ImportError("cannot import name 'x'")
+        return real(loaded, inputs, arm, clock, most)
+
+    def check():
+        if came:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(asking, "answer", failing)
+    found = asked(loaded, questions, journal=journal, watch=Watch(check=check))
+    assert (found.partial, found.rows, found.broken) == (True, 2, ())
+
+
 def test_what_drops_nothing_keeps_everything(loaded, questions):
     found = asked(loaded, questions, options(("2:1.0",), fidelity=True))
     for arm in found.arms:

@@ -187,7 +187,9 @@ def _ask(asker: Asker, data: Data, options: EvalOptions, journal: Journal, watch
             watch.check()
             left = (time.monotonic() - began) / new * (asked - done) if new else None
             watch.on_progress(Progress(Phase.ROWS, done, asked, left_s=left))
-            journal.append(asker.ask(rows))
+            results = asker.ask(rows)
+            watch.check()  # a row that failed because of an interrupt is not broken
+            journal.append(results)
             new, done = new + missing, done + missing
     except KeyboardInterrupt:
         if not done:
