@@ -72,7 +72,6 @@ def _telling(layer_class: Any) -> Any:
     return Telling
 
 
-<<<<<<< HEAD
 def _refuse_crop_of_all(layer: Any, tokens_to_remove: int) -> None:
     """Raise where every column that a telling layer holds would go, but not the whole sequence.
 
@@ -90,7 +89,8 @@ def _refuse_crop_of_all(layer: Any, tokens_to_remove: int) -> None:
     removed = whole - size if size > 0 else -size
     if layer.held_columns() <= removed < whole:
         raise cropped_into_a_prompt()
-=======
+
+
 @remembered
 def _answering(telling_class: Any) -> Any:
     """A class of :func:`_telling`, whose own layer counts what is held.
@@ -115,7 +115,6 @@ def _answering(telling_class: Any) -> Any:
 
     Answering.__name__ = telling_class.__name__
     return Answering
->>>>>>> Q14
 
 
 def cropped_into_a_prompt() -> InstrumentError:
