@@ -21,11 +21,9 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, zip_longest
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +37,7 @@ from benchmarks.result import RESULTS, origin, write
 from benchmarks.tiny.model import SIDE
 from benchmarks.tiny.score import summary
 from benchmarks.tiny.variant_study import HARD
+from benchmarks.tiny.workers import in_turn
 from v2drop_cli.bench.arms import Arm, ArmOptions, ScheduleOptions
 from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
@@ -239,13 +238,12 @@ def fought(
     # In turn, so that both media are there from the beginning.
     jobs = [job for turn in zip_longest(*by_media) for job in turn if job is not None]
     done = _done(jobs, sum(medium.asked for medium in found.values()))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        answered = zip(jobs[done:], pool.map(Job.run, jobs[done:]), strict=True)
-        for number, (job, answers) in enumerate(answered, done + 1):
-            print(f"{number} of {len(jobs)}", flush=True)
-            found[job.media].add(answers)
-            if all(medium.hits["dense"] for medium in found.values()):
-                yield [medium.told() for medium in found.values()]
+    answered = zip(jobs[done:], in_turn(Job.run, jobs[done:], workers), strict=True)
+    for number, (job, answers) in enumerate(answered, done + 1):
+        print(f"{number} of {len(jobs)}", flush=True)
+        found[job.media].add(answers)
+        if all(medium.hits["dense"] for medium in found.values()):
+            yield [medium.told() for medium in found.values()]
 
 
 def _done(jobs: Sequence[Job], asked: int) -> int:

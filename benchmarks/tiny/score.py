@@ -15,11 +15,9 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from benchmarks.tiny.branching import branching
 from benchmarks.tiny.export import ASSETS
 from benchmarks.tiny.model import GRID, LAYERS, SIDE
 from benchmarks.tiny.variants import shipped
+from benchmarks.tiny.workers import in_turn
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tasks.built_in import first_asked
 from v2drop_cli.tasks.drawn.clips import mosaics, sample_clip
@@ -160,14 +159,13 @@ def score(folder: Path, arms: Sequence[Arm], per_task: dict[str, int], workers: 
         for task in range(number)
     ]
     right: dict[str, dict[str, list[bool]]] = {arm.name: defaultdict(list) for arm in arms}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for job, found in zip(jobs, pool.map(Job.run, jobs), strict=True):
-            print(f"{job.media}: task {job.task + 1} of {tasks[job.media]}", flush=True)
-            for arm, answers in found.items():
-                for kind, hit in answers:
-                    right[arm][f"{job.media}: {kind}"].append(hit)
-                    if not kind.startswith("describe"):
-                        right[arm][f"{job.media}: all"].append(hit)
+    for job, found in zip(jobs, in_turn(Job.run, jobs, workers), strict=True):
+        print(f"{job.media}: task {job.task + 1} of {tasks[job.media]}", flush=True)
+        for arm, answers in found.items():
+            for kind, hit in answers:
+                right[arm][f"{job.media}: {kind}"].append(hit)
+                if not kind.startswith("describe"):
+                    right[arm][f"{job.media}: all"].append(hit)
     return [_result(arm, right[arm.name]) for arm in arms]
 
 

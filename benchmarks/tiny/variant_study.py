@@ -13,10 +13,8 @@ import hashlib
 import random
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from fractions import Fraction
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from benchmarks.tiny.model import GRID, LAYERS, SIDE
 from benchmarks.tiny.patches import PatchLabels, mosaic_labels, patch_labels
 from benchmarks.tiny.score import DROP_LAYERS
 from benchmarks.tiny.variants import BEFORE, MAIN, TRIED, Variant
+from benchmarks.tiny.workers import in_turn
 from v2drop_cli.schedule import Schedule, solve_budget
 from v2drop_cli.tasks.drawn.clips import mosaics, sample_clip
 from v2drop_cli.tasks.drawn.painting import render
@@ -157,18 +156,15 @@ class Job:
 
 def collect(job: Job, count: int, workers: int, minutes: float) -> list[Hits]:
     """Work through subjects until there are enough or time is up; then those that are there."""
-    found: dict[int, Hits] = {}
+    found: list[Hits] = []
     end = time.monotonic() + 60 * minutes
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(job.hits, index): index for index in range(count)}
-        for future in as_completed(futures):
-            found[futures[future]] = Hits(*future.result())
-            if len(found) % 50 == 0:
-                print(f"{job.study}, {job.media}: {len(found)} of {count}", flush=True)
-            if time.monotonic() > end:
-                pool.shutdown(wait=False, cancel_futures=True)
-                break
-    return [found[index] for index in sorted(found)]
+    for hits in in_turn(job.hits, range(count), workers):
+        found.append(Hits(*hits))
+        if len(found) % 50 == 0:
+            print(f"{job.study}, {job.media}: {len(found)} of {count}", flush=True)
+        if time.monotonic() > end:
+            break
+    return found
 
 
 def groups(types: set[str]) -> dict[str, set[str]]:
