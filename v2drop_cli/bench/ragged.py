@@ -15,15 +15,15 @@ from v2drop_cli.models.inputs import Inputs, VisionTokens
 def kind(loaded: LoadedModel, inputs: Inputs) -> Hashable:
     """Prompts of one kind can be rows of one batch: their pixels have the same shape.
 
-    Each prompt is of its own kind where a row depends on its neighbours, and where the model takes
-    its pictures as lists.
+    Each prompt is of its own kind where a row depends on its neighbours.
     """
-    listed = not all(isinstance(value, Tensor) for value in inputs.tensors.values())
-    if listed or loaded.family.numbers_rows:
+    if loaded.family.numbers_rows:
         return id(inputs)
     found: list[Hashable] = []
     for name, tensor in sorted(inputs.tensors.items()):
-        if not _along_the_prompt(inputs, tensor):
+        if not isinstance(tensor, Tensor):  # a list of pictures, of any sizes
+            found.append(name)
+        elif not _along_the_prompt(inputs, tensor):
             shape = tensor.shape[:-1] if name in inputs.packed else tensor.shape[1:]
             found.append((name, tensor.dtype, tuple(shape)))
     return tuple(found)
@@ -52,9 +52,9 @@ def _padded(prompt: Inputs, length: int, pad: int) -> Inputs:
     return Inputs(tensors, VisionTokens(index, prompt.vision.grids), prompt.caveats, prompt.packed)
 
 
-def _along_the_prompt(prompt: Inputs, tensor: Tensor) -> bool:
+def _along_the_prompt(prompt: Inputs, tensor: Any) -> bool:
     """Whether it has one value for each token."""
-    return tensor.shape == (1, _length(prompt))
+    return isinstance(tensor, Tensor) and tensor.shape == (1, _length(prompt))
 
 
 def _length(prompt: Inputs) -> int:
