@@ -85,6 +85,7 @@ SINCE = {
     "muse_spark": "5.23",
     "dots3_note": "5.23",
     "qwen4_exp": "5.23",
+    "glm5_next": "5.23",
     "mistral_large4": "5.23",
 }
 # The last one tested in which its own forward works: 5.24 asks its output for a field it has not.
