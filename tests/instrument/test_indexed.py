@@ -143,3 +143,39 @@ def test_kernels_that_are_given_no_mask_are_refused(name, kernel):
     config.get_text_config()._attn_implementation = kernel
     with pytest.raises(UnsupportedModelError, match="index"):
         family_for(config)
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_a_release_that_does_not_say_which_layers_have_an_index_is_refused(name):
+    config = CASES[name].config(TEXT, CASES[name].ids)
+    text = config.get_text_config()
+    text.layer_types = [kind.replace("indexed", "full") for kind in text.layer_types]
+    with pytest.raises(UnsupportedModelError, match="which have one"):
+        family_for(config)
+
+
+def refused(name, **changes):
+    config = CASES[name].config(TEXT | changes, CASES[name].ids)
+    with pytest.raises(UnsupportedModelError) as caught:
+        family_for(config)
+    return str(caught.value)
+
+
+@pytest.mark.skipif("mistral_large4" not in CASES, reason="this transformers lacks the model")
+def test_shared_keys_and_values_are_refused():
+    config = CASES["mistral_large4"].config(TEXT, CASES["mistral_large4"].ids)
+    config.get_text_config().kv_source_layers = [0, 0, 2, 3]
+    with pytest.raises(UnsupportedModelError, match="share keys and values"):
+        family_for(config)
+
+
+@pytest.mark.skipif("glm5_next" not in CASES, reason="this transformers lacks the model")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"index_kpool_always_select_tail": False}, "attend to nothing"),
+        ({"indexer_types": ["full", "full", "full", "shared"]}, "choice of an earlier one"),
+    ],
+)
+def test_pools_that_nobody_has_proven_are_refused(changes, reason):
+    assert reason in refused("glm5_next", **changes)

@@ -128,6 +128,8 @@ CONFIGURATIONS: tuple[tuple[str, str, str], ...] = (
         "layers that take an earlier one's choice, or an index without what is left over",
         "the choice counts other columns; without a rest first tokens attend to nothing",
     ),
+    ("qwen4_exp", "transformers before 5.23", "its layers do not say that they have an index"),
+    ("glm5_next", "transformers before 5.23", "its layers do not say that they have an index"),
     ("paligemma", "flash kernels", "transformers does not tell them where the prompt ends"),
     ("gemma3", "flash kernels", "they take no mask that says which columns attend both ways"),
     ("molmo2", "flash kernels", "they take no mask that says which columns attend both ways"),

@@ -94,6 +94,7 @@ SINCE = {
     "nemotron_h_omni": "5.23",
     "qwen4_exp": "5.23",
     "fuyu": "5.23",
+    "glm5_next": "5.23",
     "mistral_large4": "5.23",
     "unlimited_ocr": "5.23",
 }
