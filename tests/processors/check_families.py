@@ -164,7 +164,7 @@ def test_the_command_runs(checkpoint, name, kind):
 
 # Their limits are the processor's, not the configuration's: see `check_patches.py`, and below.
 OTHER_LIMITS = (
-    *("hyperclovax_vision_v2", "video_llama_3", "exaone4_5", "lfm3_vl"),
+    *("hyperclovax_vision_v2", "video_llama_3", "lfm3_vl"),
     *OWN_LIMITS,
 )
 LIMITED = [name for name in CASES if CASES[name].types or name in OTHER_LIMITS]

@@ -49,7 +49,6 @@ FILES = {
     },
     # The classes' own: no checkpoint's file is known.
     "glmga": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
-    "exaone4_5": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
     "lfm3_vl": {"preprocessor_config.json": {}, "video_preprocessor_config.json": {}},
     "hunyuan_vl": {"preprocessor_config.json": {}},
     "paddleocr_vl": {"preprocessor_config.json": {}},
@@ -73,7 +72,6 @@ CLASSES = {
     "glm46v": ("Glm46VImageProcessor", "Glm46VVideoProcessor", "Glm46VProcessor"),
     "glm_ocr": ("Glm46VImageProcessor", "Glm46VVideoProcessor", "Glm46VProcessor"),
     "glmga": ("GlmgaImageProcessor", "GlmgaVideoProcessor", "Glm46VProcessor"),
-    "exaone4_5": ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor", "Exaone4_5_Processor"),
     "lfm3_vl": ("Qwen2VLImageProcessor", "Qwen3VLVideoProcessor", "Lfm3VlProcessor"),
     "hunyuan_vl": ("HunYuanVLImageProcessor", None, "HunYuanVLProcessor"),
     "paddleocr_vl": ("PaddleOCRVLImageProcessor", None, "PaddleOCRVLProcessor"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.families.llava import clip_images
 from tests.families.qwen2_5_omni import hearing
+from v2drop_cli.prove.cases.idefics2 import QUERIES
 from v2drop_cli.prove.cases.qwen2_vl import PATCH
 
 
@@ -119,6 +120,22 @@ def omni(made, name, tokenizer):
     return made(images, videos, hearing(), tokenizer)
 
 
+def exaone4_5(tokenizer):
+    from transformers import Exaone4_5_Processor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
+
+    patch = {"patch_size": OWN_PATCH["exaone4_5"]}
+    images, videos = Qwen2VLImageProcessor(**patch), Qwen2VLVideoProcessor(**patch)
+    return Exaone4_5_Processor(images, tokenizer, videos)
+
+
+def idefics2(tokenizer):
+    from transformers import Idefics2ImageProcessor, Idefics2Processor
+
+    size = {"shortest_edge": 378 // 14 * PATCH, "longest_edge": 980 // 14 * PATCH}
+    images = Idefics2ImageProcessor(size=size, do_image_splitting=True)
+    return Idefics2Processor(images, tokenizer, image_seq_len=QUERIES)
+
+
 def muse_glimmer(tokenizer):
     from transformers import MuseGlimmerProcessor
 
@@ -140,11 +157,13 @@ def muses():
 
 
 # Where the limits are tokens of the published patch in pixels, no other patch has these tokens.
-OWN_PATCH = {"qwen2_5_omni": 14, "qwen3_omni_moe": 16}
+OWN_PATCH = {"exaone4_5": 14, "qwen2_5_omni": 14, "qwen3_omni_moe": 16}
 OWN_LIMITS = {
     "lfm2_vl": lfm2_vl,
     "minicpmv4_6": minicpmv4_6,
     "kimi_k25": kimi_k25,
+    "exaone4_5": exaone4_5,
+    "idefics2": idefics2,
     "muse_glimmer": muse_glimmer,
     "muse_spark": muse_spark,
     "qwen2_5_omni": qwen2_5_omni,

@@ -22,8 +22,9 @@ from v2drop_cli.models.synthetic.patches import (
     tokens_of,
 )
 
-# Of its processor's classes, a picture's and each frame's: no checkpoint's file is known.
-_IMAGE_LIMITS, _FRAME_LIMITS = Limits(56 * 56, 1280 * 28 * 28), Limits(128 * 28 * 28, 768 * 28 * 28)
+# Fewest and most tokens of a picture, and of each frame, of its processor's classes: no file of
+# a checkpoint is known.
+_OF_IMAGE, _OF_FRAME = (4, 1280), (128, 768)
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
@@ -32,7 +33,10 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
 
 
 def _patches(config: Any, item: SyntheticMedia) -> Patches:
-    return frame_patches(config, item, _IMAGE_LIMITS if item.frames is None else _FRAME_LIMITS)
+    vision = config.vision_config
+    token = (vision.patch_size * vision.spatial_merge_size) ** 2
+    least, most = _OF_IMAGE if item.frames is None else _OF_FRAME
+    return frame_patches(config, item, Limits(least * token, most * token))
 
 
 def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, Grids
+from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.families.idefics3 import (
     ENCODED,
@@ -23,12 +24,16 @@ from v2drop_cli.models.families.idefics3 import (
     vision_tower,
 )
 from v2drop_cli.models.shapes import check_quartered
+from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
 _NOWHERE = (1.0, 1.0, 1.0, 1.0)
+# preprocessor_config.json of HuggingFaceM4/idefics2-8b: 378 to 980 pixels a side are so many of the
+# tower's patches; quarters and the whole.
+_SHORTEST, _LONGEST, _CROPS = 27, 70, 5
 
 
 def _process(
@@ -45,6 +50,40 @@ def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
     return tuple((Grid(1, 1, queries, _NOWHERE),) * (count // queries) for count in counts)
 
 
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
+    """The quarters of each picture and the whole of it, all filled up to the largest of them."""
+    token, queries = config.image_token_id, config.perceiver_config.resampler_n_latents
+    # What is around a picture has the id below its own, as in the published tokenizer.
+    ids = [[token - 1, *([*[token] * queries, token - 1] * _CROPS)] for _ in media]
+    sizes = torch.tensor([size for item in media for size in _fitted(config, item)]).reshape(-1, 2)
+    if not len(sizes):
+        return Synthetic(ids, {})
+    height, width = sizes.amax(dim=0).tolist()
+    rows = torch.arange(height) < sizes[:, :1]
+    columns = torch.arange(width) < sizes[:, 1:]
+    tensors = {
+        "pixel_values": noise(1, len(sizes), 3, height, width),
+        "pixel_attention_mask": (rows[:, :, None] & columns[:, None]).long()[None],
+    }
+    return Synthetic(ids, tensors)
+
+
+def _fitted(config: Any, item: SyntheticMedia) -> list[tuple[int, int]]:
+    """Height and width of each crop, by the processor's rule."""
+    least, most = (n * config.vision_config.patch_size for n in (_SHORTEST, _LONGEST))
+    top, left = item.height // 2, item.width // 2
+    halves = [(h, w) for h in (top, item.height - top) for w in (left, item.width - left)]
+    found = []
+    for height, width in (*halves, (item.height, item.width)):
+        ratio, size = width / height, (height, width)
+        if width >= height and width > most:
+            size = int(most / ratio), most
+        elif height > width and height > most:
+            size = most, int(most * ratio)
+        found.append((max(size[0], least), max(size[1], least)))
+    return found
+
+
 IDEFICS2 = Family(
     name="idefics2",
     model_types=("idefics2",),
@@ -56,4 +95,5 @@ IDEFICS2 = Family(
     vision_tower=vision_tower,
     projector=projector,
     media=("image", "images"),
+    synthetic=_synthetic,
 )
