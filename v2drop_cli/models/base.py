@@ -122,29 +122,17 @@ class Family:
         later: the decoder's arguments → features that it adds between its layers, at the whole
             prompt's vision tokens; ``None`` where there are none.
         blocks_in_windows: whether only layers with a sliding window attend in blocks.
-<<<<<<< HEAD
         windows_cut_blocks: whether a sliding window also cuts blocks; if not, they are seen whole.
         vision_tower: model → what encodes pixels, or ``None`` where it is not told apart.
         projections: how the decoder's layers make queries and keys.
         tower: what is in the vision tower, and which patch a token stands for, if that is shown.
-=======
-        windows_cut_blocks: whether a window also cuts what columns of one block see of each other.
-        vision_tower: model → what encodes pixels, ``None`` if not told apart; for timing only.
-        projections: how the decoder's layers make queries and keys.
-        tower: what is in the vision tower, and which patch a token stands for, if it was shown.
->>>>>>> R14
         projector: model → the module between tower and decoder, or ``None`` likewise.
         presets: named schedules, scaled by depth for models of other depths.
         preset_layers: decoder layers that the presets are written for.
         preset_source: where the presets come from.
         media: what its processor takes: ``image``, ``images`` (several), ``video``.
-<<<<<<< HEAD
         synthetic: (config, made-up media) → their ids and pixels, as the family's own processor
             makes them at its published settings; ``None`` where nobody wrote it.
-=======
-        synthetic: (config, made-up media) → ids and pixels as the family's processor makes them
-            at its published settings; ``None`` where nobody wrote it.
->>>>>>> R14
     """
 
     name: str

@@ -233,15 +233,11 @@ def refuse_decoder(config: Any, *, two_way: bool = False, folds: bool = False) -
     window = getattr(text, "sliding_window", None) or _WINDOW in kinds
     if window and text.model_type not in WINDOWED:
         return "its decoder uses sliding-window attention, whose windows count dropped tokens"
-<<<<<<< HEAD
     kinds -= {_WINDOW, _CHUNK, _ANSWER} if text.model_type in WINDOWED else set()
-=======
-    kinds -= {_WINDOW, _CHUNK} if text.model_type in WINDOWED else set()
     if text.model_type in INDEXED and not indexed(text):
         return (
             "its layers have no index, or this release of transformers does not say which have one"
         )
->>>>>>> Q14
     kinds -= {_INDEX} if text.model_type in INDEXED else set()
     if text.model_type in _WRONG:
         return _WRONG[text.model_type]
