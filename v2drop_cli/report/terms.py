@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from v2drop_cli.records.meanings import MEANINGS
 from v2drop_cli.records.metrics import METRICS, PAIRS
 
-SPEEDUP, IDEAL, FLOOR, CAPTURE = "speedup", "ideal", "decode_floor", "capture"
+ARM, SPEEDUP, IDEAL, FLOOR, CAPTURE = "arm", "speedup", "ideal", "decode_floor", "capture"
 GROWTH, LARGEST, PREDICTED, RATE, SERVED = "growth", "largest", "predicted", "rate", "served"
 INTERVAL, NOISE, NULL, WATERFALL = "interval", "noise", "null", "waterfall"
 
@@ -28,6 +28,13 @@ class Term:
 
 
 _AROUND = (
+    Term(
+        ARM,
+        "arm",
+        "one way of running the model. dense is the model as it is; the others are a method and "
+        "its schedule, LAYER:KEEP,...: 3:0.5 drops at the input of layer 3, counted from 0, and "
+        "half of the vision tokens that are left there stay",
+    ),
     Term(
         SPEEDUP,
         "speed-up",

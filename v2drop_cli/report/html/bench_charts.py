@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from v2drop_cli.judge.ruler import Interval, null_interval, symmetric
 from v2drop_cli.records import ArmResult, Comparison, Report, Stats
+from v2drop_cli.records.arm import PROCESS_RSS
 from v2drop_cli.records.metrics import Metric, metric
 from v2drop_cli.report import profile_wording, wording
 from v2drop_cli.report.claims import SPEEDUPS, claims
@@ -59,15 +61,13 @@ def _stages(report: Report, arm: ArmResult) -> Iterator[tuple[str, str, float]]:
 
 def speedups(report: Report) -> Iterator[Chart]:
     """One chart a time that is compared: each arm's ratio, its interval, the noise, the ideal."""
+    scale = _common_scale(report)
     for at, row in enumerate(SPEEDUPS):
         found = [item for item in report.comparisons if row.speedup(item) is not None]
         if not found:
             continue
         floor = _floor(report, row)
         ideals = [item.ideal_prefill_speedup for item in found if row.name == "prefill"]
-        reached = [*filter(None, ideals), *(floor or ()), 1.0]
-        for item in found:
-            reached += _reach(row, item)
         lanes = [_speedup_lane(report, item, at, floor) for item in found]
         words = f"Speed-up of {row.label} over {clean(found[0].reference)}"
         note: list[Child] = [link(SPEEDUP, "Right of the line at 1x is faster")]
@@ -75,7 +75,18 @@ def speedups(report: Report) -> Iterator[Chart]:
             note.append([", the grey band is the ", link(NOISE, "noise floor")])
         if any(ideals):
             note.append([", the diamond the ", link(IDEAL, "ideal")])
-        yield Chart(words, lanes, Scale.around(reached), format_ratio, note=[*note, "."])
+        yield Chart(words, lanes, scale, format_ratio, note=[*note, "."])
+
+
+def _common_scale(report: Report) -> Scale:
+    """One for all speed-ups, so that one chart can be held against another."""
+    reached = [1.0]
+    for row in SPEEDUPS:
+        reached += _floor(report, row) or ()
+        for item in report.comparisons:
+            ideal = item.ideal_prefill_speedup if row.name == "prefill" else None
+            reached += [*_reach(row, item), *filter(None, [ideal])]
+    return Scale.around(reached)
 
 
 def _speedup_lane(report: Report, found: Comparison, at: int, floor: Interval | None) -> Lane:
@@ -113,7 +124,7 @@ def samples(report: Report) -> Iterator[Chart]:
         band = _band(report, row)
         every = [sample for _, stats in timed for sample in stats.samples]
         lanes = [_sample_lane(name, stats, band) for name, stats in timed]
-        note: list[Child] = ["Each stroke is a round, the line below the interval of the median"]
+        note: list[Child] = ["Each stroke is a round, the long line the interval of the median"]
         if band is not None:
             note.append(["; the grey band is dense within its ", link(NOISE, "noise floor")])
         title = f"Every sample of {row.label}"
@@ -164,9 +175,10 @@ def memory(report: Report) -> Iterator[Chart]:
     most = max([*peaks, *sums])
     if most:
         lanes = [_memory_lane(arm) for arm in report.arms]
-        legend = [(f"part-{name}", metric(name).label) for name in _PARTS]
-        legend.append(("part-rest", "the rest of the peak"))
-        yield Chart("Memory at the peak", lanes, Scale(0, most), _bytes, legend)
+        told = {name for arm in report.arms for name, _ in _parts(arm)}
+        legend = [(f"part-{name}", metric(name).label) for name in _PARTS if name in told]
+        legend.append(("part-rest", _rest(report)))
+        yield Chart("Memory at the peak", lanes, _bytes_up_to(most), _bytes, legend)
     caches = [arm.memory.kv_cache_bytes or 0 for arm in report.arms]
     if max(caches):
         lanes = [
@@ -177,7 +189,19 @@ def memory(report: Report) -> Iterator[Chart]:
             )
             for arm, size in zip(report.arms, caches, strict=True)
         ]
-        yield Chart("KV cache alone", lanes, Scale(0, max(caches)), _bytes)
+        yield Chart("KV cache alone", lanes, _bytes_up_to(max(caches)), _bytes)
+
+
+def _rest(report: Report) -> str:
+    """What the peak is that no part of it is told of."""
+    if any(arm.memory.peak_kind == PROCESS_RSS for arm in report.arms):
+        return "the rest of the process: Python, its libraries, what is being computed"
+    return "the rest of the peak"
+
+
+def _bytes_up_to(most: float) -> Scale:
+    """From nothing to ``most``, in the unit that it is written in."""
+    return Scale(0, most, unit=1024.0 ** int(math.log(most, 1024)))
 
 
 def _memory_lane(arm: ArmResult) -> Lane:

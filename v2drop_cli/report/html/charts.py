@@ -58,10 +58,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Which values lie at the left and at the right end of every lane."""
+    """Which values lie at the left and at the right end of every lane.
+
+    Attributes:
+        unit: what the numbers of an axis are round in: a MiB, say.
+    """
 
     low: float
     high: float
+    unit: float = 1.0
 
     @classmethod
     def around(cls, values: Sequence[float], margin: float = 0.05) -> Scale:
@@ -84,10 +89,13 @@ class Scale:
 
         >>> Scale(0.0, 0.43).ticks(), Scale(0.9, 2.4).ticks()
         ([0.0, 0.2, 0.4], [1.0, 1.5, 2.0])
+        >>> Scale(0, 480 * 2**20, unit=2**20).ticks()[1] / 2**20
+        200.0
         """
-        least = (self.high - self.low) / most
+        least = (self.high - self.low) / self.unit / most
         power = 10.0 ** math.floor(math.log10(least))
-        step = next(power * each for each in (1, 2, 5, 10) if power * each >= least * 0.999)
+        wanted = next(power * each for each in (1, 2, 5, 10) if power * each >= least * 0.999)
+        step = wanted * self.unit
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         return [round(at * step, 12) for at in range(first, last + 1)][:most]
 

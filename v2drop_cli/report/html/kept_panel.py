@@ -92,7 +92,7 @@ def kept_panel(report: Report, pictures: Pictures | None = None) -> Markup | Non
         said = "There are too many tokens to draw here: v2drop viz draws them from the JSON below."
         return tag("p", said, class_="note")
     slider = tag(
-        "input", type="range", min=0, max=last, value=1, step=1, hidden=True, aria_label="drop"
+        "input", type="range", min=0, max=last, value=last, step=1, hidden=True, aria_label="drop"
     )
     notes = [
         tag("p", note, class_="note") for note in (_legend(figure, bool(given)), *figure.notes)
@@ -108,7 +108,8 @@ def _keys(figure: KeptFigure) -> set[tuple[int, int] | None]:
 
 def _legend(figure: KeptFigure, shown: bool) -> str:
     words = (
-        "Of the first row of the batch, where its vision tokens lie over each picture or frame. "
+        "Shown is the first row of the batch: where its vision tokens lie over each picture or "
+        "frame. "
     )
     if shown:
         return f"{words}{figure.legend.capitalize()}."

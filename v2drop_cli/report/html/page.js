@@ -36,6 +36,7 @@ for (const box of document.querySelectorAll(".slides")) {
   const show = () => {
     for (const slide of box.querySelectorAll("[data-slide]")) {
       slide.classList.toggle("away", slide.dataset.slide !== slider.value);
+      slide.querySelector("figcaption").classList.add("away"); // the slider says it
     }
     const names = box.querySelectorAll("[data-slide] figcaption");
     shown.textContent = names.length ? names[Number(slider.value)].textContent : "";
