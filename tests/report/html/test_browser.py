@@ -169,7 +169,8 @@ def test_the_slider_moves_over_the_drops(opened):
 def test_the_picture_lies_under_the_tokens_that_stay(opened):
     """Its green in a cell that stays, and not in one that went, as the screen shows it."""
     page = opened("kept")
-    drawing = page.locator("#kept [data-slide]:not(.away) .grids svg")
+    page.locator("#kept input").fill("1")
+    drawing = page.locator("#kept [data-slide='1'] .grids svg")
     box = drawing.bounding_box()
     assert box["width"] / box["height"] == pytest.approx(640 / 480, rel=0.02)
     shot = Image.open(io.BytesIO(drawing.screenshot())).convert("RGB")
