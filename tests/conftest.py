@@ -7,6 +7,8 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TYPER_USE_RICH"] = "0"
+# Commands that tests start, too: as many threads as cores in each would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("COLUMNS", None)  # a pipe would be laid out as wide as this window
 
 import pytest
