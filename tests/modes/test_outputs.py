@@ -41,11 +41,12 @@ def outputs(case, model, **options):
 def test_hidden_states_are_the_survivors_as_they_ran(name):
     got, wanted, alive = both(name, output_hidden_states=True)
     assert len(got.hidden_states) == len(wanted.hidden_states) == len(alive) + 1
+    # Several states of a token come before the tokens in Gemma 3n, and behind them elsewhere.
+    axis = -2 if name == "gemma3n" else 1
     # Entry i is what layer i was called with before it dropped: what layer i - 1 put out.
     for i, columns in enumerate([alive[0], *alive]):
-        torch.testing.assert_close(
-            got.hidden_states[i], wanted.hidden_states[i][..., columns, :], **TOLERANCE
-        )
+        left = wanted.hidden_states[i].index_select(axis, torch.tensor(columns))
+        torch.testing.assert_close(got.hidden_states[i], left, **TOLERANCE)
     assert len(alive[-1]) < len(alive[0])
 
 
@@ -63,5 +64,7 @@ def test_attentions_are_those_among_survivors(name):
     assert len(got.attentions) == len(attending)
     for mine, oracle, columns in zip(got.attentions, wanted.attentions, attending, strict=True):
         at = torch.tensor(columns)
-        torch.testing.assert_close(mine, oracle[:, :, at[:, None], at], **TOLERANCE)
+        if oracle.shape[-1] > len(columns):  # what the oracle calls by hand is short already
+            oracle = oracle[:, :, at[:, None], at]
+        torch.testing.assert_close(mine, oracle, **TOLERANCE)
         torch.testing.assert_close(mine.sum(-1), torch.ones(mine.shape[:3]))
