@@ -32,6 +32,7 @@ SAMPLES = ROOT / "sample_media"
 # Of what the pages call a picture, a clip or a report of the reader's own.
 PICTURES, CLIPS = ("cat.jpg", "a.png", "b.png"), ("clip.mp4",)
 REPORTS = ("before.json", "after.json", "A.json", "B.json")
+NAMES = ("run", "profile", "compare", "viz", "sweep", "eval")  # all of them want more words
 SHELL = "a shell's own"
 RUN_SCRIPTS = (".ci/run", "tests/cli/test_ci_smoke.py")
 
@@ -62,6 +63,7 @@ TRAIN = "--steps 1 --folder build/tiny --assets build/tiny-model"
 INSTALLS = Rule(why="the network; its options are read by pip's own parser")
 RULES = {
     "v2drop run": Rule(TINY),
+    "v2drop run --pictures": Rule(f"{TINY} --image sample_media/scene.png"),
     "v2drop run --image cat.jpg --method longest:order=1": Rule(
         elsewhere=("tests/methods/test_plug_ins.py", "longest:order=1")
     ),
@@ -157,7 +159,7 @@ def arguments(command: Command, model: object = "") -> list[str]:
     """What is run, without the program's name."""
     rule = rule_for(command)
     assert rule is not None, f"{shlex.join(command)}: no rule"
-    if command in [("v2drop", name) for name in ("run", "profile", "compare", "eval")]:
+    if command in [("v2drop", name) for name in NAMES]:
         return [*command[1:], "--help"]  # a name in the text
     return [*command[1:], *(word.format(model=model) for word in rule.added.split())]
 

@@ -40,6 +40,7 @@ def looked(case, inputs, run):
     return method.seen
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", sorted(CASES))
 @pytest.mark.parametrize("shape", ["image", "ragged", "ragged-video"])
 def test_generate_knows_the_grids_that_a_forward_knows(name, shape):

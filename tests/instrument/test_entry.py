@@ -414,6 +414,7 @@ def test_a_later_turn_equals_the_masked_oracle(attn, images, start):
 TURNS = [name for name, case in CASES.items() if case.entry and name != "unlimited_ocr"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", TURNS)
 def test_turns_through_generate_with_a_reused_cache(name):
     """transformers leaves out of the second prompt what the cache says that it has seen."""

@@ -44,8 +44,8 @@ def tried(name, attn):
 METHODS = [
     pytest.param(*cell.values, method, id=f"{cell.id}-{method}")
     for cell in CELLS
+    if tried(*cell.values[:2])
     for method in ("uniform", "random")
-    if method == "uniform" or tried(*cell.values[:2])
 ]
 BY_ATTENTION = [(name, attn) for name in ENTRY for attn in ATTENTION if tried(name, attn)]
 

@@ -98,6 +98,7 @@ def test_flops_are_torchs_and_bytes_the_caches(checkpoint, arm):
         check(passes_for(checkpoint, "eager", batch), arm)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", CASES)
 def test_in_every_family(name):
     """Dense and dropped, of an image and of a video."""

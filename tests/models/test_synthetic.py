@@ -59,6 +59,7 @@ def prompt(case, made: Synthetic, media) -> dict[str, torch.Tensor]:
     return inputs | dict(made.tensors)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("name", "kind"), CELLS)
 def test_the_model_takes_made_up_media(name, kind):
     if (name, kind) == ("minicpmv4_6", "images") and release(transformers.__version__) < (5, 23):

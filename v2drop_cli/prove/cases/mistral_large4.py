@@ -38,6 +38,10 @@ EXPERTS: dict[str, Any] = {
 }
 
 
+# The default is a stretching from 512 positions to a million, which no tiny model has.
+ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 5000.0}
+
+
 class Scaled(MistralLarge4ForConditionalGeneration):
     """Its queries are scaled: fresh weights leave that out."""
 
@@ -53,9 +57,10 @@ Scaled.__name__ = MistralLarge4ForConditionalGeneration.__name__  # as checkpoin
 
 def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
     """Layer 2 has no rotary tables; the first is without experts."""
+    decoder = {**EXPERTS, **INDEX, **text, **LAYERS, **LATENT, "rope_parameters": ROPE}
     return MistralLarge4Config(
         vision_config=PixtralVisionConfig(**PIXTRAL),
-        text_config={**EXPERTS, **INDEX, **text, **LAYERS, **LATENT},
+        text_config=decoder,
         spatial_merge_size=MERGE,
         **ids,
     )
