@@ -94,6 +94,15 @@ def test_what_earlier_layers_left_for_later_ones_is_refused():
         call(Old()).check({"past_key_values": None, "per_layer": left})
 
 
+def test_what_is_left_where_no_layer_shares_is_read_by_none():
+    """Gemma 4 leaves keys there all the same, from transformers 5.24 on."""
+    text = SimpleNamespace(kind="text", model_type="text", num_kv_shared_layers=0)
+    old = LayerCall.of(SimpleNamespace(get_text_config=lambda: text), [Old()])
+    old.check({"past_key_values": None, "per_layer": {"full_attention": (TENSOR, TENSOR)}})
+    with pytest.raises(InstrumentError, match="per_layer"):
+        old.check({"past_key_values": None, "per_layer": TENSOR})
+
+
 def test_a_decoder_that_hands_on_no_cache_is_refused():
     with pytest.raises(InstrumentError, match="no past_key_values") as caught:
         call(Old()).check({"cache": None})

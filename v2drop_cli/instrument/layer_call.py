@@ -209,6 +209,10 @@ class LayerCall:
                 "keys, such as v2drop",
             )
 
+    @property
+    def _shares_none(self) -> bool:
+        return getattr(self.config, "num_kv_shared_layers", None) == 0
+
     def check(self, kwargs: Mapping[str, Any]) -> None:
         """Refuse a call with arguments along the sequence that nobody would shorten.
 
@@ -219,7 +223,9 @@ class LayerCall:
             raise InstrumentError(f"this decoder hands its layers no {self.cache_name}", hint=_HINT)
         for name, value in kwargs.items():
             along = name in self.named - _REMADE - {self.cache_name, *_GATHERED, _CHOICE}
-            if along and _holds_a_sequence(value):
+            # Gemma 4 leaves keys for later layers also where the configuration has none that share.
+            unread = isinstance(value, Mapping) and self._shares_none
+            if along and _holds_a_sequence(value) and not unread:
                 raise InstrumentError(
                     f"this decoder hands its layers {name}, and dropping does not know how to "
                     "shorten it",
