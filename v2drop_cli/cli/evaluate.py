@@ -13,7 +13,7 @@ from v2drop_cli.cli.groups.eval_options import EvalData, EvalMeasuring, EvalOutp
 from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
-from v2drop_cli.cli.output import ResultFiles, print_json, warn, write
+from v2drop_cli.cli.output import ResultFiles, hand_over, warn, write
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -75,21 +75,9 @@ def _tell(found: Evaluation, journal: Journal, files: ResultFiles, output: EvalO
     """The table on stdout first, whatever becomes of the files."""
     from v2drop_cli.report.answers_csv import answers_to_csv
     from v2drop_cli.report.eval_view import build_eval_view, summarised_evaluation
-    from v2drop_cli.report.markdown import to_markdown
 
     found = summarised_evaluation(found, called())
     view = build_eval_view(found)
-    if output.json:
-        print_json(found.dumps())
-    else:
-        from rich.console import Console
-
-        from v2drop_cli.report.terminal import render
-
-        render(view, Console())
-    if files.json is not None:
-        write(files.json, found.dumps())
-    if files.markdown is not None:
-        write(files.markdown, to_markdown(view))
+    hand_over(found, view, files, output.json)
     if files.csv is not None:
         write(files.csv, answers_to_csv(journal.results, found.data.asked))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from v2drop_cli.records import Report
     from v2drop_cli.records.changes import GateResult
     from v2drop_cli.report.result_file import ResultFile
+    from v2drop_cli.report.view import View
 
 
 class Document(Protocol):
@@ -165,6 +166,23 @@ def show(report: Report, as_json: bool) -> None:
     from v2drop_cli.report.terminal import render
 
     render(build_view(report), Console())
+
+
+def hand_over(document: Document, view: View, files: ResultFiles, as_json: bool) -> None:
+    """What was found on stdout first, whatever becomes of the files; then as JSON and Markdown."""
+    from rich.console import Console
+
+    from v2drop_cli.report.markdown import to_markdown
+    from v2drop_cli.report.terminal import render
+
+    if as_json:
+        print_json(document.dumps())
+    else:
+        render(view, Console())
+    if files.json is not None:
+        write(files.json, document.dumps())
+    if files.markdown is not None:
+        write(files.markdown, to_markdown(view))
 
 
 def settle(gates: Iterable[GateResult], strict: bool) -> None:

@@ -13,7 +13,7 @@ from v2drop_cli.cli.groups.output_options import ProfileOutput
 from v2drop_cli.cli.groups.sweep_options import SweepMeasuring, SweepSizes
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
-from v2drop_cli.cli.output import Drafts, ResultFiles, print_json, warn, write
+from v2drop_cli.cli.output import Drafts, ResultFiles, hand_over, warn, write
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -132,24 +132,12 @@ def _summed_up(found: Sweep) -> Sweep:
 
 def _tell(found: Sweep, files: ResultFiles, as_json: bool) -> None:
     """On stdout first: whatever becomes of the files."""
-    from v2drop_cli.report.markdown import to_markdown
     from v2drop_cli.report.sweep_csv import sweep_to_csv
     from v2drop_cli.report.sweep_view import build_sweep_view
 
     found = _summed_up(found)
     view = build_sweep_view(found)
-    if as_json:
-        print_json(found.dumps())
-    else:
-        from rich.console import Console
-
-        from v2drop_cli.report.terminal import render
-
-        render(view, Console())
-    if files.json is not None:
-        write(files.json, found.dumps())
-    if files.markdown is not None:
-        write(files.markdown, to_markdown(view))
+    hand_over(found, view, files, as_json)
     if files.csv is not None:
         write(files.csv, sweep_to_csv(found))
     if files.html is not None:
