@@ -263,6 +263,11 @@ def _result(arm: Arm, hits: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     }
 
 
+def begun(broken_off: Mapping[str, Any]) -> dict[str, str]:
+    """When a run that was broken off began, and with which code."""
+    return {key: broken_off["environment"][key] for key in ("date", "commit")}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask everything, save, and fill the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -275,8 +280,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     head = origin()
     per_task = {"image": args.per_task, "video": args.per_clip_task}
-    before = json.loads(args.output.read_text(encoding="utf-8"))["media"] if args.go_on else ()
-    for media in fought(args.methods, per_task, args.workers, before):
+    before = json.loads(args.output.read_text(encoding="utf-8")) if args.go_on else {"media": ()}
+    if args.go_on:
+        head["begun"] = before.get("begun") or begun(before)
+    for media in fought(args.methods, per_task, args.workers, before["media"]):
         write(args.output, head | {"budgets": BUDGETS, "media": media})
     if args.output == OUTPUT:
         tables.main()
