@@ -80,14 +80,15 @@ def refuse_both(kinds: set[str], config: Any) -> None:
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Made-up media within the published limits; the text of a time counts as one token."""
     refuse_both({"image" if item.frames is None else "video" for item in media}, config)
-    return synthetic_patches(config, media, _patches, _span)
+    return synthetic_patches(config, media, _patches, span)
 
 
 def _patches(config: Any, item: SyntheticMedia) -> Patches:
     return clip_patches(config, item, IMAGE_LIMITS if item.frames is None else VIDEO_LIMITS)
 
 
-def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
+def span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
+    """The ids of a picture, or of a clip with a word for each time, delimiters included."""
     frame = frame_span(config, patches)
     if item.frames is None:
         return frame
