@@ -9,7 +9,7 @@ images share one token, the model takes images or videos in a forward, not both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ def _process(
     return chat.process(processor, config, media, prompt)
 
 
-def refuse_both(kinds: set[str], config: Any) -> None:
+def refuse_both(kinds: Set[str], config: Any) -> None:
     """Refuse images beside videos: one token stands for both."""
     if len(kinds) > 1:
         raise MediaArgumentError(

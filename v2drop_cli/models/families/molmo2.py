@@ -150,7 +150,8 @@ def _clip_span(config: Any, item: SyntheticMedia) -> list[int]:
 
 def _crops(config: Any, images: Sequence[SyntheticMedia]) -> dict[str, Tensor]:
     """Each picture as a whole, then cut."""
-    (_, patches, _), pooled, grids, counts = _crop(config), [], [], []
+    (_, patches, _), pooled, grids = _crop(config), [], []
+    counts: list[int] = []
     for item in images:
         before = sum(counts) * patches**2
         whole, low = _pool(torch.arange(patches**2).view(patches, patches), _POOLED)

@@ -151,7 +151,7 @@ def _seen(cut: tuple[int, int], size: tuple[int, int], crop: int, patch: int) ->
     mask = torch.ones(rows * side, columns * side)
     mask[:, mask.shape[1] - (columns * crop - size[0]) // patch :] = 0
     mask[mask.shape[0] - (rows * crop - size[1]) // patch :] = 0
-    crops = mask.unflatten(0, (rows, side)).unflatten(2, (columns, side)).transpose(1, 2)
+    crops = mask.view(rows, side, columns, side).transpose(1, 2)
     return torch.cat([torch.ones(1, side, side), crops.flatten(0, 1)])
 
 

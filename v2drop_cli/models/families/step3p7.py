@@ -75,14 +75,15 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     return Synthetic(ids, tensors)
 
 
-def _rule(whole: int, square: int) -> Any:
+def _rule(whole: int, square: int) -> SimpleNamespace:
     """What a processor of such sizes decides by: its class has the rule, and needs torchvision."""
     from transformers.models.step3p7.image_processing_step3p7 import Step3p7ImageProcessor
 
+    kind: Any = Step3p7ImageProcessor
     rule = SimpleNamespace(size={"height": whole}, patch_size=square)
     rule.max_image_size = _LONGEST * square
-    rule._is_extreme_aspect = Step3p7ImageProcessor._is_extreme_aspect
-    rule._plan_patches = partial(Step3p7ImageProcessor._plan_patches, rule)
+    rule._is_extreme_aspect = kind._is_extreme_aspect
+    rule._plan_patches = partial(kind._plan_patches, rule)
     return rule
 
 
