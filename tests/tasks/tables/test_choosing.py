@@ -6,7 +6,7 @@ import pytest
 
 from v2drop_cli.errors import UnknownNameError, UsageError
 from v2drop_cli.tasks.tables.choosing import as_asked, asked_for, choose
-from v2drop_cli.tasks.tables.columns import Column
+from v2drop_cli.tasks.tables.column import Column
 
 TEXTS = "list of text"
 

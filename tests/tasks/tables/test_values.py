@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from v2drop_cli.errors import UsageError
-from v2drop_cli.tasks.tables.columns import Column
+from v2drop_cli.tasks.tables.column import Column
 from v2drop_cli.tasks.tables.values import fields_of, media_of
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from v2drop_cli.errors import MissingPackageError, UsageError
-from v2drop_cli.tasks.tables import columns as kinds
-from v2drop_cli.tasks.tables.columns import LIST, Column
+from v2drop_cli.tasks.tables import column as kinds
+from v2drop_cli.tasks.tables.column import LIST, Column
 
 ROWS = 16
 """So many rows are made of columns at once."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from v2drop_cli.errors import UsageError, unknown_name
 from v2drop_cli.tasks.rows import LETTERS
-from v2drop_cli.tasks.tables.columns import (
+from v2drop_cli.tasks.tables.column import (
     ANSWERS,
     CHOICES,
     FIELDS,

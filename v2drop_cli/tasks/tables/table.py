@@ -19,7 +19,7 @@ from v2drop_cli.tasks.lines import check_file
 from v2drop_cli.tasks.rows import Row, Show, surveyed
 from v2drop_cli.tasks.tables.arrow_files import ArrowFile
 from v2drop_cli.tasks.tables.choosing import Asked, as_asked, choose, passed_over
-from v2drop_cli.tasks.tables.columns import FIELDS, MEDIA, Column, Taken, listed
+from v2drop_cli.tasks.tables.column import FIELDS, MEDIA, Column, Taken, listed
 from v2drop_cli.tasks.tables.folders import HINT, TABLES, Found, find
 from v2drop_cli.tasks.tables.stored import Stored
 from v2drop_cli.tasks.tables.text_files import Csv, JsonLines

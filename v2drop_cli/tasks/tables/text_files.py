@@ -9,7 +9,7 @@ from typing import Any
 
 from v2drop_cli.errors import UsageError
 from v2drop_cli.tasks.lines import Lines
-from v2drop_cli.tasks.tables.columns import ANYTHING, Column
+from v2drop_cli.tasks.tables.column import ANYTHING, Column
 
 HINT = "one question a line; docs/eval.md"
 

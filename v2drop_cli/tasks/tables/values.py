@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from v2drop_cli.tasks.fields import Fields, shown
-from v2drop_cli.tasks.tables.columns import (
+from v2drop_cli.tasks.tables.column import (
     ANSWERS,
     CHOICES,
     GROUP,
