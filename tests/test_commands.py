@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from tests.checkpoints import save_checkpoint
 from tests.commands.test_compare import made
 from tests.printed import PAGES, ROOT, Command, commands, kinds, python
+from tests.tasks.tables.table_files import stored, table, write_parquet
 from v2drop_cli.bench.watch import Phase
 from v2drop_cli.cli import app
 from v2drop_cli.models.names import ALIASES
@@ -79,6 +80,7 @@ RULES = {
     "v2drop eval": Rule(ASKED),
     "v2drop eval questions.jsonl": Rule(f"{ASKED} --output fresh"),
     "v2drop eval questions.jsonl --model llava-1.5-7b --output run/ --resume": Rule(ASKED),
+    "v2drop eval chartqa/": Rule(ASKED),
     "v2drop compare": Rule(),
     "v2drop --help": Rule(),
     "v2drop models": Rule(),
@@ -215,6 +217,8 @@ def desk(tmp_path_factory):
         shutil.copy(SAMPLES / name, folder)
     question = {"image": PICTURES[0], "question": "what is it?", "answers": ["a cat"]}
     (folder / "questions.jsonl").write_text(json.dumps(question), encoding="utf-8")
+    asked = table(query=["what?"], image=stored(3), label=[["a cat"]])
+    write_parquet(folder / "chartqa" / "test.parquet", asked)
     for place, name in enumerate(REPORTS):
         report = made(1 + 0.001 * (place % 2))
         (folder / name).write_text(report.dumps(), encoding="utf-8")

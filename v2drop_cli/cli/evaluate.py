@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress, Watch
@@ -14,6 +13,7 @@ from v2drop_cli.cli.groups.model_options import ModelOptions
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
 from v2drop_cli.cli.output import ResultFiles, hand_over, warn, write
+from v2drop_cli.cli.output import tell as say
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -37,6 +37,7 @@ def evaluate(
     v2drop eval shapes --method v2drop --method random --budget 33% --batch-size 8
     v2drop eval questions.jsonl --model llava-1.5-7b --output run/
     v2drop eval questions.jsonl --model llava-1.5-7b --output run/ --resume
+    v2drop eval chartqa/ --split test --columns question=query,answers=label --metric relaxed
     """
     from v2drop_cli.records.journal import Journal
     from v2drop_cli.report.file_lock import only_writer
@@ -45,15 +46,16 @@ def evaluate(
     arms = dropping.arms(measuring.seed)
     output.check()
     load = model.load_options(measuring.seed)
-    data = open_data(given.data)
+    data = open_data(given.data, given.columns, given.split)
     metric = measuring.scored_by(data)
-    path, read = output.rows(), Path(given.data)
-    files = output.files((read,) if read.is_file() else ())
+    path, files = output.rows(), output.files(data.files)
     with ExitStack() as held, telling() as tell:
         held.enter_context(files.held())
         if path is not None:
             held.enter_context(only_writer(path))
         journal = Journal(path, output.resume)
+        if data.told is not None:
+            say(data.told)
         tell(Progress(Phase.STARTING))
         from v2drop_cli.bench.asking import How  # torch comes with it
         from v2drop_cli.commands.evaluate import EvalOptions

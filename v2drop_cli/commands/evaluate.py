@@ -57,6 +57,7 @@ class EvalOptions:
         """
         how = self.how
         return {
+            **({} if data.columns is None else {"columns": data.columns}),
             "DATA": data.digest,
             "metric": None if how.metric is None else how.metric.name,
             "model": self.model_name,
@@ -108,6 +109,7 @@ def evaluate(
         data=DataRecord(
             name=data.name,
             digest=data.digest,
+            columns=data.columns,
             rows=data.count,
             asked=options.asked(data),
             metric=None if metric is None else metric.name,

@@ -22,7 +22,21 @@ if TYPE_CHECKING:
 class EvalData:
     """The questions."""
 
-    data: str = argument("DATA", "JSONL of questions (docs/eval.md), or a built-in task: shapes.")
+    data: str = argument(
+        "DATA", "JSONL, Parquet, or a folder of datasets (docs/eval.md); or built in: shapes."
+    )
+    columns: tuple[str, ...] = option(
+        (),
+        Looks(
+            "--columns",
+            "Of a table: question=…,image=…,answers=…,choices=…,group=… [default: by name].",
+            MEDIA,
+            "FIELD=COLUMN,…",
+        ),
+    )
+    split: str | None = option(
+        None, Looks("--split", "Of a folder that holds several.", MEDIA, "NAME")
+    )
     limit: int | None = option(
         None, Looks("--limit", "Only the first N rows.", MEDIA, "N", within=(1, None))
     )
