@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
+from v2drop_cli.errors import V2DropError
 from v2drop_cli.media import Media
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -62,3 +64,15 @@ class Data(Protocol):
     def rows(self) -> Iterator[Row]:
         """All rows in order; none is kept."""
         ...
+
+
+def questions_of(data: Data, numbers: Collection[int]) -> dict[int, Row]:
+    """The rows of these numbers; those that are not there any more are left out."""
+    found: dict[int, Row] = {}
+    try:
+        for row in islice(data.rows(), max(numbers, default=-1) + 1):
+            if row.number in numbers:
+                found[row.number] = row
+    except V2DropError:
+        return found
+    return found
