@@ -92,6 +92,8 @@ RULES = {
     "python -m benchmarks.tables": Rule(),
     "python -m benchmarks.tiny.readme": Rule(),
     "python -m benchmarks.picture": Rule(),
+    # Opening pages in a browser is tried in tests/report/html/test_browser.py.
+    "python -m benchmarks.pages": Rule("none", codes=(2,), said="no screenshot is called"),
     "python -m tests.cli.regenerate": Rule(),
     "python -m benchmarks.tiny.sample": Rule(),
     "python -m benchmarks.tiny.drawn": Rule("--count 2"),
