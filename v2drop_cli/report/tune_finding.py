@@ -104,6 +104,10 @@ def _interval(ends: tuple[float, float]) -> str:
 
 
 def on_fronts(found: Tuning) -> Iterator[Trial]:
-    """The trials on a front, the cheapest first; of one schedule the first trial."""
-    kept = [trial for trial in found.trials if trial.on_flops or trial.on_prefill]
+    """The trials on a front, and the tuned one, the cheapest first."""
+    kept = [
+        trial
+        for trial in found.trials
+        if trial.on_flops or trial.on_prefill or trial.number == found.tuned
+    ]
     yield from sorted(kept, key=lambda trial: (trial.cost.share, trial.loss, trial.number))

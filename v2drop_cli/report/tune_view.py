@@ -65,7 +65,7 @@ def _glance(found: Tuning) -> Glance | None:
     if not shown:
         return None
     by = "score" if found.by_score else "KL"
-    columns = ("", by, "loss", "tokens", "FLOPs", "prefill", "front of")
+    columns = (by, "loss", "tokens", "FLOPs", "prefill", "front of")
     best = found.best
     rows = tuple(
         Row(
@@ -86,7 +86,6 @@ def _fewer(shown: list[Trial], best: Trial | None) -> list[Trial]:
 
 
 def _glance_cells(found: Tuning, trial: Trial, best: bool) -> Iterator[Cell]:
-    yield Cell("tuned", "good") if best else Cell("")
     score = trial.quality.score
     if found.by_score:
         yield Cell(per_cent(score.mean) if score else NOT_AVAILABLE)
@@ -96,8 +95,8 @@ def _glance_cells(found: Tuning, trial: Trial, best: bool) -> Iterator[Cell]:
     yield Cell(per_cent(trial.cost.share), value=trial.cost.share)
     yield _flops(trial.cost.prefill_flops)
     yield _time(trial.cost.prefill_s)
-    fronts = (("FLOPs", trial.on_flops), ("time", trial.on_prefill))
-    yield Cell(", ".join(name for name, on in fronts if on))
+    marks = (("FLOPs", trial.on_flops), ("time", trial.on_prefill), ("tuned", best))
+    yield Cell(", ".join(name for name, on in marks if on), "good" if best else "plain")
 
 
 def _sections(found: Tuning) -> Iterator[Section]:
