@@ -74,7 +74,7 @@ def test_a_file_of_the_most_bytes_is_read(tmp_path):
 @pytest.mark.parametrize("name", ["", ".", "gone.json", "a\x00b"])
 def test_what_cannot_be_read_is_told(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ScheduleError, match="cannot be read|names no file") as caught:
+    with pytest.raises(ScheduleError, match=r"cannot be read|names no file") as caught:
         schedule_of(f"@{name}")
     assert caught.value.exit_code == 2
     assert caught.value.hint

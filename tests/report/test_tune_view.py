@@ -47,7 +47,9 @@ def test_a_score_is_told_as_a_score():
 
 def test_a_tolerated_loss_is_judged_on_the_rows_held_out():
     text, tone = said(tuned(tolerate=0.02))
-    assert text.startswith(f"v2drop {SCHEDULES[3]} keeps 30.3 % of the vision tokens and loses 1.0 %")
+    assert text.startswith(
+        f"v2drop {SCHEDULES[3]} keeps 30.3 % of the vision tokens and loses 1.0 %"
+    )
     assert text.endswith("which is not shown to be within the 2.0 % tolerated.")
     assert tone == "plain"
     text, tone = said(replace(tuned(tolerate=0.02), tolerated="within"))
@@ -90,7 +92,8 @@ def test_the_table_shows_the_fronts_and_the_tuned_one():
         "v2drop 5:0.41,12:0.35": "FLOPs, time, tuned",
     }
     many = replace(
-        tuned(), trials=tuple(replace(tuned().trials[1], number=n, schedule=f"{n}:0.5") for n in range(30))
+        tuned(),
+        trials=tuple(replace(tuned().trials[1], number=n, schedule=f"{n}:0.5") for n in range(30)),
     )
     many = replace(many, tuned=29)
     shown = [row.label.replace(GLUE, " ") for row in build_tune_view(many).glance.rows]

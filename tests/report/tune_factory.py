@@ -95,9 +95,7 @@ def tuned(held_out=0.06, by_score=False, scored=False, tolerate=None) -> Tuning:
         environment={"v2drop": "1.0"},
         data=TuneData("street questions.jsonl", "0" * 64, 207, None, None),
         request=REQUEST,
-        search=Search(
-            by, None if tolerate else 1 / 3, tolerate, ("v2drop",), "tpe", len(found), 1
-        ),
+        search=Search(by, None if tolerate else 1 / 3, tolerate, ("v2drop",), "tpe", len(found), 1),
         trials=found,
         tuned=number,
         sides=sides if number is not None else (),

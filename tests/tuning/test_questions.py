@@ -66,13 +66,18 @@ def test_scores_are_of_the_arms_own_answers(loaded, path):
         )
         lines.append(loaded.decode(said.tokens))
     given = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    texts = (json.dumps({**one, "answers": [said or "?"]}) for one, said in zip(given, lines, strict=True))
+    texts = (
+        json.dumps({**one, "answers": [said or "?"]})
+        for one, said in zip(given, lines, strict=True)
+    )
     path.write_text("\n".join(texts) + "\n", encoding="utf-8")
     again = asked(loaded, path, 2)
     right = {row.row for row in again.dense if row.score == 1}
     assert right == {number for number, text in enumerate(lines) if text.strip()}
     same, dropped = again.scored([NOTHING, DROPPED], Watch())
-    assert [row.score for row in same] == [row.score for row in sorted(again.dense, key=lambda r: r.row)]
+    assert [row.score for row in same] == [
+        row.score for row in sorted(again.dense, key=lambda r: r.row)
+    ]
     assert {row.kl for row in dropped} == {None}
     assert quality((), same).kl is None
     assert loss(quality((), same), quality((), again.dense), by_score=True) == 0

@@ -137,7 +137,9 @@ def test_within_a_loss_the_cheapest_wins_and_what_loses_more_never():
 
 def test_by_score_the_highest_score_wins():
     goal = Goal(by_score=True, tolerate=None)
-    trials = valued(goal, trial(0, None, 0.3, score=0.7, loss=0), trial(1, None, 0.3, score=0.9, loss=0))
+    trials = valued(
+        goal, trial(0, None, 0.3, score=0.7, loss=0), trial(1, None, 0.3, score=0.9, loss=0)
+    )
     assert [one.value for one in trials] == pytest.approx([0.3, 0.1])
     assert best(trials, goal) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
 
 if TYPE_CHECKING:
+    from v2drop_cli.commands.tune import TuneOptions
     from v2drop_cli.records.tuning import Tuning
+    from v2drop_cli.tasks.rows import Data
 
 
 @command
@@ -38,37 +41,57 @@ def tune(
     v2drop tune questions.jsonl --model llava-1.5-7b --tolerate 1% --output tuned/
     v2drop tune questions.jsonl --model llava-1.5-7b --tolerate 1% --output tuned/ --resume
     """
+    from v2drop_cli.bench.arms import ArmOptions
+    from v2drop_cli.records.tuning import TrialJournal
+    from v2drop_cli.report.file_lock import only_writer
+
+    output.check()
+    asked = _asked(given, dropping, measuring)
+    load, path = model.load_options(measuring.seed), output.trials()
+    files = output.files([Path(name) for name in (given.data, given.holdout) if _is_file(name)])
+    with ExitStack() as held, telling() as tell:
+        held.enter_context(files.held())
+        if path is not None:
+            held.enter_context(only_writer(path))
+        journal = TrialJournal(path, output.resume)
+        tell(Progress(Phase.STARTING))
+        from v2drop_cli.commands.tune import tune as search  # torch comes with it
+
+        data, options = asked(model.model)
+        journal.check(options.settings(data))
+        tell(Progress(Phase.LOADING, what=model.model))
+        arms = ArmOptions(methods=dropping.methods, seed=measuring.seed)
+        loaded = load_for(arms, frozenset(), model.model, load)
+        found = search(loaded, data, options, journal, Watch(tell, None, check, warn))
+        _tell(found, files, output)
+    leave_if_partial(found)
+
+
+def _asked(
+    given: TuneData, dropping: TuneDropping, measuring: TuneMeasuring
+) -> Callable[[str], tuple[Data, TuneOptions]]:
+    """Check what was typed without torch; what it comes to, for a model by name, needs it.
+
+    Raises:
+        UsageError: it means nothing.
+    """
     from v2drop_cli.tasks.sources import open_data
 
     loss = dropping.loss()
-    output.check()
-    load = model.load_options(measuring.seed)
     data = open_data(given.data)
     other = None if given.holdout is None else open_data(given.holdout)
     metric = measuring.scored_by(data)
     if other is not None and metric is not None:
         measuring.scored_by(other)
-    path = output.trials()
-    files = output.files([Path(name) for name in (given.data, given.holdout) if _is_file(name)])
-    with ExitStack() as held, telling() as tell:
-        held.enter_context(files.held())
-        if path is not None:
-            from v2drop_cli.report.file_lock import only_writer
 
-            held.enter_context(only_writer(path))
-        from v2drop_cli.records.tuning import TrialJournal
-
-        journal = TrialJournal(path, output.resume)
-        tell(Progress(Phase.STARTING))
-        from v2drop_cli.bench.arms import ArmOptions
-        from v2drop_cli.bench.asking import How  # torch comes with it
+    def options(model: str) -> tuple[Data, TuneOptions]:
+        from v2drop_cli.bench.asking import How
         from v2drop_cli.commands.tune import TuneOptions
-        from v2drop_cli.commands.tune import tune as search
         from v2drop_cli.tuning.samplers import sampler_of
 
         sampler_of(measuring.sampler)
-        options = TuneOptions(
-            model_name=model.model,
+        return data, TuneOptions(
+            model_name=model,
             methods=dropping.methods,
             how=How(metric, measuring.max_new_tokens, given.frames, measuring.seed),
             budget=dropping.budget,
@@ -80,13 +103,8 @@ def tune(
             sampler=measuring.sampler,
             trials=measuring.trials,
         )
-        journal.check(options.settings(data))
-        tell(Progress(Phase.LOADING, what=model.model))
-        arms = ArmOptions(methods=dropping.methods, seed=measuring.seed)
-        loaded = load_for(arms, frozenset(), model.model, load)
-        found = search(loaded, data, options, journal, Watch(tell, None, check, warn))
-        _tell(found, files, output)
-    leave_if_partial(found)
+
+    return options
 
 
 def _is_file(name: str | None) -> bool:

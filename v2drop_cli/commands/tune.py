@@ -31,6 +31,7 @@ from v2drop_cli.records.evaluation import EvalRequest
 from v2drop_cli.records.tuning import FIDELITY, Search, TrialJournal, TuneData, Tuning
 from v2drop_cli.tasks.rows import Data, Row
 from v2drop_cli.tuning.known import beginnings
+from v2drop_cli.tuning.points import fits
 from v2drop_cli.tuning.questions import Questions
 from v2drop_cli.tuning.samplers import sampler_of
 from v2drop_cli.tuning.search import Goal, Plan, best, marked, search
@@ -195,23 +196,29 @@ def _prepared(
 def _space(
     loaded: LoadedModel, passes: Passes, options: TuneOptions, watch: Watch
 ) -> tuple[Space, Shape]:
-    """What may be tried: of the methods asked for, those whose drops a search can move."""
-    n_vision = passes.vision_tokens
+    """What may be tried: of the methods asked for, those whose drops a search can move.
+
+    Raises:
+        V2DropError: one that was named by hand cannot, or none of all can.
+    """
+    n_vision, share = passes.vision_tokens, None
+    if options.budget is not None:
+        share = budget_tokens(options.budget, n_vision) / n_vision
+    shape = Shape.of(loaded.family, loaded.n_layers, loaded.droppable, n_vision)
     asked = ArmOptions(methods=options.methods, seed=options.how.seed)
-    layers = {}
+    layers: dict[str, tuple[int, ...]] = {}
     for arm in line_up(asked, passes, watch)[1:]:
         assert arm.method is not None
         watch.check()
         found, refused = droppable_layers(arm.method, loaded)
-        if found:
+        within = share is None or fits(share, found[:1] or (0,), loaded.n_layers, empties=False)
+        if found and (within or ALL not in options.methods):
             passes.prefill(arm)
             layers[arm.method] = found
         elif ALL not in options.methods:
             raise refused
-    share = None
-    if options.budget is not None:
-        share = budget_tokens(options.budget, n_vision) / n_vision
-    shape = Shape.of(loaded.family, loaded.n_layers, loaded.droppable, n_vision)
+    if not layers:
+        raise refused
     return Space(loaded.n_layers, layers, share), shape
 
 

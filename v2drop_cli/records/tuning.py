@@ -1,7 +1,7 @@
 """What ``v2drop tune`` found: frozen, torch-free, and the same shape as the JSON document.
 
-``Tuning.to_json()`` is the document of ``v2drop tune --json`` (``v2drop.tune/1``). Shares and scores
-are from 0 to 1. What is not known is ``None``, never 0.
+``Tuning.to_json()`` is the document of ``v2drop tune --json`` (``v2drop.tune/1``). Shares and
+scores are from 0 to 1. What is not known is ``None``, never 0.
 """
 
 from __future__ import annotations

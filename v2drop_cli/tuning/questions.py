@@ -174,9 +174,7 @@ class Questions:
             length = unit.lengths[place]
             kept = compared(dense[place, :length], logs[place, :length])
             text, vision = _tokens(unit.inputs, place)
-            yield Asked(
-                row.number, text, vision, held[place], prefill_s, kept.kl, kept.agreement
-            )
+            yield Asked(row.number, text, vision, held[place], prefill_s, kept.kl, kept.agreement)
 
     def _said(self, unit: _Batch, arm: Arm) -> Iterator[Asked]:
         said = answer(self._loaded, unit.inputs, arm, self._clock, self._how.max_new_tokens)

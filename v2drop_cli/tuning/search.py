@@ -131,7 +131,7 @@ def _same(trial: Trial, method: str, schedule: str) -> bool:
 
 
 def best(trials: Sequence[Trial], goal: Goal) -> int | None:
-    """The trial to recommend: the best, of equal ones the cheapest; ``None`` if all lose too much."""
+    """The trial to recommend: the best, of equals the cheapest; ``None`` if all lose too much."""
     kept = [one for one in trials if goal.tolerate is None or one.loss <= goal.tolerate]
     if not kept:
         return None

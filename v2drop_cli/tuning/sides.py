@@ -41,7 +41,9 @@ class Measuring:
     scored: bool
     seed: int
 
-    def trial(self, point: Point, questions: Questions, watch: Watch) -> tuple[Cost, Quality, float]:
+    def trial(
+        self, point: Point, questions: Questions, watch: Watch
+    ) -> tuple[Cost, Quality, float]:
         """What ``point`` costs and is worth, and its loss.
 
         Raises:

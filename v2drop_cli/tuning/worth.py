@@ -50,7 +50,7 @@ def cost(rows: Sequence[Asked], flops: Flops) -> Cost:
 
 
 def quality(led: Sequence[Asked], said: Sequence[Asked]) -> Quality:
-    """What the arm is worth; ``led`` along dense's answers, ``said`` its own. Either may be empty."""
+    """What the arm is worth: ``led`` along dense's answers, ``said`` its own; either may be none."""
     scores = [row.score for row in said if row.score is not None]
     mean = _mean(scores) if scores else 0.0
     return Quality(
