@@ -151,7 +151,9 @@ def test_by_score_answers_are_scored(loaded, path, tmp_path):
     for trial in found.trials:
         assert (trial.quality.kl, trial.value) == (None, 1 - trial.quality.score.mean)
     assert found.sides[0].arms[0].quality.score.mean == 1.0
-    assert found.carries_over == found.sides[1].score.verdict
+    calibration, held_out = found.sides
+    assert found.carries_over == held_out.score.verdict
+    assert (calibration.arms[0].loss, held_out.arms[0].loss) == (0.0, None)  # nothing to lose
 
 
 def _answers(loaded, path):

@@ -185,6 +185,7 @@ class ArmOn:
     """One arm on one side of the data.
 
     Attributes:
+        loss: as of a trial; ``None`` where dense has no score that could be lost.
         loss_ci95: of the loss: of agreement Wilson's, which of grades is wider than need be; of
             scores the paired one of what is left; ``None`` where nothing says how far it varies.
     """
@@ -194,7 +195,7 @@ class ArmOn:
     schedule: str | None
     cost: Cost
     quality: Quality
-    loss: float
+    loss: float | None
     loss_ci95: tuple[float, float] | None
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from v2drop_cli.records import DUMMY
 from v2drop_cli.records.evaluation import BETTER, SAME, UNCLEAR, WORSE
-from v2drop_cli.records.tuning import BEYOND, UNSURE, WITHIN, Compared, Side, Trial, Tuning
+from v2drop_cli.records.tuning import BEYOND, UNSURE, WITHIN, ArmOn, Compared, Side, Trial, Tuning
 from v2drop_cli.report.eval_finding import per_cent
 from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.wording import Said, Tone, plural
+from v2drop_cli.units import NOT_AVAILABLE
 
 _CARRIED = {
     BETTER: "the gain carries over",
@@ -50,7 +51,7 @@ def against(found: Tuning, side: Side) -> Compared:
 def ratio(found: Compared) -> str:
     """A ratio with its interval: ``0.85x [0.80x, 0.91x]``."""
     if found.ratio is None:
-        return "n/a"
+        return NOT_AVAILABLE
     text = f"{found.ratio:.2f}x"
     if found.ci95 is None:
         return text
@@ -75,9 +76,13 @@ def _tolerated(found: Tuning, best: Trial) -> str:
     interval = "" if after.loss_ci95 is None else f" {_interval(after.loss_ci95)}"
     return (
         f"{_named(best)} keeps {per_cent(best.cost.share)} of the vision tokens and loses "
-        f"{per_cent(before.loss)} on calibration rows and {per_cent(after.loss)}{interval} on rows "
+        f"{_loss(before)} on calibration rows and {_loss(after)}{interval} on rows "
         f"held out, {words}."
     )
+
+
+def _loss(arm: ArmOn) -> str:
+    return NOT_AVAILABLE if arm.loss is None else per_cent(arm.loss)
 
 
 def _none(found: Tuning) -> str:
@@ -96,7 +101,7 @@ def _named(trial: Trial) -> str:
 
 
 def _times(found: Compared) -> str:
-    return "n/a" if found.ratio is None else f"{found.ratio:.2f}x"
+    return NOT_AVAILABLE if found.ratio is None else f"{found.ratio:.2f}x"
 
 
 def _interval(ends: tuple[float, float]) -> str:

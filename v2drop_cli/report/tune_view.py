@@ -52,9 +52,9 @@ def _facts(found: Tuning) -> Iterator[Fact]:
     parts = [clean(asked.model), asked.dtype, asked.attn_implementation, asked.device]
     parts += [] if asked.batch_size == 1 else [f"batches of {asked.batch_size}"]
     yield Fact("model", ", ".join(map(glued, parts)))
-    goal = f"as good as can be at {per_cent(search.budget)} of the vision tokens"
-    if search.budget is None:
-        goal = f"as few tokens as can be with a loss of at most {per_cent(search.tolerate or 0)}"
+    goal = f"as few tokens as can be with a loss of at most {per_cent(search.tolerate or 0)}"
+    if search.budget is not None:
+        goal = f"as good as can be at {per_cent(search.budget)} of the vision tokens"
     yield Fact("goal", f"{goal}, by {search.by}")
     how = f"{plural(len(found.trials), 'trial')}, {search.known} of them known schedules"
     yield Fact("search", f"{search.sampler}, {how}, seed {asked.seed}")
@@ -141,6 +141,8 @@ def _against(label: str, arms: tuple[ArmOn, ...], found: Compared) -> Row:
 
 
 def _loss(arm: ArmOn) -> Cell:
+    if arm.loss is None:
+        return _NOTHING
     text = per_cent(arm.loss)
     if arm.loss_ci95 is not None:
         low, high = (per_cent(end) for end in arm.loss_ci95)

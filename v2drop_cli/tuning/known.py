@@ -28,12 +28,13 @@ def default(method: str, share: float, shape: Shape) -> Schedule:
 
 def beginnings(space: Space, shape: Shape) -> list[Parameters]:
     """Each once: every method's own drops, V2Drop's layers, the splits of the family's presets."""
-    found: list[Parameters] = []
+    found: dict[tuple[str, str], Parameters] = {}
     for point in _points(space, shape):
         drawn = space.drawn(point)
-        if drawn is not None and drawn not in found:
-            found.append(drawn)
-    return found
+        if drawn is not None:
+            comes_to = space.point(drawn)
+            found.setdefault((comes_to.method, str(comes_to.schedule(space.n_layers))), drawn)
+    return list(found.values())
 
 
 def _points(space: Space, shape: Shape) -> Iterator[Point]:

@@ -96,7 +96,7 @@ def point_of(method: str, schedule: Schedule, n_layers: int) -> Point | None:
         if after < left[-1]:
             left.append(after)
             layers.append(drop.layer)
-    empties = len(left) > 2 and not left[-1]
+    empties = len(left) > 2 and left[-1] < 10**-DIGITS
     kept = left[:-1] if empties else left
     if not layers or not kept[-1]:
         return None

@@ -53,13 +53,13 @@ class Measuring:
         ask = questions.scored if self.by_score else questions.along
         [rows] = ask([arm], watch)
         found = quality((), rows) if self.by_score else quality(rows, ())
-        dense = quality((), questions.dense)
-        if self.by_score and (dense.score is None or not dense.score.mean):
+        lost = loss(found, quality((), questions.dense), self.by_score)
+        if lost is None:
             raise UsageError(
                 "dense answers none of the calibration rows right: nothing can be kept of that",
                 hint="leave out --metric, and tune for fidelity; or look at v2drop eval",
             )
-        return cost(rows, self.flops), found, loss(found, dense, self.by_score)
+        return cost(rows, self.flops), found, lost
 
     def arms(self, tuned: Trial, method: str) -> tuple[Arm, ...]:
         """Dense, the default of ``method`` at the tuned one's layer average, the tuned one."""

@@ -50,7 +50,7 @@ def cost(rows: Sequence[Asked], flops: Flops) -> Cost:
 
 
 def quality(led: Sequence[Asked], said: Sequence[Asked]) -> Quality:
-    """What the arm is worth: ``led`` along dense's answers, ``said`` its own; either may be none."""
+    """What the arm is worth: ``led`` along dense's answers, ``said`` its own, or none."""
     scores = [row.score for row in said if row.score is not None]
     mean = _mean(scores) if scores else 0.0
     return Quality(
@@ -62,9 +62,14 @@ def quality(led: Sequence[Asked], said: Sequence[Asked]) -> Quality:
     )
 
 
-def loss(found: Quality, dense: Quality, by_score: bool) -> float:
-    """The part that is lost: of the score dense's, else of the places that agree with dense's."""
-    if by_score and found.score is not None and dense.score is not None:
+def loss(found: Quality, dense: Quality, by_score: bool) -> float | None:
+    """What is lost of dense's score, or of the places at which the likeliest token is dense's.
+
+    ``None`` where dense has no score that could be lost.
+    """
+    if by_score:
+        if found.score is None or dense.score is None or not dense.score.mean:
+            return None
         return max(0.0, 1 - found.score.mean / dense.score.mean)
     return 1 - (found.agreement if found.agreement is not None else 1.0)
 
