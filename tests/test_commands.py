@@ -108,7 +108,7 @@ RULES = {
         "--scenes 1 --clips 1 --workers 1 --output build/variants.json"
     ),
     "python -m benchmarks.tiny.tune_study": Rule(
-        "--samplers random --seeds 1 --trials 1 --rows 4 --output build/tune.json"
+        "--samplers random --seeds 1 --trials 1 --rows 1 --held-out 1 --output build/tune.json"
     ),
     "python -m benchmarks.tiny.score": Rule(
         "--per-task 1 --per-clip-task 1 --arms 2 --workers 1 --output build/scores.json"

@@ -3,7 +3,7 @@
     python -m benchmarks.tiny.tune_study --budget 33% --seeds 3
 
 Every sampler gets the same trials, the same known schedules to begin with and the same rows. Each
-seed draws its own halves of the questions.
+seed has questions of its own, and others that are held out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from v2drop_cli.models.loading import load
 from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.records.tuning import TrialJournal, Tuning
 from v2drop_cli.tasks.built_in import Shapes
+from v2drop_cli.tasks.rows import Data, Row
 from v2drop_cli.tasks.scores.known import metric_for
 
 NAME = "tune-tiny.json"
 _HEAD = (
-    "budget", "seed", "sampler", "tuned", "calibration: KL over the default's",
+    "budget", "seed", "rows", "sampler", "tuned", "calibration: KL over the default's",
     "held out: KL over the default's", "score: dense", "default", "tuned",
 )  # fmt: skip
 
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", default=["v2drop"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--rows", type=int, default=144, help="to calibrate; 36 are of every kind")
+    parser.add_argument("--held-out", type=int, default=288)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--output", type=Path, default=RESULTS / NAME)
     given = parser.parse_args(arguments)
@@ -52,11 +54,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"seed {run['seed']} {run['sampler']}: {run['summary']}", file=sys.stderr)
 
 
+class First:
+    """The first rows of other questions; see :class:`~v2drop_cli.tasks.rows.Data`."""
+
+    def __init__(self, data: Data, count: int) -> None:
+        self._data, self.count = data, min(count, data.count)
+        self.name, self.digest = f"{data.name}, {self.count} rows", data.digest
+        self.metric, self.labelled = data.metric, data.labelled
+
+    def rows(self) -> Iterator[Row]:
+        """As many as there are to be."""
+        return islice(self._data.rows(), self.count)
+
+
 def _runs(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    loaded, data = load("tiny", LoadOptions(device="cpu")), Shapes()
-    metric = metric_for(data, None, fidelity=True)
+    loaded = load("tiny", LoadOptions(device="cpu"))
+    metric = metric_for(Shapes(), None, fidelity=True)
     for budget in given.budget:
         for seed in range(given.seeds):
+            data = First(Shapes(f"shapes:{2 * seed}"), given.rows)
+            held_out = First(Shapes(f"shapes:{2 * seed + 1}"), given.held_out)
             for sampler in given.samplers:
                 options = TuneOptions(
                     model_name="tiny",
@@ -65,8 +82,8 @@ def _runs(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     budget=budget,
                     tolerate=None,
                     by_score=False,
-                    held_out=None,
-                    limit=given.rows,
+                    held_out=held_out,
+                    limit=max(data.count, held_out.count),
                     batch_size=given.batch_size,
                     sampler=sampler,
                     trials=given.trials,
@@ -86,6 +103,7 @@ def _kept(budget: str, found: Tuning) -> dict[str, Any]:
         "sampler": found.search.sampler,
         "seed": found.request.seed,
         "known": found.search.known,
+        "rows": [side.rows for side in found.sides],
         "values": [trial.value for trial in found.trials],
         "tuned": None if best is None else f"{best.method} {best.schedule}",
         "sides": document["sides"],
@@ -101,7 +119,7 @@ def table() -> Iterator[str]:
         yield "Not measured yet: `python -m benchmarks.tiny.tune_study`."
         return
     yield f"| {' | '.join(_HEAD)} |"
-    yield "| --- | ---: | --- | --- |" + " ---: |" * (len(_HEAD) - 4)
+    yield "| --- | ---: | ---: | --- | --- |" + " ---: |" * (len(_HEAD) - 5)
     for run in study["runs"]:
         yield f"| {' | '.join(_cells(run))} |"
     yield ""
@@ -112,7 +130,8 @@ def table() -> Iterator[str]:
 
 def _cells(run: dict[str, Any]) -> Iterator[str]:
     calibration, held_out = run["sides"]
-    yield from (run["budget"], str(run["seed"]), run["sampler"], f"`{run['tuned']}`")
+    rows = " + ".join(map(str, run["rows"]))
+    yield from (run["budget"], str(run["seed"]), rows, run["sampler"], f"`{run['tuned']}`")
     yield f"{calibration['kl']['ratio']:.2f}"
     kl = held_out["kl"]
     low, high = kl["ci95"] or (float("nan"), float("nan"))

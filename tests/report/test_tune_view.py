@@ -19,7 +19,7 @@ def said(found):
 def test_a_gain_that_carries_over():
     text, tone = said(tuned())
     assert text == (
-        "v2drop 5:0.41,12:0.35 has the KL divergence 0.50x that of the default (v2drop "
+        "v2drop 5:0.41,12:0.35 has 0.50x the KL divergence of the default (v2drop "
         "3:0.4691,17:0.4691,22:0) on calibration rows and 0.75x [0.67x, 0.83x] on rows held out: "
         "the gain carries over."
     )
@@ -38,7 +38,7 @@ def test_a_gain_that_does_not_is_told():
 
 def test_a_score_is_told_as_a_score():
     text, _ = said(tuned(by_score=True))
-    assert "has its score 1.05x that of the default" in text
+    assert "has 1.05x the score of the default" in text
     view = build_tune_view(tuned(by_score=True))
     assert view.glance.columns[0] == "score"
     labels = [row.label for section in view.sections for row in section.rows]

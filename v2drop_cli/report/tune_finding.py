@@ -62,9 +62,9 @@ def ratio(found: Compared) -> str:
 def _carried(found: Tuning, best: Trial, verdict: str) -> str:
     calibration, held_out = (against(found, side) for side in found.sides)
     default = found.sides[-1].arms[1]
-    what = "its score" if found.by_score else "the KL divergence"
+    what = "score" if found.by_score else "KL divergence"
     return (
-        f"{_named(best)} has {what} {_times(calibration)} that of the default "
+        f"{_named(best)} has {_times(calibration)} the {what} of the default "
         f"({glued(clean(f'{default.method} {default.schedule}'))}) on calibration rows and "
         f"{ratio(held_out)} on rows held out: {_CARRIED[verdict]}."
     )
