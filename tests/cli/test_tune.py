@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-import v2drop_cli
-from tests.checkpoints import save_checkpoint
 from tests.tasks.questions_file import add_line, write_questions
+from tests.tuning.small import small_model
 from v2drop_cli.models import loading
 from v2drop_cli.report.file_lock import only_writer
 from v2drop_cli.schedule_file import schedule_of
@@ -16,22 +15,16 @@ from v2drop_cli.schedule_file import schedule_of
 QUICK = ("--sampler", "random", "--max-new-tokens", 2, "--batch-size", 8)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-    return v2drop_cli.load(str(folder), device="cpu", dtype="float32")
-
-
 @pytest.fixture
-def tune(v2drop, model, monkeypatch):
+def tune(v2drop, monkeypatch):
     """`v2drop tune` on one small model, loaded once."""
-    monkeypatch.setattr(loading, "load", lambda name, options: model)
+    monkeypatch.setattr(loading, "load", lambda name, options: small_model())
     return lambda *args: v2drop("tune", *args, *QUICK)
 
 
 def test_the_schedule_that_it_writes_is_one_that_eval_takes(tune, v2drop, tmp_path):
     path, folder, page = write_questions(tmp_path), tmp_path / "tuned", tmp_path / "page.md"
-    more = ("--output", folder, "--export-md", page, "--trials", 3, "--budget", "40%")
+    more = ("--output", folder, "--export-md", page, "--trials", 2, "--budget", "40%")
     result = tune(path, *more, "--json")
     assert result.code == 0, result.err
     document = json.loads(result.out)

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-import v2drop_cli
-from tests.checkpoints import save_checkpoint
 from tests.tasks.questions_file import add_line, write_questions
+from tests.tuning.small import small_model
 from v2drop_cli.bench.asking import How
 from v2drop_cli.bench.watch import Watch
 from v2drop_cli.commands.tune import TuneOptions, tune
@@ -21,10 +20,9 @@ from v2drop_cli.tasks.scores.known import metric_of
 TIMES = ("prefill_s", "on_prefill", "environment")
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    folder = save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-    return v2drop_cli.load(str(folder), device="cpu", dtype="float32")
+@pytest.fixture
+def loaded():
+    return small_model()
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def path(tmp_path):
 
 def options(metric="exact_match", **changes):
     how = How(metric_of(metric), max_new_tokens=2, frames=2)
-    given = TuneOptions("here", ("v2drop",), how, "40%", None, False, None, 256, 4, "random", 5)
+    given = TuneOptions("here", ("v2drop",), how, "40%", None, False, None, 256, 4, "random", 3)
     return replace(given, **changes)
 
 
@@ -50,8 +48,8 @@ def timeless(value):
 
 
 def test_the_best_trial_is_compared_with_the_default_on_both_sides(loaded, path):
-    found = tuned(loaded, path, options(methods=("v2drop", "random"), trials=6))
-    assert (found.stopped_by, len(found.trials), found.search.known) == ("trials", 6, 3)
+    found = tuned(loaded, path, options(methods=("v2drop", "random"), trials=4))
+    assert (found.stopped_by, len(found.trials), found.search.known) == ("trials", 4, 2)
     assert found.search.methods == ("v2drop", "random")
     assert found.trials[0].schedule == found.sides[0].arms[1].schedule  # the default was tried
     assert found.best.value == min(trial.value for trial in found.trials)
@@ -94,8 +92,8 @@ def test_a_search_gone_on_with_says_what_an_unbroken_one_says(loaded, path, tmp_
     trials = tmp_path / "trials.jsonl"
     whole = timeless(tuned(loaded, path, journal=TrialJournal(trials)).to_json())
     lines = trials.read_bytes().splitlines(keepends=True)
-    assert len(lines) == 6
-    trials.write_bytes(b"".join(lines[:3]) + lines[3][:9])
+    assert len(lines) == 4
+    trials.write_bytes(b"".join(lines[:2]) + lines[2][:9])
     again = tuned(loaded, path, journal=TrialJournal(trials, resume=True))
     assert timeless(again.to_json()) == whole
     fewer = tuned(loaded, path, options(trials=2), TrialJournal(trials, resume=True))
@@ -125,11 +123,11 @@ def test_another_search_is_not_gone_on_with(path, tmp_path, changes, named):
 
 
 def test_within_a_loss_the_cheapest_wins(loaded, path):
-    found = tuned(loaded, path, options(budget=None, tolerate=0.5, trials=8))
+    found = tuned(loaded, path, options(budget=None, tolerate=0.5, trials=6))
     assert found.search.budget is None
     kept = [trial for trial in found.trials if trial.loss <= 0.5]
     assert found.best.cost.share == min(trial.cost.share for trial in kept)
-    assert len({round(trial.asked, 3) for trial in found.trials}) > 3
+    assert len({round(trial.asked, 3) for trial in found.trials}) > 2
     assert found.tolerated in {"within", "beyond", "unsure"}
     assert found.sides[0].arms[1].cost.share == pytest.approx(found.best.cost.share, abs=0.06)
     none = tuned(loaded, path, options(budget=None, tolerate=1e-9, trials=1))
@@ -141,7 +139,7 @@ def test_by_score_answers_are_scored(loaded, path, tmp_path):
     with pytest.raises(UsageError, match="none of the calibration rows right"):
         tuned(loaded, path, options(by_score=True))
     journal = TrialJournal(None)
-    given = options(by_score=True, held_out=Jsonl(str(path)), trials=2)
+    given = options(by_score=True, held_out=Jsonl(str(path)), trials=1)
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     said = {"answers": _answers(loaded, path)}
     easy = tmp_path / "easy.jsonl"

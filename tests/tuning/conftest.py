@@ -1,18 +1,16 @@
-"""One small model for all tests of the search that need one."""
+"""What the tests of the search share."""
 
 from __future__ import annotations
 
 import pytest
 
-import v2drop_cli
-from tests.checkpoints import save_checkpoint
 from tests.tasks.questions_file import write_questions
+from tests.tuning.small import small_model
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    folder = save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-    return v2drop_cli.load(str(folder), device="cpu", dtype="float32")
+@pytest.fixture
+def loaded():
+    return small_model()
 
 
 @pytest.fixture
