@@ -48,7 +48,8 @@ def tune(
     output.check()
     asked = _asked(given, dropping, measuring)
     load, path = model.load_options(measuring.seed), output.trials()
-    files = output.files([Path(name) for name in (given.data, given.holdout) if _is_file(name)])
+    named = [Path(name) for name in (given.data, given.holdout) if name is not None]
+    files = output.files([each for each in named if each.is_file()])
     with ExitStack() as held, telling() as tell:
         held.enter_context(files.held())
         if path is not None:
@@ -105,10 +106,6 @@ def _asked(
         )
 
     return options
-
-
-def _is_file(name: str | None) -> bool:
-    return name is not None and Path(name).is_file()
 
 
 def _tell(found: Tuning, files: ResultFiles, output: TuneOutput) -> None:

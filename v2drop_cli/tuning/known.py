@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from v2drop_cli.errors import ScheduleError
@@ -63,13 +63,12 @@ def _own(method: str, share: float, shape: Shape) -> Iterator[Point]:
 def _even(method: str, share: float, shape: Shape) -> Iterator[Point]:
     """Equal drops: at V2Drop's layers without taking the rest, and spread over the depth."""
     usual = tuple(shape.scaled(REFERENCE_LAYERS))
-    spread = _spread(shape)
-    for layers in (usual, spread):
+    for layers in (usual, _spread(shape)):
         if layers and layers[0] < share * shape.n_layers:
             yield Point(method, share, layers, (1 / len(layers),) * len(layers))
 
 
-def _spread(shape: Shape) -> Sequence[int]:
+def _spread(shape: Shape) -> tuple[int, ...]:
     first = max(1, shape.first_droppable)
     step = max(1, math.ceil((shape.depth - first) / 4))
     return tuple(range(first, shape.depth, step))
