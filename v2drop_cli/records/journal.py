@@ -1,6 +1,7 @@
 """Rows as they finish, one JSON line each, so that a run that was killed can be gone on with.
 
-The first line says what the run is: its settings. A line that a kill cut short is none.
+The first line says what the run is: its settings. A line that a kill cut short is none. Several
+processes keep a file each; all files of a folder are one run, and each process writes its own only.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from v2drop_cli.errors import OutputPathError, UsageError, V2DropError, reason_of
+from v2drop_cli.errors import UsageError, V2DropError, reason_of
+from v2drop_cli.records.shards import Shard, row_files
 
 SCHEMA = "v2drop.eval-rows/1"
 Settings = Mapping[str, Any]
@@ -83,25 +85,30 @@ class Journal:
     """The rows of one run, in a file or, without one, in memory alone.
 
     Args:
-        path: the file; its folder is there. ``None``: nothing is written.
+        path: the file; its folder is there. ``None``: nothing is written. What other processes
+            wrote beside it (:func:`~v2drop_cli.records.shards.row_files`) is read, too.
         resume: whether rows that are there are gone on from.
 
     Raises:
-        UsageError: there are rows and nobody said to go on, or the file is of something else.
+        UsageError: there are rows and nobody said to go on, or a file is of something else.
     """
 
     def __init__(self, path: Path | None, resume: bool = False) -> None:
         self.path, self._done = path, dict[int, RowResult]()
         self._settings: dict[str, Any] = {}
-        if path is None or not path.exists():
+        self._files = dict[Path, _RowsFile]()
+        if path is None:
             return
-        whole = list(_whole_lines(path))
-        if whole and not resume:
+        self.look()
+        # The other parts of a run that is just beginning are no hindrance.
+        count = Shard.of(path).count
+        theirs = (each for each in self._files if each == path or Shard.of(each).count != count)
+        if not resume and any(self._files[each].settings for each in theirs):
             raise UsageError(
                 f"{path.parent} holds a run already",
                 hint="--resume goes on with it; or name another folder",
             )
-        self._take_up(path, whole)
+        self._files[path].cut()
 
     @property
     def results(self) -> list[RowResult]:
@@ -111,22 +118,33 @@ class Journal:
     def __contains__(self, row: object) -> bool:
         return row in self._done
 
+    def look(self) -> None:
+        """Take up what other processes wrote since the last look.
+
+        Raises:
+            UsageError: one of them asks something else, or a file is of something else.
+        """
+        if self.path is None:
+            return
+        for path in dict.fromkeys((self.path, *row_files(self.path.parent))):
+            file = self._files.setdefault(path, _RowsFile(path))
+            known = bool(file.settings)
+            for result in file.more():
+                self._done.setdefault(result.row, result)
+            if not known and file.settings and self._settings:
+                self._compare(file.settings, self._settings)
+
     def check(self, settings: Settings) -> None:
         """Refuse to go on with a run that had other ``settings``; those not named may differ.
 
         Raises:
             UsageError: one differs; the message names it with both values.
         """
-        if not self._settings:
-            return
-        for name, value in settings.items():
-            before = self._settings.get(name)
-            if before != _plain(value):
-                raise UsageError(
-                    f"the run in {self._folder} had another {name}: {_shown(before)}, now "
-                    f"{_shown(_plain(value))}",
-                    hint="ask as it was asked, or name another folder",
-                )
+        for file in self._files.values():
+            if file.settings:
+                self._compare(file.settings, settings)
+        if self._settings:
+            self._compare(self._settings, settings)
 
     def begin(self, settings: Settings) -> None:
         """Write the first line, unless there is one.
@@ -135,9 +153,11 @@ class Journal:
             UsageError: there is one of other settings.
         """
         self.check(settings)
-        if not self._settings:
-            self._settings = _plain(settings)
+        self._settings = _plain(settings)
+        own = None if self.path is None else self._files[self.path]
+        if own is not None and not own.settings:
             self._write([json.dumps({"schema": SCHEMA, "settings": self._settings})])
+            own.settings = dict(self._settings)
 
     def append(self, results: Iterable[RowResult]) -> None:
         """Keep rows, each once; when this returns they are on the disk.
@@ -149,6 +169,15 @@ class Journal:
         if new:
             self._write([result.line() for result in new])
         self._done |= {result.row: result for result in new}
+
+    def _compare(self, before: Settings, settings: Settings) -> None:
+        for name, value in settings.items():
+            if before.get(name) != _plain(value):
+                raise UsageError(
+                    f"the run in {self._folder} had another {name}: {_shown(before.get(name))}, "
+                    f"now {_shown(_plain(value))}",
+                    hint="ask as it was asked, or name another folder",
+                )
 
     @property
     def _folder(self) -> str:
@@ -173,50 +202,58 @@ class Journal:
                 f"could not write {str(self.path)!r}: {reason_of(error)}",
                 hint="what was answered before is in it: --resume goes on from there",
             ) from error
+        self._files[self.path].end += len(data)  # nobody need read them again
 
-    def _take_up(self, path: Path, lines: list[bytes]) -> None:
-        """Read what is there, and cut off what a kill left half-written."""
+
+class _RowsFile:
+    """One file, read as far as its lines are whole; another process may be writing it.
+
+    Attributes:
+        settings: of its first line; empty as long as there is none.
+        end: of what was read, in bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.settings = path, dict[str, Any]()
+        self.end = 0
+
+    def more(self) -> list[RowResult]:
+        """The rows that were written since the last time.
+
+        Raises:
+            UsageError: it cannot be read, or is of something else.
+        """
+        lines = self._whole_lines()
         try:
-            if lines:
-                head = json.loads(lines[0])
+            rows = [json.loads(line) for line in lines]
+            if rows and not self.end:
+                head = rows.pop(0)
                 if head["schema"] != SCHEMA:
                     raise ValueError(f"schema {head['schema']!r}")
-                self._settings = dict(head["settings"])
-            found = [RowResult.read(json.loads(line)) for line in lines[1:]]
+                self.settings = dict(head["settings"])
+            found = [RowResult.read(row) for row in rows]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(
-                f"{path} is not the rows of a run: {reason_of(error)}", hint="name another folder"
+                f"{self.path} is not the rows of a run: {reason_of(error)}",
+                hint="name another folder",
             ) from error
-        self._done = {result.row: result for result in found}
-        whole = sum(map(len, lines))
-        if path.stat().st_size > whole:
-            os.truncate(path, whole)
+        self.end += sum(map(len, lines))
+        return found
 
+    def cut(self) -> None:
+        """Cut off what a kill left half-written; for the file's only writer."""
+        if self.path.exists() and self.path.stat().st_size > self.end:
+            os.truncate(self.path, self.end)
 
-def rows_file(folder: Path) -> Path:
-    """Where the rows of a run in ``folder`` are; the folder is made if need be.
-
-    Raises:
-        OutputPathError: it cannot be one.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise OutputPathError(
-            f"cannot make the folder {str(folder)!r}: {reason_of(error)}",
-            hint="--output names a folder, for the rows and the result",
-        ) from error
-    return folder / "rows.jsonl"
-
-
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line
-    except OSError as error:
-        raise UsageError(f"cannot read {str(path)!r}: {reason_of(error)}") from error
+    def _whole_lines(self) -> list[bytes]:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.end)
+                return [line for line in file if line.endswith(b"\n")]
+        except FileNotFoundError:  # its writer went without having begun
+            return []
+        except OSError as error:
+            raise UsageError(f"cannot read {str(self.path)!r}: {reason_of(error)}") from error
 
 
 def _plain(value: Any) -> Any:
