@@ -41,6 +41,12 @@ def address(tensor: Tensor) -> int:
     return local.data_ptr()
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that is split among processes, which all ask at once; any other as it is."""
+    gathered: Any = getattr(tensor, "full_tensor", None)
+    return tensor if gathered is None else gathered()
+
+
 def true_columns(mask: Tensor, count: int) -> Tensor:
     """Ascending indices of the ``count`` true entries of ``mask`` ``[W]``.
 

@@ -17,6 +17,7 @@ import v2drop_cli as v2drop
 from tests.instrument.test_oracle import decode
 from tests.tiny_llava import mixed_batch
 from v2drop_cli.cli import app
+from v2drop_cli.methods.mixing import fingerprint
 
 METHODS = {"v2drop": "1:0.5,3:0.5", "fastv": "2:0.3", "divprune": "0:0.4", "random": "1:0.5"}
 """By what the model moved, by its attention, by what its layers are given, and by nothing."""
@@ -59,7 +60,8 @@ def main(folder, out):
     os.chdir(folder)
     loaded = v2drop.load("model", device="cpu", dtype="float32", tp_plan="auto")
     split = type(loaded.family.layers(loaded.model)[0].self_attn.q_proj.weight).__name__
-    torch.save({"split": split, "dropped": dropped(loaded)}, f"{out}.pt")
+    found = {"split": split, "dropped": dropped(loaded), "print": fingerprint(loaded.model)}
+    torch.save(found, f"{out}.pt")
     Path(f"{out}.json").write_text(
         json.dumps(commands(COMMANDS, "--tp-plan", "auto")), encoding="utf-8"
     )

@@ -18,6 +18,7 @@ from tests.modes import split_in_two
 from tests.patience import PATIENCE_S
 from tests.tasks.questions_file import write_questions
 from v2drop_cli.errors import UnsupportedModelError, UsageError
+from v2drop_cli.methods.mixing import fingerprint
 from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.splitting import agreed, check_heads, main_device, split_caveats
 
@@ -68,6 +69,7 @@ def test_processes_that_share_a_model_keep_what_one_keeps(both, folder):
     wanted = split_in_two.dropped(loaded)
     for found, _ in both:
         assert found["split"] == "DTensor"
+        assert found["print"] == fingerprint(loaded.model)
         for method, (kept, logits) in wanted.items():
             assert found["dropped"][method][0] == kept, method
             for a, b in zip(found["dropped"][method][1], logits, strict=True):

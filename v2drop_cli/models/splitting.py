@@ -35,9 +35,9 @@ def loading_arguments(options: LoadOptions) -> dict[str, Any]:
         return {"device_map": options.device_map}
     if options.tp_plan is None:
         return {}
-    from transformers.distributed import DistributedConfig
+    from transformers.distributed.configuration_utils import DistributedConfig
 
-    return {"distributed_config": DistributedConfig(tp_plan=options.tp_plan)}
+    return {"distributed_config": DistributedConfig(tp_plan="auto")}  # the only one there is
 
 
 def parts_of(options: LoadOptions) -> int:
@@ -80,7 +80,7 @@ def main_device(model: Any) -> torch.device:
     device: torch.device = model.device
     if device.type != "meta":
         return device
-    places = [torch.device(each) for each in model.hf_device_map.values() if each != "disk"]
+    places = [_device(each) for each in model.hf_device_map.values() if each != "disk"]
     return next((each for each in places if each.type == "cuda"), torch.device("cpu"))
 
 
@@ -90,11 +90,16 @@ def split_caveats(model: Any, device: torch.device, parts: int) -> tuple[Caveat,
         return (CaveatKind.MODEL_SPLIT.caveat(processes=parts),)
     named = getattr(model, "hf_device_map", None) or {}
     places = dict.fromkeys(
-        each if each == "disk" else str(torch.device(each)) for each in named.values()
+        each if each == "disk" else str(_device(each)) for each in named.values()
     )
     if len(places) < 2:
         return ()
     return (CaveatKind.MODEL_SPREAD.caveat(devices=", ".join(places), device=device),)
+
+
+def _device(place: int | str | torch.device) -> torch.device:
+    """A device by what accelerate calls it: a GPU has a bare number."""
+    return torch.device("cuda", place) if isinstance(place, int) else torch.device(place)
 
 
 def agreed(loaded: LoadedModel, value: T) -> T:
