@@ -89,6 +89,7 @@ RULES = {
     "v2drop tune questions.jsonl --model llava-1.5-7b --tolerate 1% --output tuned/ --resume": Rule(
         f"{TUNED} --holdout questions.jsonl"
     ),
+    "v2drop eval questions.jsonl --output run/ --shard 1/4": Rule(f"{ASKED} --output shard"),
     "v2drop compare": Rule(),
     "v2drop --help": Rule(),
     "v2drop models": Rule(),
@@ -146,6 +147,12 @@ RULES = {
     "python -m tests.support": Rule(elsewhere=("tests/test_support.py", '"tests.support"')),
     # Its processes are started by torch; the module and its arguments are run without it.
     "torchrun": Rule(f"{TRAIN} --stages A3"),
+    "torchrun --nproc_per_node 8 -m v2drop_cli eval": Rule(elsewhere=(".ci/kills", "torchrun")),
+    "torchrun --nproc_per_node 4 -m v2drop_cli run": Rule(
+        elsewhere=("tests/modes/split_in_two.py", "--tp-plan")
+    ),
+    "accelerate launch": Rule(elsewhere=(".ci/kills", '"accelerate", "launch"')),
+    ".ci/kills": Rule(why="ten minutes of killing; it is run by hand"),
     ".ci/run": Rule(why="it is what runs all tests; test_docs looks at what it runs"),
     "python -m pytest": Rule(elsewhere=(".ci/run", "README.md")),
     "pytest": Rule(why="a choice of these tests"),
@@ -163,7 +170,7 @@ OURS = [command for command in PRINTED if command[0] == "v2drop"]
 
 def rule_for(command: Command) -> Rule | None:
     """The rule with the longest beginning; other scripts need none if `.ci/run` or a test does."""
-    if command[0].startswith(".ci/") and command[0] != ".ci/run":
+    if command[0].startswith(".ci/") and command[:1] not in PREFIXES:
         ran = [path for path in RUN_SCRIPTS if command[0] in (ROOT / path).read_text("utf-8")]
         return Rule(elsewhere=(ran[0], command[0])) if ran else None
     fit = [prefix for prefix in PREFIXES if command[: len(prefix)] == prefix]
@@ -315,7 +322,7 @@ def modules() -> dict[Command, list[str]]:
     """Printed command → module and arguments."""
     found = {}
     for command in PRINTED:
-        if command[0] == "torchrun":
+        if command[0] == "torchrun" and runs_here(command):
             from torch.distributed.run import parse_args
 
             asked = parse_args(arguments(command))

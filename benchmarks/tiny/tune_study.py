@@ -61,6 +61,7 @@ class First:
         self._data, self.count = data, min(count, data.count)
         self.name, self.digest = f"{data.name}, {self.count} rows", data.digest
         self.metric, self.labelled = data.metric, data.labelled
+        self.files, self.columns, self.told = data.files, data.columns, data.told
 
     def rows(self) -> Iterator[Row]:
         """As many as there are to be."""

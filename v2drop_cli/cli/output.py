@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from v2drop_cli.cli.called import called
+from v2drop_cli.cli.followers import follows
 from v2drop_cli.errors import GateError, UndecidedError, UsageError, V2DropError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Document(Protocol):
 
 def warn(text: str) -> None:
     """Say on stderr what a person should read at once."""
-    typer.echo(f"warning: {text}", err=True)
+    if not follows():
+        typer.echo(f"warning: {text}", err=True)
 
 
 def summed_up(report: Report) -> Report:
@@ -146,7 +148,8 @@ def tell(line: str) -> None:
     """One line on stderr. File names may hold anything; terminals may not."""
     from v2drop_cli.report.text import clean, encodable
 
-    typer.echo(encodable(clean(line), sys.stderr.encoding), err=True)
+    if not follows():
+        typer.echo(encodable(clean(line), sys.stderr.encoding), err=True)
 
 
 def print_json(document: str) -> None:

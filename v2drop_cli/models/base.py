@@ -234,6 +234,7 @@ class LoadedModel:
         caveats: what the reader of this model's answers must know.
         allow_unproven: whether a decoder that nobody has proven is dropped in.
         fake_quant: bits that the decoder computes with, simulated (``"w4a4"``); ``None``: its own.
+        parts: among how many processes it is split.
         prompts: those it prepared, for :meth:`decode`.
     """
 
@@ -248,6 +249,7 @@ class LoadedModel:
     caveats: tuple[Caveat, ...] = ()
     allow_unproven: bool = False
     fake_quant: str | None = None
+    parts: int = 1
     prompts: Prompts = field(default_factory=Prompts, repr=False, compare=False)
 
     @property

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from v2drop_cli.records.line_journal import LineJournal, file_in
+from v2drop_cli.records.line_journal import LineJournal
+from v2drop_cli.records.shards import Shard, row_files
 
 SCHEMA = "v2drop.eval-rows/1"
 
@@ -84,11 +85,12 @@ class Journal(LineJournal[RowResult]):
 
     schema, kind, called = SCHEMA, RowResult, "the rows of a run"
 
+    @staticmethod
+    def beside(path: Path) -> list[Path]:
+        """Several processes keep a file each."""
+        return row_files(path.parent)
 
-def rows_file(folder: Path) -> Path:
-    """Where the rows of a run in ``folder`` are; the folder is made if need be.
-
-    Raises:
-        OutputPathError: it cannot be one.
-    """
-    return file_in(folder, "rows.jsonl")
+    @staticmethod
+    def is_hindered_by(path: Path, other: Path) -> bool:
+        """The other parts of a run that is just beginning are no hindrance."""
+        return other == path or Shard.of(other).count != Shard.of(path).count

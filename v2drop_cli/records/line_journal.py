@@ -1,13 +1,14 @@
 """What finishes one by one, a JSON line each, so that a run that was killed can be gone on with.
 
-The first line says what the run is: its settings. A line that a kill cut short is none.
+The first line says what the run is: its settings. A line that a kill cut short is none. Where
+several processes keep a file each, all of them are one run, and each process writes its own only.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -45,7 +46,8 @@ class LineJournal(Generic[E]):
     """What one run has so far, in a file or, without one, in memory alone.
 
     Args:
-        path: the file; its folder is there. ``None``: nothing is written.
+        path: the file; its folder is there. ``None``: nothing is written. What other processes
+            wrote beside it is read, too.
         resume: whether what is there is gone on from.
 
     Attributes:
@@ -54,7 +56,7 @@ class LineJournal(Generic[E]):
         called: what such a file is, for messages.
 
     Raises:
-        UsageError: something is there and nobody said to go on, or the file is of something else.
+        UsageError: something is there and nobody said to go on, or a file is of something else.
     """
 
     schema: ClassVar[str]
@@ -64,15 +66,27 @@ class LineJournal(Generic[E]):
     def __init__(self, path: Path | None, resume: bool = False) -> None:
         self.path, self._done = path, dict[int, E]()
         self._settings: dict[str, Any] = {}
-        if path is None or not path.exists():
+        self._files = dict[Path, _LineFile]()
+        if path is None:
             return
-        whole = list(_whole_lines(path))
-        if whole and not resume:
+        self.look()
+        theirs = (each for each in self._files if self.is_hindered_by(path, each))
+        if not resume and any(self._files[each].settings for each in theirs):
             raise UsageError(
                 f"{path.parent} holds a run already",
                 hint="--resume goes on with it; or name another folder",
             )
-        self._take_up(path, whole)
+        self._files[path].cut()
+
+    @staticmethod
+    def beside(path: Path) -> Iterable[Path]:
+        """The files of other processes of the same run; a kind of journal may have some."""
+        return ()
+
+    @staticmethod
+    def is_hindered_by(path: Path, other: Path) -> bool:
+        """Whether a run that begins may not find anything in ``other``."""
+        return True
 
     @property
     def results(self) -> list[E]:
@@ -82,22 +96,33 @@ class LineJournal(Generic[E]):
     def __contains__(self, number: object) -> bool:
         return number in self._done
 
+    def look(self) -> None:
+        """Take up what other processes wrote since the last look.
+
+        Raises:
+            UsageError: one of them asks something else, or a file is of something else.
+        """
+        if self.path is None:
+            return
+        for path in dict.fromkeys((self.path, *self.beside(self.path))):
+            file = self._files.setdefault(path, _LineFile(path, self.schema, self.called))
+            known = bool(file.settings)
+            for result in file.more(self.kind.read):
+                self._done.setdefault(result.number, result)
+            if not known and file.settings and self._settings:
+                self._compare(file.settings, self._settings)
+
     def check(self, settings: Settings) -> None:
         """Refuse to go on with a run that had other ``settings``; those not named may differ.
 
         Raises:
             UsageError: one differs; the message names it with both values.
         """
-        if not self._settings:
-            return
-        for name, value in settings.items():
-            before = self._settings.get(name)
-            if before != _plain(value):
-                raise UsageError(
-                    f"the run in {self._folder} had another {name}: {_shown(before)}, now "
-                    f"{_shown(_plain(value))}",
-                    hint="ask as it was asked, or name another folder",
-                )
+        for file in self._files.values():
+            if file.settings:
+                self._compare(file.settings, settings)
+        if self._settings:
+            self._compare(self._settings, settings)
 
     def begin(self, settings: Settings) -> None:
         """Write the first line, unless there is one.
@@ -106,9 +131,11 @@ class LineJournal(Generic[E]):
             UsageError: there is one of other settings.
         """
         self.check(settings)
-        if not self._settings:
-            self._settings = _plain(settings)
+        self._settings = _plain(settings)
+        own = None if self.path is None else self._files[self.path]
+        if own is not None and not own.settings:
             self._write([json.dumps({"schema": self.schema, "settings": self._settings})])
+            own.settings = dict(self._settings)
 
     def append(self, results: Iterable[E]) -> None:
         """Keep results, each once; when this returns they are on the disk.
@@ -120,6 +147,15 @@ class LineJournal(Generic[E]):
         if new:
             self._write([result.line() for result in new])
         self._done |= {result.number: result for result in new}
+
+    def _compare(self, before: Settings, settings: Settings) -> None:
+        for name, value in settings.items():
+            if before.get(name) != _plain(value):
+                raise UsageError(
+                    f"the run in {self._folder} had another {name}: {_shown(before.get(name))}, "
+                    f"now {_shown(_plain(value))}",
+                    hint="ask as it was asked, or name another folder",
+                )
 
     @property
     def _folder(self) -> str:
@@ -144,24 +180,59 @@ class LineJournal(Generic[E]):
                 f"could not write {str(self.path)!r}: {reason_of(error)}",
                 hint="what was found before is in it: --resume goes on from there",
             ) from error
+        self._files[self.path].end += len(data)  # nobody need read them again
 
-    def _take_up(self, path: Path, lines: list[bytes]) -> None:
-        """Read what is there, and cut off what a kill left half-written."""
+
+class _LineFile:
+    """One file, read as far as its lines are whole; another process may be writing it.
+
+    Attributes:
+        settings: of its first line; empty as long as there is none.
+        end: of what was read, in bytes.
+    """
+
+    def __init__(self, path: Path, schema: str, called: str) -> None:
+        self.path, self.settings = path, dict[str, Any]()
+        self.end = 0
+        self._schema, self._called = schema, called
+
+    def more(self, read: Callable[[Mapping[str, Any]], E]) -> list[E]:
+        """What was written since the last time, each line made into what it holds by ``read``.
+
+        Raises:
+            UsageError: it cannot be read, or is of something else.
+        """
+        lines = self._whole_lines()
         try:
-            if lines:
-                head = json.loads(lines[0])
-                if head["schema"] != self.schema:
+            values = [json.loads(line) for line in lines]
+            if values and not self.end:
+                head = values.pop(0)
+                if head["schema"] != self._schema:
                     raise ValueError(f"schema {head['schema']!r}")
-                self._settings = dict(head["settings"])
-            found = [self.kind.read(json.loads(line)) for line in lines[1:]]
+                self.settings = dict(head["settings"])
+            found = [read(value) for value in values]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(
-                f"{path} is not {self.called}: {reason_of(error)}", hint="name another folder"
+                f"{self.path} is not {self._called}: {reason_of(error)}",
+                hint="name another folder",
             ) from error
-        self._done = {result.number: result for result in found}
-        whole = sum(map(len, lines))
-        if path.stat().st_size > whole:
-            os.truncate(path, whole)
+        self.end += sum(map(len, lines))
+        return found
+
+    def cut(self) -> None:
+        """Cut off what a kill left half-written; for the file's only writer."""
+        if self.path.exists() and self.path.stat().st_size > self.end:
+            os.truncate(self.path, self.end)
+
+    def _whole_lines(self) -> list[bytes]:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.end)
+                return [line for line in file if line.endswith(b"\n")]
+        except FileNotFoundError:  # not begun yet, or its writer went without having begun
+            return []
+        except OSError as error:
+            raise UsageError(f"cannot read {str(self.path)!r}: {reason_of(error)}") from error
 
 
 def file_in(folder: Path, name: str) -> Path:
@@ -178,16 +249,6 @@ def file_in(folder: Path, name: str) -> Path:
             hint="--output names a folder, for what is found on the way and the result",
         ) from error
     return folder / name
-
-
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line
-    except OSError as error:
-        raise UsageError(f"cannot read {str(path)!r}: {reason_of(error)}") from error
 
 
 def _plain(value: Any) -> Any:
