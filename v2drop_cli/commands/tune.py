@@ -30,9 +30,9 @@ from v2drop_cli.records import AS_IT_IS, INTERRUPTED
 from v2drop_cli.records.evaluation import EvalRequest
 from v2drop_cli.records.tuning import FIDELITY, Search, TrialJournal, TuneData, Tuning
 from v2drop_cli.tasks.rows import Data, Row
-from v2drop_cli.tuning.known import beginnings
+from v2drop_cli.tuning.asked_again import Questions
+from v2drop_cli.tuning.beginnings import beginnings
 from v2drop_cli.tuning.points import fits
-from v2drop_cli.tuning.questions import Questions
 from v2drop_cli.tuning.samplers import sampler_of
 from v2drop_cli.tuning.search import Goal, Plan, best, marked, search
 from v2drop_cli.tuning.sides import Measuring, judged

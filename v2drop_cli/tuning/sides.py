@@ -15,9 +15,9 @@ from v2drop_cli.methods.shape import Shape
 from v2drop_cli.records import DENSE
 from v2drop_cli.records.tuning import ArmOn, Cost, Quality, Side, Trial, Tuning
 from v2drop_cli.schedule import Schedule
-from v2drop_cli.tuning.known import default
+from v2drop_cli.tuning.asked_again import Asked, Questions
+from v2drop_cli.tuning.beginnings import default
 from v2drop_cli.tuning.points import Point, point_of
-from v2drop_cli.tuning.questions import Asked, Questions
 from v2drop_cli.tuning.worth import Flops, cost, loss, quality
 
 DEFAULT, TUNED = "default", "tuned"

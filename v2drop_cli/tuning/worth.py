@@ -13,7 +13,7 @@ from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.parts import language_head
 from v2drop_cli.records.evaluation import Score
 from v2drop_cli.records.tuning import Cost, Quality
-from v2drop_cli.tuning.questions import Asked
+from v2drop_cli.tuning.asked_again import Asked
 
 Flops = Callable[[Asked], int | None]
 """Of one row's prefill; ``None`` where shapes do not say it."""

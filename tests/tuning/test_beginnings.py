@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from v2drop_cli.methods.shape import Shape
-from v2drop_cli.tuning.known import SHARES, beginnings, default
+from v2drop_cli.tuning.beginnings import SHARES, beginnings, default
 from v2drop_cli.tuning.points import point_of
 from v2drop_cli.tuning.space import Space
 

@@ -19,7 +19,7 @@ from v2drop_cli.records import DENSE
 from v2drop_cli.schedule import Schedule
 from v2drop_cli.tasks.jsonl import Jsonl
 from v2drop_cli.tasks.scores.known import metric_of
-from v2drop_cli.tuning.questions import Questions
+from v2drop_cli.tuning.asked_again import Questions
 from v2drop_cli.tuning.worth import cost, flops_of, loss, quality
 
 DROPPED = Arm("x", "v2drop", Schedule.parse("1:0.3,4:0.5"))
