@@ -89,7 +89,7 @@ class Asker:
         try:
             results = self._together(unit)
         except Exception as error:
-            _let_go()
+            let_go()
             if len(unit) == 1:
                 yield broken(unit[0].row, error)
                 return
@@ -151,7 +151,7 @@ def broken(row: Row, error: Exception) -> RowResult:
     return RowResult(row.number, row.group, None, broken=" ".join(str(reason).split())[:300])
 
 
-def _let_go() -> None:
+def let_go() -> None:
     """Give a GPU's memory back after a batch that took too much."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -44,8 +44,7 @@ class Along:
     """
 
     def __init__(self, loaded: LoadedModel, inputs: Inputs, answer: Sequence[int]) -> None:
-        self._loaded, self._inputs = loaded, inputs
-        self._answer = torch.tensor([answer], device=loaded.device)
+        self._loaded, self._inputs, self._answer = loaded, inputs, answer
         self._dense = self._logs(Arm(DENSE))
 
     def led(self, arm: Arm) -> Kept:
@@ -53,15 +52,24 @@ class Along:
         return compared(self._dense, self._dense if arm.method is None else self._logs(arm))
 
     def _logs(self, arm: Arm) -> Tensor:
-        """``[a, V]`` log-probabilities of each of the answer's tokens, in float32."""
-        loaded = self._loaded
-        tensors = ready(loaded, self._inputs)
-        first = next_positions(loaded.model, self._inputs.tensors, loaded.family.first_position).to(
-            loaded.device
+        return log_probabilities(self._loaded, self._inputs, arm, self._answer)
+
+
+def log_probabilities(
+    loaded: LoadedModel, inputs: Inputs, arm: Arm, answer: Sequence[int]
+) -> Tensor:
+    """``[a, V]``: what ``arm`` expects at each token of ``answer``, which is given to it.
+
+    Logarithms, in float32. ``inputs`` is one row, on the host.
+    """
+    tensors = ready(loaded, inputs)
+    along = torch.tensor([answer], device=loaded.device)
+    first = next_positions(loaded.model, inputs.tensors, loaded.family.first_position)
+    with arm.applied(loaded):
+        found = list(
+            led(loaded.model, tensors, new_cache(loaded), along, first.to(loaded.device))
         )
-        with arm.applied(loaded):
-            found = list(led(loaded.model, tensors, new_cache(loaded), self._answer, first))
-        return torch.cat(found).float().log_softmax(dim=-1)
+    return torch.cat(found).float().log_softmax(dim=-1)
 
 
 def compared(dense: Tensor, arm: Tensor) -> Kept:
