@@ -131,6 +131,8 @@ RULES = {
     "python -m tests.support": Rule(elsewhere=("tests/test_support.py", '"tests.support"')),
     # Its processes are started by torch; the module and its arguments are run without it.
     "torchrun": Rule(f"{TRAIN} --stages A3"),
+    "python -m lmms_eval": Rule(elsewhere=("benchmarks/lmms/end_to_end.py", '"lmms_eval"')),
+    ".ci/lmms-eval": Rule(why="an environment of its own, with lmms-eval in it: run by hand"),
     ".ci/run": Rule(why="it is what runs all tests; test_docs looks at what it runs"),
     "python -m pytest": Rule(elsewhere=(".ci/run", "README.md")),
     "pytest": Rule(why="a choice of these tests"),

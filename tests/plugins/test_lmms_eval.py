@@ -61,9 +61,7 @@ def plugin(monkeypatch):
 
 @pytest.fixture
 def model(plugin, folder):
-    made = plugin.V2Drop(
-        pretrained=folder, device="cpu", schedule="2:0.5;4:0.3", batch_size="2"
-    )
+    made = plugin.V2Drop(pretrained=folder, device="cpu", schedule="2:0.5;4:0.3", batch_size="2")
     made.task_dict = {"colors": {"test": documents()}}
     return made
 
@@ -162,9 +160,13 @@ def test_what_is_not_greedy_is_refused_with_the_way_on(plugin, model, settings):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"do_sample": True, "temperature": 0}, {"do_sample": False, "temperature": 0.7}, {"num_beams": 1}],
+    [
+        {"do_sample": True, "temperature": 0},
+        {"do_sample": False, "temperature": 0.7},
+        {"num_beams": 1},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_comes_to_greedy_is_greedy(model, heard, settings):
     assert next(model.generate_until([request(0, settings)]))
 

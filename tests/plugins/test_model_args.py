@@ -17,7 +17,9 @@ def test_what_is_left_out_is_as_on_the_command_line():
 
 
 def test_semicolons_are_commas_in_schedules_layers_ratios_and_methods():
-    asked = ModelArgs.read({"schedule": "3:0.5;17:0.3", "method": "dart:image_pivots=10;text_pivots=5"})
+    asked = ModelArgs.read(
+        {"schedule": "3:0.5;17:0.3", "method": "dart:image_pivots=10;text_pivots=5"}
+    )
     assert asked.arms.schedules.schedules == ("3:0.5,17:0.3",)
     assert asked.arms.methods == ("dart:image_pivots=10,text_pivots=5",)
     asked = ModelArgs.read({"layers": "2;4", "ratios": "0.5;0.25"})

@@ -122,9 +122,7 @@ def test_an_arm_finds_its_own_answer_greedy_and_no_other_likelier(loaded, questi
     """The answer is handed over as ids: of a random model's words not all are read back."""
     asked, arm = questions[1], OneArm(loaded, DROPPED)
     seen = []
-    monkeypatch.setattr(
-        one_arm, "answer", lambda *given: seen.append(real(*given)) or seen[-1]
-    )
+    monkeypatch.setattr(one_arm, "answer", lambda *given: seen.append(real(*given)) or seen[-1])
     arm.answers([asked])
     [[said]] = seen
     other = [said.tokens[0], *(token ^ 1 for token in said.tokens[1:])]

@@ -66,9 +66,7 @@ def log_probabilities(
     along = torch.tensor([answer], device=loaded.device)
     first = next_positions(loaded.model, inputs.tensors, loaded.family.first_position)
     with arm.applied(loaded):
-        found = list(
-            led(loaded.model, tensors, new_cache(loaded), along, first.to(loaded.device))
-        )
+        found = list(led(loaded.model, tensors, new_cache(loaded), along, first.to(loaded.device)))
     return torch.cat(found).float().log_softmax(dim=-1)
 
 

@@ -151,11 +151,7 @@ def _medium(shown: Any, name: str, frames: int) -> Media:
 
 
 def _words(context: str) -> str:
-    """The question without places for pictures, which are shown before it.
-
-    >>> _words("<image>\\nwhat is it?")
-    'what is it?'
-    """
+    """The question without places for pictures, which are shown before it."""
     for placeholder in PLACEHOLDERS:
         context = context.replace(placeholder, "")
     return context.strip()
@@ -180,11 +176,7 @@ def _settings(settings: Mapping[str, Any], task: str) -> tuple[int, tuple[str, .
 
 
 def _until(text: str, stops: Sequence[str]) -> str:
-    """``text`` as far as the first of ``stops``.
-
-    >>> _until("red. And", (".", "And")), _until("red", ())
-    ('red', 'red')
-    """
+    """``text`` as far as the first of ``stops``."""
     return text[: min((text.find(stop) for stop in stops if stop in text), default=None)]
 
 
