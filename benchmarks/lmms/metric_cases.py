@@ -71,20 +71,30 @@ def _exact_match(draw: random.Random) -> Iterator[Case]:
         yield Case(_dressed(said, draw), (_dressed(right, draw),))
 
 
-# visualqa.org/evaluation and its reference code: what each rule of the normalisation is about.
-_VQA = """two 2 yes no don't dont none 0 10.5 1,000 1000 o'clock oclock it's its man's left/right
-t-shirt U.S. 10:30 50% $5 what?! cat, cats a an wont isn't tea;cup yes. hadnt've couldve e.g. .5
-""".split()
-_PHRASES = ("the cat", "red and blue", "black & white", "man's hat", "red, blue", "stop sign")
+# What each rule of visualqa.org/evaluation and its reference code is about.
+_VQA = (
+    "two", "2", "yes", "no", "don't", "dont", "none", "0", "10.5", "1,000", "1000", "o'clock",
+    "oclock", "it's", "its", "man's", "left/right", "t-shirt", "U.S.", "10:30", "50%", "$5",
+    "what?!", "cat,", "cats", "a", "an", "wont", "isn't", "tea;cup", "yes.", "hadnt've", "couldve",
+    "e.g.", ".5", "id've", "lets", "let's", "somebody'd", "black&white", "#1", "a+b", "5:00 pm",
+    "1,000-page", "ow's'at", "the cat", "red and blue", "black & white", "man's hat", "red, blue",
+    "stop sign", "(none)", "rock'n'roll", "snake_case",
+)  # fmt: skip
+
+
+def _alike(word: str) -> Iterator[str]:
+    """Ways to write a word that one normalisation may find alike, and another not."""
+    yield from (word, f"The {word}!", word.replace("'", ""), word.replace("'", " "))
+    bare = [letter if letter.isalnum() or letter in "'.: " else " " for letter in word]
+    yield from ("".join(bare), "".join(bare).replace(" ", ""), word.replace(".", ""))
 
 
 def _vqa(draw: random.Random) -> Iterator[Case]:
-    words = (*_VQA, *_PHRASES)
-    for word in words:
-        yield Case(word, (word,) * 10)
+    for word in _VQA:
         yield Case(word, (word,) * 4 + ("something else",) * 6)
+        yield from (Case(word, (other,) * 10) for other in _alike(word))
     for _ in range(EACH):
-        known = draw.sample(words, 3)
+        known = draw.sample(_VQA, 3)
         people = draw.choices([*known, *(_dressed(one, draw) for one in known)], k=10)
         yield Case(_dressed(draw.choice(known), draw), tuple(people))
 
