@@ -95,7 +95,7 @@ def evaluated(here: Here, data: Path) -> tuple[dict[str, float], dict[str, list[
     for line in rows:
         for label, said in json.loads(line)["arms"].items():
             answers[label].append(said["text"])
-    scores = {arm["label"]: float(arm["score"]["value"]) for arm in document["arms"]}
+    scores = {arm["label"]: float(arm["score"]["mean"]) for arm in document["arms"]}
     return scores, answers
 
 

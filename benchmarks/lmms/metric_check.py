@@ -11,7 +11,8 @@ import sys
 from collections import Counter
 
 from benchmarks.lmms.metric_cases import Case, cases, shown
-from benchmarks.lmms.other_metrics import CHECKS, Check, agree
+from benchmarks.lmms.other_metrics import CHECKS, SAME, Check, agree, their_pope_details
+from v2drop_cli.tasks.scores.yes_no import yes_no_details
 
 
 def main() -> None:
@@ -31,9 +32,26 @@ def main() -> None:
             scores = f"{check.ours(case):g} here, {check.theirs(case):g} there"
             print(f"  {count:4} {why or 'NO REASON KNOWN'}: {shown(case)}: {scores}")
         unknown += found[""]
+    check_pope()
     if unknown:
         sys.exit(f"{unknown} differences without a reason")
     print("metrics: ok")
+
+
+def check_pope() -> None:
+    """Precision, recall and F1 of bare answers, which both read alike; and whose yes-ratio."""
+    bare = [case for case in cases("yes_no") if case.answer.strip().lower() in ("yes", "no")]
+    uneven = [case for case in bare if case.right != ("no",) or case.answer != "no"]
+    ours = yes_no_details((case.answer, case.right[0]) for case in uneven)
+    theirs = their_pope_details(uneven)
+    said = [case.answer.strip().lower() for case in uneven].count("yes") / len(uneven)
+    labels = [case.right[0] for case in uneven].count("yes") / len(uneven)
+    for name in ("precision", "recall", "f1"):
+        if abs(ours[name] - theirs[name]) > SAME:
+            sys.exit(f"POPE's {name}: {ours[name]} here, {theirs[name]} there")
+    if (ours["yes_ratio"], theirs["yes_ratio"]) != (said, labels) or said == labels:
+        sys.exit(f"yes-ratio: {ours} here, {theirs} there")
+    print(f"POPE: yes-ratio {said:g} here, of answers; {labels:g} there, of labels")
 
 
 def difference(check: Check, case: Case) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,12 +18,12 @@ from lmms_eval.tasks.vqav2 import utils as vqav2
 from benchmarks.lmms.metric_cases import Case
 from v2drop_cli.tasks.scores.anls import anls
 from v2drop_cli.tasks.scores.exact_match import exact_match
-from v2drop_cli.tasks.scores.multiple_choice import letter, multiple_choice
+from v2drop_cli.tasks.scores.multiple_choice import multiple_choice
 from v2drop_cli.tasks.scores.relaxed_accuracy import relaxed_accuracy
-from v2drop_cli.tasks.scores.vqa_accuracy import normalised, vqa_accuracy
-from v2drop_cli.tasks.scores.yes_no import said, yes_no
+from v2drop_cli.tasks.scores.vqa_accuracy import vqa_accuracy
+from v2drop_cli.tasks.scores.yes_no import yes_no
 
-_SAME = 1e-9
+SAME = 1e-9
 Score = Callable[[Case], float]
 
 
@@ -52,7 +52,7 @@ Reason = tuple[str, Explains]
 
 def agree(check: Check, case: Case) -> bool:
     """Whether both score the case alike."""
-    return abs(check.ours(case) - check.theirs(case)) < _SAME
+    return abs(check.ours(case) - check.theirs(case)) < SAME
 
 
 def _but_for(change: Callable[[str], str], rest: Explains = agree) -> Explains:
@@ -71,7 +71,7 @@ def _one_space(text: str) -> str:
 
 def _half(check: Check, case: Case) -> bool:
     """That the similarity is exactly a half."""
-    return check.ours(case) == 0 and abs(check.theirs(case) - 0.5) < _SAME
+    return check.ours(case) == 0 and abs(check.theirs(case) - 0.5) < SAME
 
 
 def _either(check: Check, case: Case) -> bool:
@@ -114,6 +114,21 @@ def _their_pope(case: Case) -> float:
     document = {"question_id": 0, "answer": case.right[0]}
     found: Any = pope.pope_process_results(document, [case.answer])
     return float(found["pope_accuracy"]["score"])
+
+
+def their_pope_details(made: Iterable[Case]) -> dict[str, float]:
+    """What lmms-eval tells of many answers to POPE."""
+    found = [
+        pope.pope_process_results({"question_id": 0, "answer": case.right[0]}, [case.answer])
+        for case in made
+    ]
+    results = [one["pope_accuracy"] for one in found]
+    return {
+        "precision": pope.pope_aggregate_precision(results),
+        "recall": pope.pope_aggregate_recall(results),
+        "f1": pope.pope_aggregate_f1_score(results),
+        "yes_ratio": pope.pope_aggregate_yes_ratio(results),
+    }
 
 
 def _their_relaxed(case: Case) -> float:
