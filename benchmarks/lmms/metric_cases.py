@@ -147,10 +147,10 @@ def _relaxed(draw: random.Random) -> Iterator[Case]:
         yield Case(answer, (right,))
     words = ("Blue", "blue", "Yes", "[2010, 2014]", "1,000", "$5", "5 million", "nan", "inf")
     for _ in range(EACH):
-        right = draw.choice(_NUMBERS)
-        near = right * draw.choice((1.0, 1.04, 0.96, 1.06, 0.94, -1.0))
+        number = draw.choice(_NUMBERS)
+        near = number * draw.choice((1.0, 1.04, 0.96, 1.06, 0.94, -1.0))
         forms = (f"{near:g}", f"{near:g}%", f"{near * 100:g}%", f" {near:g} ", f"{near:,.0f}")
-        wanted = draw.choice((f"{right:g}", f"{right:g}%", draw.choice(words)))
+        wanted = draw.choice((f"{number:g}", f"{number:g}%", draw.choice(words)))
         yield Case(draw.choice((*forms, draw.choice(words))), (wanted,))
 
 
