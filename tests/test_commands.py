@@ -153,6 +153,8 @@ RULES = {
     ),
     "accelerate launch": Rule(elsewhere=(".ci/kills", '"accelerate", "launch"')),
     ".ci/kills": Rule(why="ten minutes of killing; it is run by hand"),
+    "python -m lmms_eval": Rule(elsewhere=("benchmarks/lmms/end_to_end.py", '"lmms_eval"')),
+    ".ci/lmms-eval": Rule(why="an environment of its own, with lmms-eval in it: run by hand"),
     ".ci/run": Rule(why="it is what runs all tests; test_docs looks at what it runs"),
     "python -m pytest": Rule(elsewhere=(".ci/run", "README.md")),
     "pytest": Rule(why="a choice of these tests"),
