@@ -22,6 +22,7 @@ def brute_force(fits, most):
 @pytest.mark.parametrize("holds", range(18))
 def test_the_bisection_agrees_with_brute_force(start, holds):
     def fits(size):
+        assert 1 <= size <= 16
         return size <= holds
 
     assert largest(fits, start, most=16) == brute_force(fits, 16)
@@ -31,6 +32,7 @@ def test_no_size_is_asked_about_twice_and_few_are():
     asked = []
     largest(lambda size: asked.append(size) or size <= 1000, start=4, most=2**20)
     assert len(asked) == len(set(asked)) <= 20
+    assert asked[:10] == [4, 8, 16, 32, 64, 128, 256, 512, 1024, 768]
 
 
 @pytest.mark.parametrize(

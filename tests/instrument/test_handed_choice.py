@@ -51,6 +51,11 @@ def test_padding_does_not_stand_for_what_is_gone_either():
     assert left_of([[[0, 3]]], now, 1) == [[[0, 3]]]
 
 
+def test_a_token_behind_much_padding_sees_what_it_chose():
+    now = counted([0, 1, 2, 3, 4, 6], valid=[[False] * 4 + [True] * 2], sequence=7)
+    assert left_of([[[4, 5]]], now, 1) == [[[4]]]
+
+
 def test_filler_is_nobodys_column():
     """It repeats the last one of its row."""
     valid = [[True] * 4, [True, True, True, False]]

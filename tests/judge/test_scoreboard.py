@@ -20,10 +20,10 @@ def answers(*scores):
     return [said(score) for score in scores]
 
 
-def rows(dense, arm, groups=None):
+def rows(dense, arm, groups=None, label="arm"):
     groups = groups or [None] * len(dense)
     return [
-        RowResult(number, group, None, {"dense": theirs, "arm": ours})
+        RowResult(number, group, None, {"dense": theirs, label: ours})
         for number, (theirs, ours, group) in enumerate(zip(dense, arm, groups, strict=True))
     ]
 
@@ -56,6 +56,7 @@ def test_an_arm_is_filled_with_what_its_own_rows_say():
     assert (found.score, found.groups, found.fidelity) == (None, (), None)
     assert found.against_dense.prefill_speedup == pytest.approx(0.5)
     assert made(rows(ours, ours), "dense").against_dense is None
+    assert made(rows(ours, ours, label="v2drop"), "v2drop").against_dense is not None
     assert made(rows(ours[:1], ours[:1])).decode_s_per_token is None
 
 
@@ -99,6 +100,13 @@ def test_a_speed_up_is_the_middle_one_of_all_rows():
     assert against(arm, dense).prefill_speedup == pytest.approx(3.0)
     # A clock that saw nothing says nothing.
     assert against([said(prefill_s=0.0)], [said(prefill_s=0.1)]).prefill_speedup == 1.0
+
+
+def test_two_arms_were_asked_the_same_rows():
+    with pytest.raises(ValueError, match="shorter"):
+        against(answers(1, 1), answers(1))
+    with pytest.raises(ValueError, match="shorter"):
+        against(answers(1, 1), answers(1, None))
 
 
 def test_an_arm_against_dense_row_by_row():
