@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -12,6 +12,7 @@ from v2drop_cli.bench.answering import _times, _until, answer
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.ragged import batch
 from v2drop_cli.measure.clock import FakeClock, Marks
+from v2drop_cli.models.inputs import VisionTokens
 from v2drop_cli.schedule import Schedule
 
 DENSE = Arm("dense")
@@ -79,6 +80,12 @@ def test_what_a_row_kept_is_what_happened_to_it(loaded, rows):
     assert [row.layer_average for row in found] == [
         pytest.approx((2 * count + 2 * (count // 2) + 2 * 3) / 6) for count in (one, 2 * one)
     ]
+
+
+def test_each_row_has_its_vision_tokens(loaded, rows):
+    fewer = replace(rows, vision=VisionTokens(rows.vision.index[:1], rows.vision.grids[:1]))
+    with pytest.raises(ValueError, match="shorter"):
+        asked(loaded, fewer, most=1)
 
 
 def test_what_comes_behind_the_end_is_padding():

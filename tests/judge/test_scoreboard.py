@@ -107,6 +107,8 @@ def test_two_arms_were_asked_the_same_rows():
         against(answers(1, 1), answers(1))
     with pytest.raises(ValueError, match="shorter"):
         against(answers(1, 1), answers(1, None))
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        against(answers(None), answers(None, None))
 
 
 def test_an_arm_against_dense_row_by_row():
