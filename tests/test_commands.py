@@ -28,12 +28,14 @@ from tests.tasks.tables.table_files import stored, table, write_parquet
 from v2drop_cli.bench.watch import Phase
 from v2drop_cli.cli import app
 from v2drop_cli.models.names import ALIASES
+from v2drop_cli.schedule import Schedule
+from v2drop_cli.schedule_file import written
 
 SAMPLES = ROOT / "sample_media"
 # Of what the pages call a picture, a clip or a report of the reader's own.
 PICTURES, CLIPS = ("cat.jpg", "a.png", "b.png"), ("clip.mp4",)
 REPORTS = ("before.json", "after.json", "A.json", "B.json")
-NAMES = ("run", "profile", "compare", "viz", "sweep", "eval")  # all of them want more words
+NAMES = ("run", "profile", "compare", "viz", "sweep", "eval", "tune")  # all of them want more words
 SHELL = "a shell's own"
 RUN_SCRIPTS = (".ci/run", "tests/cli/test_ci_smoke.py")
 
@@ -59,6 +61,7 @@ class Rule:
 
 TINY = "--model {model} --warmup 0 --repeats 1 --max-new-tokens 2"
 ASKED = "--model {model} --limit 1 --max-new-tokens 1"
+TUNED = "--model {model} --sampler random --trials 1 --limit 2 --max-new-tokens 1"
 ONCE = "--warmup 0 --repeats 1 --max-time 0 --new-tokens 1 --max-new-tokens 1"
 TRAIN = "--steps 1 --folder build/tiny --assets build/tiny-model"
 INSTALLS = Rule(why="the network; its options are read by pip's own parser")
@@ -81,6 +84,11 @@ RULES = {
     "v2drop eval questions.jsonl": Rule(f"{ASKED} --output fresh"),
     "v2drop eval questions.jsonl --model llava-1.5-7b --output run/ --resume": Rule(ASKED),
     "v2drop eval chartqa/": Rule(ASKED),
+    "v2drop tune shapes": Rule(f"{TUNED} --output fresh-shapes"),
+    "v2drop tune questions.jsonl": Rule(f"{TUNED} --holdout questions.jsonl --output fresh-tune"),
+    "v2drop tune questions.jsonl --model llava-1.5-7b --tolerate 1% --output tuned/ --resume": Rule(
+        f"{TUNED} --holdout questions.jsonl"
+    ),
     "v2drop compare": Rule(),
     "v2drop --help": Rule(),
     "v2drop models": Rule(),
@@ -92,6 +100,8 @@ RULES = {
     "python -m benchmarks.tables": Rule(),
     "python -m benchmarks.tiny.readme": Rule(),
     "python -m benchmarks.picture": Rule(),
+    # Opening pages in a browser is tried in tests/report/html/test_browser.py.
+    "python -m benchmarks.pages": Rule("none", codes=(2,), said="no screenshot is called"),
     "python -m tests.cli.regenerate": Rule(),
     "python -m benchmarks.tiny.sample": Rule(),
     "python -m benchmarks.tiny.drawn": Rule("--count 2"),
@@ -100,6 +110,9 @@ RULES = {
     "python -m benchmarks.tiny.train --stages D2": Rule(TRAIN),
     "python -m benchmarks.tiny.variant_study": Rule(
         "--scenes 1 --clips 1 --workers 1 --output build/variants.json"
+    ),
+    "python -m benchmarks.tiny.tune_study": Rule(
+        "--samplers random --seeds 1 --trials 1 --rows 1 --held-out 1 --output build/tune.json"
     ),
     "python -m benchmarks.tiny.score": Rule(
         "--per-task 1 --per-clip-task 1 --arms 2 --workers 1 --output build/scores.json"
@@ -225,6 +238,10 @@ def desk(tmp_path_factory):
     shutil.copy(ROOT / "benchmarks" / "results" / "kept-scene.json", folder / "report.json")
     [config] = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/ci.md").read_text("utf-8"), re.DOTALL)
     (folder / "v2drop.toml").write_text(config, encoding="utf-8")
+    (folder / "tuned").mkdir()
+    (folder / "tuned" / "schedule.json").write_text(
+        written(Schedule.parse("2:0.5"), "v2drop", {}), encoding="utf-8"
+    )
     save_checkpoint(folder / "model", n_layers=10)
     return folder
 
@@ -290,6 +307,7 @@ MADE = (
     "docs/measuring.md",
     "docs/tiny.md",
     "docs/variants.md",
+    "docs/tune.md",
 )
 
 

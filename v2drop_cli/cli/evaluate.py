@@ -21,6 +21,7 @@ from v2drop_cli.cli.signature import command
 if TYPE_CHECKING:
     from v2drop_cli.records.evaluation import Evaluation
     from v2drop_cli.records.journal import Journal
+    from v2drop_cli.tasks.rows import Data
 
 
 @command
@@ -69,17 +70,31 @@ def evaluate(
         loaded = load_for(arms, frozenset(), model.model, load)
         watch = Watch(tell, None, check, warn)
         found = ask(loaded, data, options, journal, watch)
-        _tell(found, journal, files, output)
+        _tell(found, journal, data, files, output.json)
     leave_if_partial(found)
 
 
-def _tell(found: Evaluation, journal: Journal, files: ResultFiles, output: EvalOutput) -> None:
+def _tell(
+    found: Evaluation, journal: Journal, data: Data, files: ResultFiles, as_json: bool
+) -> None:
     """The table on stdout first, whatever becomes of the files."""
     from v2drop_cli.report.answers_csv import answers_to_csv
     from v2drop_cli.report.eval_view import build_eval_view, summarised_evaluation
 
     found = summarised_evaluation(found, called())
     view = build_eval_view(found)
-    hand_over(found, view, files, output.json)
+    hand_over(found, view, files, as_json)
     if files.csv is not None:
         write(files.csv, answers_to_csv(journal.results, found.data.asked))
+    if files.html is not None:
+        write(files.html, _page(found, journal, data))
+
+
+def _page(found: Evaluation, journal: Journal, data: Data) -> str:
+    from v2drop_cli.report.html.eval_page import Parted, eval_to_html
+    from v2drop_cli.report.html.parted_rows import MOST_ROWS, parted_rows
+    from v2drop_cli.tasks.rows import questions_of
+
+    rows = parted_rows(found, journal.results)
+    shown = [row.row for row in rows[:MOST_ROWS]]
+    return eval_to_html(found, Parted(rows, questions_of(data, shown)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from v2drop_cli.errors import V2DropError
 from v2drop_cli.media import Media
 
 Show = Callable[[int], Sequence[Media]]
@@ -81,3 +83,15 @@ def surveyed(rows: Iterable[Row]) -> tuple[int, str, bool]:
         choices = choices and bool(row.choices)
         labelled = labelled and bool(row.answers)
     return count, "multiple_choice" if choices else "exact_match", labelled
+
+
+def questions_of(data: Data, numbers: Collection[int]) -> dict[int, Row]:
+    """The rows of these numbers; those that are not there any more are left out."""
+    found: dict[int, Row] = {}
+    try:
+        for row in islice(data.rows(), max(numbers, default=-1) + 1):
+            if row.number in numbers:
+                found[row.number] = row
+    except V2DropError:
+        return found
+    return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2drop_cli.cli.groups.measuring_options import AnswerOptions
-from v2drop_cli.cli.groups.output_options import CommonOutput, ProfileOutput
+from v2drop_cli.cli.groups.output_options import CommonOutput, ProfileOutput, RunOutput
 from v2drop_cli.cli.signature import MEASURING, MEDIA, OUTPUT, Looks, again, argument, option
 from v2drop_cli.errors import UsageError
 
@@ -101,6 +101,7 @@ class EvalOutput(CommonOutput):
     export_csv: Path | None = again(
         ProfileOutput, "export_csv", help="Write every answer: a line per row and arm."
     )
+    export_html: Path | None = again(RunOutput, "export_html")
 
     def check(self) -> None:
         """Refuse to go on with nothing."""
@@ -125,4 +126,5 @@ class EvalOutput(CommonOutput):
         from v2drop_cli.cli.output import ResultFiles
 
         document = None if self.output is None else self.output / "evaluation.json"
-        return ResultFiles.checked((document, self.export_md, self.export_csv), read)
+        paths = (document, self.export_md, self.export_csv, self.export_html)
+        return ResultFiles.checked(paths, read)
