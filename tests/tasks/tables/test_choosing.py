@@ -127,6 +127,13 @@ def test_a_doubt_or_a_wrong_column_is_one_clear_line(texts, kinds, said):
     assert caught.value.hint
 
 
+def test_of_very_many_columns_the_first_are_listed():
+    with pytest.raises(UsageError) as caught:
+        chosen(**{f"c{n}": "text" for n in range(23)})
+    assert "c0 (text), c1 (text)" in caught.value.message
+    assert caught.value.message.endswith("c19 (text), and 3 more")
+
+
 def test_parts_of_structs_are_named_with_a_dot():
     text = Column("answers.answer", TEXTS, TEXTS, {}, keys=("answers", "answer"))
     answers = Column("answers", "list of struct", "a struct", {"answer": text})

@@ -20,7 +20,7 @@ from v2drop_cli.tasks.tables.column import (
     Taken,
 )
 
-HINT = "--columns names other columns; docs/eval.md says what they may hold"
+HINT = "--columns names others: answer_index=… for places of choices from 0; docs/eval.md"
 
 
 def fields_of(where: str, row: Mapping[str, Any], taken: Taken) -> Fields:
