@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 
-import pyarrow as pa
 import pytest
 
 import v2drop_cli
 from tests.checkpoints import save_checkpoint
 from tests.tasks.questions_file import write_questions
-from tests.tasks.tables.table_files import STORED, questions, stored, table, write_parquet
+from tests.tasks.tables.table_files import as_a_table, questions, stored, write_parquet
 from v2drop_cli.models import loading
 
 TIMES = ("prefill_s", "decode_s_per_token")
@@ -29,22 +28,6 @@ def ask(v2drop, model, monkeypatch):
     """`v2drop eval` on one small model, loaded once."""
     monkeypatch.setattr(loading, "load", lambda name, options: model)
     return lambda *args: v2drop("eval", *args, *ARMS)
-
-
-def as_a_table(path):
-    """The questions of a JSONL with their pictures inside, under names of another table."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    shown = [
-        [{"bytes": (path.parent / name).read_bytes(), "path": name} for name in names]
-        for names in (row.get("images") or [row["image"]] for row in rows)
-    ]
-    made = table(
-        query=[row["question"] for row in rows],
-        pictures=pa.array(shown, pa.list_(STORED)),
-        gold=[row["answers"] for row in rows],
-        group=[row["group"] for row in rows],
-    )
-    return write_parquet(path.parent / "t" / "test.parquet", made)
 
 
 def answers(path):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.tasks.questions_file import add_line, write_questions
+from tests.tasks.tables.table_files import as_a_table, questions, write_parquet
 from tests.tuning.small import small_model
 from v2drop_cli.models import loading
 from v2drop_cli.report.file_lock import only_writer
@@ -18,7 +19,8 @@ QUICK = ("--sampler", "random", "--max-new-tokens", 2, "--batch-size", 8)
 @pytest.fixture
 def tune(v2drop, monkeypatch):
     """`v2drop tune` on one small model, loaded once."""
-    monkeypatch.setattr(loading, "load", lambda name, options: small_model())
+    model = small_model()  # before the patch: it is loaded by what is patched
+    monkeypatch.setattr(loading, "load", lambda name, options: model)
     return lambda *args: v2drop("tune", *args, *QUICK)
 
 
@@ -53,12 +55,30 @@ def test_the_schedule_that_it_writes_is_one_that_eval_takes(tune, v2drop, tmp_pa
     tune(path, *more, "--resume", "--seed", 1).refused(2, "another seed: 0, now 1")
 
 
-def test_the_schedule_can_go_elsewhere(tune, tmp_path):
-    path, file = write_questions(tmp_path), tmp_path / "mine.json"
-    result = tune(path, "--budget", "40%", "--trials", 1, "--export", file)
+def test_the_schedule_can_go_elsewhere_and_questions_come_from_a_table(tune, tmp_path):
+    path, file = as_a_table(write_questions(tmp_path)), tmp_path / "mine.json"
+    given = (path, "--columns", "answers=gold", "--budget", "40%", "--trials", 1)
+    result = tune(*given, "--export", file)
     assert result.code == 0, result.err
+    taken = "question=query,image=pictures,answers=gold,group=group"
+    assert result.err.count(f"Reading columns {taken}\n") == 1
+    tune(*given, "--export-md", path).refused(2, "is read, or")
     assert str(schedule_of(f"@{file}")) in result.out
     assert f"Wrote {file}" in result.err
+
+
+def test_splits_to_search_on_and_to_hold_out(v2drop, tmp_path):
+    for split in ("train", "test"):
+        write_parquet(tmp_path / "t" / f"{split}.parquet", questions(2))
+    folder, budget = tmp_path / "t", ("--budget", "40%")
+    v2drop("tune", folder, *budget).refused(2, "several splits: test, train")
+    one = (folder, *budget, "--split", "train")
+    v2drop("tune", *one, "--holdout-split", "test").refused(2, "no --holdout is named")
+    v2drop("tune", *one, "--holdout", folder).refused(2, "several splits: test, train")
+    both = (*one, "--holdout", folder, "--holdout-split", "test")
+    v2drop("tune", *both, "--columns", "group=gone").refused(2, "no column 'gone'")
+    held_out = folder / "test.parquet"
+    v2drop("tune", *both, "--export-md", held_out).refused(2, "is read, or")
 
 
 def test_two_searches_do_not_write_into_one_folder(tune, tmp_path):

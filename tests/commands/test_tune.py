@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +39,15 @@ def options(metric="exact_match", **changes):
 
 def tuned(loaded, path, given=None, journal=None, watch=None):
     return tune(loaded, Jsonl(str(path)), given or options(), journal or TrialJournal(None), watch)
+
+
+def test_columns_of_tables_are_part_of_a_search():
+    one, other = (SimpleNamespace(digest="d", columns=f"question={name}") for name in "ab")
+    settings = options(held_out=other).settings(one)
+    assert (settings["columns"], settings["held-out columns"]) == ("question=a", "question=b")
+    # Data of other kinds have none, and a search that was begun before tables were read neither.
+    plain = options().settings(SimpleNamespace(digest="d", columns=None))
+    assert not {"columns", "held-out columns"} & {*plain}
 
 
 def timeless(value):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress, Watch
@@ -14,6 +13,7 @@ from v2drop_cli.cli.groups.tune_options import TuneData, TuneDropping, TuneMeasu
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
 from v2drop_cli.cli.output import ResultFiles, hand_over, warn, write
+from v2drop_cli.cli.output import tell as say
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -46,19 +46,22 @@ def tune(
     from v2drop_cli.report.file_lock import only_writer
 
     output.check()
-    asked = _asked(given, dropping, measuring)
+    data, other = given.opened()
+    asked = _asked((data, other), given, dropping, measuring)
     load, path = model.load_options(measuring.seed), output.trials()
-    named = [Path(name) for name in (given.data, given.holdout) if name is not None]
-    files = output.files([each for each in named if each.is_file()])
+    sides = [data] if other is None else [data, other]
+    files = output.files([file for side in sides for file in side.files])
     with ExitStack() as held, telling() as tell:
         held.enter_context(files.held())
         if path is not None:
             held.enter_context(only_writer(path))
         journal = TrialJournal(path, output.resume)
+        for line in dict.fromkeys(side.told for side in sides if side.told is not None):
+            say(line)
         tell(Progress(Phase.STARTING))
         from v2drop_cli.commands.tune import tune as search  # torch comes with it
 
-        data, options = asked(model.model)
+        options = asked(model.model)
         journal.check(options.settings(data))
         tell(Progress(Phase.LOADING, what=model.model))
         arms = ArmOptions(methods=dropping.methods, seed=measuring.seed)
@@ -69,29 +72,28 @@ def tune(
 
 
 def _asked(
-    given: TuneData, dropping: TuneDropping, measuring: TuneMeasuring
-) -> Callable[[str], tuple[Data, TuneOptions]]:
+    sides: tuple[Data, Data | None],
+    given: TuneData,
+    dropping: TuneDropping,
+    measuring: TuneMeasuring,
+) -> Callable[[str], TuneOptions]:
     """Check what was typed without torch; what it comes to, for a model by name, needs it.
 
     Raises:
         UsageError: it means nothing.
     """
-    from v2drop_cli.tasks.sources import open_data
-
-    loss = dropping.loss()
-    data = open_data(given.data)
-    other = None if given.holdout is None else open_data(given.holdout)
+    loss, (data, other) = dropping.loss(), sides
     metric = measuring.scored_by(data)
     if other is not None and metric is not None:
         measuring.scored_by(other)
 
-    def options(model: str) -> tuple[Data, TuneOptions]:
+    def options(model: str) -> TuneOptions:
         from v2drop_cli.bench.asking import How
         from v2drop_cli.commands.tune import TuneOptions
         from v2drop_cli.tuning.samplers import sampler_of
 
         sampler_of(measuring.sampler)
-        return data, TuneOptions(
+        return TuneOptions(
             model_name=model,
             methods=dropping.methods,
             how=How(metric, measuring.max_new_tokens, given.frames, measuring.seed),

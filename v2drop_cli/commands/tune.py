@@ -68,10 +68,15 @@ class TuneOptions:
 
         Not among it: how many trials there are, for more of them are no other search.
         """
-        how = self.how
+        how, other = self.how, self.held_out
+        columns = {
+            "columns": data.columns,
+            "held-out columns": None if other is None else other.columns,
+        }
         return {
+            **{name: value for name, value in columns.items() if value is not None},
             "DATA": data.digest,
-            "held-out DATA": None if self.held_out is None else self.held_out.digest,
+            "held-out DATA": None if other is None else other.digest,
             "number of rows": self.limit,
             "goal": self.by,
             "budget": self.budget,

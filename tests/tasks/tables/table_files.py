@@ -68,3 +68,19 @@ def save_to_disk(folder, *made):
     (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
     (folder / "dataset_info.json").write_text("{}", encoding="utf-8")
     return folder
+
+
+def as_a_table(path):
+    """The questions of a JSONL with their pictures inside, under names of another table."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    shown = [
+        [{"bytes": (path.parent / name).read_bytes(), "path": name} for name in names]
+        for names in (row.get("images") or [row["image"]] for row in rows)
+    ]
+    made = table(
+        query=[row["question"] for row in rows],
+        pictures=pa.array(shown, pa.list_(STORED)),
+        gold=[row["answers"] for row in rows],
+        group=[row["group"] for row in rows],
+    )
+    return write_parquet(path.parent / "t" / "test.parquet", made)

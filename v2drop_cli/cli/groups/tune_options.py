@@ -40,6 +40,27 @@ class TuneData(EvalData):
             "DATA",
         ),
     )
+    holdout_split: str | None = option(
+        None, Looks("--holdout-split", "Of --holdout, as --split of DATA.", MEDIA, "NAME")
+    )
+
+    def opened(self) -> tuple[Data, Data | None]:
+        """The questions, and those of ``--holdout``; both have the same columns.
+
+        Raises:
+            UsageError: they cannot be read, or a split is named of nothing.
+        """
+        from v2drop_cli.tasks.sources import open_data
+
+        data = open_data(self.data, self.columns, self.split)
+        if self.holdout is not None:
+            return data, open_data(self.holdout, self.columns, self.holdout_split)
+        if self.holdout_split is not None:
+            raise UsageError(
+                f"--holdout-split {self.holdout_split}: no --holdout is named",
+                hint="--holdout DATA; it may be the same folder",
+            )
+        return data, None
 
 
 @dataclass(frozen=True, slots=True)
