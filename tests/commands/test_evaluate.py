@@ -18,7 +18,7 @@ from v2drop_cli.bench.asking import How
 from v2drop_cli.bench.watch import Watch
 from v2drop_cli.commands import evaluate as evaluating
 from v2drop_cli.commands.evaluate import EvalOptions, evaluate
-from v2drop_cli.commands.parts import Part, Table
+from v2drop_cli.commands.meeting import Part, Table
 from v2drop_cli.errors import UsageError, V2DropError
 from v2drop_cli.records.journal import Journal
 from v2drop_cli.records.shards import Shard, row_files

@@ -19,7 +19,7 @@ from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.bench.prompt_arms import PromptArms
 from v2drop_cli.bench.watch import Phase, Progress, Watch
-from v2drop_cli.commands.parts import IsWritten, Meeting, Part, gathered
+from v2drop_cli.commands.meeting import IsWritten, Meeting, Part, gathered
 from v2drop_cli.errors import V2DropError
 from v2drop_cli.judge.scoreboard import filled
 from v2drop_cli.measure.environment import describe
