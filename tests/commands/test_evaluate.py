@@ -272,6 +272,28 @@ def test_a_batch_that_runs_out_of_memory_is_asked_row_by_row(loaded, questions, 
     assert found.rows == 5
 
 
+def test_processes_that_share_a_model_do_not_go_on_alone(loaded, questions, monkeypatch):
+    """The others wait for this one in the middle of a layer; what a method refuses all refuse."""
+    split, raised = dataclasses.replace(loaded, parts=2), []
+
+    def failing(*args):
+        raise raised[0]
+
+    def first_says(loaded, value):
+        assert loaded is split
+        return {0, 1}
+
+    monkeypatch.setattr(asking, "answer", failing)
+    monkeypatch.setattr(evaluating, "agreed", first_says)
+    monkeypatch.setattr(evaluating, "_warm_up", lambda *args: None)
+    raised[:] = [torch.OutOfMemoryError("CUDA out of memory.")]
+    with pytest.raises(torch.OutOfMemoryError):
+        asked(split, questions)
+    raised[:] = [V2DropError("no such drop")]
+    with pytest.raises(V2DropError, match="none of the 2 rows"):
+        asked(split, questions)
+
+
 def test_where_no_row_can_be_asked_the_first_reason_is_told(loaded, tmp_path):
     path = tmp_path / "questions.jsonl"
     add_line(path, image="gone.png", question="what?", answer="red")
