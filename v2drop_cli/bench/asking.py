@@ -90,7 +90,7 @@ class Asker:
         except Exception as error:
             if self.loaded.parts > 1 and not isinstance(error, V2DropError):
                 raise  # other processes may be waiting for this one in the middle of a layer
-            _let_go()
+            let_go()
             if len(unit) == 1:
                 yield broken(unit[0].row, error)
                 return
@@ -152,7 +152,7 @@ def broken(row: Row, error: Exception) -> RowResult:
     return RowResult(row.number, row.group, None, broken=" ".join(str(reason).split())[:300])
 
 
-def _let_go() -> None:
+def let_go() -> None:
     """Give a GPU's memory back after a batch that took too much."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress, Watch
@@ -24,8 +23,11 @@ from v2drop_cli.errors import OutputPathError
 from v2drop_cli.processes import Processes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from v2drop_cli.records.evaluation import Evaluation
     from v2drop_cli.records.journal import Journal
+    from v2drop_cli.tasks.rows import Data
 
 
 @command
@@ -42,6 +44,7 @@ def evaluate(
     v2drop eval shapes --method v2drop --method random --budget 33% --batch-size 8
     v2drop eval questions.jsonl --model llava-1.5-7b --output run/
     v2drop eval questions.jsonl --model llava-1.5-7b --output run/ --resume
+    v2drop eval chartqa/ --split test --columns question=query,answers=label --metric relaxed
     torchrun --nproc_per_node 2 -m v2drop_cli eval shapes --output run/
     """
     from v2drop_cli.records.journal import Journal
@@ -52,15 +55,16 @@ def evaluate(
     processes = Processes.here()
     part = _part(output, processes, model.tp_plan is not None)
     load = model.load_options(measuring.seed)
-    data = open_data(given.data)
+    data = open_data(given.data, given.columns, given.split)
     metric = measuring.scored_by(data)
-    path, read = output.rows(part.shard), Path(given.data)
-    files = output.files((read,) if read.is_file() else ())
+    path, files = output.rows(part.shard), output.files(data.files)
     with ExitStack() as held, telling(part.prints) as tell:
         _hold(held, part, files, path)
         journal = Journal(path, output.resume)
         if part.prints and processes.launched:
             _tell_of(processes.count, "model" if model.tp_plan is not None else "rows")
+        if part.prints and data.told is not None:
+            say(data.told)
         tell(Progress(Phase.STARTING))
         from v2drop_cli.bench.asking import How  # torch comes with it
         from v2drop_cli.commands.evaluate import EvalOptions
@@ -77,7 +81,7 @@ def evaluate(
         if found is None or not _takes(held, part, files):
             _tell_of_the_table(part)
             return
-        _tell(found, journal, files, output)
+        _tell(found, journal, data, files, output.json)
     leave_if_partial(found)
 
 
@@ -123,13 +127,27 @@ def _tell_of_the_table(part: Part) -> None:
         )
 
 
-def _tell(found: Evaluation, journal: Journal, files: ResultFiles, output: EvalOutput) -> None:
+def _tell(
+    found: Evaluation, journal: Journal, data: Data, files: ResultFiles, as_json: bool
+) -> None:
     """The table on stdout first, whatever becomes of the files."""
     from v2drop_cli.report.answers_csv import answers_to_csv
     from v2drop_cli.report.eval_view import build_eval_view, summarised_evaluation
 
     found = summarised_evaluation(found, called())
     view = build_eval_view(found)
-    hand_over(found, view, files, output.json)
+    hand_over(found, view, files, as_json)
     if files.csv is not None:
         write(files.csv, answers_to_csv(journal.results, found.data.asked))
+    if files.html is not None:
+        write(files.html, _page(found, journal, data))
+
+
+def _page(found: Evaluation, journal: Journal, data: Data) -> str:
+    from v2drop_cli.report.html.eval_page import Parted, eval_to_html
+    from v2drop_cli.report.html.parted_rows import MOST_ROWS, parted_rows
+    from v2drop_cli.tasks.rows import questions_of
+
+    rows = parted_rows(found, journal.results)
+    shown = [row.row for row in rows[:MOST_ROWS]]
+    return eval_to_html(found, Parted(rows, questions_of(data, shown)))

@@ -76,13 +76,14 @@ class ResultFiles:
     markdown: ResultFile | None
     csv: ResultFile | None
     html: ResultFile | None = None
+    schedule: ResultFile | None = None
 
     @classmethod
     def checked(cls, paths: Sequence[Path | None], read: Sequence[Path]) -> ResultFiles:
         """Refuse paths that cannot be written, before anything is measured.
 
         Args:
-            paths: of JSON, Markdown, CSV and HTML.
+            paths: of JSON, Markdown, CSV, HTML, and a schedule.
             read: files that the command reads: they are never written over.
 
         Raises:
@@ -107,7 +108,7 @@ class ResultFiles:
         from v2drop_cli.report.file_lock import only_writer
 
         with ExitStack() as stack:
-            for file in (self.json, self.markdown, self.csv, self.html):
+            for file in (self.json, self.markdown, self.csv, self.html, self.schedule):
                 if file is not None:
                     stack.enter_context(only_writer(file.path))
             yield self

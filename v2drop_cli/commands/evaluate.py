@@ -13,14 +13,14 @@ from itertools import islice
 from typing import Any
 
 from v2drop_cli.bench.arms import Arm, ArmOptions
-from v2drop_cli.bench.asking import Asker, How, broken
+from v2drop_cli.bench.askable import first_askable, nothing_askable
+from v2drop_cli.bench.asking import Asker, How
 from v2drop_cli.bench.chosen import chosen_caveat, ignored_counts
 from v2drop_cli.bench.line_up import line_up
-from v2drop_cli.bench.passes import Passes, Subject
+from v2drop_cli.bench.passes import Passes
 from v2drop_cli.bench.prompt_arms import PromptArms
 from v2drop_cli.bench.watch import Phase, Progress, Watch
 from v2drop_cli.commands.meeting import IsWritten, Meeting, Part, gathered
-from v2drop_cli.errors import V2DropError
 from v2drop_cli.judge.scoreboard import filled
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml
@@ -60,6 +60,7 @@ class EvalOptions:
         """
         how = self.how
         return {
+            **({} if data.columns is None else {"columns": data.columns}),
             "DATA": data.digest,
             "metric": None if how.metric is None else how.metric.name,
             "model": self.model_name,
@@ -106,7 +107,8 @@ def evaluate(
     """
     watch = watch or Watch()
     with Nvml(loaded.device) as nvml:
-        passes = _first(loaded, data, options, nvml)
+        rows = islice(data.rows(), options.asked(data))
+        passes = first_askable(loaded, rows, options.how.frames, nvml, data.name)
         first = line_up(options.arms, passes, watch)
         _warm_up(first, passes, watch)
         journal.begin({**options.settings(data), **_resolved(loaded, first)})
@@ -121,13 +123,14 @@ def evaluate(
     results = [one for one in journal.results if one.row < options.asked(data)]
     sound = [one for one in results if one.broken is None]
     if not sound:
-        raise _nothing(data, results)
+        raise nothing_askable(data.name, results)
     metric = options.how.metric
     return Evaluation(
         environment=environment,
         data=DataRecord(
             name=data.name,
             digest=data.digest,
+            columns=data.columns,
             rows=data.count,
             asked=options.asked(data),
             metric=None if metric is None else metric.name,
@@ -139,26 +142,6 @@ def evaluate(
         broken=tuple(BrokenRow(one.row, one.broken) for one in results if one.broken is not None),
         stopped_by=stopped_by,
         warnings=passes.caveats(),
-    )
-
-
-def _first(loaded: LoadedModel, data: Data, options: EvalOptions, nvml: Nvml) -> Passes:
-    """The first row that can be asked: on it methods are tried, and budgets met."""
-    refused = []
-    for row in islice(data.rows(), options.asked(data)):
-        try:
-            return Passes(Subject(loaded, row.show(options.how.frames), row.prompt), nvml)
-        except Exception as error:
-            refused.append(broken(row, error))
-    raise _nothing(data, refused)
-
-
-def _nothing(data: Data, results: Sequence[RowResult]) -> V2DropError:
-    first = results[0]
-    return V2DropError(
-        f"none of the {len(results)} rows of {data.name} can be asked; row {first.row}: "
-        f"{first.broken}",
-        hint="rows count from 0; files are named relative to the folder of DATA",
     )
 
 

@@ -82,10 +82,13 @@ class Synthetic:
     Attributes:
         ids: per image or video, the token ids that stand for it, delimiters included.
         tensors: random pixels, and whatever sizes go with them, for the model's ``forward``.
+        types: per image or video, what the processor marks each of its ids as; if empty, an
+            image's placeholders as 1, a video's as 2, and delimiters as text.
     """
 
     ids: Sequence[Sequence[int]]
     tensors: Mapping[str, Tensor]
+    types: Sequence[Sequence[int]] = ()
 
 
 IMAGE = Placeholder("image_token_id", "pixel_values")

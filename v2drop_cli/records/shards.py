@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from v2drop_cli.errors import OutputPathError, UsageError, reason_of
+from v2drop_cli.errors import UsageError
+from v2drop_cli.records.line_journal import file_in
 
 _NAME = re.compile(r"rows(?:\.([1-9]\d*)-of-([1-9]\d*))?\.jsonl")
 
@@ -92,14 +93,7 @@ def rows_file(folder: Path, shard: Shard) -> Path:
     Raises:
         OutputPathError: it cannot be one.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise OutputPathError(
-            f"cannot make the folder {str(folder)!r}: {reason_of(error)}",
-            hint="--output names a folder, for the rows and the result",
-        ) from error
-    return folder / shard.file_name
+    return file_in(folder, shard.file_name)
 
 
 def row_files(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2drop_cli.cli.groups.measuring_options import AnswerOptions
-from v2drop_cli.cli.groups.output_options import CommonOutput, ProfileOutput
+from v2drop_cli.cli.groups.output_options import CommonOutput, ProfileOutput, RunOutput
 from v2drop_cli.cli.signature import MEASURING, MEDIA, OUTPUT, Looks, again, argument, option
 from v2drop_cli.errors import UsageError
 
@@ -25,7 +25,21 @@ if TYPE_CHECKING:
 class EvalData:
     """The questions."""
 
-    data: str = argument("DATA", "JSONL of questions (docs/eval.md), or a built-in task: shapes.")
+    data: str = argument(
+        "DATA", "JSONL, Parquet, or a folder of datasets (docs/eval.md); or built in: shapes."
+    )
+    columns: tuple[str, ...] = option(
+        (),
+        Looks(
+            "--columns",
+            "Of a table: question=…,image=…,answers=…,choices=…,group=… [default: by name].",
+            MEDIA,
+            "FIELD=COLUMN,…",
+        ),
+    )
+    split: str | None = option(
+        None, Looks("--split", "Of a folder that holds several.", MEDIA, "NAME")
+    )
     limit: int | None = option(
         None, Looks("--limit", "Only the first N rows.", MEDIA, "N", within=(1, None))
     )
@@ -94,6 +108,7 @@ class EvalOutput(CommonOutput):
     export_csv: Path | None = again(
         ProfileOutput, "export_csv", help="Write every answer: a line per row and arm."
     )
+    export_html: Path | None = again(RunOutput, "export_html")
 
     def part(self, processes: Processes) -> Part:
         """What this process asks, and whether it makes the table.
@@ -144,4 +159,5 @@ class EvalOutput(CommonOutput):
         from v2drop_cli.cli.output import ResultFiles
 
         document = None if self.output is None else self.output / "evaluation.json"
-        return ResultFiles.checked((document, self.export_md, self.export_csv), read)
+        paths = (document, self.export_md, self.export_csv, self.export_html)
+        return ResultFiles.checked(paths, read)
