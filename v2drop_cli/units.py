@@ -44,6 +44,10 @@ def format_bytes(value: Bytes | None) -> str:
     return f"{_three_digits(scaled)} TiB"
 
 
+_NO_MEMORY = 2.0**63
+"""Bytes: more than any machine has, and than a float of many digits can be turned into."""
+
+
 def parse_bytes(text: str) -> Bytes:
     """A size as people write it; units with an ``i`` are powers of 1024, the others of 1000.
 
@@ -57,10 +61,12 @@ def parse_bytes(text: str) -> Bytes:
     if match is None or (match[3] and not match[2]):
         raise ValueError(f"{text!r} is no size")
     power = " KMGT".index(match[2] or " ")
-    size = int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+    size = float(match[1]) * (1024 if match[3] else 1000) ** power
     if size < 1:
         raise ValueError(f"{text!r} is nothing")
-    return size
+    if size >= _NO_MEMORY:
+        raise ValueError(f"{text[:20]!r} is more than any memory")
+    return int(size)
 
 
 def format_flops(value: int | None) -> str:

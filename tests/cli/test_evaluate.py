@@ -37,8 +37,9 @@ def ask(v2drop, model, monkeypatch):
 
 def test_the_table_and_the_folder_say_the_same(ask, tmp_path):
     path, folder = write_questions(tmp_path), tmp_path / "run"
-    page, answers = tmp_path / "page.md", tmp_path / "answers.csv"
+    page, answers, shown = (tmp_path / name for name in ("page.md", "answers.csv", "page.html"))
     more = ("--output", folder, "--export-md", page, "--export-csv", answers)
+    more = (*more, "--export-html", shown)
     result = ask(path, "--json", "--batch-size", 2, "--max-new-tokens", 2, *more)
     assert result.code == 0, result.err
     document = json.loads(result.out)
@@ -49,6 +50,10 @@ def test_the_table_and_the_folder_say_the_same(ask, tmp_path):
     assert document["command"].startswith(f"v2drop eval {path}")
     assert {group["group"] for group in document["arms"][0]["groups"]} == {"g0", "g1"}
     assert document["summary"] in page.read_text(encoding="utf-8").replace("\\", "")
+    html = shown.read_text(encoding="utf-8")
+    assert document["command"] in html
+    for part in ("glance", "front", "answers"):
+        assert f'id="{part}"' in html
     told = list(csv.DictReader(answers.read_text(encoding="utf-8").splitlines()))
     assert len(told) == 6 * 3
     assert sorted(one.name for one in folder.iterdir()) == ["evaluation.json", "rows.jsonl"]
@@ -78,7 +83,7 @@ def test_what_means_nothing_is_refused_before_a_model_is_loaded(v2drop, tmp_path
     v2drop("eval", path, "--metric", "multiple_choice").refused(2, "without choices")
     v2drop("eval", path, "--resume").refused(2, "--output DIR")
     v2drop("eval", "shapes:blue").refused(2, "shapes:blue")
-    v2drop("eval", tmp_path).refused(2, "is a folder")
+    v2drop("eval", tmp_path).refused(2, "is a folder without questions")
     v2drop("eval", path, "--output", path).refused(2, "cannot make the folder")
     v2drop("eval", path, "--output", tmp_path / "r", "--export-md", path).refused(2, "read, or")
 

@@ -100,9 +100,12 @@ REFUSED = [
     (("--frames", "1,x"), "--frames 'x' is no size"),
     (("--frames", "1,"), "--frames '' is no size"),
     (("--frames", "0,1"), "--frames '0' is no size"),
+    (("--frames", "1,\u0660"), "--frames '\u0660' is no size"),
+    (("--frames", f"1,{'9' * 5000}"), "is no size"),
     (("--image-size", "24x24,48x48"), "--image-size '24x24' is no size"),
     (("--frames", "1,2", "--max-memory", "much"), "--max-memory 'much' is no size"),
     (("--frames", "1,2", "--max-memory", "0"), "--max-memory '0' is nothing"),
+    (("--frames", "1,2", "--max-memory", f"{'9' * 400}GiB"), "is more than any memory"),
     (("--frames", "1,2", "--precision", "2"), "--precision '2' is no share"),
     (("--frames", "1,2", "--decode", "slow"), "unknown way to decode"),
     (("--frames", "1,2", "--image", CAT), "--frames grow, and --image has none"),
@@ -110,7 +113,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("args", "said"), REFUSED, ids=[said for _, said in REFUSED])
+@pytest.mark.parametrize(("args", "said"), REFUSED, ids=range(len(REFUSED)))
 def test_what_means_nothing_is_refused_before_a_model_is_loaded(v2drop, args, said):
     absent = ("sweep", "--model", "llava-1.5-7b", "--weights", "dummy")
     v2drop(*absent, *args).refused(2, said)

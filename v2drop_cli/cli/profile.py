@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress, Watch
+from v2drop_cli.cli.followers import follows
 from v2drop_cli.cli.groups.dropping_options import ProfileDropping
 from v2drop_cli.cli.groups.gate_options import GateOptions
 from v2drop_cli.cli.groups.measuring_options import ProfileMeasuring
 from v2drop_cli.cli.groups.media_options import MediaOptions
-from v2drop_cli.cli.groups.model_options import ModelOptions
+from v2drop_cli.cli.groups.model_options import LargeModelOptions
 from v2drop_cli.cli.groups.output_options import ProfileOutput
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
@@ -18,7 +19,7 @@ from v2drop_cli.cli.output import settle, show, warn
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
-from v2drop_cli.errors import InvalidMeasurementError
+from v2drop_cli.errors import InvalidMeasurementError, UsageError
 
 if TYPE_CHECKING:
     from v2drop_cli.judge.value_gates import Gate
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def profile(
     given: MediaOptions,
     dropping: ProfileDropping,
-    model: ModelOptions,
+    model: LargeModelOptions,
     measuring: ProfileMeasuring,
     gating: GateOptions,
     output: ProfileOutput,
@@ -47,6 +48,11 @@ def profile(
     load = model.load_options(measuring.seed)
     gates = gating.gates()
     measuring.check()
+    if model.tp_plan is not None and measuring.decode != "eager":
+        raise UsageError(
+            f"--decode {measuring.decode} with --tp-plan: a graph cannot wait for others",
+            hint="leave --decode out",
+        )
     load = given.checked(load)
     files = output.files(given.files)
 
@@ -79,6 +85,8 @@ def profile(
         show(report, output.json)  # first: whatever becomes of the files
         files.finish(report, media)
     leave_if_partial(report)
+    if follows():
+        return
     settle(_judged(gates, report, arms.methods), gating.strict)
 
 

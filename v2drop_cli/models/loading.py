@@ -29,6 +29,13 @@ from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.names import Source, resolve
 from v2drop_cli.models.processors import complete, load_processor
 from v2drop_cli.models.registry import family_for
+from v2drop_cli.models.splitting import (
+    check_device,
+    check_heads,
+    main_device,
+    parts_of,
+    split_caveats,
+)
 from v2drop_cli.models.synthetic.prompt import maker
 from v2drop_cli.models.weights import auto_class, load_trained
 from v2drop_cli.records import Caveat, CaveatKind
@@ -75,7 +82,11 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
     if options.synthetic is not None:
         maker(options.synthetic, family)
     dtype = pick_dtype(options.dtype, device, config)
-    guarded(source, lambda: _check_fits(config, device, dtype, model))
+    parts = parts_of(options)
+    check_device(device, options)
+    check_heads(config, parts)
+    if options.device_map is None:
+        guarded(source, lambda: _check_fits(config, device, dtype, model, parts))
     processor = guarded(source, lambda: _processor(source, config, options))
     if processor is not None:
         caveats += complete(processor, config)
@@ -86,7 +97,11 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
             source, lambda: load_trained(source, dtype, options, config.model_type)
         )
         caveats += found
-    _place(loaded, device)
+    if options.device_map is None:
+        _place(loaded, device)
+    else:
+        device = main_device(loaded.eval())
+    caveats += split_caveats(loaded, device, parts)
     if options.fake_quant is not None:
         fake_quantize(loaded, family, Bits.parse(options.fake_quant))
         caveats += (CaveatKind.FAKE_QUANT.caveat(bits=options.fake_quant),)
@@ -102,6 +117,7 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
         caveats=(*caveats, *set_aside(loaded), *unproven_caveats(config)),
         allow_unproven=options.allow_unproven,
         fake_quant=options.fake_quant,
+        parts=parts,
     )
 
 
@@ -181,8 +197,10 @@ def _is_on(device: torch.device, wanted: torch.device) -> bool:
     return device.type == wanted.type and wanted.index in (None, device.index)
 
 
-def _check_fits(config: Any, device: torch.device, dtype: torch.dtype, name: str) -> None:
-    """Refuse weights that cannot fit, before minutes are spent on them.
+def _check_fits(
+    config: Any, device: torch.device, dtype: torch.dtype, name: str, parts: int
+) -> None:
+    """Refuse weights of which one of ``parts`` cannot fit, before minutes are spent on them.
 
     How large quantized ones are is for their quantizer to know.
     """
@@ -191,7 +209,7 @@ def _check_fits(config: Any, device: torch.device, dtype: torch.dtype, name: str
     with torch.device("meta"):
         skeleton = auto_class(config.model_type).from_config(config)
     size = torch.empty((), dtype=dtype).element_size()
-    needed = sum(parameter.numel() for parameter in skeleton.parameters()) * size
+    needed = sum(parameter.numel() for parameter in skeleton.parameters()) * size // parts
     free = free_memory(device)
     if free is not None and needed > free:
         raise DeviceMemoryError(

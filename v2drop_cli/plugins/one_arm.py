@@ -10,11 +10,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from v2drop_cli.bench.answering import Answered, answer
 from v2drop_cli.bench.arms import Arm, ArmOptions
 from v2drop_cli.bench.asking import let_go
 from v2drop_cli.bench.budgets import takes_trying
-from v2drop_cli.bench.fidelity import log_probabilities
+from v2drop_cli.bench.fidelity import logs_along
 from v2drop_cli.bench.ragged import batch, kind
 from v2drop_cli.errors import UsageError
 from v2drop_cli.measure.clock import clock_for
@@ -133,8 +135,8 @@ class OneArm:
         ids = tokenizer(continuation.strip(), add_special_tokens=False)["input_ids"]
         if not ids:
             raise UsageError("an answer to be judged has no words", hint="look at the task's data")
-        logs = log_probabilities(self.loaded, inputs, self.arm(_count(inputs)), ids)
-        wanted = logs.new_tensor(ids).long()
+        wanted = torch.tensor(ids, device=self.loaded.device)
+        [logs], _ = logs_along(self.loaded, inputs, wanted[None], self.arm(_count(inputs)))
         likely = logs.gather(1, wanted[:, None])
         return float(-likely.mean()), bool((logs.argmax(dim=-1) == wanted).all())
 

@@ -95,10 +95,15 @@ def _sense(document: Mapping[str, Any]) -> Iterator[str]:
     for name in _leaders(document.get("lead")):
         if name not in labels:
             yield f"lead names {shown(name)}, which is no arm"
+    for number, medium in enumerate(document["request"]["media"]):
+        if not medium["width"] or not medium["height"]:
+            yield f"request.media[{number}] is {medium['width']}x{medium['height']} pixels"
     for number, span in enumerate(document["request"].get("spans") or ()):
         grid, tokens = span["grid"], sum(count for _, count in span["runs"])
         if grid["t"] * grid["h"] * grid["w"] != tokens:
             yield f"request.spans[{number}] has {tokens} tokens, which is not its grid's size"
+        if any(first < 0 or count < 0 for first, count in span["runs"]):
+            yield f"request.spans[{number}] has a run that is negative"
     if isinstance(document.get("protocol"), dict):
         yield from _timing(document["protocol"]["null_timing"], "protocol.null_timing")
     for number, arm in enumerate(document["arms"]):

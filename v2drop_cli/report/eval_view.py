@@ -15,13 +15,15 @@ from v2drop_cli.records.evaluation import (
     Evaluation,
     Score,
 )
-from v2drop_cli.report import eval_finding, wording
+from v2drop_cli.report import eval_finding, terms, wording
 from v2drop_cli.report.eval_finding import per_cent
 from v2drop_cli.report.text import GLUE, clean, glued
 from v2drop_cli.report.view import Cell, Fact, Glance, Row, Section, View
 from v2drop_cli.report.wording import Tone, plural
 from v2drop_cli.units import NOT_AVAILABLE, format_count, format_ratio, format_seconds
 
+FIDELITY = "Fidelity: along dense's own answers"
+BY_GROUP = "Score by group"
 MOST_BROKEN = 5
 """Broken rows that are told one by one; the document has all."""
 _TONES: dict[str | None, Tone] = {WORSE: "bad", BETTER: "good", SAME: "good"}
@@ -31,9 +33,9 @@ _NOTHING = Cell("-", "muted", filler=True)
 def build_eval_view(found: Evaluation) -> View:
     """Put ``found`` into words."""
     sections = (
-        Section("Score by group", tuple(_group_rows(found))),
+        Section(BY_GROUP, tuple(_group_rows(found))),
         Section("Of all answers", tuple(_detail_rows(found))),
-        Section("Fidelity: along dense's own answers", tuple(_fidelity_rows(found))),
+        Section(FIDELITY, tuple(_fidelity_rows(found))),
         Section("Tokens and time", tuple(_cost_rows(found))),
     )
     text, tone = eval_finding.finding(found)
@@ -41,7 +43,7 @@ def build_eval_view(found: Evaluation) -> View:
         facts=tuple(_facts(found)),
         columns=tuple(map(wording.arm_label, found.arms)),
         sections=tuple(section for section in sections if section.rows),
-        footer=tuple(_footer(found)),
+        footer=tuple(footer(found)),
         glance=_glance(found),
         finding=Cell(text, tone),
     )
@@ -57,8 +59,9 @@ def _glance(found: Evaluation) -> Glance | None:
     if found.data.metric is None:
         return None
     columns = ("score", "of dense", "gained/lost", "p", "prefill")
+    about = (terms.SCORE, terms.RETENTION, terms.GAINED, terms.P_VALUE, terms.ROW_SPEEDUP)
     rows = tuple(Row(wording.arm_label(arm), tuple(_glance_cells(arm))) for arm in found.arms)
-    return Glance(f"Against dense, {found.data.metric}", columns, rows)
+    return Glance(f"Against dense, {found.data.metric}", columns, rows, about=about)
 
 
 def _glance_cells(arm: ArmScores) -> Iterator[Cell]:
@@ -116,7 +119,7 @@ def _group_rows(found: Evaluation) -> Iterator[Row]:
     for name in names:
         scores = [next((s for s in arm.groups if s.group == name), None) for arm in found.arms]
         rows = max(score.rows for score in scores if score is not None)
-        yield Row(f"{clean(name)} {glued(f'({rows})')}", tuple(map(_score, scores)))
+        yield Row(f"{clean(name)} {glued(f'({rows})')}", tuple(map(_score, scores)), terms.SCORE)
 
 
 def _detail_rows(found: Evaluation) -> Iterator[Row]:
@@ -133,10 +136,12 @@ def _fidelity_rows(found: Evaluation) -> Iterator[Row]:
     known = [one for one in kept if one is not None]
     if len(known) != len(kept):
         return
-    yield Row("KL per token", tuple(Cell(f"{one.kl:.3g}{GLUE}nat", value=one.kl) for one in known))
+    apart = (Cell(f"{one.kl:.3g}{GLUE}nat", value=one.kl) for one in known)
+    yield Row("KL per token", tuple(apart), terms.KL)
     agree = (Cell(per_cent(one.agreement), value=one.agreement) for one in known)
-    yield Row("likeliest token agrees", tuple(agree))
-    yield Row("answers that diverge", tuple(Cell(f"{one.diverged}") for one in known))
+    yield Row("likeliest token agrees", tuple(agree), terms.AGREEMENT)
+    diverged = (Cell(f"{one.diverged}", value=one.diverged) for one in known)
+    yield Row("answers that diverge", tuple(diverged), terms.DIVERGED)
     places = (one.first_divergence for one in known)
     yield Row("first at token (median)", tuple(Cell(format_count(place)) for place in places))
     equal = (Cell(f"{one.equal}{GLUE}of{GLUE}{one.rows}") for one in known)
@@ -147,19 +152,20 @@ def _cost_rows(found: Evaluation) -> Iterator[Row]:
     arms = found.arms
     averages = [arm.layer_average_vision_tokens for arm in arms]
     tokens = (Cell(format_count(arm.vision_tokens), value=arm.vision_tokens) for arm in arms)
-    yield Row("vision tokens", tuple(tokens))
-    yield Row("layer average", tuple(Cell(format_count(one), value=one) for one in averages))
+    yield Row("vision tokens", tuple(tokens), "vision_tokens")
+    layers = (Cell(format_count(one), value=one) for one in averages)
+    yield Row("layer average", tuple(layers), "layer_average_vision_tokens")
     times = (Cell(glued(format_seconds(arm.prefill_s)), value=arm.prefill_s) for arm in arms)
-    yield Row("prefill (median)", tuple(times))
+    yield Row("prefill (median)", tuple(times), "prefill")
     steps = [arm.decode_s_per_token for arm in arms]
-    yield Row(
-        "decode per token", tuple(Cell(glued(format_seconds(one)), value=one) for one in steps)
-    )
+    decode = (Cell(glued(format_seconds(one)), value=one) for one in steps)
+    yield Row("decode per token", tuple(decode), "decode")
     answers = (Cell(format_count(arm.answer_tokens), value=arm.answer_tokens) for arm in arms)
     yield Row("answer tokens", tuple(answers))
 
 
-def _footer(found: Evaluation) -> Iterator[Fact]:
+def footer(found: Evaluation, named: int = MOST_BROKEN) -> Iterator[Fact]:
+    """How to read it, what is missing, what warns; of the broken rows the first ``named``."""
     yield Fact("reading", _reading(found))
     if any(arm.method == RANDOM for arm in found.arms):
         yield Fact("", wording.READING_RANDOM)
@@ -168,10 +174,15 @@ def _footer(found: Evaluation) -> Iterator[Fact]:
         yield Fact("partial", f"{plural(missing, 'row')} not asked yet: --resume", "warn")
     if found.broken:
         yield Fact("broken", f"{plural(len(found.broken), 'row')} could not be asked", "warn")
-    for one in found.broken[:MOST_BROKEN]:
-        yield Fact(f"row {one.row}", clean(one.reason), "warn")
+    yield from broken_facts(found, named)
     for caveat in found.warnings:
         yield Fact("warning", clean(caveat.message), "warn")
+
+
+def broken_facts(found: Evaluation, most: int) -> Iterator[Fact]:
+    """The first broken rows, each with its reason."""
+    for one in found.broken[:most]:
+        yield Fact(f"row {one.row}", clean(one.reason), "warn")
 
 
 def _reading(found: Evaluation) -> str:

@@ -15,6 +15,8 @@ from v2drop_cli.errors import UsageError
 from v2drop_cli.records import ArmResult, Drop, MediaRecord, Report, Span
 from v2drop_cli.report.kept_sheets import Place, Sheet, sheets_of
 
+MOST_TOKENS, MOST_PICTURES = 2**20, 2**12
+"""A figure of more of them shows nobody anything."""
 Ranks = Mapping[int, Mapping[int, float]]
 """Layer of a drop → prompt position → what the method thought of it, from 0 to 1."""
 Scores = Mapping[str, Ranks]
@@ -97,7 +99,7 @@ def kept_figure(
         scores: for a heat map, where they were asked for.
 
     Raises:
-        UsageError: it does not say so, or nothing was dropped in it.
+        UsageError: it does not say so, or nothing was dropped in it, or it is too much to draw.
     """
     spans, media = report.request.spans, report.request.media
     if not spans:
@@ -105,6 +107,7 @@ def kept_figure(
             "this report does not say where its vision tokens lie over the pixels",
             hint="measure again with this version, on a model that v2drop models lists",
         )
+    _check_size(spans)
     dropped = [arm for arm in report.arms if arm.drops]
     if not dropped:
         raise UsageError(
@@ -120,6 +123,18 @@ def kept_figure(
     names = ", ".join(_name(record) for record in media)
     title = f"{report.request.model} \N{MIDDLE DOT} {names}"
     return KeptFigure(title, sheets, rows, _legend(sheets, rows), (*_lacking(sheets), *notes))
+
+
+def _check_size(spans: Sequence[Span]) -> None:
+    """Refuse what would be drawn for hours: a short file may say that there are a billion cells."""
+    tokens = sum(n for span in spans for _, n in span.runs)
+    steps = sum(span.grid.t for span in spans)
+    for count, most, what in ((tokens, MOST_TOKENS, "tokens"), (steps, MOST_PICTURES, "pictures")):
+        if count > most:
+            raise UsageError(
+                f"this report has {count} {what} to draw, more than {most}",
+                hint="measure fewer frames or smaller pictures",
+            )
 
 
 def _name(record: MediaRecord) -> str:

@@ -82,9 +82,9 @@ def sheets_of(spans: Sequence[Span], media: Sequence[MediaRecord]) -> tuple[Shee
     drafts: list[_Draft] = []
     steps: dict[int | None, int] = {}
     for span in spans:
-        if not _area(span.grid.box) or not span.runs:
-            continue
         at = list(_positions(span))
+        if not _area(span.grid.box) or not at:
+            continue
         for t in range(span.grid.t):
             number = steps.get(span.media, 0) + t
             cells = at[t * span.grid.h * span.grid.w : (t + 1) * span.grid.h * span.grid.w]

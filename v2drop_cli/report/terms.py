@@ -10,6 +10,8 @@ from v2drop_cli.records.metrics import METRICS, PAIRS
 ARM, SPEEDUP, IDEAL, FLOOR, CAPTURE = "arm", "speedup", "ideal", "decode_floor", "capture"
 GROWTH, LARGEST, PREDICTED, RATE, SERVED = "growth", "largest", "predicted", "rate", "served"
 INTERVAL, NOISE, NULL, WATERFALL = "interval", "noise", "null", "waterfall"
+SCORE, RETENTION, GAINED, P_VALUE, ROW_SPEEDUP = "score", "retention", "gained", "p", "row_speedup"
+KL, AGREEMENT, DIVERGED, FRONT = "kl", "likeliest", "diverged", "front"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,9 @@ _AROUND = (
         SPEEDUP,
         "speed-up",
         "the reference's time over the arm's, formed inside each round: above 1 the arm is faster. "
-        "Shown are the median over the rounds and its interval",
+        "Shown are the median over the rounds and its interval. That is near the quotient of the "
+        "two medians and not equal to it: what slows a whole round falls out of a ratio formed "
+        "inside it",
     ),
     Term(
         INTERVAL,
@@ -111,6 +115,59 @@ _OF_A_SWEEP = (
         "included",
     ),
 )
+_OF_AN_EVALUATION = (
+    Term(
+        SCORE,
+        "score",
+        "the mean over the rows of what the metric gives an answer, from 0 to 100 %, with Wilson's "
+        "95 % interval",
+    ),
+    Term(
+        RETENTION,
+        "of dense",
+        "the arm's score over dense's on the same rows, with a paired 95 % interval: Bonett and "
+        "Price's (2006) for right and wrong, Fieller's for grades. worse: all of it is below 1; "
+        "better: all of it is above; the same: all of it is within 2 %. The interval is of each "
+        "arm alone: of twenty arms one is expected to stand out by chance",
+    ),
+    Term(GAINED, "gained/lost", "rows with a higher score than dense's, and with a lower one"),
+    Term(
+        P_VALUE,
+        "p",
+        "McNemar's exact test on the rows gained and lost: how likely so uneven a split is if "
+        "both are as likely",
+    ),
+    Term(
+        ROW_SPEEDUP,
+        "prefill, over the rows",
+        "dense's line: the median over the rows. Other lines: the median over the rows of dense's "
+        "prefill over the arm's. Each row is timed once, in a batch its share of it: for a first "
+        "look; v2drop profile measures times",
+    ),
+    Term(
+        FRONT,
+        "front",
+        "the arms that no other one beats in both time and quality, by what was measured: where "
+        "the intervals of two overlap, their order may be chance",
+    ),
+    Term(
+        KL,
+        "KL per token",
+        "how far the arm's next-token probabilities are from dense's, in nats, led along dense's "
+        "own answer: the mean over an answer's tokens, then over the rows; 0 is the same",
+    ),
+    Term(
+        AGREEMENT,
+        "likeliest token agrees",
+        "along dense's own answer, the share of places at which the arm's likeliest token is "
+        "dense's; the mean over the rows",
+    ),
+    Term(
+        DIVERGED,
+        "answers that diverge",
+        "rows with a place along dense's own answer at which the arm's likeliest token is another",
+    ),
+)
 _PAIR_LABELS = {
     "realised_over_ideal": "realised",
     "answers_identical": "answer",
@@ -124,6 +181,7 @@ TERMS: dict[str, Term] = {
         *(Term(pair.name, _PAIR_LABELS[pair.name], MEANINGS[pair.name]) for pair in PAIRS),
         *_AROUND,
         *_OF_A_SWEEP,
+        *_OF_AN_EVALUATION,
     )
 }
 """By name, in the order of the work."""

@@ -14,13 +14,17 @@ import shutil
 import pytest
 from PIL import Image
 
+from benchmarks.pages import PHONE, SHOTS, taken
 from tests.report import factory, sweeps
+from tests.report.eval_factory import evaluated, rows
 from tests.report.html.test_kept_panel import pictures, placed
 from tests.report.html.test_pages import EVIL, evil_report
 from tests.report.regenerate import changes
 from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.report.html.bench_page import to_html
 from v2drop_cli.report.html.compare_page import changes_to_html
+from v2drop_cli.report.html.eval_page import Parted, eval_to_html
+from v2drop_cli.report.html.parted_rows import parted_rows
 from v2drop_cli.report.html.sweep_page import sweep_to_html
 
 WIDTHS, SCHEMES = (390, 768, 1440), ("light", "dark")
@@ -61,6 +65,8 @@ def pages(tmp_path_factory):
         "compare": changes_to_html(changes(), (report, report), "v2drop compare a.json b.json"),
     }
     texts["sweep"] = sweep_to_html(sweeps.sweep())
+    found = evaluated(fidelity=True)
+    texts["eval"] = eval_to_html(found, Parted(parted_rows(found, rows())))
     folder = tmp_path_factory.mktemp("pages")
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
@@ -97,7 +103,7 @@ def opened(browser, pages):
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_pages_open_without_a_complaint_and_never_scroll_sideways(opened, width, scheme):
-    for name in ("profile", "twelve", "compare", "sweep"):
+    for name in ("profile", "twelve", "compare", "sweep", "eval"):
         page = opened(name, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("h1").inner_text()
@@ -191,9 +197,28 @@ def test_the_document_is_saved(opened, tmp_path):
 
 def test_a_number_leads_to_its_definition(opened):
     page = opened("profile", 390)
+    assert not page.locator("#term-prefill").is_visible()
     page.locator('#stages a[href="#term-prefill"]').first.click()
     assert page.locator("#term-prefill + dd").is_visible()
     assert page.url.endswith("#term-prefill")
+
+
+def test_a_folded_part_opens_by_a_click_and_by_the_contents(opened):
+    page = opened("eval", 390)
+    for name in ("groups", "numbers"):
+        assert not page.locator(f"#{name} table").first.is_visible()
+    page.locator("summary", has_text="Score by group").click()
+    assert page.locator("#groups table").is_visible()
+    page.locator('nav a[href="#numbers"]').click()
+    assert page.locator("#numbers table").first.is_visible()
+
+
+def test_a_page_on_a_phone_is_short_until_it_is_opened(opened):
+    page = opened("profile", 390)
+    height = "document.documentElement.scrollHeight"
+    folded = page.evaluate(height)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    assert page.evaluate(height) > 2 * folded
 
 
 def test_printed_it_is_light_and_whole(opened):
@@ -203,3 +228,13 @@ def test_printed_it_is_light_and_whole(opened):
     assert paper == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
     assert page.locator("#terms dd").last.is_visible()
+
+
+@pytest.mark.parametrize(("name", "page"), [("light", "profile"), ("dark", "kept"), ("eval",) * 2])
+def test_the_screenshots_of_the_docs_can_be_taken(browser, pages, name, page):
+    """Each begins and ends where it says, whatever is on the page."""
+    found = Image.open(io.BytesIO(taken(browser, pages[page], SHOTS[name])))
+    assert found.width == SHOTS[name].width
+    assert (found.height == PHONE) == (SHOTS[name].end is None)
+    paper = found.convert("RGB").getpixel((0, found.height // 2))
+    assert (min(paper) > 200) == (SHOTS[name].scheme == "light")

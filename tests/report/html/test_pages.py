@@ -20,8 +20,9 @@ from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.finding import summarised
 from v2drop_cli.report.html.bench_page import NOTHING_COMPARED, to_html
 from v2drop_cli.report.html.compare_page import changes_to_html
-from v2drop_cli.report.html.page import PLAIN_MOST
+from v2drop_cli.report.html.page import PLAIN_MOST, TERMS_TITLE, Page, Part
 from v2drop_cli.report.terms import TERMS
+from v2drop_cli.report.view import Cell
 
 EVIL = (
     "<script>document.title='owned'</script></style></script><img src=x onerror=alert(1)>"
@@ -151,10 +152,51 @@ def test_a_long_document_is_packed():
 
 
 def test_definitions_are_where_the_numbers_lead():
+    """All that are linked, in the order of the work, and none that the page does not use."""
     read = Read(to_html(judged(factory.profiled())))
-    assert {f"term-{name}" for name in TERMS} <= set(read.ids)
     linked = {link.removeprefix("#term-") for link in read.links if link.startswith("#term-")}
-    assert {"prefill", "speedup", "noise", "null", "ideal", "kv_cache", "weights"} <= linked
+    assert {
+        "prefill", "speedup", "noise", "null", "ideal", "kv_cache", "weights", "arm", "interval",
+        "end_to_end",
+    } <= linked  # fmt: skip
+    explained = [name for name in read.ids if name.startswith("term-")]
+    assert explained == [f"term-{name}" for name in TERMS if name in linked]
+    assert "growth" not in linked
+
+
+def test_a_page_without_terms_has_no_list_of_them():
+    page = Page("t", Cell("f"), None, [Part("a", "A", "text")], "{}", "a.json").html()
+    assert "terms" not in Read(page).ids
+    assert TERMS_TITLE not in page
+
+
+def test_what_is_folded_has_its_name_inside_and_the_contents_lead_there():
+    parts = [Part("a", "A", "text"), Part("b", "B", "more", folded=True)]
+    page = Page("t", Cell("f"), None, parts, "{}", "a.json").html()
+    assert '<section id="a"><h2>A</h2>text</section>' in page
+    assert (
+        '<section><details><summary><h2>B</h2></summary><div id="b">more</div></details></section>'
+    ) in page
+    assert '<a href="#b">B</a>' in page
+
+
+def test_the_wait_from_files_to_the_last_token_is_beside_the_speed_ups():
+    """Its ratio is of the rounds, as theirs is; dense has the time alone."""
+    page = to_html(judged(factory.profiled())).replace("\u00a0", " ")
+    table = page.split('id="glance"')[1].split("</table>")[0]
+    assert table.count('href="#term-end_to_end"') == 1
+    cells = [line.split("</td>")[3].split(">")[-1] for line in table.split("<tr>")[2:]]
+    assert cells[0] == "428 ms"
+    assert cells[1] == "1.37x (312 ms)"
+
+
+def test_without_that_time_there_is_no_such_column():
+    report = factory.profiled()
+    arms = [replace(arm, timing=replace(arm.timing, end_to_end_s=None)) for arm in report.arms]
+    page = to_html(judged(replace(report, arms=tuple(arms))))
+    assert 'href="#term-end_to_end"' not in page.split('id="glance"')[1].split("</table>")[0]
+    some = to_html(judged(replace(report, arms=(report.arms[0], *arms[1:]))))
+    assert ">n/a</td>" in some.split('id="glance"')[1].split("</table>")[0]
 
 
 def test_the_comparison_has_a_page_too():

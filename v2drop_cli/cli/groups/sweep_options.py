@@ -19,6 +19,8 @@ _SIDE_MOST = 13_377
 _MOST_FRAMES = 2**12
 """Of a made-up video: what holds as many holds any."""
 _MOST = 2**20
+_MOST_DIGITS = 20
+"""Python refuses to read numbers of thousands of digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,9 @@ def _flag(name: str) -> str:
 
 
 def _number(name: str, text: str) -> int:
-    if text.strip().isdecimal() and 0 < int(text) <= _MOST:
-        return int(text)
+    digits = text.strip().lstrip("0")
+    if digits.isdecimal() and len(digits) < _MOST_DIGITS and 0 < int(digits) <= _MOST:
+        return int(digits)
     square = ", the side of a square" if name == IMAGE_SIZE else ""
     raise UsageError(
         f"{_flag(name)} {text.strip()!r} is no size", hint=f"a whole number from 1 on{square}"

@@ -14,7 +14,7 @@ from v2drop_cli.report.claims import SPEEDUPS, claims
 from v2drop_cli.report.html.charts import Chart, Lane, Mark, Scale
 from v2drop_cli.report.html.definitions import link
 from v2drop_cli.report.html.markup import Child, Markup, joined, lines
-from v2drop_cli.report.terms import IDEAL, NOISE, NULL, SPEEDUP, WATERFALL
+from v2drop_cli.report.terms import IDEAL, INTERVAL, NOISE, NULL, SPEEDUP, WATERFALL
 from v2drop_cli.report.text import clean
 from v2drop_cli.units import format_bytes, format_ratio, format_seconds
 
@@ -42,7 +42,12 @@ def waterfall(report: Report) -> Chart | None:
         lanes,
         Scale(0.0, longest),
         _seconds,
-        note=link(WATERFALL, "Medians of the stages, one after the other."),
+        note=[
+            link(WATERFALL, "Medians of the stages, one after the other."),
+            " Two of them divided are not the ",
+            link(SPEEDUP, "speed-up"),
+            ", which is formed round by round.",
+        ],
     )
 
 
@@ -70,7 +75,11 @@ def speedups(report: Report) -> Iterator[Chart]:
         ideals = [item.ideal_prefill_speedup for item in found if row.name == "prefill"]
         lanes = [_speedup_lane(report, item, at, floor) for item in found]
         words = f"Speed-up of {row.label} over {clean(found[0].reference)}"
-        note: list[Child] = [link(SPEEDUP, "Right of the line at 1x is faster")]
+        note: list[Child] = [
+            link(SPEEDUP, "Right of the line at 1x is faster"),
+            ", the bar through a point is its ",
+            link(INTERVAL, "interval"),
+        ]
         if floor is not None:
             note.append([", the grey band is the ", link(NOISE, "noise floor")])
         if any(ideals):
@@ -124,7 +133,11 @@ def samples(report: Report) -> Iterator[Chart]:
         band = _band(report, row)
         every = [sample for _, stats in timed for sample in stats.samples]
         lanes = [_sample_lane(name, stats, band) for name, stats in timed]
-        note: list[Child] = ["Each stroke is a round, the long line the interval of the median"]
+        note: list[Child] = [
+            "Each stroke is a round, the long line the ",
+            link(INTERVAL, "interval"),
+            " of the median",
+        ]
         if band is not None:
             note.append(["; the grey band is dense within its ", link(NOISE, "noise floor")])
         title = f"Every sample of {row.label}"

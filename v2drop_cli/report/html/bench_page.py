@@ -11,7 +11,8 @@ from v2drop_cli.report.finding import NO_ANSWERS
 from v2drop_cli.report.html import bench_charts
 from v2drop_cli.report.html.answer_cards import Shown, side_by_side
 from v2drop_cli.report.html.charts import Chart, drawn
-from v2drop_cli.report.html.definitions import definitions
+from v2drop_cli.report.html.definitions import link
+from v2drop_cli.report.html.end_to_end import with_end_to_end
 from v2drop_cli.report.html.kept_panel import kept_panel
 from v2drop_cli.report.html.markup import Child, lines, tag
 from v2drop_cli.report.html.page import Page, Part
@@ -23,6 +24,7 @@ from v2drop_cli.report.html.tables import (
     section_tables,
 )
 from v2drop_cli.report.kept_svg import Pictures
+from v2drop_cli.report.terms import SPEEDUP
 from v2drop_cli.report.text import clean
 from v2drop_cli.report.view import Cell, View
 
@@ -48,18 +50,30 @@ def to_html(report: Report, pictures: Pictures | None = None) -> str:
 
 
 def _parts(report: Report, view: View, pictures: Pictures | None) -> Iterator[Part]:
-    glance: Child = None if view.glance is None else glance_table(view.glance)
-    yield Part("glance", "At a glance", [glance, facts(view.notes)] if glance else None)
+    yield Part("glance", "At a glance", _glance(report, view))
     yield Part("answers", "Answers", _answers(report, view))
     yield Part("stages", "Time", _charts([bench_charts.waterfall(report)]))
     yield Part("speed-up", "Speed-up", _charts(bench_charts.speedups(report), "long"))
     yield Part("memory", "Memory", _charts(bench_charts.memory(report), "long"))
     yield Part("kept", "Kept tokens", kept_panel(report, pictures))
-    yield Part("samples", "Samples", _charts(bench_charts.samples(report)))
-    yield Part("numbers", "All numbers", section_tables(view))
+    yield Part("samples", "Samples", _charts(bench_charts.samples(report)), folded=True)
+    yield Part("numbers", "All numbers", section_tables(view), folded=True)
     yield Part("measured", "How it was measured", [facts(view.footer), command(report.command)])
-    yield Part("environment", "Environment", environment(report.environment))
-    yield Part("terms", "What the numbers mean", definitions())
+    yield Part("environment", "Environment", environment(report.environment), folded=True)
+
+
+def _glance(report: Report, view: View) -> Child:
+    if view.glance is None:
+        return None
+    told = with_end_to_end(view.glance, report)
+    note: list[Child] = [
+        "A ratio is formed inside each round, and its median taken: it is ",
+        link(SPEEDUP, "near the quotient of the two medians"),
+        ", not equal to it.",
+    ]
+    if told is not view.glance:
+        note.append(" End to end has its median time too, and no verdict.")
+    return [glance_table(told), tag("p", note, class_="note"), facts(view.notes)]
 
 
 def _charts(found: Iterable[Chart | None], look: str | None = None) -> Child:

@@ -11,7 +11,7 @@ from v2drop_cli.report.claims import TONES
 from v2drop_cli.report.compare_view import build_changes_view, ratio_words
 from v2drop_cli.report.html.answer_cards import Shown, side_by_side
 from v2drop_cli.report.html.charts import Chart, Lane, Mark, Scale, drawn
-from v2drop_cli.report.html.definitions import definitions, link
+from v2drop_cli.report.html.definitions import link
 from v2drop_cli.report.html.markup import Child, Markup, tag
 from v2drop_cli.report.html.page import Page, Part
 from v2drop_cli.report.html.tables import command, facts, section_tables
@@ -50,9 +50,8 @@ def _parts(
     charts = [drawn(chart) for chart in _charts(found)]
     yield Part("changes", "B against A", tag("div", charts, class_="long") if charts else None)
     yield Part("answers", "Answers", _answers(found, reports))
-    yield Part("numbers", "All numbers", section_tables(view, alike=True))
+    yield Part("numbers", "All numbers", section_tables(view, alike=True), folded=True)
     yield Part("measured", "How it was judged", [facts(view.footer), command(called)])
-    yield Part("terms", "What the numbers mean", definitions())
 
 
 def _charts(found: Changes) -> Iterator[Chart]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from v2drop_cli.report.html.markup import Child, Markup, tag
 from v2drop_cli.report.terms import TERMS
+
+_LINK = re.compile('href="#term-([^"]*)"')
 
 
 def link(name: str | None, words: Child) -> Markup:
@@ -13,10 +17,12 @@ def link(name: str | None, words: Child) -> Markup:
     return tag("a", words, href=f"#term-{name}", title=TERMS[name].words, class_="term")
 
 
-def definitions() -> Markup:
-    """Every term."""
+def definitions(page: Markup) -> Markup | None:
+    """The terms that ``page`` links to, and no others: a reader looks for them on it in vain."""
+    linked = set(_LINK.findall(page))
     pairs = [
         [tag("dt", term.label, id=f"term-{term.name}"), tag("dd", term.words)]
         for term in TERMS.values()
+        if term.name in linked
     ]
-    return tag("dl", pairs, class_="terms")
+    return tag("dl", pairs, class_="terms") if pairs else None

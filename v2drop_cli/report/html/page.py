@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from v2drop_cli.report.html.markup import Child, Markup, tag
+from v2drop_cli.report.html.definitions import definitions
+from v2drop_cli.report.html.markup import Child, Markup, joined, tag
 from v2drop_cli.report.view import Cell
 
 PLAIN_MOST = 200_000
 """A longer document is packed, so that the page stays below a megabyte."""
+TERMS_TITLE = "What the numbers mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,14 @@ class Part:
 
     Attributes:
         name: for links to it.
+        folded: only its title shows until it is opened, by a click or by a link into it. Printed,
+            it is open.
     """
 
     name: str
     title: str
     body: Child
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +57,20 @@ class Page:
     file_name: str
 
     def html(self) -> str:
-        """The whole file."""
+        """The whole file; at its end the terms that it uses are explained."""
+        header = tag(
+            "header",
+            tag("p", self.title, class_="brand"),
+            tag("h1", self.finding.text, class_=self.finding.tone),
+            self.head,
+        )
+        sections = joined([_section(part) for part in self.parts])
+        terms = Part("terms", TERMS_TITLE, definitions(joined([header, sections])), folded=True)
+        parts = [*self.parts, *([terms] if terms.body else [])]
         body = [
-            tag(
-                "header",
-                tag("p", self.title, class_="brand"),
-                tag("h1", self.finding.text, class_=self.finding.tone),
-                self.head,
-            ),
-            _contents(self.parts),
-            tag("main", [_section(part) for part in self.parts]),
+            header,
+            _contents(parts),
+            tag("main", sections, _section(terms) if terms.body else None),
             tag("footer", tag("p", _download(self.document, self.file_name), class_="download")),
         ]
         return "<!DOCTYPE html>\n" + tag("html", _head(self.title), _body(body), lang="en") + "\n"
@@ -103,7 +112,12 @@ def _contents(parts: Sequence[Part]) -> Markup:
 
 
 def _section(part: Part) -> Markup:
-    return tag("section", tag("h2", part.title), part.body, id=part.name)
+    """A link into what is folded opens it, so the name is inside."""
+    title = tag("h2", part.title)
+    if not part.folded:
+        return tag("section", title, part.body, id=part.name)
+    inside = tag("div", part.body, id=part.name)
+    return tag("section", tag("details", tag("summary", title), inside))
 
 
 def _download(document: str, name: str) -> Markup:

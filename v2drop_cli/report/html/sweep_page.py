@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from v2drop_cli.records.curves import Curve, Point, Sweep
 from v2drop_cli.report.html.charts import Chart, Lane, Mark, Scale, drawn
-from v2drop_cli.report.html.definitions import definitions, link
+from v2drop_cli.report.html.definitions import link
 from v2drop_cli.report.html.line_chart import Line, LineChart, drawn_lines
 from v2drop_cli.report.html.markup import Child, Markup
 from v2drop_cli.report.html.page import Page, Part
@@ -75,11 +75,10 @@ def _parts(sweep: Sweep, view: View) -> Iterator[Part]:
     glance: Child = None if view.glance is None else glance_table(view.glance)
     yield Part("growth", "How it grows, and what fits", [glance, facts(view.notes)])
     yield Part("curves", "Curves", [chart for chart in _curves(sweep) if chart])
-    yield Part("sizes", "Size by size", [drawn(chart) for chart in _charts(sweep)])
-    yield Part("numbers", "All numbers", section_tables(view))
+    yield Part("sizes", "Size by size", [drawn(chart) for chart in _charts(sweep)], folded=True)
+    yield Part("numbers", "All numbers", section_tables(view), folded=True)
     yield Part("measured", "How it was measured", [facts(view.footer), command(sweep.command)])
-    yield Part("environment", "Environment", environment(sweep.environment))
-    yield Part("terms", "What the numbers mean", definitions())
+    yield Part("environment", "Environment", environment(sweep.environment), folded=True)
 
 
 def _curves(sweep: Sweep) -> Iterator[Markup | None]:

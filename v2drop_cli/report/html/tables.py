@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from v2drop_cli.report.html.definitions import link
 from v2drop_cli.report.html.markup import Child, Markup, lines, tag
 from v2drop_cli.report.markdown import MOST_COLUMNS
+from v2drop_cli.report.terms import ARM
 from v2drop_cli.report.text import clean, told
 from v2drop_cli.report.view import Cell, Fact, Glance, Section, View
 
@@ -15,7 +16,7 @@ def glance_table(glance: Glance) -> Markup:
     """A line per arm."""
     heads = [link(name, words) for name, words in zip(glance.about, glance.columns, strict=True)]
     rows = [(lines(row.label), row.cells) for row in glance.rows]
-    return _table(glance.title, ["", *heads], rows)
+    return _table(glance.title, [link(ARM, "arm"), *heads], rows)
 
 
 def section_tables(view: View, *, alike: bool = False) -> list[Markup]:
@@ -26,9 +27,14 @@ def section_tables(view: View, *, alike: bool = False) -> list[Markup]:
         alike: the lines of a section can be sorted by a column, as ratios can; times and answers
             in one column cannot.
     """
+    return [section_table(view, section, alike=alike) for section in view.sections]
+
+
+def section_table(view: View, section: Section, *, alike: bool = False) -> Markup:
+    """One of them."""
     if len(view.columns) > MOST_COLUMNS:
-        return [_turned(section, view.columns) for section in view.sections]
-    return [_upright(section, view.columns, alike) for section in view.sections]
+        return _turned(section, view.columns)
+    return _upright(section, view.columns, alike)
 
 
 def facts(found: Iterable[Fact]) -> Markup:
@@ -66,7 +72,7 @@ def _turned(section: Section, columns: Sequence[str]) -> Markup:
         (lines(name), tuple(row.cells[at] for row in section.rows))
         for at, name in enumerate(columns)
     ]
-    return _table(section.title or "Arms", ["", *heads], rows)
+    return _table(section.title or "Arms", [link(ARM, "arm"), *heads], rows)
 
 
 def _table(
