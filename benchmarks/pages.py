@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = "/usr/bin/chromium"
 _BOTH = ("--method", "v2drop", "--method", "random")
 RUN = ("run", "--image", "sample_media/scene.png", "--budget", "33%", *_BOTH)
-EVAL = ("eval", "shapes", "--limit", "96", "--budget", "33%", "--budget", "1/9", *_BOTH)
-COLOURS = 64
+EVAL = ("eval", "shapes", "--limit", "64", "--budget", "33%", "--budget", "11%", *_BOTH)
+COLOURS = 200
 """A page has few: the files stay small."""
 
 
@@ -56,7 +56,7 @@ class Shot:
 SHOTS = {
     "light": Shot(RUN, 1000, "light", "body", "#speed-up"),
     "dark": Shot(RUN, 390, "dark", "#kept", None),
-    "eval": Shot((*EVAL, "--batch-size", "8"), 1000, "light", "body", "#groups"),
+    "eval": Shot((*EVAL, "--batch-size", "8"), 1000, "light", "body", ".parted:nth-of-type(3)"),
 }
 PHONE = 844
 
@@ -82,9 +82,7 @@ def taken(browser: Browser, page_path: Path, shot: Shot) -> bytes:
     top = page.locator(shot.start).evaluate("(each) => each.getBoundingClientRect().top")
     bottom = top + PHONE
     if shot.end is not None:
-        bottom = page.locator(shot.end).evaluate(
-            "(each) => each.closest('section').getBoundingClientRect().top"
-        )
+        bottom = page.locator(shot.end).evaluate("(each) => each.getBoundingClientRect().top")
     clip = {"x": 0, "y": top, "width": shot.width, "height": bottom - top}
     found = page.screenshot(clip=clip, full_page=True)  # type: ignore[arg-type]
     context.close()
