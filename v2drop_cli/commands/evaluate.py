@@ -125,18 +125,9 @@ def evaluate(
     sound = [one for one in results if one.broken is None]
     if not sound:
         raise nothing_askable(data.name, results)
-    metric = options.how.metric
     return Evaluation(
         environment=environment,
-        data=DataRecord(
-            name=data.name,
-            digest=data.digest,
-            columns=data.columns,
-            rows=data.count,
-            asked=options.asked(data),
-            metric=None if metric is None else metric.name,
-            metric_source=None if metric is None else metric.source,
-        ),
+        data=_data(data, options),
         request=_request(loaded, options),
         arms=tuple(_scores(arm, sound, options.how) for arm in first),
         rows=len(sound),
@@ -248,6 +239,19 @@ def _scores(arm: Arm, sound: Sequence[RowResult], how: How) -> ArmScores:
         fidelity=None,
     )
     return filled(bare, DENSE, sound)
+
+
+def _data(data: Data, options: EvalOptions) -> DataRecord:
+    metric = options.how.metric
+    return DataRecord(
+        name=data.name,
+        digest=data.digest,
+        columns=data.columns,
+        rows=data.count,
+        asked=options.asked(data),
+        metric=None if metric is None else metric.name,
+        metric_source=None if metric is None else metric.source,
+    )
 
 
 def _request(loaded: LoadedModel, options: EvalOptions) -> EvalRequest:
