@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 
 import pyarrow as pa
 import pytest
@@ -146,6 +147,14 @@ def test_pictures_are_read_when_rows_are_asked_and_not_before(tmp_path, monkeypa
     assert read == [{"question", "answers"}]
     next(data.rows())
     assert read[1:] == [{"question", "answers", "image"}]
+
+
+def test_rows_go_to_other_processes_with_their_pictures_and_no_others(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", questions(9))
+    row = list(open_data(str(path)).rows())[4]
+    sent = pickle.dumps(row)
+    assert len(sent) < 5000
+    assert shade(pickle.loads(sent)) == 4
 
 
 def test_a_row_without_a_picture_is_no_fault_of_the_others(tmp_path):

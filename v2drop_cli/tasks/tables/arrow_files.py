@@ -126,15 +126,15 @@ class ArrowFile:
         """``field`` as a column; ``feature`` is what ``datasets`` says of it."""
         path = (*above, field.name)
         kind, inner, parts = _bare(field.type), _inner(feature), {}
-        several = _is_list(self._pa, kind)
+        several = _is_list(kind)
         if several:
             kind = _bare(kind.value_type)
         if self._pa.types.is_struct(kind):
             parts = {one.name: self._column(path, one, _at(inner, one.name)) for one in kind}
         if several:
             parts = {name: _of_a_list(part) for name, part in parts.items()}
-        word = _kind(self._pa, kind, inner)
-        plain = partial(_plain, self._pa, field.type, feature)
+        word = _kind(kind, inner)
+        plain = partial(_plain, field.type, feature)
         holds = f"ClassLabel of {field.type}" if word == kinds.LABEL else str(field.type)
         return Column(".".join(path), LIST + word if several else word, holds, parts, plain, path)
 
@@ -179,14 +179,17 @@ def _bare(kind: Any) -> Any:
     return getattr(kind, "value_type", kind) if str(kind).startswith("dictionary") else kind
 
 
-def _is_list(pa: Any, kind: Any) -> bool:
+def _is_list(kind: Any) -> bool:
+    from pyarrow import types
+
     tests = ("is_list", "is_large_list", "is_fixed_size_list", "is_list_view", "is_large_list_view")
-    return any(getattr(pa.types, test)(kind) for test in tests if hasattr(pa.types, test))
+    return any(getattr(types, test)(kind) for test in tests if hasattr(types, test))
 
 
-def _kind(pa: Any, kind: Any, feature: Any) -> str:
+def _kind(kind: Any, feature: Any) -> str:
     """The word for what a column, or a list's element, holds."""
-    types = pa.types
+    from pyarrow import types
+
     if types.is_integer(kind):
         return kinds.WHOLE if _names(feature) is None else kinds.LABEL
     if types.is_floating(kind) or types.is_decimal(kind):
@@ -200,27 +203,29 @@ def _kind(pa: Any, kind: Any, feature: Any) -> str:
     return kinds.TEXT if str(kind) in ("string", "large_string", "string_view") else kinds.OTHER
 
 
-def _plain(pa: Any, kind: Any, feature: Any, value: Any) -> Any:
+def _plain(kind: Any, feature: Any, value: Any) -> Any:
     """``value`` as JSON would hold it: names for their numbers, and no more digits than there are.
 
     Raises:
         ValueError: a number that stands for no name.
     """
+    from pyarrow import types  # not an argument: rows go to other processes, modules do not
+
     kind = _bare(kind)
     if value is None:
         return None
     if isinstance(value, list):  # of a list, or of a part of a list's elements
-        inner = kind.value_type if _is_list(pa, kind) else kind
-        return [_plain(pa, inner, _inner(feature), one) for one in value]
-    if pa.types.is_integer(kind):
+        inner = kind.value_type if _is_list(kind) else kind
+        return [_plain(inner, _inner(feature), one) for one in value]
+    if types.is_integer(kind):
         names = _names(feature)
         return value if names is None else _named(value, names)
-    if pa.types.is_decimal(kind):
+    if types.is_decimal(kind):
         return str(value)
-    if pa.types.is_float16(kind) or pa.types.is_float32(kind):
+    if types.is_float16(kind) or types.is_float32(kind):
         import numpy as np
 
-        return float(str((np.float16 if pa.types.is_float16(kind) else np.float32)(value)))
+        return float(str((np.float16 if types.is_float16(kind) else np.float32)(value)))
     return value
 
 
