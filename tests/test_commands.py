@@ -84,7 +84,7 @@ RULES = {
     "v2drop eval questions.jsonl": Rule(f"{ASKED} --output fresh"),
     "v2drop eval questions.jsonl --model llava-1.5-7b --output run/ --resume": Rule(ASKED),
     "v2drop eval chartqa/": Rule(ASKED),
-    "v2drop tune shapes": Rule(f"{TUNED} --output fresh-shapes"),
+    "v2drop tune": Rule(f"{TUNED} --output fresh-shapes"),
     "v2drop tune questions.jsonl": Rule(f"{TUNED} --holdout questions.jsonl --output fresh-tune"),
     "v2drop tune questions.jsonl --model llava-1.5-7b --tolerate 1% --output tuned/ --resume": Rule(
         f"{TUNED} --holdout questions.jsonl"

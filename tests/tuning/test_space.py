@@ -79,7 +79,7 @@ def test_the_last_drop_takes_the_rest_only_where_that_is_not_too_much():
 def test_the_choices_are_those_of_the_space():
     assert list(FREE.choices) == [*FIXED.choices, SHARE]
     assert FIXED.choices[METHOD] == tuple(LAYERS)
-    assert FIXED.choices[DROPS] == (1, 2, 3, 4)
+    assert FIXED.choices[DROPS] == range(1, 5)
     assert FIXED.choices["layer3"] is None
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress, Watch
 from v2drop_cli.cli.called import called
-from v2drop_cli.cli.followers import follows
 from v2drop_cli.cli.groups.dropping_options import DroppingOptions
 from v2drop_cli.cli.groups.eval_options import EvalData, EvalMeasuring, EvalOutput
 from v2drop_cli.cli.groups.model_options import LargeModelOptions
@@ -18,13 +17,8 @@ from v2drop_cli.cli.output import tell as say
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
-from v2drop_cli.commands.meeting import Part, Table
-from v2drop_cli.errors import OutputPathError
-from v2drop_cli.processes import Processes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from v2drop_cli.records.evaluation import Evaluation
     from v2drop_cli.records.journal import Journal
     from v2drop_cli.tasks.rows import Data
@@ -47,22 +41,24 @@ def evaluate(
     v2drop eval chartqa/ --split test --columns question=query,answers=label --metric relaxed
     torchrun --nproc_per_node 2 -m v2drop_cli eval shapes --output run/
     """
+    from v2drop_cli.cli.eval_parts import hold, part_of, takes, tell_of, tell_of_the_table
+    from v2drop_cli.processes import Processes
     from v2drop_cli.records.journal import Journal
     from v2drop_cli.report.file_lock import is_written
     from v2drop_cli.tasks.sources import open_data
 
     arms = dropping.arms(measuring.seed)
     processes = Processes.here()
-    part = _part(output, processes, model.tp_plan is not None)
+    part = part_of(output, processes, model.tp_plan is not None)
     load = model.load_options(measuring.seed)
     data = open_data(given.data, given.columns, given.split)
     metric = measuring.scored_by(data)
     path, files = output.rows(part.shard), output.files(data.files)
     with ExitStack() as held, telling(part.prints) as tell:
-        _hold(held, part, files, path)
+        hold(held, part, files, path)
         journal = Journal(path, output.resume)
         if part.prints and processes.launched:
-            _tell_of(processes.count, "model" if model.tp_plan is not None else "rows")
+            tell_of(processes.count, "model" if model.tp_plan is not None else "rows")
         if part.prints and data.told is not None:
             say(data.told)
         tell(Progress(Phase.STARTING))
@@ -72,60 +68,18 @@ def evaluate(
 
         longest, seed = measuring.max_new_tokens, measuring.seed
         how = How(metric, longest, given.frames, seed, measuring.fidelity)
-        ray = measuring.cluster(load, part.table is not Table.AT_ONCE or processes.several)
+        ray = measuring.cluster(load, not part.alone or processes.several)
         options = EvalOptions(model.model, arms, how, given.limit, measuring.batch_size, part, ray)
         journal.check(options.settings(data))
         tell(Progress(Phase.LOADING, what=model.model))
         loaded = load_for(arms, frozenset(), model.model, load)
         watch = Watch(tell, None, check, warn if part.prints else lambda text: None)
         found = ask(loaded, data, options, journal, watch, is_written)
-        if found is None or not _takes(held, part, files):
-            _tell_of_the_table(part)
+        if found is None or not takes(held, part, files):
+            tell_of_the_table(part)
             return
         _tell(found, journal, data, files, output.json)
     leave_if_partial(found)
-
-
-def _part(output: EvalOutput, processes: Processes, split: bool) -> Part:
-    """Of processes that share the model the first one asks all rows, and the others with it."""
-    if follows():
-        return Part(table=Table.NEVER)
-    return output.part(Processes() if split else processes)
-
-
-def _hold(held: ExitStack, part: Part, files: ResultFiles, path: Path | None) -> None:
-    """Be the only one that writes what this process writes, until it ends."""
-    from v2drop_cli.records.shards import rivals
-    from v2drop_cli.report.file_lock import only_writer_beside
-
-    if part.table in (Table.AT_ONCE, Table.WHEN_ALL_ARE_THERE):
-        held.enter_context(files.held())
-    if path is not None:
-        held.enter_context(only_writer_beside(path, rivals))
-
-
-def _takes(held: ExitStack, part: Part, files: ResultFiles) -> bool:
-    """Whether the table is this process's to write: two may have ended as the last one."""
-    if part.table is Table.IF_ALL_ARE_THERE:
-        try:
-            held.enter_context(files.held())
-        except OutputPathError:
-            return False
-    return True
-
-
-def _tell_of(count: int, what: str) -> None:
-    """How many processes there are: a launcher may have started fewer than it was told to."""
-    say(f"processes: {count} share the {what}" if count > 1 else f"processes: 1, for all {what}")
-
-
-def _tell_of_the_table(part: Part) -> None:
-    """Why there is none here."""
-    if part.prints:
-        say(
-            f"shard {part.shard} has its rows; the last shard makes the table, or the same command "
-            "with --resume"
-        )
 
 
 def _tell(

@@ -12,8 +12,6 @@ from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from typing import Any
 
-from v2drop_cli.processes import Processes
-
 _FOLLOWS: ContextVar[bool] = ContextVar("follows", default=False)
 
 
@@ -30,7 +28,7 @@ def following(typed: dict[str, Any], quiet: Mapping[str, Any]) -> Iterator[None]
         typed: the command's options by name; is written to.
         quiet: what those about output are for one that writes nothing.
     """
-    if typed.get("tp_plan") is None or Processes.here().first:
+    if typed.get("tp_plan") is None or _is_first():
         yield
         return
     typed |= quiet
@@ -40,3 +38,9 @@ def following(typed: dict[str, Any], quiet: Mapping[str, Any]) -> Iterator[None]
             yield
         finally:
             _FOLLOWS.reset(token)
+
+
+def _is_first() -> bool:
+    from v2drop_cli.processes import Processes  # few commands ask
+
+    return Processes.here().first

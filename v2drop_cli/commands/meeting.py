@@ -53,6 +53,11 @@ class Part:
     table: Table = Table.AT_ONCE
 
     @property
+    def alone(self) -> bool:
+        """Whether there are no other parts."""
+        return self.table is Table.AT_ONCE
+
+    @property
     def prints(self) -> bool:
         """Whether it says more than what went wrong."""
         return self.table is not Table.NEVER

@@ -78,13 +78,17 @@ def _tpe(space: Space, key: str, history: Sequence[Tried]) -> Parameters:
 
 
 def _distributions(space: Space, optuna: Any) -> dict[str, Any]:
+    return {name: _distribution(among, optuna) for name, among in space.choices.items()}
+
+
+def _distribution(among: Sequence[Any] | None, optuna: Any) -> Any:
+    """Counts are numbers to it: three drops are nearer to two than to none."""
     kinds = optuna.distributions
-    return {
-        name: kinds.FloatDistribution(0.0, 1.0)
-        if among is None
-        else kinds.CategoricalDistribution(tuple(among))
-        for name, among in space.choices.items()
-    }
+    if among is None:
+        return kinds.FloatDistribution(0.0, 1.0)
+    if isinstance(among, range):
+        return kinds.IntDistribution(among[0], among[-1])
+    return kinds.CategoricalDistribution(tuple(among))
 
 
 def _seed(key: str) -> int:

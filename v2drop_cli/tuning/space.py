@@ -22,7 +22,7 @@ METHOD, DROPS, REST, SHARE = "method", "drops", "rest", "share"
 Value = str | int | bool | float
 Parameters = Mapping[str, Value]
 Choices = Mapping[str, Sequence[str | int | bool] | None]
-"""Of each name, what is chosen among; ``None`` for a number from 0 to 1."""
+"""Of each name, what is chosen among, a ``range`` where it is a count; ``None`` for 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Space:
         where = {f"layer{i}": None for i in range(MOST_DROPS)}
         parts = {f"part{i}": None for i in range(MOST_DROPS)}
         share = {SHARE: None} if self.share is None else {}
-        counted = {DROPS: tuple(range(1, MOST_DROPS + 1)), REST: (False, True)}
+        counted = {DROPS: range(1, MOST_DROPS + 1), REST: (False, True)}
         return {METHOD: tuple(self.layers), **counted, **where, **parts, **share}
 
     def point(self, drawn: Parameters) -> Point:
