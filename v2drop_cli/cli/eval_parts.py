@@ -14,6 +14,7 @@ from v2drop_cli.errors import OutputPathError
 from v2drop_cli.processes import Processes
 from v2drop_cli.records.shards import rivals
 from v2drop_cli.report.file_lock import only_writer_beside
+from v2drop_cli.tasks.rows import Data
 
 
 def part_of(output: EvalOutput, processes: Processes, split: bool) -> Part:
@@ -41,9 +42,17 @@ def takes(held: ExitStack, part: Part, files: ResultFiles) -> bool:
     return True
 
 
-def tell_of(count: int, what: str) -> None:
-    """How many processes there are: a launcher may have started fewer than it was told to."""
-    say(f"processes: {count} share the {what}" if count > 1 else f"processes: 1, for all {what}")
+def tell_of(processes: Processes, what: str) -> None:
+    """How many there are: a launcher may have started fewer than it was told to."""
+    if processes.launched:
+        n = processes.count
+        say(f"processes: {n} share the {what}" if n > 1 else f"processes: 1, for all {what}")
+
+
+def tell_of_data(data: Data) -> None:
+    """What a reader must know of how it is read."""
+    if data.told is not None:
+        say(data.told)
 
 
 def tell_of_the_table(part: Part) -> None:

@@ -13,7 +13,6 @@ from v2drop_cli.cli.groups.model_options import LargeModelOptions
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
 from v2drop_cli.cli.output import ResultFiles, hand_over, warn, write
-from v2drop_cli.cli.output import tell as say
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -41,7 +40,14 @@ def evaluate(
     v2drop eval chartqa/ --split test --columns question=query,answers=label --metric relaxed
     torchrun --nproc_per_node 2 -m v2drop_cli eval shapes --output run/
     """
-    from v2drop_cli.cli.eval_parts import hold, part_of, takes, tell_of, tell_of_the_table
+    from v2drop_cli.cli.eval_parts import (
+        hold,
+        part_of,
+        takes,
+        tell_of,
+        tell_of_data,
+        tell_of_the_table,
+    )
     from v2drop_cli.processes import Processes
     from v2drop_cli.records.journal import Journal
     from v2drop_cli.report.file_lock import is_written
@@ -57,10 +63,9 @@ def evaluate(
     with ExitStack() as held, telling(part.prints) as tell:
         hold(held, part, files, path)
         journal = Journal(path, output.resume)
-        if part.prints and processes.launched:
-            tell_of(processes.count, "model" if model.tp_plan is not None else "rows")
-        if part.prints and data.told is not None:
-            say(data.told)
+        if part.prints:
+            tell_of(processes, "rows" if model.tp_plan is None else "model")
+            tell_of_data(data)
         tell(Progress(Phase.STARTING))
         from v2drop_cli.bench.asking import How  # torch comes with it
         from v2drop_cli.commands.evaluate import EvalOptions

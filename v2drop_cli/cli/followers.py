@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from contextvars import ContextVar
 from typing import Any
 
-_FOLLOWS: ContextVar[bool] = ContextVar("follows", default=False)
+_follows = False
 
 
 def follows() -> bool:
     """Whether this process is not the first of those that share a model."""
-    return _FOLLOWS.get()
+    return _follows
 
 
 @contextmanager
@@ -31,13 +30,14 @@ def following(typed: dict[str, Any], quiet: Mapping[str, Any]) -> Iterator[None]
     if typed.get("tp_plan") is None or _is_first():
         yield
         return
+    global _follows
     typed |= quiet
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
-        token = _FOLLOWS.set(True)
+        _follows = True
         try:
             yield
         finally:
-            _FOLLOWS.reset(token)
+            _follows = False
 
 
 def _is_first() -> bool:

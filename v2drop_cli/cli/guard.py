@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -33,8 +32,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name in CHATTY:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        _hush()
         if not os.environ.get("COLUMNS", "1").strip("0"):
             del os.environ["COLUMNS"]  # a terminal that does not tell; rich would print nothing
         try:
@@ -55,6 +53,13 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise (_interrupted() if came() else typer.Exit(_tell(error))) from None
 
     return wrapper
+
+
+def _hush() -> None:
+    import logging  # it brings a dozen modules, and --help needs none of them
+
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _interrupted() -> typer.Exit:
