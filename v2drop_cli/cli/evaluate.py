@@ -40,14 +40,7 @@ def evaluate(
     v2drop eval chartqa/ --split test --columns question=query,answers=label --metric relaxed
     torchrun --nproc_per_node 2 -m v2drop_cli eval shapes --output run/
     """
-    from v2drop_cli.cli.eval_parts import (
-        hold,
-        part_of,
-        takes,
-        tell_of,
-        tell_of_data,
-        tell_of_the_table,
-    )
+    from v2drop_cli.cli import eval_parts as parts
     from v2drop_cli.processes import Processes
     from v2drop_cli.records.journal import Journal
     from v2drop_cli.report.file_lock import is_written
@@ -55,17 +48,17 @@ def evaluate(
 
     arms = dropping.arms(measuring.seed)
     processes = Processes.here()
-    part = part_of(output, processes, model.tp_plan is not None)
+    part = parts.part_of(output, processes, model.tp_plan is not None)
     load = model.load_options(measuring.seed)
     data = open_data(given.data, given.columns, given.split)
     metric = measuring.scored_by(data)
     path, files = output.rows(part.shard), output.files(data.files)
     with ExitStack() as held, telling(part.prints) as tell:
-        hold(held, part, files, path)
+        parts.hold(held, part, files, path)
         journal = Journal(path, output.resume)
         if part.prints:
-            tell_of(processes, "rows" if model.tp_plan is None else "model")
-            tell_of_data(data)
+            parts.tell_of(processes, "rows" if model.tp_plan is None else "model")
+            parts.tell_of_data(data)
         tell(Progress(Phase.STARTING))
         from v2drop_cli.bench.asking import How  # torch comes with it
         from v2drop_cli.commands.evaluate import EvalOptions
@@ -80,8 +73,8 @@ def evaluate(
         loaded = load_for(arms, frozenset(), model.model, load)
         watch = Watch(tell, None, check, warn if part.prints else lambda text: None)
         found = ask(loaded, data, options, journal, watch, is_written)
-        if found is None or not takes(held, part, files):
-            tell_of_the_table(part)
+        if found is None or not parts.takes(held, part, files):
+            parts.tell_of_the_table(part)
             return
         _tell(found, journal, data, files, output.json)
     leave_if_partial(found)
