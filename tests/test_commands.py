@@ -154,6 +154,10 @@ RULES = {
     "accelerate launch": Rule(elsewhere=(".ci/kills", '"accelerate", "launch"')),
     ".ci/kills": Rule(why="ten minutes of killing; it is run by hand"),
     "python -m lmms_eval": Rule(elsewhere=("benchmarks/lmms/end_to_end.py", '"lmms_eval"')),
+    "v2drop eval questions.jsonl --output run/ --engine ray": Rule(
+        elsewhere=("benchmarks/ray_check.py", '"--engine", "ray"')
+    ),
+    ".ci/ray": Rule(why="an environment of its own, with Ray in it: run by hand"),
     ".ci/lmms-eval": Rule(why="an environment of its own, with lmms-eval in it: run by hand"),
     ".ci/run": Rule(why="it is what runs all tests; test_docs looks at what it runs"),
     "python -m pytest": Rule(elsewhere=(".ci/run", "README.md")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -105,7 +106,7 @@ def compare(here: Here, data: Path) -> None:
     if set(scores) != set(ARMS):
         sys.exit(f"v2drop eval has {sorted(scores)}")
     for label, args in ARMS.items():
-        found, samples = here.lmms(ASKED, args, label.replace(" ", "_"))
+        found, samples = here.lmms(ASKED, args, _folder(label))
         score = float(found["exact_match,none"])
         said = [sample["filtered_resps"] for sample in samples]
         other = sum(one != two for one, two in zip(said, answers[label], strict=True))
@@ -113,6 +114,11 @@ def compare(here: Here, data: Path) -> None:
         print(f"{len(said)} answers, {other} other")
         if abs(score - scores[label]) > 1e-9 or other:
             sys.exit("they differ")
+
+
+def _folder(label: str) -> str:
+    """Without commas, which part the arguments of lmms-eval's tracker, the folder among them."""
+    return re.sub(r"\W+", "-", label)
 
 
 def judge(here: Here) -> None:
@@ -139,7 +145,7 @@ def kill_and_go_on(here: Here) -> None:
     kept = _kept(here)
     said = here.run(command)
     scores, samples = here.results(ASKED, "killed", said)
-    whole, _ = here.results(ASKED, f"v2drop_{SCHEDULE}", said)
+    whole, _ = here.results(ASKED, _folder(f"v2drop {SCHEDULE}"), said)
     if not 0 < kept < len(samples) or scores["exact_match,none"] != whole["exact_match,none"]:
         sys.exit(f"{kept} answers kept, then {scores}; unbroken: {whole}")
     new = _kept(here) - kept

@@ -72,7 +72,8 @@ def evaluate(
 
         longest, seed = measuring.max_new_tokens, measuring.seed
         how = How(metric, longest, given.frames, seed, measuring.fidelity)
-        options = EvalOptions(model.model, arms, how, given.limit, measuring.batch_size, part)
+        ray = measuring.cluster(load, part.table is not Table.AT_ONCE or processes.several)
+        options = EvalOptions(model.model, arms, how, given.limit, measuring.batch_size, part, ray)
         journal.check(options.settings(data))
         tell(Progress(Phase.LOADING, what=model.model))
         loaded = load_for(arms, frozenset(), model.model, load)

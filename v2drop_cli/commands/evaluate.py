@@ -14,12 +14,12 @@ from typing import Any
 
 from v2drop_cli.bench.arms import Arm, ArmOptions
 from v2drop_cli.bench.askable import first_askable, nothing_askable
-from v2drop_cli.bench.asking import Asker, How
+from v2drop_cli.bench.asking import How
 from v2drop_cli.bench.chosen import chosen_caveat, ignored_counts
 from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes
-from v2drop_cli.bench.prompt_arms import PromptArms
 from v2drop_cli.bench.watch import Phase, Progress, Watch
+from v2drop_cli.commands.engines import Ask, Ray, engine
 from v2drop_cli.commands.meeting import IsWritten, Meeting, Part, gathered
 from v2drop_cli.judge.scoreboard import filled
 from v2drop_cli.measure.environment import describe
@@ -52,6 +52,7 @@ class EvalOptions:
     limit: int | None = None
     batch_size: int = 1
     part: Part = field(default_factory=Part)
+    ray: Ray | None = None
 
     def settings(self, data: Data) -> dict[str, Any]:
         """What a run that is gone on with must have in common with this one, as far as typed.
@@ -112,10 +113,10 @@ def evaluate(
         first = line_up(options.arms, passes, watch)
         _warm_up(first, passes, watch)
         journal.begin({**options.settings(data), **_resolved(loaded, first)})
-        arms = PromptArms(options.arms, loaded, first, passes.vision_tokens)
         meeting = Meeting(journal, options.asked(data), options.batch_size, is_written)
         meeting.look_for(options.part.awaited)
-        own = _ask(Asker(loaded, arms, options.how), data, options, journal, watch)
+        with engine(options, passes, first) as ask:
+            own = _ask(_Asking(ask, loaded, watch), data, options, journal)
         stopped_by = gathered(options.part, meeting, own, watch)
         environment = describe(loaded.device, nvml)
     if stopped_by is None:
@@ -174,26 +175,38 @@ def _resolved(loaded: LoadedModel, arms: Sequence[Arm]) -> Mapping[str, Any]:
     }
 
 
-def _ask(asker: Asker, data: Data, options: EvalOptions, journal: Journal, watch: Watch) -> str:
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Who answers, and who is told."""
+
+    ask: Ask
+    loaded: LoadedModel
+    watch: Watch
+
+
+def _ask(asking: _Asking, data: Data, options: EvalOptions, journal: Journal) -> str:
     """Ask what is missing of this process's rows, batch by batch; return why it ended.
 
     A batch that a kill cut in two is asked again as a whole: its rows then meet the same
     neighbours.
     """
-    shard, began, new = options.part.shard, time.monotonic(), 0
+    shard, began, new, watch = options.part.shard, time.monotonic(), 0, asking.watch
     own = list(shard.rows(options.asked(data), options.batch_size))
     done = sum(row in journal for row in own)
     # Only the first of the processes that share a model knows which rows are there.
-    left = agreed(asker.loaded, {row // options.batch_size for row in own if row not in journal})
-    try:
+    left = agreed(asking.loaded, {row // options.batch_size for row in own if row not in journal})
+
+    def batches() -> Iterator[tuple[Row, ...]]:
         for number, rows in enumerate(_batches(data, options.asked(data), options.batch_size)):
-            if number not in left:
-                continue
-            missing = sum(row.number not in journal for row in rows)
-            watch.check()
-            left_s = (time.monotonic() - began) / new * (len(own) - done) if new else None
-            watch.on_progress(Progress(Phase.ROWS, done, len(own), left_s=left_s))
-            results = asker.ask(rows)
+            if number in left:
+                watch.check()
+                left_s = (time.monotonic() - began) / new * (len(own) - done) if new else None
+                watch.on_progress(Progress(Phase.ROWS, done, len(own), left_s=left_s))
+                yield rows
+
+    try:
+        for results in asking.ask(batches()):
+            missing = sum(result.row not in journal for result in results)
             watch.check()  # a row that failed because of an interrupt is not broken
             journal.append(results)
             new, done = new + missing, done + missing

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2drop_cli.cli.groups.measuring_options import AnswerOptions
 from v2drop_cli.cli.groups.output_options import CommonOutput, ProfileOutput, RunOutput
 from v2drop_cli.cli.signature import MEASURING, MEDIA, OUTPUT, Looks, again, argument, option
-from v2drop_cli.errors import UsageError
+from v2drop_cli.errors import MissingPackageError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from v2drop_cli.cli.output import ResultFiles
+    from v2drop_cli.commands.engines import Ray
     from v2drop_cli.commands.meeting import Part
+    from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.processes import Processes
     from v2drop_cli.records.shards import Shard
     from v2drop_cli.tasks.rows import Data
     from v2drop_cli.tasks.scores.known import Metric
+
+LOCAL, RAY = "local", "ray"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,47 @@ class EvalMeasuring(AnswerOptions):
             MEASURING,
         ),
     )
+
+    engine: str = option(
+        LOCAL,
+        Looks(
+            "--engine",
+            "local, or ray: a Ray cluster answers, a model in each worker (docs/scale.md).",
+            MEASURING,
+            "NAME",
+        ),
+    )
+    workers: int = option(
+        2, Looks("--workers", "Of --engine ray.", MEASURING, "N", within=(1, None))
+    )
+
+    def cluster(self, load: LoadOptions, shared: bool) -> Ray | None:
+        """The cluster that answers, if one is asked for.
+
+        Args:
+            load: how its workers load the model.
+            shared: whether several processes share the rows or the model already.
+
+        Raises:
+            UsageError: there is no such engine, or no use for one.
+            MissingPackageError: Ray is not installed.
+        """
+        if self.engine == LOCAL:
+            return None
+        if self.engine != RAY:
+            raise unknown_name("engine", self.engine, (LOCAL, RAY))
+        if shared:
+            raise UsageError(
+                "several processes share this evaluation, and --engine ray would share it again",
+                hint="start one process, and say how many workers with --workers",
+            )
+        if find_spec("ray") is None:
+            raise MissingPackageError(
+                "--engine ray needs the package ray", hint='pip install "v2drop[ray]"'
+            )
+        from v2drop_cli.commands.engines import Ray
+
+        return Ray(self.workers, load)
 
     def scored_by(self, data: Data) -> Metric | None:
         """How ``data`` is scored; without answers only its fidelity is looked at.
