@@ -125,24 +125,28 @@ def evaluate(
     sound = [one for one in results if one.broken is None]
     if not sound:
         raise nothing_askable(data.name, results)
-    metric = options.how.metric
     return Evaluation(
         environment=environment,
-        data=DataRecord(
-            name=data.name,
-            digest=data.digest,
-            columns=data.columns,
-            rows=data.count,
-            asked=options.asked(data),
-            metric=None if metric is None else metric.name,
-            metric_source=None if metric is None else metric.source,
-        ),
+        data=_asked_of(data, options),
         request=_request(loaded, options),
         arms=tuple(_scores(arm, sound, options.how) for arm in first),
         rows=len(sound),
         broken=tuple(BrokenRow(one.row, one.broken) for one in results if one.broken is not None),
         stopped_by=stopped_by,
         warnings=passes.caveats(),
+    )
+
+
+def _asked_of(data: Data, options: EvalOptions) -> DataRecord:
+    metric = options.how.metric
+    return DataRecord(
+        name=data.name,
+        digest=data.digest,
+        columns=data.columns,
+        rows=data.count,
+        asked=options.asked(data),
+        metric=None if metric is None else metric.name,
+        metric_source=None if metric is None else metric.source,
     )
 
 
