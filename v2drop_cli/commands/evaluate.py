@@ -127,13 +127,26 @@ def evaluate(
         raise nothing_askable(data.name, results)
     return Evaluation(
         environment=environment,
-        data=_data(data, options),
+        data=_asked_of(data, options),
         request=_request(loaded, options),
         arms=tuple(_scores(arm, sound, options.how) for arm in first),
         rows=len(sound),
         broken=tuple(BrokenRow(one.row, one.broken) for one in results if one.broken is not None),
         stopped_by=stopped_by,
         warnings=passes.caveats(),
+    )
+
+
+def _asked_of(data: Data, options: EvalOptions) -> DataRecord:
+    metric = options.how.metric
+    return DataRecord(
+        name=data.name,
+        digest=data.digest,
+        columns=data.columns,
+        rows=data.count,
+        asked=options.asked(data),
+        metric=None if metric is None else metric.name,
+        metric_source=None if metric is None else metric.source,
     )
 
 
@@ -239,19 +252,6 @@ def _scores(arm: Arm, sound: Sequence[RowResult], how: How) -> ArmScores:
         fidelity=None,
     )
     return filled(bare, DENSE, sound)
-
-
-def _data(data: Data, options: EvalOptions) -> DataRecord:
-    metric = options.how.metric
-    return DataRecord(
-        name=data.name,
-        digest=data.digest,
-        columns=data.columns,
-        rows=data.count,
-        asked=options.asked(data),
-        metric=None if metric is None else metric.name,
-        metric_source=None if metric is None else metric.source,
-    )
 
 
 def _request(loaded: LoadedModel, options: EvalOptions) -> EvalRequest:
