@@ -11,7 +11,7 @@ machine do, so that no test holds a committed screenshot against a new one.
 from __future__ import annotations
 
 import argparse
-import io
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -29,9 +27,7 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = "/usr/bin/chromium"
 _BOTH = ("--method", "v2drop", "--method", "random")
 RUN = ("run", "--image", "sample_media/scene.png", "--budget", "33%", *_BOTH)
-EVAL = ("eval", "shapes", "--limit", "96", "--budget", "33%", "--budget", "1/9", *_BOTH)
-COLOURS = 64
-"""A page has few: the files stay small."""
+EVAL = ("eval", "shapes", "--limit", "64", "--budget", "33%", "--budget", "11%", *_BOTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +40,7 @@ class Shot:
         scheme: of the reader's system, ``light`` or ``dark``.
         start: what it begins with, a CSS selector.
         end: what it ends before; ``None`` for a phone's height.
+        slide: of the kept tokens, the one to show; ``None`` for the last, as the page opens.
     """
 
     command: Sequence[str]
@@ -51,12 +48,13 @@ class Shot:
     scheme: str
     start: str
     end: str | None
+    slide: str | None = None
 
 
 SHOTS = {
     "light": Shot(RUN, 1000, "light", "body", "#speed-up"),
-    "dark": Shot(RUN, 390, "dark", "#kept", None),
-    "eval": Shot((*EVAL, "--batch-size", "8"), 1000, "light", "body", "#groups"),
+    "dark": Shot(RUN, 390, "dark", "#kept", None, slide="1"),
+    "eval": Shot((*EVAL, "--batch-size", "8"), 1000, "light", "body", ".parted:nth-of-type(3)"),
 }
 PHONE = 844
 
@@ -70,7 +68,7 @@ def page_of(command: Sequence[str], path: Path) -> None:
     """Let v2drop write the page of ``command`` to ``path``."""
     line = [sys.executable, "-m", "v2drop_cli", *command, "--export-html", path.name]
     subprocess.run(line, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    (ROOT / path.name).replace(path)
+    shutil.move(ROOT / path.name, path)
 
 
 def taken(browser: Browser, page_path: Path, shot: Shot) -> bytes:
@@ -79,23 +77,16 @@ def taken(browser: Browser, page_path: Path, shot: Shot) -> bytes:
     context = browser.new_context(viewport=size, color_scheme=shot.scheme)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(page_path.as_uri())
+    if shot.slide is not None:
+        page.locator("#kept input").fill(shot.slide)
     top = page.locator(shot.start).evaluate("(each) => each.getBoundingClientRect().top")
     bottom = top + PHONE
     if shot.end is not None:
-        bottom = page.locator(shot.end).evaluate(
-            "(each) => each.closest('section').getBoundingClientRect().top"
-        )
+        bottom = page.locator(shot.end).evaluate("(each) => each.getBoundingClientRect().top")
     clip = {"x": 0, "y": top, "width": shot.width, "height": bottom - top}
     found = page.screenshot(clip=clip, full_page=True)  # type: ignore[arg-type]
     context.close()
-    return _small(found)
-
-
-def _small(png: bytes) -> bytes:
-    stream = io.BytesIO()
-    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS)
-    picture.save(stream, "PNG", optimize=True)
-    return stream.getvalue()
+    return found
 
 
 def main() -> None:

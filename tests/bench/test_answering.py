@@ -91,6 +91,7 @@ def test_each_row_has_its_vision_tokens(loaded, rows):
 def test_what_comes_behind_the_end_is_padding():
     assert _until([5, 6, 2, 0, 0], {2}) == (5, 6, 2)
     assert _until([5, 6, 3, 2], {2, 3}) == (5, 6, 3)
+    assert _until([5, 2, 0], {2}) == (5, 2)
     assert _until([5, 6], {2}) == (5, 6)
     assert _until([2], {2}) == (2,)
     assert _until([], {2}) == ()

@@ -102,14 +102,19 @@ def test_trying_agrees_with_brute_force(sizes, monkeypatch, holds):
 
 
 def test_sizes_that_were_measured_are_not_tried_again(sizes, monkeypatch):
+    """The search goes on from the largest of them."""
+    tried = []
+
     def memory(self, arm, new_tokens):
-        assert self.vision_tokens // 36 != 3
+        tried.append(self.vision_tokens // 36)
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(Passes, "memory", memory)
-    done = Point(3, MEASURED, None, 1, 113, 108, memory=Memory(peak_allocated_bytes=5))
-    found = search(sizes, 10**9, predicts=False).capacity(DENSE, [replace(done, size=2), done])
-    assert (found.size, found.bytes, found.next_size) == (3, 5, 4)
+    last = Point(5, MEASURED, None, 1, 185, 180, memory=Memory(peak_allocated_bytes=5))
+    done = [replace(last, size=2), replace(last, size=3), last]
+    found = search(sizes, 10**9, predicts=False).capacity(DENSE, done)
+    assert (found.size, found.bytes, found.next_size) == (5, 5, 6)
+    assert tried == [10, 7, 6]
 
 
 def few(size):

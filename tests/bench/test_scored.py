@@ -15,15 +15,17 @@ from v2drop_cli.bench.scored import ranks, watched
 from v2drop_cli.schedule import Schedule
 
 
+class Scored(First):
+    """Finds the scores where it looks."""
+
+    def score(self, ctx):
+        return ctx.scores
+
+
 def noted(*calls):
     """What is noted of a method that is asked for these scores of tokens 7, 8 …, by layer."""
     seen = {}
-
-    class Given(First):
-        def score(self, ctx):
-            return ctx.scores
-
-    noting = watched(Given(), seen)
+    noting = watched(Scored(), seen)
     for layer, *scores in calls:
         ctx = SimpleNamespace(layer=layer, scores=torch.tensor(scores))
         ctx.positions = torch.arange(7, 7 + len(scores))
@@ -38,6 +40,12 @@ def test_scores_are_noted_as_ranks_from_0_to_1():
 
 def test_of_several_rows_the_first_is_noted():
     assert noted((2, 1.0, 2.0), (2, 2.0, 1.0), (3, 1.0)) == {2: {7: 0.0, 8: 1.0}, 3: {7: 0.0}}
+
+
+def test_every_token_has_a_score():
+    ctx = SimpleNamespace(layer=2, scores=torch.ones(2), positions=torch.arange(3))
+    with pytest.raises(ValueError, match="shorter"):
+        watched(Scored(), {}).score(ctx)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 
 import pytest
 
 from tests.bench.growing import DENSE, DROPPED, batches, clips, frames, small
+from tests.methods.toys import First, registered
 from v2drop_cli.bench import sizes as sizes_module
 from v2drop_cli.bench.arms import Arm, Budget
 from v2drop_cli.bench.passes import Passes
 from v2drop_cli.bench.sizes import Shown
 from v2drop_cli.errors import MediaArgumentError, ScheduleError
 from v2drop_cli.measure.nvml import Nvml
+from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.models.synthetic.tiles import noise, shapes_only
 from v2drop_cli.schedule import Schedule
 
@@ -46,8 +48,16 @@ def test_what_does_not_fit_one_of_the_sizes_is_refused_at_once(sizes):
     clips(sizes=(3,), budgets=("100",)).check()
 
 
-def test_all_methods_that_were_named_are_checked():
-    for methods in (("v2drop", "random"), ("all", "random"), ("random", "all")):
+@dataclass(frozen=True)
+class Able(First):
+    """Its name comes before all others, and before that of all together."""
+
+    name = "able"
+
+
+def test_all_methods_that_were_named_are_checked(monkeypatch):
+    registered(monkeypatch, Able)
+    for methods in (("v2drop", "random"), ("all", "random"), ("random", "all"), ("able",)):
         with pytest.raises(ScheduleError):
             clips(methods=methods, budgets=("100",)).check()
     # What does not fit is left out of all there are.
@@ -88,6 +98,14 @@ def test_what_a_layer_holds_is_text_and_what_is_left_of_the_pictures(monkeypatch
     assert (loaded, process) == (small(), 7)
     assert (load.columns, load.rows, load.new_tokens) == (columns, 1, 2)
     assert load.tensors["input_ids"].shape == (1, 113)
+
+
+def test_text_may_be_longer_than_what_is_shown(monkeypatch):
+    loads = []
+    monkeypatch.setattr(sizes_module, "footprint", lambda loaded, load, process: loads.append(load))
+    wordy = clips(lambda size: Shown((), SyntheticInput(frames=size, text_tokens=90)))
+    wordy.predicted(DROPPED, 1)
+    assert loads[0].columns == [90 + 36, *[90 + 9] * 5]
 
 
 def test_a_process_that_was_not_looked_at_is_nothing(sizes):

@@ -114,6 +114,18 @@ def test_a_report_that_dropped_nothing_has_nothing_to_draw(v2drop, copied):
     v2drop("viz", copied).refused(2, "nothing to draw")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: r["media"][0].update(height=0), "request.media[0] is 336x0 pixels"),
+        (lambda r: r["spans"][0].update(runs=[[5, -1], [5, 577]]), "a run that is negative"),
+    ],
+)
+def test_a_report_that_makes_no_sense_is_one_clear_line(v2drop, copied, change, said):
+    spoil(copied, lambda report: change(report["request"]))
+    v2drop("viz", copied).refused(2, said)
+
+
 def test_a_prompt_is_run_once_and_drawn(v2drop, tmp_path):
     methods = ("--method", "v2drop", "--method", "random")
     result = v2drop("viz", "--image", SCENE, *methods, "--output", tmp_path)

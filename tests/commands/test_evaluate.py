@@ -18,7 +18,7 @@ from v2drop_cli.bench.asking import How
 from v2drop_cli.bench.watch import Watch
 from v2drop_cli.commands import evaluate as evaluating
 from v2drop_cli.commands.evaluate import EvalOptions, evaluate
-from v2drop_cli.commands.parts import Part, Table
+from v2drop_cli.commands.meeting import Part, Table
 from v2drop_cli.errors import UsageError, V2DropError
 from v2drop_cli.records.journal import Journal
 from v2drop_cli.records.shards import Shard, row_files
@@ -270,6 +270,28 @@ def test_a_batch_that_runs_out_of_memory_is_asked_row_by_row(loaded, questions, 
     assert [one.row for one in found.broken] == [3]  # the longest question about two pictures
     assert "out of memory" in found.broken[0].reason
     assert found.rows == 5
+
+
+def test_processes_that_share_a_model_do_not_go_on_alone(loaded, questions, monkeypatch):
+    """The others wait for this one in the middle of a layer; what a method refuses all refuse."""
+    split, raised = dataclasses.replace(loaded, parts=2), []
+
+    def failing(*args):
+        raise raised[0]
+
+    def first_says(loaded, value):
+        assert loaded is split
+        return {0, 1}
+
+    monkeypatch.setattr(asking, "answer", failing)
+    monkeypatch.setattr(evaluating, "agreed", first_says)
+    monkeypatch.setattr(evaluating, "_warm_up", lambda *args: None)
+    raised[:] = [torch.OutOfMemoryError("CUDA out of memory.")]
+    with pytest.raises(torch.OutOfMemoryError):
+        asked(split, questions)
+    raised[:] = [V2DropError("no such drop")]
+    with pytest.raises(V2DropError, match="none of the 2 rows"):
+        asked(split, questions)
 
 
 def test_where_no_row_can_be_asked_the_first_reason_is_told(loaded, tmp_path):

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from transformers import LlavaConfig
 
 import v2drop_cli as v2drop
 from tests.checkpoints import save_checkpoint
@@ -20,7 +21,7 @@ from tests.tasks.questions_file import write_questions
 from v2drop_cli.errors import UnsupportedModelError, UsageError
 from v2drop_cli.methods.mixing import fingerprint
 from v2drop_cli.models.loading_options import LoadOptions
-from v2drop_cli.models.splitting import agreed, check_heads, main_device, split_caveats
+from v2drop_cli.models.splitting import agreed, check_split, main_device, split_caveats
 
 SPLIT = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
 
@@ -159,11 +160,30 @@ def test_one_process_has_nobody_to_split_a_model_with(monkeypatch):
     LoadOptions(device_map="auto").check("tiny")
 
 
-def test_heads_are_shared_out_whole(folder):
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(3, "num_attention_heads=4 is no multiple of 3"), (4, "num_key_value_heads=2 is no multiple")],
+)
+def test_heads_are_shared_out_whole(folder, monkeypatch, count, said):
+    config, split = LlavaConfig.from_pretrained(folder / "model"), LoadOptions(tp_plan="auto")
+    for name, value in SPLIT.items():
+        monkeypatch.setenv(name, value)
+    check_split(config, torch.device("cpu"), split)
+    monkeypatch.setenv("WORLD_SIZE", str(count))
+    check_split(config, torch.device("cpu"), LoadOptions())
+    with pytest.raises(UnsupportedModelError, match=said):
+        check_split(config, torch.device("cpu"), split)
+
+
+def test_what_a_whole_model_is_asked_it_says_itself(folder):
     loaded = v2drop.load(str(folder / "model"), device="cpu", dtype="float32")
-    check_heads(loaded.model.config, 2)
-    with pytest.raises(UnsupportedModelError, match="num_attention_heads=4 is no multiple of 3"):
-        check_heads(loaded.model.config, 3)
-    with pytest.raises(UnsupportedModelError, match="num_key_value_heads=2 is no multiple of 4"):
-        check_heads(loaded.model.config, 4)
     assert agreed(loaded, "said") == "said"
+
+
+def test_where_there_are_gpus_nothing_is_split_among_cpus(folder, monkeypatch):
+    config = LlavaConfig.from_pretrained(folder / "model")
+    for name, value in SPLIT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(UsageError, match="--device cpu with --tp-plan"):
+        check_split(config, torch.device("cpu"), LoadOptions(tp_plan="auto"))

@@ -179,8 +179,9 @@ def nemotron_h_omni(tokenizer):
         ParakeetFeatureExtractor,
     )
 
-    images = NemotronH_Omni_Reasoning_V3ImageProcessor(patch_size=PATCH)
-    videos = NemotronH_Omni_Reasoning_V3VideoProcessor(patch_size=PATCH)
+    sizes = {"patch_size": PATCH, "norm_mean": [0.5] * 3, "norm_std": [0.5] * 3}
+    images = NemotronH_Omni_Reasoning_V3ImageProcessor(**sizes)
+    videos = NemotronH_Omni_Reasoning_V3VideoProcessor(**sizes)
     hears = ParakeetFeatureExtractor()
     return NemotronH_Omni_Reasoning_V3Processor(images, videos, tokenizer, hears)
 

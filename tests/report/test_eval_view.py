@@ -70,3 +70,8 @@ def test_the_document_is_json_and_its_keys_only_grow():
     } <= set(document["arms"][1])  # fmt: skip
     assert document["arms"][1]["against_dense"]["gained"] == 4
     assert document["arms"][1]["against_dense"]["lost"] == 2
+
+
+def test_dense_alone_was_compared_with_nothing():
+    found = evaluated(fidelity=True, scored=False)
+    assert said(replace(found, arms=found.arms[:1])) == "Nothing was compared."

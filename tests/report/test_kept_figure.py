@@ -116,3 +116,21 @@ def test_what_cannot_be_drawn_is_refused():
     for report in (factory.report(), made(span)):
         with pytest.raises(UsageError):
             kept_figure(report)
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (Span(0, Grid(1, 10**6, 10**6), ((0, 10**12),)), "1000000000000 tokens"),
+        (Span(0, Grid(10**9, 1, 0), ()), "1000000000 pictures"),
+    ],
+)
+def test_a_short_file_cannot_ask_for_hours_of_drawing(span, said):
+    with pytest.raises(UsageError, match=said):
+        kept_figure(made(span, drops=(drop(1, 1, 0),)))
+
+
+def test_a_span_of_no_tokens_is_on_no_sheet():
+    spans = (Span(0, Grid(1, 0, 1), ((7, 0),), ALL), Span(0, Grid(1, 1, 1), ((0, 1),), ALL))
+    [sheet] = kept_figure(made(*spans, drops=(drop(1, 1, 0),))).sheets
+    assert sheet.positions == (0,)

@@ -18,7 +18,7 @@ from v2drop_cli.cli.output import tell as say
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
-from v2drop_cli.commands.parts import Part, Table
+from v2drop_cli.commands.meeting import Part, Table
 from v2drop_cli.errors import OutputPathError
 from v2drop_cli.processes import Processes
 

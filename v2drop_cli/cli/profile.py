@@ -19,7 +19,7 @@ from v2drop_cli.cli.output import settle, show, warn
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
-from v2drop_cli.errors import InvalidMeasurementError, UsageError
+from v2drop_cli.errors import InvalidMeasurementError
 
 if TYPE_CHECKING:
     from v2drop_cli.judge.value_gates import Gate
@@ -47,12 +47,7 @@ def profile(
     arms = dropping.arms(measuring.seed)
     load = model.load_options(measuring.seed)
     gates = gating.gates()
-    measuring.check()
-    if model.tp_plan is not None and measuring.decode != "eager":
-        raise UsageError(
-            f"--decode {measuring.decode} with --tp-plan: a graph cannot wait for others",
-            hint="leave --decode out",
-        )
+    measuring.check(model.tp_plan)
     load = given.checked(load)
     files = output.files(given.files)
 
@@ -85,17 +80,17 @@ def profile(
         show(report, output.json)  # first: whatever becomes of the files
         files.finish(report, media)
     leave_if_partial(report)
-    if follows():
-        return
     settle(_judged(gates, report, arms.methods), gating.strict)
 
 
 def _judged(gates: Sequence[Gate], report: Report, methods: Sequence[str]) -> Sequence[GateResult]:
-    """The gates' outcomes.
+    """The gates' outcomes; a process that follows another one judges nothing.
 
     Raises:
         InvalidMeasurementError: the report is not to be judged.
     """
+    if follows():
+        return ()
     from v2drop_cli.commands.profile import invalid
     from v2drop_cli.judge.value_gates import judged_gates
 

@@ -20,7 +20,7 @@ from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes
 from v2drop_cli.bench.watch import Phase, Progress, Watch
 from v2drop_cli.commands.engines import Ask, Ray, engine
-from v2drop_cli.commands.parts import IsWritten, Meeting, Part, gathered
+from v2drop_cli.commands.meeting import IsWritten, Meeting, Part, gathered
 from v2drop_cli.judge.scoreboard import filled
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml

@@ -45,26 +45,21 @@ def parts_of(options: LoadOptions) -> int:
     return 1 if options.tp_plan is None else Processes.here().count
 
 
-def check_device(device: torch.device, options: LoadOptions) -> None:
-    """Refuse a device on which transformers would not put the model.
+def check_split(config: Any, device: torch.device, options: LoadOptions) -> None:
+    """Refuse what cannot be split among the processes.
 
     Raises:
-        UsageError: another one is named.
+        UsageError: a device is named where transformers would not put the model.
+        UnsupportedModelError: some processes would have half a head.
     """
-    if options.tp_plan is not None and torch.cuda.is_available() and device.type == "cpu":
+    if options.tp_plan is None:
+        return
+    if torch.cuda.is_available() and device.type == "cpu":
         raise UsageError(
             "--device cpu with --tp-plan: where there are GPUs, transformers splits among them",
             hint="leave --device out; CUDA_VISIBLE_DEVICES= hides the GPUs",
         )
-
-
-def check_heads(config: Any, parts: int) -> None:
-    """Refuse a decoder whose heads cannot be shared out evenly.
-
-    Raises:
-        UnsupportedModelError: some processes would have half a head.
-    """
-    text = config.get_text_config()
+    text, parts = config.get_text_config(), parts_of(options)
     for name in ("num_attention_heads", "num_key_value_heads"):
         heads = getattr(text, name, None)
         if isinstance(heads, int) and heads % parts:

@@ -16,7 +16,7 @@ from v2drop_cli.errors import MissingPackageError, UsageError, unknown_name
 if TYPE_CHECKING:
     from v2drop_cli.cli.output import ResultFiles
     from v2drop_cli.commands.engines import Ray
-    from v2drop_cli.commands.parts import Part
+    from v2drop_cli.commands.meeting import Part
     from v2drop_cli.models.loading_options import LoadOptions
     from v2drop_cli.processes import Processes
     from v2drop_cli.records.shards import Shard
@@ -162,7 +162,7 @@ class EvalOutput(CommonOutput):
         Raises:
             UsageError: there are several and no folder to meet in, or nothing to go on with.
         """
-        from v2drop_cli.commands.parts import Part, Table
+        from v2drop_cli.commands.meeting import Part, Table
         from v2drop_cli.records.shards import Shard
 
         self._check(processes)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.records.test_journal import result
 from v2drop_cli.bench.watch import Phase, Watch
-from v2drop_cli.commands import parts
-from v2drop_cli.commands.parts import Meeting, Part, Table, gathered, wait_for_others
+from v2drop_cli.commands import meeting
+from v2drop_cli.commands.meeting import Meeting, Part, Table, gathered, wait_for_others
 from v2drop_cli.errors import V2DropError
 from v2drop_cli.records import INTERRUPTED
 from v2drop_cli.records.evaluation import ALL_ROWS
@@ -44,8 +44,8 @@ class Clock:
 
 
 def wait(own, lives, clock, watch=None):
-    meeting = Meeting(own, ASKED, 1, lambda path: lives())
-    wait_for_others(FIRST, meeting, watch or Watch(), clock.pause, clock.now)
+    place = Meeting(own, ASKED, 1, lambda path: lives())
+    wait_for_others(FIRST, place, watch or Watch(), clock.pause, clock.now)
 
 
 def test_the_first_waits_until_all_rows_are_there(folder):
@@ -59,7 +59,7 @@ def test_the_first_waits_until_all_rows_are_there(folder):
     )
     assert [one.row for one in own.results] == [0, 1, 2, 3]
     assert told == [(Phase.OTHERS, done) for done in (2, 3, 3)]
-    assert clock.time == 3 * parts.PAUSE_S
+    assert clock.time == 3 * meeting.PAUSE_S
 
 
 def test_rows_beyond_those_asked_are_no_answer(folder):
@@ -68,7 +68,7 @@ def test_rows_beyond_those_asked_are_no_answer(folder):
     other.append([result(1)])
     clock = Clock(lambda: other.append([result(3)]))
     wait(own, lambda: True, clock)
-    assert clock.time == parts.PAUSE_S
+    assert clock.time == meeting.PAUSE_S
 
 
 def test_one_that_lived_and_is_gone_is_given_up_at_once(folder):
@@ -80,7 +80,7 @@ def test_one_that_lived_and_is_gone_is_given_up_at_once(folder):
         wait(own, lambda: next(lives), clock)
     assert "process 2 of 2 is gone, and 1 of its rows are missing" in refused.value.message
     assert "--resume" in refused.value.hint
-    assert clock.time == 2 * parts.PAUSE_S
+    assert clock.time == 2 * meeting.PAUSE_S
 
 
 def test_one_that_ends_when_it_is_done_is_not_gone(folder):
@@ -90,30 +90,30 @@ def test_one_that_ends_when_it_is_done_is_not_gone(folder):
     assert len(own.results) == ASKED
 
 
-@pytest.mark.parametrize(("lives", "after"), [(False, parts.START_S), (None, parts.NEWS_S)])
+@pytest.mark.parametrize(("lives", "after"), [(False, meeting.START_S), (None, meeting.NEWS_S)])
 def test_one_that_nobody_saw_gets_time(folder, lives, after, monkeypatch):
-    monkeypatch.setattr(parts, "PAUSE_S", 20.0)
+    monkeypatch.setattr(meeting, "PAUSE_S", 20.0)
     own, other = folder
     clock = Clock(*[lambda: None] * 9, lambda: other.append([result(1)]))
     with pytest.raises(V2DropError, match="is gone, and 1 of"):
         wait(own, lambda: lives, clock)
     # Where no lock tells who lives, time counts from the last row that came.
-    began = 10 * parts.PAUSE_S if lives is None else 0
-    assert clock.time == began + after + parts.PAUSE_S
+    began = 10 * meeting.PAUSE_S if lives is None else 0
+    assert clock.time == began + after + meeting.PAUSE_S
 
 
 def test_one_that_has_asked_its_rows_may_be_gone(tmp_path):
     own = Journal(tmp_path / "rows.1-of-3.jsonl")
     own.begin({"seed": 0})
     own.append([result(0), result(1), result(3)])
-    meeting = Meeting(own, ASKED, 1, lambda path: "3-of" in path.name)
-    meeting.seen.update(Shard(0, 3).others)
+    place = Meeting(own, ASKED, 1, lambda path: "3-of" in path.name)
+    place.seen.update(Shard(0, 3).others)
     late = Journal(tmp_path / "rows.3-of-3.jsonl")
     late.begin({"seed": 0})
     clock = Clock(lambda: None, lambda: late.append([result(2)]))
     part = Part(Shard(0, 3), Table.WHEN_ALL_ARE_THERE)
-    wait_for_others(part, meeting, Watch(), clock.pause, clock.now)
-    assert clock.time == 2 * parts.PAUSE_S
+    wait_for_others(part, place, Watch(), clock.pause, clock.now)
+    assert clock.time == 2 * meeting.PAUSE_S
 
 
 # Who makes the table --------------------------------------------------------------------------
