@@ -31,9 +31,6 @@ class FakeRay:
     def cluster_resources(self):
         return self._resources
 
-    def put(self, value):
-        return value
-
     def remote(self, **options):
         self.options.append(options)
         return lambda kind: SimpleNamespace(remote=lambda model: _Handle(self, kind, model))

@@ -47,6 +47,7 @@ def plugin(monkeypatch):
     pieces = {
         "lmms_eval": {},
         "lmms_eval.api": {},
+        "lmms_eval.api.instance": {"GenerationResult": SimpleNamespace},
         "lmms_eval.api.model": {"lmms": Base},
         "lmms_eval.models": {},
         "lmms_eval.models.registry_v2": {"ModelManifest": SimpleNamespace},
@@ -200,18 +201,16 @@ def test_a_loss_stands_for_a_likelihood(model):
     def judged(target):
         visual = lambda doc: [doc["image"]]  # noqa: E731
         arguments = ("what is it?", target, visual, 0, "colors", "test")
-        return next(model.loglikelihood([SimpleNamespace(args=arguments)]))
+        return next(model.loglikelihood([SimpleNamespace(args=arguments)])).text
 
     found = judged("a cat")
     loss, greedy = found
     assert loss > 0
     assert greedy is False
-    assert isinstance(found, str)  # or lmms-eval makes it one, and what it says is lost
-    assert found == str((loss, greedy)) == judged(lambda doc: doc["answer"])
+    assert found == (loss, greedy) == judged(lambda doc: doc["answer"])
     other, _ = judged("a dog")
     assert other != loss
-    losses, _ = zip(*[found, judged("a dog")], strict=True)  # as lmms-eval does
-    assert losses == (loss, other)
+    assert not found.strip()  # lmms-eval's cache would keep what it cannot read again
 
 
 def test_the_model_is_let_go(model):

@@ -89,8 +89,8 @@ class Pool:
         actor = ray.remote(
             num_cpus=1, num_gpus=int(gpu), max_restarts=-1, max_task_retries=TRIES - 1
         )(Worker)
-        held = ray.put(model)
-        self._actors = [actor.remote(held) for _ in range(workers)]
+        # Not by ray.put: an actor that is started anew could find that object gone.
+        self._actors = [actor.remote(model) for _ in range(workers)]
         self._load = [0] * workers
         try:
             ray.get([one.ready.remote() for one in self._actors])

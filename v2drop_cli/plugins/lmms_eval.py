@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lmms_eval.api.instance import GenerationResult
 from lmms_eval.api.model import lmms
 from loguru import logger
 from PIL.Image import Image
@@ -71,7 +72,7 @@ class V2Drop(lmms):  # type: ignore[misc]  # lmms-eval has no types
                 yield _until(text, stops)
         logger.info(f"v2drop: {self.one_arm.told}")
 
-    def loglikelihood(self, requests: Sequence[Any]) -> Iterator[Judged]:
+    def loglikelihood(self, requests: Sequence[Any]) -> Iterator[Any]:
         """The loss of each answer, not its likelihood: lmms-eval takes the lowest."""
         for request in requests:
             context, target, visual, *where = request.args
@@ -80,7 +81,8 @@ class V2Drop(lmms):  # type: ignore[misc]  # lmms-eval has no types
                 answer = target if isinstance(target, str) else target(document)
                 shown = visual(document) if visual is not None else None
                 asked = Question(self._media(shown, where), _words(context))
-                yield Judged(*self.one_arm.loss(asked, str(answer)))
+                judged = Judged(self.one_arm.loss(asked, str(answer)))
+            yield GenerationResult(text=judged)
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> Iterator[list[str]]:
         """All answers to each request, whose task asks on from what was answered before."""
@@ -127,23 +129,16 @@ class V2Drop(lmms):  # type: ignore[misc]  # lmms-eval has no types
         )
 
 
-class Judged(str):
-    """The loss of an answer, and whether it is the greedy one: ``loss, greedy = judged``.
+class Judged(tuple[float, bool]):
+    """The loss of an answer, and whether it is the greedy one.
 
-    As the text of both, for lmms-eval (0.7.3) makes text of whatever a model returns that is
-    none, and then takes it apart as if it had not.
+    lmms-eval (0.7.3) makes text of such a pair, and then takes it apart as if it had not; only as
+    the ``text`` of a result does it get through. Its cache asks that for words: there are none.
     """
 
-    pair: tuple[float, bool]
-
-    def __new__(cls, loss: float, greedy: bool) -> Judged:
-        """From both."""
-        made = super().__new__(cls, (loss, greedy))
-        made.pair = loss, greedy
-        return made
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.pair)
+    def strip(self) -> str:
+        """Nothing, as of an empty answer, which is not kept."""
+        return ""
 
 
 def _flat(shown: Any) -> Iterator[Any]:
