@@ -30,10 +30,17 @@ def accuracy(media: str, kind: str) -> Callable[[], Iterator[str]]:
         dense = arms["dense"][kind]
         yield (
             f"Per cent right of {dense['asked']} questions, 95 % Wilson intervals; dense "
-            f"{_share(dense)}. {where(study)}"
+            f"{_share(dense)}. {where(study)}{_begun(study)}"
         )
 
     return table
+
+
+def _begun(study: dict[str, Any]) -> str:
+    if "begun" not in study:
+        return ""
+    date, commit = study["begun"]["date"][:10], study["begun"]["commit"][:12]
+    return f" Begun on {date} at commit {commit}, and gone on with."
 
 
 def _methods(arms: dict[str, Any]) -> list[str]:

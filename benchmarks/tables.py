@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import fight_tables
 from benchmarks.mutation.table import table as mutation
 from benchmarks.result import read, where
-from benchmarks.tiny import variant_tables
+from benchmarks.tiny import tune_study, variant_tables
 from v2drop_cli.judge.ruler import ratio_verdict
 from v2drop_cli.records import Ratio
 from v2drop_cli.records.verdicts import FASTER, SLOWER, UNCLEAR, WITHIN_NOISE
@@ -26,6 +26,7 @@ MEASURING = DOCS / "measuring.md"
 BENCHMARKS = DOCS / "benchmarks.md"
 TESTING = DOCS / "testing.md"
 VARIANTS = DOCS / "variants.md"
+TUNE = DOCS / "tune.md"
 # The verdicts that a profile can come to about a time.
 _STUDIED = (WITHIN_NOISE, UNCLEAR, SLOWER, FASTER)
 Table = Callable[[], Iterator[str]]
@@ -290,6 +291,7 @@ PARTS: tuple[tuple[Path, str, Table], ...] = (
     (BENCHMARKS, "gpu-memory", gpu_memory),
     (BENCHMARKS, "optimum", optimum),
     (TESTING, "mutation", mutation),
+    (TUNE, "tune", tune_study.table),
     *((BENCHMARKS, name, table) for name, table in fight_tables.PARTS.items()),
     *((VARIANTS, name, table) for name, table in variant_tables.PARTS.items()),
 )

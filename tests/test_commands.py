@@ -24,15 +24,18 @@ from typer.testing import CliRunner
 from tests.checkpoints import save_checkpoint
 from tests.commands.test_compare import made
 from tests.printed import PAGES, ROOT, Command, commands, kinds, python
+from tests.tasks.tables.table_files import stored, table, write_parquet
 from v2drop_cli.bench.watch import Phase
 from v2drop_cli.cli import app
 from v2drop_cli.models.names import ALIASES
+from v2drop_cli.schedule import Schedule
+from v2drop_cli.schedule_file import written
 
 SAMPLES = ROOT / "sample_media"
 # Of what the pages call a picture, a clip or a report of the reader's own.
 PICTURES, CLIPS = ("cat.jpg", "a.png", "b.png"), ("clip.mp4",)
 REPORTS = ("before.json", "after.json", "A.json", "B.json")
-NAMES = ("run", "profile", "compare", "viz", "sweep", "eval")  # all of them want more words
+NAMES = ("run", "profile", "compare", "viz", "sweep", "eval", "tune")  # all of them want more words
 SHELL = "a shell's own"
 RUN_SCRIPTS = (".ci/run", "tests/cli/test_ci_smoke.py")
 
@@ -58,6 +61,7 @@ class Rule:
 
 TINY = "--model {model} --warmup 0 --repeats 1 --max-new-tokens 2"
 ASKED = "--model {model} --limit 1 --max-new-tokens 1"
+TUNED = "--model {model} --sampler random --trials 1 --limit 2 --max-new-tokens 1"
 ONCE = "--warmup 0 --repeats 1 --max-time 0 --new-tokens 1 --max-new-tokens 1"
 TRAIN = "--steps 1 --folder build/tiny --assets build/tiny-model"
 INSTALLS = Rule(why="the network; its options are read by pip's own parser")
@@ -79,6 +83,13 @@ RULES = {
     "v2drop eval": Rule(ASKED),
     "v2drop eval questions.jsonl": Rule(f"{ASKED} --output fresh"),
     "v2drop eval questions.jsonl --model llava-1.5-7b --output run/ --resume": Rule(ASKED),
+    "v2drop eval chartqa/": Rule(ASKED),
+    "v2drop tune": Rule(f"{TUNED} --output fresh-shapes"),
+    "v2drop tune questions.jsonl": Rule(f"{TUNED} --holdout questions.jsonl --output fresh-tune"),
+    "v2drop tune questions.jsonl --model llava-1.5-7b --tolerate 1% --output tuned/ --resume": Rule(
+        f"{TUNED} --holdout questions.jsonl"
+    ),
+    "v2drop eval questions.jsonl --output run/ --shard 1/4": Rule(f"{ASKED} --output shard"),
     "v2drop compare": Rule(),
     "v2drop --help": Rule(),
     "v2drop models": Rule(),
@@ -100,6 +111,9 @@ RULES = {
     "python -m benchmarks.tiny.train --stages D2": Rule(TRAIN),
     "python -m benchmarks.tiny.variant_study": Rule(
         "--scenes 1 --clips 1 --workers 1 --output build/variants.json"
+    ),
+    "python -m benchmarks.tiny.tune_study": Rule(
+        "--samplers random --seeds 1 --trials 1 --rows 1 --held-out 1 --output build/tune.json"
     ),
     "python -m benchmarks.tiny.score": Rule(
         "--per-task 1 --per-clip-task 1 --arms 2 --workers 1 --output build/scores.json"
@@ -133,6 +147,18 @@ RULES = {
     "python -m tests.support": Rule(elsewhere=("tests/test_support.py", '"tests.support"')),
     # Its processes are started by torch; the module and its arguments are run without it.
     "torchrun": Rule(f"{TRAIN} --stages A3"),
+    "torchrun --nproc_per_node 8 -m v2drop_cli eval": Rule(elsewhere=(".ci/kills", "torchrun")),
+    "torchrun --nproc_per_node 4 -m v2drop_cli run": Rule(
+        elsewhere=("tests/modes/split_in_two.py", "--tp-plan")
+    ),
+    "accelerate launch": Rule(elsewhere=(".ci/kills", '"accelerate", "launch"')),
+    ".ci/kills": Rule(why="ten minutes of killing; it is run by hand"),
+    "python -m lmms_eval": Rule(elsewhere=("benchmarks/lmms/end_to_end.py", '"lmms_eval"')),
+    "v2drop eval questions.jsonl --output run/ --engine ray": Rule(
+        elsewhere=("benchmarks/ray_check.py", '"--engine", "ray"')
+    ),
+    ".ci/ray": Rule(why="an environment of its own, with Ray in it: run by hand"),
+    ".ci/lmms-eval": Rule(why="an environment of its own, with lmms-eval in it: run by hand"),
     ".ci/run": Rule(why="it is what runs all tests; test_docs looks at what it runs"),
     "python -m pytest": Rule(elsewhere=(".ci/run", "README.md")),
     "pytest": Rule(why="a choice of these tests"),
@@ -150,7 +176,7 @@ OURS = [command for command in PRINTED if command[0] == "v2drop"]
 
 def rule_for(command: Command) -> Rule | None:
     """The rule with the longest beginning; other scripts need none if `.ci/run` or a test does."""
-    if command[0].startswith(".ci/") and command[0] != ".ci/run":
+    if command[0].startswith(".ci/") and command[:1] not in PREFIXES:
         ran = [path for path in RUN_SCRIPTS if command[0] in (ROOT / path).read_text("utf-8")]
         return Rule(elsewhere=(ran[0], command[0])) if ran else None
     fit = [prefix for prefix in PREFIXES if command[: len(prefix)] == prefix]
@@ -217,12 +243,18 @@ def desk(tmp_path_factory):
         shutil.copy(SAMPLES / name, folder)
     question = {"image": PICTURES[0], "question": "what is it?", "answers": ["a cat"]}
     (folder / "questions.jsonl").write_text(json.dumps(question), encoding="utf-8")
+    asked = table(query=["what?"], image=stored(3), label=[["a cat"]])
+    write_parquet(folder / "chartqa" / "test.parquet", asked)
     for place, name in enumerate(REPORTS):
         report = made(1 + 0.001 * (place % 2))
         (folder / name).write_text(report.dumps(), encoding="utf-8")
     shutil.copy(ROOT / "benchmarks" / "results" / "kept-scene.json", folder / "report.json")
     [config] = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/ci.md").read_text("utf-8"), re.DOTALL)
     (folder / "v2drop.toml").write_text(config, encoding="utf-8")
+    (folder / "tuned").mkdir()
+    (folder / "tuned" / "schedule.json").write_text(
+        written(Schedule.parse("2:0.5"), "v2drop", {}), encoding="utf-8"
+    )
     save_checkpoint(folder / "model", n_layers=10)
     return folder
 
@@ -288,6 +320,7 @@ MADE = (
     "docs/measuring.md",
     "docs/tiny.md",
     "docs/variants.md",
+    "docs/tune.md",
 )
 
 
@@ -295,7 +328,7 @@ def modules() -> dict[Command, list[str]]:
     """Printed command → module and arguments."""
     found = {}
     for command in PRINTED:
-        if command[0] == "torchrun":
+        if command[0] == "torchrun" and runs_here(command):
             from torch.distributed.run import parse_args
 
             asked = parse_args(arguments(command))

@@ -68,6 +68,7 @@ SAME_NAMES = {
         for name in (
             *("run", "profile", "sweep", "compare", "evaluate", "viz", "models", "doctor"),
             "train_metacompress",
+            "tune",
         )
     },
 }

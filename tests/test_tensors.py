@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2drop_cli.tensors import (
+    address,
     droppable,
     gather_rope,
     gather_rows,
@@ -18,6 +19,7 @@ from v2drop_cli.tensors import (
     top_k,
     true_columns,
     true_positions,
+    whole,
 )
 
 rows_strategy = st.integers(1, 12).flatmap(
@@ -171,3 +173,20 @@ def test_one_row_is_put_back_where_it_was(valid):
 def test_where_each_row_of_a_mask_is_true():
     mask = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0]], dtype=torch.bool)
     assert [row.tolist() for row in true_positions(mask)] == [[0, 2], [], [1]]
+
+
+class Split:
+    """A tensor of which each process has a part."""
+
+    def __init__(self, part, everything):
+        self._local_tensor, self._everything = part, everything
+
+    def full_tensor(self):
+        return self._everything
+
+
+def test_a_tensor_that_is_split_has_its_part_here_and_all_of_it_on_demand():
+    part, everything = torch.zeros(1), torch.zeros(2)
+    assert address(Split(part, everything)) == part.data_ptr() != everything.data_ptr()
+    assert whole(Split(part, everything)) is everything
+    assert whole(part) is part

@@ -29,6 +29,24 @@ def top_k(scores: Tensor, k: int) -> Tensor:
     return order[:k].sort().values
 
 
+def address(tensor: Tensor) -> int:
+    """Where its numbers are: tensors that share them have one.
+
+    >>> one = torch.zeros(2)
+    >>> address(one) == address(one.view(1, 2)), address(one) == address(torch.zeros(2))
+    (True, False)
+    """
+    # Of one that is split among processes, where this process's part is.
+    local: Tensor = getattr(tensor, "_local_tensor", tensor)
+    return local.data_ptr()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that is split among processes, which all ask at once; any other as it is."""
+    gathered: Any = getattr(tensor, "full_tensor", None)
+    return tensor if gathered is None else gathered()
+
+
 def true_columns(mask: Tensor, count: int) -> Tensor:
     """Ascending indices of the ``count`` true entries of ``mask`` ``[W]``.
 

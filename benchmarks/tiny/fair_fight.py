@@ -8,7 +8,8 @@ Whole sentences ("describe") are not asked.
 
 Methods are those of ``--method all``, each with its own knobs for a layer average of 1/3, 2/9 and
 1/9 of the vision tokens. Where a method's counts depend on the prompt, its thresholds are found on
-one prompt and kept, so its layer average there is told.
+one prompt and kept, so its layer average there is told. Ten questions are asked at once; a test
+of ``eval`` holds that a batch answers as its rows alone.
 
 It takes hours. The file is written after every job, and ``--go-on`` takes up a run that was broken
 off where its file says, with the same options; questions are drawn one by one from their own seeds.
@@ -119,22 +120,61 @@ def _ready(question: Question, pictures: Sequence[Any]) -> Asked:
     return Asked(question.type, tensors, [*words, processor.tokenizer.eos_token_id])
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Questions asked at once, the shorter prompts padded on the left.
+
+    Attributes:
+        tensors: ``[questions, columns]``, and pixels of all pictures behind each other.
+        wanted: ``[questions, tokens]``, the answers; behind shorter ones stands the end mark.
+        counted: which of these are the answer's own.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    wanted: torch.Tensor
+    counted: torch.Tensor
+
+    @classmethod
+    def of(cls, questions: Sequence[Asked]) -> Batch:
+        """All of one medium, with as many vision tokens each."""
+        columns = max(one.tensors["input_ids"].shape[1] for one in questions)
+        tensors = {
+            "input_ids": _stack([one.tensors["input_ids"] for one in questions], columns),
+            "attention_mask": _stack([one.tensors["attention_mask"] for one in questions], columns),
+            "pixel_values": torch.cat([one.tensors["pixel_values"] for one in questions]),
+        }
+        rows = [torch.tensor(one.answer) for one in questions]
+        end = questions[0].answer[-1]
+        wanted = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=end)
+        lengths = torch.tensor([[len(row)] for row in rows])
+        return cls(tensors, wanted, torch.arange(wanted.shape[1]) < lengths)
+
+
+def _stack(rows: Sequence[torch.Tensor], columns: int) -> torch.Tensor:
+    """Rows ``[1, tokens]`` behind zeros; what a masked column holds is read by nobody."""
+    return torch.cat([torch.nn.functional.pad(row, (columns - row.shape[1], 0)) for row in rows])
+
+
 @torch.inference_mode()
-def right(asked: Asked, arm: Arm, seen: Any) -> bool:
+def right(batch: Batch, arm: Arm, seen: Any) -> list[bool]:
     """Whether ``arm`` answers so; ``seen`` are the encoded pictures, for methods that take them."""
-    loaded, tensors = model(), dict(asked.tensors)
+    loaded, tensors = model(), dict[str, Any](batch.tensors)
     if arm.method is None or TOWER not in get_method(arm.method).needs:
         del tensors["pixel_values"]
         tensors["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=seen)}
     held = {cache_name(loaded.model): DynamicCache(), "use_cache": True}
-    wanted = torch.tensor([asked.answer])
+    given = batch.wanted[:, :-1]
+    mask = torch.cat([tensors["attention_mask"], torch.ones_like(given)], dim=1)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)  # as generate numbers them
+    n = tensors["input_ids"].shape[1]
     with arm.applied(loaded):
-        first = loaded.model(**tensors, **held, logits_to_keep=1).logits[0, -1].argmax()
-        if first != wanted[0, 0] or wanted.shape[1] == 1:
-            return bool(first == wanted[0, 0])
-        mask = torch.ones(1, tensors["input_ids"].shape[1] + wanted.shape[1] - 1, dtype=torch.long)
-        later = loaded.model(input_ids=wanted[:, :-1], attention_mask=mask, **held).logits[0]
-    return torch.equal(later.argmax(dim=-1), wanted[0, 1:])
+        said = loaded.model(**tensors, **held, position_ids=positions[:, :n], logits_to_keep=1)
+        logits = [said.logits]
+        if given.shape[1]:
+            again = {"attention_mask": mask, "position_ids": positions[:, n:]}
+            logits.append(loaded.model(input_ids=given, **again, **held).logits)
+    hit = torch.cat(logits, dim=1).argmax(dim=-1) == batch.wanted
+    return (hit | ~batch.counted).all(dim=1).tolist()
 
 
 @dataclass(frozen=True)
@@ -149,14 +189,16 @@ class Job:
 
     def run(self) -> list[tuple[str, dict[str, bool]]]:
         """Each question's type, and per arm whether it was right."""
-        found = []
-        for index in range(self.first, self.first + self.count):
-            asked = question_of(self.media, self.task, index)
-            with torch.inference_mode():
-                pixels = asked.tensors["pixel_values"]
-                seen = model().model.get_image_features(pixels).pooler_output
-            found.append((asked.kind, {a.label: right(asked, a, seen) for a in self.arms}))
-        return found
+        numbers = range(self.first, self.first + self.count)
+        questions = [question_of(self.media, self.task, number) for number in numbers]
+        batch = Batch.of(questions)
+        with torch.inference_mode():
+            seen = model().model.get_image_features(batch.tensors["pixel_values"]).pooler_output
+        hits = {arm.label: right(batch, arm, seen) for arm in self.arms}
+        return [
+            (one.kind, {label: hits[label][place] for label in hits})
+            for place, one in enumerate(questions)
+        ]
 
 
 def jobs_of(media: str, per_task: int, arms: Sequence[Arm]) -> Iterator[Job]:
@@ -263,6 +305,11 @@ def _result(arm: Arm, hits: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     }
 
 
+def begun(broken_off: Mapping[str, Any]) -> dict[str, str]:
+    """When a run that was broken off began, and with which code."""
+    return {key: broken_off["environment"][key] for key in ("date", "commit")}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask everything, save, and fill the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -275,8 +322,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     head = origin()
     per_task = {"image": args.per_task, "video": args.per_clip_task}
-    before = json.loads(args.output.read_text(encoding="utf-8"))["media"] if args.go_on else ()
-    for media in fought(args.methods, per_task, args.workers, before):
+    before = json.loads(args.output.read_text(encoding="utf-8")) if args.go_on else {"media": ()}
+    if args.go_on:
+        head["begun"] = before.get("begun") or begun(before)
+    for media in fought(args.methods, per_task, args.workers, before["media"]):
         write(args.output, head | {"budgets": BUDGETS, "media": media})
     if args.output == OUTPUT:
         tables.main()

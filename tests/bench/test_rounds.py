@@ -28,7 +28,7 @@ class World:
     """Passes of arms that are their names, on a clock that only they move; all is logged."""
 
     def __init__(self, device="cpu", media=()):
-        self.loaded = SimpleNamespace(device=torch.device(device))
+        self.loaded = SimpleNamespace(device=torch.device(device), parts=1)
         self.subject = SimpleNamespace(media=media)
         self.nvml = "nvml"
         self.now = 3.0

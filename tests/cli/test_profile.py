@@ -215,3 +215,11 @@ def test_ctrl_c_prints_and_saves_what_there_is(checkpoint, tmp_path):
     assert document["protocol"]["partial"]
     assert document["protocol"]["stopped_by"] in ("interrupted", "running")
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_model_that_is_split_is_not_decoded_by_graphs(v2drop, monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    v2drop(
+        "profile", "--image", SAMPLES / "scene.png", "--tp-plan", "auto", "--decode", "compiled"
+    ).refused(2, "--decode compiled with --tp-plan")

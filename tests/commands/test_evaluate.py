@@ -18,8 +18,10 @@ from v2drop_cli.bench.asking import How
 from v2drop_cli.bench.watch import Watch
 from v2drop_cli.commands import evaluate as evaluating
 from v2drop_cli.commands.evaluate import EvalOptions, evaluate
+from v2drop_cli.commands.meeting import Part, Table
 from v2drop_cli.errors import UsageError, V2DropError
 from v2drop_cli.records.journal import Journal
+from v2drop_cli.records.shards import Shard, row_files
 from v2drop_cli.tasks.jsonl import Jsonl
 from v2drop_cli.tasks.scores.known import metric_for, metric_of
 
@@ -102,11 +104,13 @@ def counted(loaded, inputs, arm, clock, most):
     ]
 
 
-def test_a_run_killed_anywhere_and_gone_on_with_says_the_same(
-    loaded, questions, tmp_path, monkeypatch
-):
+@pytest.fixture
+def quickly(monkeypatch):
     monkeypatch.setattr(asking, "answer", counted)
     monkeypatch.setattr(evaluating, "_warm_up", lambda *args: None)
+
+
+def test_a_run_killed_anywhere_and_gone_on_with_says_the_same(loaded, questions, tmp_path, quickly):
     given, path = options(batch_size=2), tmp_path / "rows.jsonl"
     whole = timeless(asked(loaded, questions, given, Journal(path)).to_json())
     data, draw = path.read_bytes(), random.Random(0)
@@ -115,6 +119,78 @@ def test_a_run_killed_anywhere_and_gone_on_with_says_the_same(
         again = asked(loaded, questions, given, Journal(path, resume=True))
         assert timeless(again.to_json()) == whole
     assert len(path.read_bytes().splitlines()) == 7
+
+
+def share(loaded, questions, folder, count, given):
+    """Ask as `count` processes do, the first one last; what it finds."""
+    for index in reversed(range(count)):
+        shard = Shard(index, count)
+        table = Table.NEVER if index else Table.WHEN_ALL_ARE_THERE
+        mine = dataclasses.replace(given, part=Part(shard, table))
+        journal = Journal(folder / shard.file_name, resume=True)
+        found = asked(loaded, questions, mine, journal)
+        assert (found is None) == (index > 0)
+    return found
+
+
+def test_several_processes_killed_anywhere_and_gone_on_with_by_others_say_the_same(
+    loaded, questions, tmp_path, quickly
+):
+    """Rows of one run in files of 1, 2 and 3 processes, each cut off anywhere."""
+    for number in range(5):
+        add_line(questions, image=f"{number % 3}.png", question="what is it?", answer="red")
+    given, folder, draw = options(batch_size=2), tmp_path / "run", random.Random(1)
+    alone = Journal(None)
+    whole = timeless(asked(loaded, questions, given, alone).to_json())
+    folder.mkdir()
+    names = set()
+    for _ in range(12):
+        count = draw.choice([1, 2, 3])
+        assert timeless(share(loaded, questions, folder, count, given).to_json()) == whole
+        for path in row_files(folder):
+            names.add(path.name)
+            data = path.read_bytes()
+            if draw.random() < 0.8:
+                path.write_bytes(data[: draw.randrange(len(data) + 1)])
+    assert len(names) == 6
+    shared = share(loaded, questions, folder, 2, given)
+    assert timeless(shared.to_json()) == whole
+    one = Journal(folder / "rows.jsonl", resume=True)
+    assert told(one.results) == told(alone.results)
+
+
+def test_parts_of_an_array_come_in_any_order_and_the_last_makes_the_table(
+    loaded, questions, tmp_path, quickly
+):
+    given = options(batch_size=2)
+    whole = timeless(asked(loaded, questions, given).to_json())
+    found, watched = [], []
+    watch = Watch(on_progress=lambda progress: watched.append((progress.done, progress.of)))
+    for index in (1, 2, 0):
+        shard = Shard(index, 3)
+        part = Part(shard, Table.IF_ALL_ARE_THERE)
+        journal = Journal(tmp_path / shard.file_name)
+        mine = dataclasses.replace(given, part=part)
+        found.append(asked(loaded, questions, mine, journal, watch))
+        assert watched[-1] == (0, 2)  # of its own rows
+        assert len(journal.path.read_bytes().splitlines()) == 3
+    assert found[:2] == [None, None]
+    assert timeless(found[2].to_json()) == whole
+
+
+def test_an_interrupted_part_makes_no_table(loaded, questions, tmp_path, quickly):
+    calls = []
+
+    def check():
+        calls.append(1)
+        if len(calls) > 4:
+            raise KeyboardInterrupt
+
+    given = dataclasses.replace(options(), part=Part(Shard(1, 2), Table.NEVER))
+    journal = Journal(tmp_path / "rows.2-of-2.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        asked(loaded, questions, given, journal, Watch(check=check))
+    assert 0 < len(journal.results) < 3
 
 
 def test_more_rows_are_no_other_run(loaded, questions, tmp_path):
@@ -194,6 +270,28 @@ def test_a_batch_that_runs_out_of_memory_is_asked_row_by_row(loaded, questions, 
     assert [one.row for one in found.broken] == [3]  # the longest question about two pictures
     assert "out of memory" in found.broken[0].reason
     assert found.rows == 5
+
+
+def test_processes_that_share_a_model_do_not_go_on_alone(loaded, questions, monkeypatch):
+    """The others wait for this one in the middle of a layer; what a method refuses all refuse."""
+    split, raised = dataclasses.replace(loaded, parts=2), []
+
+    def failing(*args):
+        raise raised[0]
+
+    def first_says(loaded, value):
+        assert loaded is split
+        return {0, 1}
+
+    monkeypatch.setattr(asking, "answer", failing)
+    monkeypatch.setattr(evaluating, "agreed", first_says)
+    monkeypatch.setattr(evaluating, "_warm_up", lambda *args: None)
+    raised[:] = [torch.OutOfMemoryError("CUDA out of memory.")]
+    with pytest.raises(torch.OutOfMemoryError):
+        asked(split, questions)
+    raised[:] = [V2DropError("no such drop")]
+    with pytest.raises(V2DropError, match="none of the 2 rows"):
+        asked(split, questions)
 
 
 def test_where_no_row_can_be_asked_the_first_reason_is_told(loaded, tmp_path):

@@ -8,13 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.checkpoints import save_config
-from v2drop_cli import load
+from tests.bench.growing import frames, rows, small
 from v2drop_cli.bench import passes as passes_module
 from v2drop_cli.bench import rounds as rounds_module
 from v2drop_cli.bench.arms import ArmOptions, ScheduleOptions
 from v2drop_cli.bench.capacity import Room
-from v2drop_cli.bench.sizes import Growing, Shown
+from v2drop_cli.bench.sizes import Growing
 from v2drop_cli.bench.stages import StageTimes
 from v2drop_cli.bench.stopping import StopRule
 from v2drop_cli.bench.watch import Phase, Watch
@@ -22,7 +21,6 @@ from v2drop_cli.commands import sweep as module
 from v2drop_cli.commands.profile import ProfileOptions
 from v2drop_cli.commands.sweep import SweepOptions, sweep
 from v2drop_cli.errors import ScheduleError
-from v2drop_cli.models.synthetic.options import SyntheticInput
 from v2drop_cli.records import Memory
 from v2drop_cli.records.curves import (
     BATCH_SIZE,
@@ -40,18 +38,8 @@ FEATURES = 36  # vision tokens of a frame
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    config = save_config(tmp_path_factory.mktemp("config") / "model") / "config.json"
-    made_up = SyntheticInput(frames=2, text_tokens=5)
-    return load(str(config), device="cpu", weights="dummy", synthetic=made_up)
-
-
-def frames(size):
-    return Shown((), SyntheticInput(frames=size, text_tokens=5))
-
-
-def rows(size):
-    return Shown((), SyntheticInput(text_tokens=5), size)
+def loaded():
+    return small()
 
 
 def options(growing=None, methods=("v2drop",), schedules=("1:0.5",), **changes):

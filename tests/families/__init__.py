@@ -10,9 +10,10 @@ import importlib
 import transformers
 
 from tests.families.case import Tested
+from v2drop_cli.models.refused import LAST_SOUND
 from v2drop_cli.models.releases import release
 from v2drop_cli.prove.cases import NAMES as REGISTERED
-from v2drop_cli.prove.cases import SINCE, UNTIL
+from v2drop_cli.prove.cases import SINCE
 from v2drop_cli.prove.cases import VARIANTS as REGISTERED_VARIANTS
 
 __all__ = ["ABSENT", "CASES", "FIRST", "NAMES", "VARIANTS"]
@@ -21,7 +22,7 @@ __all__ = ["ABSENT", "CASES", "FIRST", "NAMES", "VARIANTS"]
 HERE = release(transformers.__version__)
 ABSENT = frozenset(
     [name for name, since in SINCE.items() if release(since) > HERE]
-    + [name for name, until in UNTIL.items() if release(until) < HERE]
+    + [name for name, until in LAST_SOUND.items() if release(until) < HERE]
 )
 NAMES = tuple(name for name in REGISTERED if name not in ABSENT)
 # What is alike in all families is tried in every way in these, and in one way in the others.

@@ -7,11 +7,14 @@ from dataclasses import replace
 import torch
 
 from tests.families import CASES
+from tests.families.case import Tested
 from v2drop_cli.bench.passes import Passes, Subject
 from v2drop_cli.measure.nvml import Nvml
 from v2drop_cli.models.base import LoadedModel, Synthetic
-from v2drop_cli.models.registry import family_for
+from v2drop_cli.models.inputs import Inputs, VisionTokens
+from v2drop_cli.models.registry import family_for, get_family
 from v2drop_cli.models.synthetic.options import SyntheticInput
+from v2drop_cli.prove.cases.case import Prompt
 
 
 def pieces_of(case):
@@ -39,6 +42,13 @@ def loaded_case(name: str) -> LoadedModel:
         revision=None,
         weights="dummy",
     )
+
+
+def inputs_of(case: Tested, prompt: Prompt) -> Inputs:
+    """One prompt as a processor gives it."""
+    tensors, vision = case.batch([prompt])
+    index = (torch.tensor(vision[0], dtype=torch.long),)
+    return Inputs(tensors, VisionTokens(index, ((),)), packed=get_family(case.family).packed)
 
 
 def case_passes(loaded: LoadedModel, rows: int = 1, frames: int | None = None) -> Passes:

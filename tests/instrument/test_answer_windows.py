@@ -7,6 +7,7 @@ longer than the window, so that it binds.
 from __future__ import annotations
 
 import functools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from tests.instrument.test_entry import gone
 from tests.release import CACHE
 from v2drop_cli.errors import InstrumentError, UnsupportedModelError
 from v2drop_cli.instrument import remade
+from v2drop_cli.instrument.answer_windows import in_view, take, view_of
 from v2drop_cli.prove.cases.case import FIRST_WORD, TEXT, build
 from v2drop_cli.prove.oracle import decode, masked
 
@@ -45,6 +47,65 @@ def oracle(events, tokens, attn="sdpa"):
     padding = torch.nn.functional.pad(inputs["attention_mask"], (0, STEPS), value=1)
     with masked(CASE.layers(model_of(attn)), padding, gone(events, vision)):
         return decode(model_of(attn), inputs, STEPS, tokens)[0]
+
+
+def held(told=None, prompt=0, answered=0):
+    """A cache of one layer with a window of 4: how much of prompt and answer it was given."""
+    layer = SimpleNamespace(
+        prefill_length=told, prefill_cumulative_length=prompt, cumulative_length=answered,
+        sliding_window=4,
+    )  # fmt: skip
+    return SimpleNamespace(layers=[layer])
+
+
+def given(cache, width, new, padding=None):
+    """What the layer believes of its prompt's length, after it was told of `new` columns."""
+    padding = None if padding is None else torch.tensor(padding, dtype=torch.bool)
+    take(cache, 0, SimpleNamespace(width=width, padding=padding), new)
+    return cache.layers[0].prefill_length
+
+
+def test_a_layer_is_told_how_long_its_prompt_is_after_a_drop():
+    assert given(held(10), width=10, new=7) == 7
+    assert given(held(20, prompt=7), width=10, new=7) == 17  # in two pieces
+    assert given(held(9), width=10, new=10) == 9
+    assert given(held(), width=10, new=7) is None  # nobody told it
+    plain = SimpleNamespace(layers=[SimpleNamespace(prefill_length=5)])
+    assert given(plain, width=10, new=7) == 5
+    take(None, 0, SimpleNamespace(width=10, padding=None), 7)
+
+
+def test_an_answer_is_never_shortened():
+    with pytest.raises(InstrumentError, match="part of the answer"):
+        given(held(7, prompt=7), width=3, new=2)
+
+
+@pytest.mark.parametrize("padding", [None, [[1] * 9, [1] * 9], [[0] + [1] * 8]])
+def test_several_tokens_must_be_in_view_of_one_another(padding):
+    assert given(held(7, 7, answered=2), 2, 2, padding) == 7
+    assert given(held(7, 7, answered=4), 1, 1, padding) == 7
+    with pytest.raises(InstrumentError, match="cuts between"):
+        given(held(7, 7, answered=3), 2, 2, padding)
+
+
+def test_a_padded_batch_must_stay_within_the_window():
+    padding = [[0] + [1] * 8, [1] * 9]
+    assert given(held(7, 7, answered=3), 1, 1, padding) == 7
+    with pytest.raises(InstrumentError, match="padded batch"):
+        given(held(7, 7, answered=4), 1, 1, padding)
+
+
+def test_the_prompt_stays_in_view_and_the_last_of_the_answer():
+    assert view_of(held(prompt=7), 0, 7) == (7, 7)
+    assert view_of(held(prompt=7), 0, 9) == (7, 9)
+    assert view_of(held(prompt=7), 0, 20) == (7, 10)
+    assert view_of(None, 0, 20) == (20, 20)
+    plain = SimpleNamespace(layers=[SimpleNamespace(sliding_window=4)])
+    assert view_of(plain, 0, 20) == (20, 20)
+    columns = torch.arange(20).view(2, 10)
+    left = in_view(columns, 4, 3)
+    assert left.tolist() == [[0, 1, 2, 3, 7, 8, 9], [10, 11, 12, 13, 17, 18, 19]]
+    assert torch.equal(in_view(columns, 4, 0), columns)
 
 
 def off(got, wanted):

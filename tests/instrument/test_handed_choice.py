@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 import torch
 
@@ -49,6 +51,11 @@ def test_padding_does_not_stand_for_what_is_gone_either():
     assert left_of([[[0, 3]]], now, 1) == [[[0, 3]]]
 
 
+def test_a_token_behind_much_padding_sees_what_it_chose():
+    now = counted([0, 1, 2, 3, 4, 6], valid=[[False] * 4 + [True] * 2], sequence=7)
+    assert left_of([[[4, 5]]], now, 1) == [[[4]]]
+
+
 def test_filler_is_nobodys_column():
     """It repeats the last one of its row."""
     valid = [[True] * 4, [True, True, True, False]]
@@ -73,3 +80,11 @@ def test_the_next_token_is_handed_a_choice_among_cached_columns():
 def test_columns_that_nobody_dropped_stay_what_they_were():
     now = counted([0, 1, 2, 3, 4, 5])
     assert left_of(CHOSEN, now, 6) == [[sorted(set(query)) for query in CHOSEN[0]]]
+
+
+def test_columns_are_numbered_once():
+    """By place: where it is here, the first where filler repeats it; 6 where it is not."""
+    now = counted([0, 1, 3, 5], [0, 4, 5, 5])
+    assert now.numbers().tolist() == [[0, 1, 6, 2, 6, 3], [0, 6, 6, 6, 1, 2]]
+    with pytest.raises(FrozenInstanceError):
+        now.sequence = 7

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from transformers import DynamicCache
@@ -12,6 +14,7 @@ from tests.matrix.test_flash import two_turns
 from tests.matrix.truth import ROUGH, batch, model_of
 from tests.release import CACHE
 from v2drop_cli.errors import ScheduleError
+from v2drop_cli.instrument.sharing import shared_call, whole_or_last
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.decoders import key_sources, last_droppable
 from v2drop_cli.models.registry import family_for
@@ -22,6 +25,56 @@ pytestmark = pytest.mark.skipif(NAME in ABSENT, reason="this transformers lacks 
 SOURCES = {4: 2, 5: 3}  # by hand, from the case: windows in 2 and 4, full layers 3 and 5
 SCHEDULE = "1:0.5,2:0.5"
 TOLERANCE = ROUGH["gemma4"]
+
+
+def handed(mask, turns=True):
+    """What layer 4 gets, which shares the keys of layer 2, of 5 columns and of the last of them."""
+    tables = torch.arange(10.0).view(1, 5, 2), torch.arange(10.0, 20.0).view(1, 5, 2)
+    call = SimpleNamespace(
+        sources={4: 2, 5: 3},
+        turns=lambda kwargs: turns and kwargs["position_embeddings"] is tables,
+        gathered=lambda forward, kwargs: {"per_layer_input": kwargs["per_layer_input"] + 1},
+    )
+    source = {"attention_mask": mask, "position_ids": "theirs", "position_embeddings": tables}
+    given = {"attention_mask": "own", "position_embeddings": "own", "per_layer_input": 3, "x": 1}
+    forward = SimpleNamespace(handed={2: source}, columns=SimpleNamespace(width=5))
+    for width in (5, 1):
+        hidden = torch.zeros(1, width, 7)
+        same, found = shared_call(call, forward, 4, hidden, given)
+        assert same is hidden
+        assert (found["x"], found["position_ids"]) == (1, "theirs")
+        assert found["per_layer_input"] == (4 if width == 5 else 3)
+        yield width, found, [table[:, -width:] for table in tables]
+    forward.columns = None
+    assert shared_call(call, forward, 4, torch.zeros(1, 5, 7), given)[1]["per_layer_input"] == 3
+    assert shared_call(call, forward, 5, hidden, given) is None
+    assert given["attention_mask"] == "own"
+
+
+def test_a_layer_that_shares_gets_what_its_source_got():
+    mask = torch.arange(40).view(1, 1, 5, 8)
+    for width, found, tables in handed(mask):
+        assert torch.equal(found["attention_mask"], mask[:, :, 5 - width :])
+        assert isinstance(found["position_embeddings"], tuple)
+        for got, wanted in zip(found["position_embeddings"], tables, strict=True):
+            assert torch.equal(got, wanted)
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(1, 8)])
+def test_a_mask_that_tells_no_queries_apart_is_left_alone(mask):
+    for _, found, _ in handed(mask, turns=False):
+        assert found["attention_mask"] is mask
+        assert found["position_embeddings"] == "own"
+
+
+@pytest.mark.parametrize(("last", "goes_on"), [(0, None), (1, None), (2, 0), (5, 0), (None, None)])
+def test_several_of_the_last_columns_are_taken_off_the_output(last, goes_on):
+    sharing, plain = SimpleNamespace(sources={4: 2}), SimpleNamespace(sources={})
+    arguments = {"a": 1, "logits_to_keep": last}
+    found = whole_or_last(sharing, arguments)
+    assert found == (None if goes_on is None else {"a": 1, "logits_to_keep": 0})
+    assert whole_or_last(plain, arguments) is None
+    assert whole_or_last(sharing, {"a": 1}) is None
 
 
 @pytest.fixture

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
+from dataclasses import FrozenInstanceError
 from itertools import pairwise
 
 import pytest
+from scipy.stats import binomtest
 
 from v2drop_cli.judge.paired import (
+    Z95,
     Pairs,
     binary_ratio_interval,
     graded_ratio_interval,
     sign_test,
     wilson,
 )
-from v2drop_cli.judge.scoreboard import against
-from v2drop_cli.records.journal import ArmAnswer
 
 
-def answers(*scores):
-    return [ArmAnswer("", (), score, 1, 1.0, 0.1, None) for score in scores]
+@pytest.mark.parametrize(("right", "rows"), [(0, 1), (1, 1), (3, 7), (50, 100), (399, 400)])
+def test_wilson_is_that_of_scipy(right, rows):
+    found = binomtest(right, rows).proportion_ci(method="wilson")
+    assert wilson(right / rows, rows) == pytest.approx((found.low, found.high), abs=1e-12)
+    low, high = wilson(right / rows, rows)
+    assert 0.0 <= low <= high <= 1.0
 
 
 def test_wilson_by_hand():
@@ -34,7 +40,14 @@ def test_wilson_by_hand():
 def test_the_sign_test_is_the_sum_of_the_binomial(gained, lost):
     n = gained + lost
     tail = sum(math.comb(n, k) for k in range(min(gained, lost) + 1)) / 2**n
-    assert sign_test(gained, lost) == pytest.approx(min(1.0, 2 * tail), rel=1e-12)
+    assert sign_test(gained, lost) == min(1.0, 2 * tail)
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(960, 1040), (1040, 960), (1000, 1000), (450, 700)])
+def test_the_sign_test_of_many_rows_is_that_of_scipy(gained, lost):
+    """Beyond what a float holds: 2 to the power of 2000."""
+    expected = binomtest(gained, gained + lost).pvalue
+    assert sign_test(gained, lost) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_sign_test_of_many_rows_goes_on_where_that_of_few_ends():
@@ -68,6 +81,41 @@ def test_both_intervals_of_a_ratio_cover_it():
     assert 0.92 <= covered(graded, 2) <= 0.98
 
 
+def test_the_ratio_of_two_shares_and_its_interval():
+    """The second and third by hand, with the published formulas."""
+    assert binary_ratio_interval(Pairs(200, 0, 0)) == pytest.approx((0.9904, 1.0097), abs=5e-5)
+    assert binary_ratio_interval(Pairs(80, 5, 9)) == pytest.approx((0.8754, 1.0419), abs=5e-5)
+    assert binary_ratio_interval(Pairs(0, 1, 1)) == pytest.approx((0.1044, 9.579), rel=1e-3)
+    assert Pairs(both=6, gained=3, lost=2).ratio == 9 / 8
+    assert Pairs(both=0, gained=3, lost=2).ratio == 1.5
+    assert Pairs(both=0, gained=3, lost=0).ratio is None
+    assert Pairs(both=0, gained=0, lost=1).ratio == 0.0
+
+
+OURS, THEIRS = (0.9, 0.4, 0.5, 0.2, 0.75, 0.6), (1.0, 0.5, 0.25, 0.6, 0.8, 0.6)
+
+
+def test_at_both_ends_of_a_graded_interval_the_rows_say_just_that_much():
+    """The mean of ours - r * theirs is 1.96 of its standard errors away from 0."""
+    low, high = graded_ratio_interval(OURS, THEIRS)
+    assert low < math.fsum(OURS) / math.fsum(THEIRS) < high
+    for ratio, sign in ((low, 1), (high, -1)):
+        left = [ours - ratio * theirs for ours, theirs in zip(OURS, THEIRS, strict=True)]
+        error = statistics.stdev(left) / math.sqrt(len(left))
+        assert statistics.fmean(left) / error == pytest.approx(sign * Z95)
+
+
+def test_what_grades_cannot_tell():
+    assert graded_ratio_interval([], []) is None
+    assert graded_ratio_interval([0.5], [0.6]) is None
+    assert graded_ratio_interval([0.5, 0.6], [0.6, 0.6]) is not None
+    # The same numbers, though not the same objects.
+    assert graded_ratio_interval([0.5, float("0.3")], [0.5, float("0.3")]) is None
+    assert graded_ratio_interval([0.5, 0.5], [0.5, 0.6]) is not None
+    # One row in four says that the reference is above 0: that is not enough.
+    assert graded_ratio_interval([0.5, 0.5, 0.5, 0.5], [0.0, 0.0, 0.0, 1.0]) is None
+
+
 def test_a_ratio_and_its_inverse_have_inverse_intervals():
     low, high = binary_ratio_interval(Pairs(80, 5, 9))
     least, most = binary_ratio_interval(Pairs(80, 9, 5))
@@ -76,37 +124,6 @@ def test_a_ratio_and_its_inverse_have_inverse_intervals():
     assert binary_ratio_interval(Pairs(0, 0, 3)) is None
 
 
-def test_an_arm_against_dense_row_by_row():
-    ours, theirs = answers(1, 1, 0, 0, 1), answers(1, 0, 1, 1, 1)
-    found = against(ours, theirs)
-    assert (found.gained, found.lost) == (1, 2)
-    assert found.retention == 3 / 4
-    assert found.p_value == 1.0
-    assert found.verdict == "unclear"
-    assert found.prefill_speedup == 1.0
-
-
-def test_verdicts_say_what_the_interval_shows():
-    def verdict(both, gained, lost):
-        rows = [(1, 1)] * both + [(1, 0)] * gained + [(0, 1)] * lost
-        return against(answers(*(a for a, _ in rows)), answers(*(b for _, b in rows))).verdict
-
-    assert verdict(200, 0, 0) == "same"
-    assert verdict(20, 0, 0) == "unclear"  # twenty rows cannot show it
-    assert verdict(150, 1, 40) == "worse"
-    assert verdict(150, 40, 1) == "better"
-
-
-def test_what_is_not_scored_and_what_dense_has_all_wrong():
-    assert against(answers(None), answers(None)).retention is None
-    found = against(answers(1, 1), answers(0, 0))
-    assert (found.retention, found.ci95, found.verdict) == (None, None, None)
-    assert (found.gained, found.lost) == (2, 0)
-
-
-def test_grades_are_compared_by_grades():
-    found = against(answers(0.6, 0.9, 1.0, 0.3) * 1, answers(0.9, 0.9, 1.0, 0.6))
-    assert (found.gained, found.lost) == (0, 2)
-    assert found.retention == pytest.approx(2.8 / 3.4)
-    low, high = found.ci95
-    assert low < found.retention < high
+def test_counts_that_an_interval_was_made_of_stay():
+    with pytest.raises(FrozenInstanceError):
+        Pairs(1, 2, 3).both = 4

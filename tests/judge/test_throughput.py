@@ -14,6 +14,7 @@ from v2drop_cli.records.verdicts import (
     FEW_ROUNDS,
     LESS,
     MORE,
+    NO_INTERVAL,
     REACHES_ONE,
     UNCLEAR,
     WITHIN_NOISE,
@@ -49,6 +50,18 @@ def test_a_gain_is_claimed_by_its_interval(walls, verdict, reason):
     dense, arm = found([served(2, *STEADY)], [served(2, *walls)])
     assert dense.verdict is None
     assert (arm.verdict.verdict, arm.verdict.reason) == (verdict, reason)
+
+
+def test_rounds_are_too_few_where_they_are_on_either_side():
+    """There is no interval then, whichever side it was that was not measured often enough."""
+    _, arm = found([served(2, *STEADY[:4])], [served(2, *STEADY)])
+    assert (arm.gain.ci95, arm.verdict.reason) == (None, FEW_ROUNDS)
+    # Enough of them, and half take no time at all: a ratio without end.
+    torn = (0.0, 0.0, 1.0, 1.0, 1.0)
+    _, arm = found([served(2, *STEADY)], [served(2, *torn)])
+    assert arm.gain.ci95 is None
+    assert (arm.verdict.verdict, arm.verdict.reason) == (UNCLEAR, NO_INTERVAL)
+    assert arm.verdict.metric == "requests_per_s"
 
 
 def test_each_arm_is_at_its_own_best_size():

@@ -144,6 +144,22 @@ def test_devices_with_cuda(monkeypatch):
     assert devices.free_memory(torch.device("cuda")) == 5
 
 
+def test_each_of_several_processes_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("auto", "cuda"):
+        assert devices.pick_device(name) == torch.device("cuda", 1)
+    assert devices.pick_device("cuda:0") == torch.device("cuda", 0)
+    assert devices.pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(DeviceError, match="process 3 of 4 has no GPU: it is number 2"):
+        devices.pick_device("auto")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert devices.pick_device("auto") == torch.device("cpu")
+
+
 def test_dtypes():
     config = read_config_file(ASSETS / "llava-1.5-7b.json")
     cuda, cpu = torch.device("cuda"), torch.device("cpu")

@@ -14,8 +14,9 @@ import transformers
 from tests.families import CASES
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.base import Synthetic, SyntheticMedia
-from v2drop_cli.models.registry import family_for, get_family
+from v2drop_cli.models.registry import FAMILIES, family_for, get_family
 from v2drop_cli.models.releases import release
+from v2drop_cli.models.synthetic.prompt import types_of
 from v2drop_cli.models.synthetic.tiles import clips
 from v2drop_cli.prove.cases.case import BOS, FIRST_WORD
 
@@ -25,13 +26,12 @@ SHOWN = {
     "video": [SyntheticMedia(30, 20, 5)],
     "both": [SyntheticMedia(30, 20, 3), SyntheticMedia(32, 20)],
 }
-# Its index goes through the thousands of tokens of a picture one by one; a clip has fewer.
-SLOW = ("qwen4_exp",)
+# An index goes through thousands of tokens one by one: what each of these has fewer of.
+SLOW = {"qwen4_exp": ("video",), "dots3_note": ("image",)}
 CELLS = [
     (name, kind)
     for name in CASES
-    if get_family(CASES[name].family).synthetic
-    for kind in (("video",) if name in SLOW else SHOWN)
+    for kind in SLOW.get(name, SHOWN)
     if kind in ("image", "images") or (CASES[name].video and (kind == "video" or CASES[name].mixed))
 ]
 
@@ -42,13 +42,12 @@ def shown(case, kind):
     return [media[0]] * len(media) if case.alike and kind == "images" else media
 
 
-def prompt(case, made: Synthetic, media) -> dict[str, torch.Tensor]:
+def prompt(case, made: Synthetic, marks) -> dict[str, torch.Tensor]:
     """The model's tensors of one row: a word, what is shown with a word after each."""
     ids, types = [BOS], [0]
-    droppable = {case.ids.get("image_token_id"), case.ids.get("video_token_id")}
-    for item, run in zip(media, made.ids, strict=True):
+    for run, marked in zip(made.ids, marks, strict=True):
         ids += [*run, FIRST_WORD]
-        types += [(1 if item.frames is None else 2) if i in droppable else 0 for i in run] + [0]
+        types += [*marked, 0]
     inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids)).long()}
     if case.types:
         inputs["mm_token_type_ids"] = torch.tensor([types])
@@ -68,7 +67,7 @@ def test_the_model_takes_made_up_media(name, kind):
     model = case.make("sdpa")
     family = family_for(model.config)
     made = family.synthetic(model.config, media)
-    inputs = prompt(case, made, media)
+    inputs = prompt(case, made, types_of(family, model.config, media, made))
     with torch.no_grad():
         out = model(**inputs)
     assert out.logits.isfinite().all()
@@ -78,7 +77,33 @@ def test_the_model_takes_made_up_media(name, kind):
     assert found.counts[0] > 4
     assert sum(grid.t * grid.h * grid.w for grid in found.grids[0]) == found.counts[0]
     again = family.synthetic(model.config, media)
-    assert all(torch.equal(again.tensors[key], made.tensors[key]) for key in made.tensors)
+    for key, value in made.tensors.items():  # lists of numbers among them
+        assert torch.equal(torch.as_tensor(again.tensors[key]), torch.as_tensor(value))
+
+
+def test_every_family_has_made_up_media():
+    assert [name for name in FAMILIES if get_family(name).synthetic is None] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("fuyu", (1, 3000)), ("phi4_multimodal", (40, 3)), ("nemotron_h_omni", (1, 60000))],
+)
+def test_a_picture_that_its_processor_shrinks_to_nothing_is_not_made_up(name, size):
+    if name not in CASES:
+        pytest.skip(f"this transformers has no {name}")
+    config = CASES[name].make("sdpa").config
+    with pytest.raises(MediaArgumentError, match=r"short side|fitted") as refused:
+        get_family(name).synthetic(config, [SyntheticMedia(*size)])
+    assert "pixels" in refused.value.hint or "thin" in refused.value.hint
+
+
+def test_a_made_up_clip_of_one_frame_is_refused_as_a_real_one_is():
+    if "glm5_next" not in CASES:
+        pytest.skip("this transformers has no working glm5_next")
+    config = CASES["glm5_next"].make("sdpa").config
+    with pytest.raises(MediaArgumentError, match="2 frames and more"):
+        get_family("glm5_next").synthetic(config, [SyntheticMedia(64, 48, 1)])
 
 
 @pytest.mark.parametrize(("grid", "pictures"), [((1, 1), 5), ([2, 2], 2), ([1, 5], 1)])

@@ -6,10 +6,14 @@ whose patch is of `PATCH` pixels or of `OWN_PATCH`: family → processor.
 
 from __future__ import annotations
 
+from tests.families import CASES
 from tests.families.llava import clip_images
 from tests.families.qwen2_5_omni import hearing
 from v2drop_cli.prove.cases.idefics2 import QUERIES
 from v2drop_cli.prove.cases.qwen2_vl import PATCH
+
+SIDE = 4 * PATCH  # of Molmo 2's tiny crops
+WHOLE, TILE = 12 * PATCH, 8 * PATCH  # of Unlimited-OCR's tiny pages
 
 
 def llava(tokenizer):
@@ -156,6 +160,74 @@ def muses():
     return MuseGlimmerImageProcessor(patch_size=PATCH), MuseGlimmerVideoProcessor(patch_size=PATCH)
 
 
+def molmo2(tokenizer):
+    """Crops of four patches; neighbours share one, as they share four of 27 as published."""
+    from transformers import Molmo2ImageProcessor, Molmo2Processor, Molmo2VideoProcessor
+
+    sizes = {"size": {"height": SIDE, "width": SIDE}, "patch_size": PATCH}
+    images = Molmo2ImageProcessor(**sizes, overlap_margins=[1, 1])
+    # The class leaves frames as bytes unless its checkpoint's file says this, as it does.
+    videos = Molmo2VideoProcessor(**sizes, do_rescale=True, do_normalize=True)
+    return Molmo2Processor(images, videos, tokenizer)
+
+
+def nemotron_h_omni(tokenizer):
+    from transformers import (
+        NemotronH_Omni_Reasoning_V3ImageProcessor,
+        NemotronH_Omni_Reasoning_V3Processor,
+        NemotronH_Omni_Reasoning_V3VideoProcessor,
+        ParakeetFeatureExtractor,
+    )
+
+    sizes = {"patch_size": PATCH, "norm_mean": [0.5] * 3, "norm_std": [0.5] * 3}
+    images = NemotronH_Omni_Reasoning_V3ImageProcessor(**sizes)
+    videos = NemotronH_Omni_Reasoning_V3VideoProcessor(**sizes)
+    hears = ParakeetFeatureExtractor()
+    return NemotronH_Omni_Reasoning_V3Processor(images, videos, tokenizer, hears)
+
+
+def fuyu(tokenizer):
+    """As its tests have it, with a frame of as many patches as published."""
+    processor = CASES["fuyu"].processor(tokenizer)
+    processor.image_processor.size = {"height": 36 * PATCH, "width": 64 * PATCH}
+    return processor
+
+
+def unlimited_ocr(tokenizer):
+    from transformers import UnlimitedOcrImageProcessor, UnlimitedOcrProcessor
+
+    size = {"height": WHOLE, "width": WHOLE}
+    images = UnlimitedOcrImageProcessor(size=size, tile_size=TILE)
+    return UnlimitedOcrProcessor(images, tokenizer, patch_size=PATCH)
+
+
+def phi4_multimodal(tokenizer):
+    """As its tests have it, with as many crops as published."""
+    processor = CASES["phi4_multimodal"].processor(tokenizer)
+    processor.image_processor.dynamic_hd = 36
+    return processor
+
+
+def glm5_next(tokenizer):
+    from transformers import Glm5NextImageProcessor, Glm5NextProcessor, Glm5NextVideoProcessor
+
+    images = Glm5NextImageProcessor(patch_size=PATCH)
+    return Glm5NextProcessor(images, tokenizer, Glm5NextVideoProcessor(patch_size=PATCH))
+
+
+def dots3_note(tokenizer):
+    from transformers import (
+        Dots3NoteFeatureExtractor,
+        Dots3NoteProcessor,
+        Qwen2VLImageProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    sizes = {"patch_size": PATCH, "temporal_patch_size": 1}
+    images, videos = Qwen2VLImageProcessor(**sizes), Qwen3VLVideoProcessor(**sizes)
+    return Dots3NoteProcessor(images, tokenizer, videos, Dots3NoteFeatureExtractor(feature_size=8))
+
+
 # Where the limits are tokens of the published patch in pixels, no other patch has these tokens.
 OWN_PATCH = {"exaone4_5": 14, "qwen2_5_omni": 14, "qwen3_omni_moe": 16}
 OWN_LIMITS = {
@@ -168,4 +240,11 @@ OWN_LIMITS = {
     "muse_spark": muse_spark,
     "qwen2_5_omni": qwen2_5_omni,
     "qwen3_omni_moe": qwen3_omni_moe,
+    "dots3_note": dots3_note,
+    "molmo2": molmo2,
+    "nemotron_h_omni": nemotron_h_omni,
+    "fuyu": fuyu,
+    "unlimited_ocr": unlimited_ocr,
+    "phi4_multimodal": phi4_multimodal,
+    "glm5_next": glm5_next,
 }

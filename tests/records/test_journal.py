@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from v2drop_cli.errors import OutputPathError, UsageError, V2DropError
-from v2drop_cli.records.journal import ArmAnswer, Journal, RowResult, rows_file
+from v2drop_cli.errors import UsageError, V2DropError
+from v2drop_cli.records.journal import ArmAnswer, Journal, RowResult
 
 
 def result(row, text="red", broken=None):
@@ -85,8 +85,60 @@ def test_settings_that_are_not_named_may_differ(tmp_path):
         journal.check({"model": "large"})
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputPathError):
-        rows_file(tmp_path / "file" / "run")
-    assert rows_file(tmp_path / "a" / "b").parent.is_dir()
+# Several processes ------------------------------------------------------------------------------
+
+
+def test_files_of_a_folder_are_one_run(tmp_path):
+    first, second = (Journal(tmp_path / f"rows.{k}-of-2.jsonl") for k in (1, 2))
+    for journal in (first, second):
+        journal.begin({"seed": 0})
+    first.append([result(0), result(2)])
+    second.append([result(1)])
+    assert [one.row for one in first.results] == [0, 2]
+    first.look()
+    assert [one.row for one in first.results] == [0, 1, 2]
+    second.append([result(3)])
+    with second.path.open("ab") as file:
+        file.write(b'{"row": 5, "gro')  # it is writing
+    first.look()
+    assert [one.row for one in first.results] == [0, 1, 2, 3]
+    # Nobody writes another one's file, or cuts it.
+    whole = second.path.read_bytes()
+    again = Journal(tmp_path / "rows.jsonl", resume=True)
+    again.begin({"seed": 0})
+    again.append([result(1, "other"), result(4)])
+    assert second.path.read_bytes() == whole
+    assert [one.row for one in again.results] == [0, 1, 2, 3, 4]
+    assert len(again.path.read_bytes().splitlines()) == 2
+    assert all(one.arms["dense"].text == "red" for one in again.results)
+
+
+def test_only_the_other_parts_of_a_run_that_begins_may_be_there(tmp_path):
+    for name in ("rows.1-of-2.jsonl", "rows.3-of-3.jsonl"):
+        Journal(tmp_path / name, resume=True).begin({"seed": 0})
+    for name in ("rows.jsonl", "rows.1-of-2.jsonl", "rows.1-of-3.jsonl", "rows.2-of-2.jsonl"):
+        with pytest.raises(UsageError, match="holds a run already"):
+            Journal(tmp_path / name)
+    (tmp_path / "rows.3-of-3.jsonl").unlink()
+    (tmp_path / "rows.jsonl").touch()  # nobody began there
+    Journal(tmp_path / "rows.2-of-2.jsonl")
+
+
+def test_processes_that_ask_something_else_are_told(tmp_path):
+    first, second = (Journal(tmp_path / f"rows.{k}-of-2.jsonl") for k in (1, 2))
+    second.begin({"seed": 0})
+    second.append([result(1)])
+    first.begin({"seed": 1})
+    with pytest.raises(UsageError, match="another seed: 0, now 1"):
+        first.look()
+    with pytest.raises(UsageError, match="another seed"):
+        first.check({"seed": 1})
+
+
+def test_a_writer_that_went_without_having_begun_left_nothing(tmp_path):
+    path = tmp_path / "rows.2-of-2.jsonl"
+    path.touch()
+    journal = Journal(tmp_path / "rows.1-of-2.jsonl")
+    path.unlink()
+    journal.look()
+    assert journal.results == []

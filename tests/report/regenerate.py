@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tests.report import factory, sweeps
 from tests.report.eval_factory import evaluated
+from tests.report.tune_factory import tuned
 from v2drop_cli.commands.compare import compare_reports
 from v2drop_cli.judge.arm_verdicts import judged
 from v2drop_cli.judge.change_gates import parse_change_gates
@@ -21,12 +22,14 @@ from v2drop_cli.records import Report
 from v2drop_cli.records.changes import Changes
 from v2drop_cli.records.curves import Sweep
 from v2drop_cli.records.evaluation import Evaluation
+from v2drop_cli.records.tuning import Tuning
 from v2drop_cli.report.bench_view import build_view
 from v2drop_cli.report.compare_view import build_changes_view
 from v2drop_cli.report.eval_view import build_eval_view
 from v2drop_cli.report.markdown import to_markdown
 from v2drop_cli.report.sweep_view import build_sweep_view
 from v2drop_cli.report.terminal import render
+from v2drop_cli.report.tune_view import build_tune_view
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -87,6 +90,13 @@ def evaluation(found: Evaluation, width: int) -> str:
     return stream.getvalue().decode(screen.encoding)
 
 
+def tuning(found: Tuning, width: int) -> str:
+    """A search on a terminal."""
+    screen, stream = console(width, terminal=True)
+    render(build_tune_view(found), screen)
+    return stream.getvalue().decode(screen.encoding)
+
+
 CASES: dict[str, Callable[[], str]] = {
     "report_wide": lambda: shown(factory.report(), 100, terminal=True),
     "report_narrow": lambda: shown(factory.report(), 40, terminal=True),
@@ -120,6 +130,9 @@ CASES: dict[str, Callable[[], str]] = {
     "report_eval": lambda: evaluation(evaluated(fidelity=True), 100),
     "report_eval_narrow": lambda: evaluation(evaluated(), 50),
     "report_eval_md": lambda: to_markdown(build_eval_view(evaluated())),
+    "report_tune": lambda: tuning(tuned(scored=True), 100),
+    "report_tune_narrow": lambda: tuning(tuned(tolerate=0.02), 50),
+    "report_tune_md": lambda: to_markdown(build_tune_view(tuned())),
     "report_hostile": lambda: shown(factory.hostile(), 100, terminal=True),
     "report_hostile_narrow": lambda: shown(factory.hostile(), 40, terminal=True),
 }

@@ -12,7 +12,7 @@ import pytest
 from tests.patience import PATIENCE_S, wait_for
 from v2drop_cli.errors import OutputPathError
 from v2drop_cli.report import file_lock
-from v2drop_cli.report.file_lock import lock_beside, only_writer
+from v2drop_cli.report.file_lock import is_written, lock_beside, only_writer, only_writer_beside
 
 HOLDS = """
 import sys, time
@@ -119,3 +119,42 @@ def test_where_no_lock_can_be_made_nobody_is_kept_from_writing(tmp_path):
     lock_beside(tmp_path / "r.json").mkdir()  # stands for a full disk, or somebody else's file
     with only_writer(tmp_path / "r.json"):
         pass
+
+
+def test_who_asks_whether_there_is_a_writer_is_told_and_leaves_nothing(tmp_path):
+    path = tmp_path / "r.json"
+    assert is_written(path) is False
+    with only_writer(path):
+        assert is_written(path) is True
+    assert is_written(path) is False
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_rival_that_is_written_stands_in_the_way_and_one_that_was_does_not(tmp_path):
+    ours, theirs, past = (tmp_path / name for name in ("ours", "theirs", "past"))
+
+    def rivals(path):
+        return [one for one in (ours, theirs, past) if one.exists() and one != path]
+
+    past.write_text("rows")
+    with only_writer_beside(theirs, rivals):
+        # It is there for others to find before it has anything in it.
+        with pytest.raises(OutputPathError) as refused, only_writer_beside(ours, rivals):
+            pass
+        assert f"process {os.getpid()}" in refused.value.message
+        assert "theirs" in refused.value.message
+        assert not ours.exists()
+        theirs.write_text("rows")
+    with only_writer_beside(ours, rivals):
+        assert ours.exists()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["past", "theirs"]
+
+
+def test_who_has_a_lock_for_a_moment_is_no_writer(tmp_path, monkeypatch):
+    """A process that asks holds it, too; it is tried again."""
+    path, waited = tmp_path / "r.json", []
+    with only_writer(path):
+        monkeypatch.setattr(file_lock.time, "sleep", waited.append)
+        with pytest.raises(OutputPathError), only_writer(path):
+            pass
+    assert waited == [0.02, 0.02]

@@ -155,7 +155,10 @@ def test_words_of_sizes_and_exponents():
         ({"by": BY_PREDICTION, "measured_bytes": None, "unchecked": "too slow"},
          "27 frames (predicted)",
          "27 frames (predicted): 23.0 GiB of 24.0 GiB; not checked by a run: too slow", "plain"),
-        ({"bytes": None, "size": None}, "nothing", "not even 1 frame in 24.0 GiB", "warn"),
+        ({"bytes": None, "size": None, "next_size": 1}, "nothing",
+         "not even 1 frame in 24.0 GiB", "warn"),
+        ({"bytes": None, "size": None, "next_size": 2}, "nothing",
+         "not even 2 frames in 24.0 GiB", "warn"),
     ],
 )  # fmt: skip
 def test_what_fits_is_said_with_how_it_was_found(changes, short, full, tone):

@@ -19,7 +19,8 @@ from v2drop_cli.models.library_talk import listening
 from v2drop_cli.schedule import DropPlan
 from v2drop_cli.units import Seconds
 
-_STEP, _END = "decoder begins", "answered"
+STEP, END = "decoder begins", "answered"
+"""Marks: before each step of the decoder, and behind the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Answered:
         prefill_s: from the language model's first layer to the first token; the batch's time,
             shared equally by its rows.
         decode_s_per_token: of the later tokens, shared likewise; ``None`` where there are none.
+        held: vision tokens that each layer of the decoder processed.
     """
 
     tokens: tuple[int, ...]
@@ -40,6 +42,7 @@ class Answered:
     layer_average: float
     prefill_s: Seconds
     decode_s_per_token: Seconds | None
+    held: tuple[int, ...] = ()
 
 
 def answer(
@@ -55,7 +58,7 @@ def answer(
     length, rows = tensors["input_ids"].shape[1], len(tensors["input_ids"])
 
     def at_decoder(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        clock.mark(_STEP)
+        clock.mark(STEP)
 
     decoder = Before(loaded.family.decoder(loaded.model), at_decoder)
     with (
@@ -67,16 +70,16 @@ def answer(
     ):
         clock.start()
         output = loaded.model.generate(**tensors, generation_config=settings)
-        clock.mark(_END)
+        clock.mark(END)
         marks = clock.finish()
     ends = settings.eos_token_id
     stops = set(ends) if isinstance(ends, list) else {ends}
-    prefill_s, decode_s = _times(marks, rows)
-    averages = _averages(loaded, inputs, trace.events)
+    prefill_s, decode_s = times_of(marks, rows)
+    went = plans(loaded, inputs, trace.events)
     return [
-        Answered(_until(ids, stops), count, average, prefill_s, decode_s)
-        for ids, count, average in zip(
-            output[:, length:].tolist(), inputs.vision.counts, averages, strict=True
+        Answered(_until(ids, stops), count, plan.layer_average, prefill_s, decode_s, plan.counts)
+        for ids, count, plan in zip(
+            output[:, length:].tolist(), inputs.vision.counts, went, strict=True
         )
     ]
 
@@ -89,9 +92,9 @@ def _until(ids: Sequence[int], stops: set[Any]) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def _times(marks: Marks, rows: int) -> tuple[Seconds, Seconds | None]:
-    """One row's share of the prefill, and of each later step."""
-    steps = [time_s for name, time_s in marks.times_s if name == _STEP]
+def times_of(marks: Marks, rows: int) -> tuple[Seconds, Seconds | None]:
+    """One row's share of the prefill, and of each later step; marks are those of :data:`STEP`."""
+    steps = [time_s for name, time_s in marks.times_s if name == STEP]
     end = marks.times_s[-1][1]
     begin, *later = steps
     if not later:
@@ -99,10 +102,11 @@ def _times(marks: Marks, rows: int) -> tuple[Seconds, Seconds | None]:
     return (later[0] - begin) / rows, (end - later[0]) / len(later) / rows
 
 
-def _averages(loaded: LoadedModel, inputs: Inputs, events: Sequence[DropEvent]) -> list[float]:
-    """The layer average of each row: what happened, not what the schedule says."""
-    averages = []
-    for row, count in enumerate(inputs.vision.counts):
-        kept = {event.layer: event.after[row] for event in events}
-        averages.append(DropPlan.realised(count, loaded.n_layers, kept).layer_average)
-    return averages
+def plans(loaded: LoadedModel, inputs: Inputs, events: Sequence[DropEvent]) -> list[DropPlan]:
+    """The tokens of each row, layer by layer: what happened, not what the schedule says."""
+    return [
+        DropPlan.realised(
+            count, loaded.n_layers, {event.layer: event.after[row] for event in events}
+        )
+        for row, count in enumerate(inputs.vision.counts)
+    ]

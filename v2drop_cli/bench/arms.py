@@ -22,6 +22,7 @@ from v2drop_cli.schedule import (
     Schedule,
     parse_share,
 )
+from v2drop_cli.schedule_file import schedule_of
 
 if TYPE_CHECKING:
     from v2drop_cli.instrument.trace import DropTrace
@@ -34,7 +35,7 @@ class ScheduleOptions:
     """Schedules as typed, before a model and a prompt are known. Each entry makes one schedule.
 
     Attributes:
-        schedules: text forms (``--schedule``).
+        schedules: text forms (``--schedule``), or files that hold one (``@FILE``).
         layers: ``--layers 3,17``; goes with ``ratios`` or ``budgets``.
         ratios: ``--ratios 0.5,0.25``; without layers, the preset's first ones.
         presets: ``--preset paper-128``.
@@ -50,12 +51,12 @@ class ScheduleOptions:
     def check(self) -> None:
         """Raise for what is wrong whatever the model, before one is loaded."""
         for text in self.schedules:
-            Schedule.parse(text)
+            schedule_of(text)
         for name in self.presets:
             if name not in PRESETS:
                 raise unknown_name("preset", name, PRESETS)
         for text in self.budgets:
-            _budget(text, n_vision=1)
+            budget_tokens(text, n_vision=1)
         layers = None if self.layers is None else _layers(self.layers)
         if layers is not None and not (self.ratios or self.budgets):
             raise UsageError(
@@ -74,7 +75,7 @@ class ScheduleOptions:
         layers = None if self.layers is None else _layers(self.layers)
         usual = shape.scaled(REFERENCE_LAYERS)
         for text in self.schedules:
-            yield Asked(Schedule.parse(text))
+            yield Asked(schedule_of(text))
         for text in self.ratios:
             keeps = _items(text, "--ratios")
             if layers is None and len(keeps) > len(usual):
@@ -88,7 +89,7 @@ class ScheduleOptions:
         for text in self.budgets:
             where = "" if layers is None else f" at {','.join(map(str, layers))}"
             name = f"{_budget_name(text)}{where}"
-            budget = Budget(_budget(text, shape.n_vision or 0), layers, name)
+            budget = Budget(budget_tokens(text, shape.n_vision or 0), layers, name)
             yield Asked(budget.schedule(method, shape), budget)
         if not (self.schedules or self.ratios or self.presets or self.budgets):
             yield Asked(method.schedule(None, shape))
@@ -319,7 +320,12 @@ def _budget_name(text: str) -> str:
     return f"{float(text.removesuffix(sign)):.12g}{sign}"
 
 
-def _budget(text: str, n_vision: int) -> float:
+def budget_tokens(text: str, n_vision: int) -> float:
+    """``192``, or ``33%`` of ``n_vision``, in tokens.
+
+    Raises:
+        ScheduleError: it is neither.
+    """
     what = "share" if text.endswith("%") else "number"
     try:
         found = parse_share(text) * n_vision if what == "share" else float(text)

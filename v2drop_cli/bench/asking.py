@@ -16,6 +16,7 @@ from v2drop_cli.bench.answering import Answered, answer
 from v2drop_cli.bench.fidelity import Along
 from v2drop_cli.bench.prompt_arms import PromptArms
 from v2drop_cli.bench.ragged import batch, kind
+from v2drop_cli.errors import V2DropError
 from v2drop_cli.measure.clock import clock_for
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.inputs import Inputs
@@ -59,7 +60,7 @@ class Asker:
     """Asks one model."""
 
     def __init__(self, loaded: LoadedModel, arms: PromptArms, how: How) -> None:
-        self._loaded, self._arms, self._how = loaded, arms, how
+        self.loaded, self._arms, self._how = loaded, arms, how
         self._clock = clock_for(loaded.device)
 
     def ask(self, rows: Sequence[Row]) -> list[RowResult]:
@@ -72,24 +73,24 @@ class Asker:
             except Exception as error:  # whatever a file or a processor comes up with
                 found[row.number] = broken(row, error)
                 continue
-            together.setdefault((kind(self._loaded, ready.inputs), ready.n_vision), []).append(
-                ready
-            )
+            together.setdefault((kind(self.loaded, ready.inputs), ready.n_vision), []).append(ready)
         for unit in together.values():
             found |= {result.row: result for result in self._answered(unit)}
         return [found[row.number] for row in rows]
 
     def _prepared(self, row: Row) -> _Prepared:
         media = row.show(self._how.frames)
-        with processing(self._loaded.source):
-            return _Prepared(row, self._loaded.prepare(media, row.prompt))
+        with processing(self.loaded.source):
+            return _Prepared(row, self.loaded.prepare(media, row.prompt))
 
     def _answered(self, unit: Sequence[_Prepared]) -> Iterator[RowResult]:
         """A batch; one that fails is taken apart, so that one row does not spoil the others."""
         try:
             results = self._together(unit)
         except Exception as error:
-            _let_go()
+            if self.loaded.parts > 1 and not isinstance(error, V2DropError):
+                raise  # other processes may be waiting for this one in the middle of a layer
+            let_go()
             if len(unit) == 1:
                 yield broken(unit[0].row, error)
                 return
@@ -99,11 +100,11 @@ class Asker:
         yield from results
 
     def _together(self, unit: Sequence[_Prepared]) -> list[RowResult]:
-        inputs = batch(self._loaded, [one.inputs for one in unit])
+        inputs = batch(self.loaded, [one.inputs for one in unit])
         arms = list(self._arms.of(unit[0].n_vision))
         random.Random(f"{self._how.seed} {unit[0].row.number}").shuffle(arms)
         said = {
-            arm.label: answer(self._loaded, inputs, arm, self._clock, self._how.max_new_tokens)
+            arm.label: answer(self.loaded, inputs, arm, self._clock, self._how.max_new_tokens)
             for arm in arms
         }
         results = []
@@ -117,7 +118,7 @@ class Asker:
         return results
 
     def _scored(self, row: Row, said: Answered) -> ArmAnswer:
-        text = self._loaded.decode(said.tokens)
+        text = self.loaded.decode(said.tokens)
         metric = self._how.metric
         return ArmAnswer(
             text=text,
@@ -131,7 +132,7 @@ class Asker:
 
     def _along(self, one: _Prepared, answers: dict[str, ArmAnswer]) -> dict[str, ArmAnswer]:
         """The answers with how far each arm keeps to dense's own."""
-        along = Along(self._loaded, one.inputs, answers[DENSE].tokens)
+        along = Along(self.loaded, one.inputs, answers[DENSE].tokens)
         found = {}
         for arm in self._arms.of(one.n_vision):
             kept = along.led(arm)
@@ -151,7 +152,7 @@ def broken(row: Row, error: Exception) -> RowResult:
     return RowResult(row.number, row.group, None, broken=" ".join(str(reason).split())[:300])
 
 
-def _let_go() -> None:
+def let_go() -> None:
     """Give a GPU's memory back after a batch that took too much."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

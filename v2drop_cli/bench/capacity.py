@@ -7,9 +7,9 @@ the prediction from shapes decides, and a run at the size found checks it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.passes import Passes
 from v2drop_cli.bench.sizes import Sizes
 from v2drop_cli.bench.what_fits import Largest, largest, tried
-from v2drop_cli.errors import MediaArgumentError
+from v2drop_cli.errors import MediaArgumentError, ScheduleError
 from v2drop_cli.measure.environment import total_memory
 from v2drop_cli.measure.footprint import weights_bytes
 from v2drop_cli.measure.memory import memory_for
@@ -140,7 +140,7 @@ class Search:
                 return ran
             return True
 
-        found = largest(fits, start, self.sizes.growing.most)
+        found = self._largest(fits, start)
         peak = None if found.size is None else peaks[found.size]
         return Capacity(
             limit_bytes=limit,
@@ -161,13 +161,28 @@ class Search:
             return None
 
         def fits(size: int) -> bool:
-            try:
-                needed = self._predicted(arm, size)
-            except MediaArgumentError:  # a video of one frame, say; or a picture too large to make
-                return size < start
+            needed = self._predicted(arm, size)
             return needed is not None and needed.total <= limit
 
-        return largest(fits, start, self.sizes.growing.most)
+        return self._largest(fits, start)
+
+    def _largest(self, fits: Callable[[int], bool], start: int) -> Largest:
+        """The largest size that fits, of those at which there is something to show and the arm.
+
+        A model may take no video of one frame, or no picture that large; and no drops may come to
+        a budget of a number of tokens, where a size has fewer of them, or far more.
+        """
+        missing: set[int] = set()
+
+        def asked(size: int) -> bool:
+            try:
+                return fits(size)
+            except (MediaArgumentError, ScheduleError):
+                missing.add(size)
+                return size < start
+
+        found = largest(asked, start, self.sizes.growing.most)
+        return replace(found, size=None) if found.size in missing else found
 
     def _predicted(self, arm: Arm, size: int) -> Footprint | None:
         return self.sizes.predicted(arm, size, self.room.process_bytes)

@@ -14,6 +14,7 @@ from torch import Tensor
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.generate.decoding import new_cache
 from v2drop_cli.generate.greedy import led, next_positions, ready
+from v2drop_cli.instrument.trace import DropTrace
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.inputs import Inputs
 from v2drop_cli.records import DENSE
@@ -53,15 +54,27 @@ class Along:
         return compared(self._dense, self._dense if arm.method is None else self._logs(arm))
 
     def _logs(self, arm: Arm) -> Tensor:
-        """``[a, V]`` log-probabilities of each of the answer's tokens, in float32."""
-        loaded = self._loaded
-        tensors = ready(loaded, self._inputs)
-        first = next_positions(loaded.model, self._inputs.tensors, loaded.family.first_position).to(
-            loaded.device
-        )
-        with arm.applied(loaded):
-            found = list(led(loaded.model, tensors, new_cache(loaded), self._answer, first))
-        return torch.cat(found).float().log_softmax(dim=-1)
+        """``[a, V]`` log-probabilities of each of the answer's tokens."""
+        return logs_along(self._loaded, self._inputs, self._answer, arm)[0][0]
+
+
+def logs_along(
+    loaded: LoadedModel, inputs: Inputs, answers: Tensor, arm: Arm
+) -> tuple[Tensor, DropTrace]:
+    """``[B, a, V]`` log-probabilities of each of the answers' tokens, in float32.
+
+    Args:
+        loaded: the model.
+        inputs: ``B`` prompts, on the host.
+        answers: ``[B, a]`` what is given instead of the arm's own tokens.
+        arm: how the prompts are prefilled.
+    """
+    tensors = ready(loaded, inputs)
+    first = next_positions(loaded.model, inputs.tensors, loaded.family.first_position)
+    with arm.applied(loaded) as trace:
+        steps = led(loaded.model, tensors, new_cache(loaded), answers, first.to(loaded.device))
+        found = list(steps)
+    return torch.stack(found, dim=1).float().log_softmax(dim=-1), trace
 
 
 def compared(dense: Tensor, arm: Tensor) -> Kept:

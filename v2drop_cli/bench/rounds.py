@@ -26,6 +26,7 @@ from v2drop_cli.measure.machine import MachineWatch
 from v2drop_cli.measure.stats import median_interval, medians_only, paired_ratio
 from v2drop_cli.measure.trials import Place, run_rounds
 from v2drop_cli.media import decode_again
+from v2drop_cli.models.splitting import agreed
 from v2drop_cli.records import INTERRUPTED, RUNNING, ArmResult, Report
 from v2drop_cli.units import Seconds
 
@@ -152,7 +153,9 @@ class Bench:
             result = replace(result, movements=moved)
         if not self.work.thorough:
             return result
-        energy = self.passes.energy(arm, tokens) if self.watches_gpu else None
+        # Of a model that is split the first process would count its own joules alone.
+        counts = self.watches_gpu and self.passes.loaded.parts == 1
+        energy = self.passes.energy(arm, tokens) if counts else None
         return replace(result, limit=self.passes.limit(arm), energy_j=energy)
 
     def _take_rounds(self, stop: Stop, assemble: Assemble) -> str:
@@ -174,6 +177,7 @@ class Bench:
             ):
                 self._take(results)
                 reason = stop.reason(self.count, self._look(stop), self.elapsed_s)
+                reason = agreed(self.passes.loaded, reason)
                 if reason is not None:
                     return reason
                 self._publish(assemble)

@@ -30,6 +30,9 @@ class Phase(StrEnum):
     FITTING = "what fits"
     PROOFS = "comparisons of tiny models"
     ROWS = "rows"
+    DENSE = "dense's own answers"
+    TRIALS = "trials"
+    OTHERS = "rows of other processes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Progress:
         phase: which one.
         done: methods that are done in ``METHODS``; arms in ``BUDGETS``, ``ANSWERS`` and
             ``MEMORY``; complete rounds in ``WARM_UP`` and ``ROUNDS``; comparisons in ``PROOFS``;
-            questions in ``ROWS``.
+            questions in ``ROWS`` and ``OTHERS``; schedules in ``TRIALS``.
         of: how many there will be; ``None`` where the phase has nothing to count.
         at_least: whether ``of`` is only the least number of rounds: more follow until the numbers
             are precise, or time is over.

@@ -17,6 +17,7 @@ from v2drop_cli.cli.profile import profile
 from v2drop_cli.cli.run import run
 from v2drop_cli.cli.sweep import sweep
 from v2drop_cli.cli.train_metacompress import train_metacompress
+from v2drop_cli.cli.tune import tune
 from v2drop_cli.cli.viz import viz
 from v2drop_cli.version import __version__
 
@@ -56,6 +57,7 @@ app.command()(profile)
 app.command()(sweep)
 app.command()(compare)
 app.command("eval")(evaluate)
+app.command()(tune)
 app.command()(viz)
 app.command()(models)
 app.command()(doctor)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress, Watch
 from v2drop_cli.cli.called import called
 from v2drop_cli.cli.groups.dropping_options import DroppingOptions
 from v2drop_cli.cli.groups.eval_options import EvalData, EvalMeasuring, EvalOutput
-from v2drop_cli.cli.groups.model_options import ModelOptions
+from v2drop_cli.cli.groups.model_options import LargeModelOptions
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
 from v2drop_cli.cli.output import ResultFiles, hand_over, warn, write
+from v2drop_cli.cli.output import tell as say
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def evaluate(
     given: EvalData,
     dropping: DroppingOptions,
-    model: ModelOptions,
+    model: LargeModelOptions,
     measuring: EvalMeasuring,
     output: EvalOutput,
 ) -> None:
@@ -38,23 +38,29 @@ def evaluate(
     v2drop eval shapes --method v2drop --method random --budget 33% --batch-size 8
     v2drop eval questions.jsonl --model llava-1.5-7b --output run/
     v2drop eval questions.jsonl --model llava-1.5-7b --output run/ --resume
+    v2drop eval chartqa/ --split test --columns question=query,answers=label --metric relaxed
+    torchrun --nproc_per_node 2 -m v2drop_cli eval shapes --output run/
     """
+    from v2drop_cli.cli.eval_parts import hold, part_of, takes, tell_of, tell_of_the_table
+    from v2drop_cli.processes import Processes
     from v2drop_cli.records.journal import Journal
-    from v2drop_cli.report.file_lock import only_writer
+    from v2drop_cli.report.file_lock import is_written
     from v2drop_cli.tasks.sources import open_data
 
     arms = dropping.arms(measuring.seed)
-    output.check()
+    processes = Processes.here()
+    part = part_of(output, processes, model.tp_plan is not None)
     load = model.load_options(measuring.seed)
-    data = open_data(given.data)
+    data = open_data(given.data, given.columns, given.split)
     metric = measuring.scored_by(data)
-    path, read = output.rows(), Path(given.data)
-    files = output.files((read,) if read.is_file() else ())
-    with ExitStack() as held, telling() as tell:
-        held.enter_context(files.held())
-        if path is not None:
-            held.enter_context(only_writer(path))
+    path, files = output.rows(part.shard), output.files(data.files)
+    with ExitStack() as held, telling(part.prints) as tell:
+        hold(held, part, files, path)
         journal = Journal(path, output.resume)
+        if part.prints and processes.launched:
+            tell_of(processes.count, "model" if model.tp_plan is not None else "rows")
+        if part.prints and data.told is not None:
+            say(data.told)
         tell(Progress(Phase.STARTING))
         from v2drop_cli.bench.asking import How  # torch comes with it
         from v2drop_cli.commands.evaluate import EvalOptions
@@ -62,12 +68,16 @@ def evaluate(
 
         longest, seed = measuring.max_new_tokens, measuring.seed
         how = How(metric, longest, given.frames, seed, measuring.fidelity)
-        options = EvalOptions(model.model, arms, how, given.limit, measuring.batch_size)
+        ray = measuring.cluster(load, not part.alone or processes.several)
+        options = EvalOptions(model.model, arms, how, given.limit, measuring.batch_size, part, ray)
         journal.check(options.settings(data))
         tell(Progress(Phase.LOADING, what=model.model))
         loaded = load_for(arms, frozenset(), model.model, load)
-        watch = Watch(tell, None, check, warn)
-        found = ask(loaded, data, options, journal, watch)
+        watch = Watch(tell, None, check, warn if part.prints else lambda text: None)
+        found = ask(loaded, data, options, journal, watch, is_written)
+        if found is None or not takes(held, part, files):
+            tell_of_the_table(part)
+            return
         _tell(found, journal, data, files, output.json)
     leave_if_partial(found)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from v2drop_cli.records import Report
     from v2drop_cli.records.curves import Sweep
     from v2drop_cli.records.evaluation import Evaluation
+    from v2drop_cli.records.tuning import Tuning
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +62,7 @@ def _interrupted() -> typer.Exit:
     return typer.Exit(INTERRUPTED)
 
 
-def leave_if_partial(report: Report | Sweep | Evaluation) -> None:
+def leave_if_partial(report: Report | Sweep | Evaluation | Tuning) -> None:
     """Leave with 130 if measuring was interrupted; the report was shown and written before."""
     if report.partial:
         typer.echo("interrupted: the report is partial", err=True)

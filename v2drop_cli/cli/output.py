@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from v2drop_cli.cli.called import called
+from v2drop_cli.cli.followers import follows
 from v2drop_cli.errors import GateError, UndecidedError, UsageError, V2DropError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Document(Protocol):
 
 def warn(text: str) -> None:
     """Say on stderr what a person should read at once."""
-    typer.echo(f"warning: {text}", err=True)
+    if not follows():
+        typer.echo(f"warning: {text}", err=True)
 
 
 def summed_up(report: Report) -> Report:
@@ -74,13 +76,14 @@ class ResultFiles:
     markdown: ResultFile | None
     csv: ResultFile | None
     html: ResultFile | None = None
+    schedule: ResultFile | None = None
 
     @classmethod
     def checked(cls, paths: Sequence[Path | None], read: Sequence[Path]) -> ResultFiles:
         """Refuse paths that cannot be written, before anything is measured.
 
         Args:
-            paths: of JSON, Markdown, CSV and HTML.
+            paths: of JSON, Markdown, CSV, HTML, and a schedule.
             read: files that the command reads: they are never written over.
 
         Raises:
@@ -105,7 +108,7 @@ class ResultFiles:
         from v2drop_cli.report.file_lock import only_writer
 
         with ExitStack() as stack:
-            for file in (self.json, self.markdown, self.csv, self.html):
+            for file in (self.json, self.markdown, self.csv, self.html, self.schedule):
                 if file is not None:
                     stack.enter_context(only_writer(file.path))
             yield self
@@ -145,7 +148,8 @@ def tell(line: str) -> None:
     """One line on stderr. File names may hold anything; terminals may not."""
     from v2drop_cli.report.text import clean, encodable
 
-    typer.echo(encodable(clean(line), sys.stderr.encoding), err=True)
+    if not follows():
+        typer.echo(encodable(clean(line), sys.stderr.encoding), err=True)
 
 
 def print_json(document: str) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from v2drop_cli.bench.watch import Phase, Progress, Watch
+from v2drop_cli.cli.followers import follows
 from v2drop_cli.cli.groups.dropping_options import ProfileDropping
 from v2drop_cli.cli.groups.gate_options import GateOptions
 from v2drop_cli.cli.groups.measuring_options import ProfileMeasuring
 from v2drop_cli.cli.groups.media_options import MediaOptions
-from v2drop_cli.cli.groups.model_options import ModelOptions
+from v2drop_cli.cli.groups.model_options import LargeModelOptions
 from v2drop_cli.cli.groups.output_options import ProfileOutput
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def profile(
     given: MediaOptions,
     dropping: ProfileDropping,
-    model: ModelOptions,
+    model: LargeModelOptions,
     measuring: ProfileMeasuring,
     gating: GateOptions,
     output: ProfileOutput,
@@ -46,7 +47,7 @@ def profile(
     arms = dropping.arms(measuring.seed)
     load = model.load_options(measuring.seed)
     gates = gating.gates()
-    measuring.check()
+    measuring.check(model.tp_plan)
     load = given.checked(load)
     files = output.files(given.files)
 
@@ -83,11 +84,13 @@ def profile(
 
 
 def _judged(gates: Sequence[Gate], report: Report, methods: Sequence[str]) -> Sequence[GateResult]:
-    """The gates' outcomes.
+    """The gates' outcomes; a process that follows another one judges nothing.
 
     Raises:
         InvalidMeasurementError: the report is not to be judged.
     """
+    if follows():
+        return ()
     from v2drop_cli.commands.profile import invalid
     from v2drop_cli.judge.value_gates import judged_gates
 

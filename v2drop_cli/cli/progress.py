@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from v2drop_cli.bench.watch import Phase, Progress
+from v2drop_cli.cli.followers import follows
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -23,8 +24,11 @@ Tell = Callable[[Progress], None]
 
 
 @contextmanager
-def telling() -> Iterator[Tell]:
-    """Tell progress on stderr for the duration."""
+def telling(aloud: bool = True) -> Iterator[Tell]:
+    """Tell progress on stderr for the duration; not if not ``aloud``, or if it follows."""
+    if not aloud or follows():
+        yield lambda progress: None
+        return
     if not sys.stderr.isatty():
         yield _Lines().tell
         return

@@ -6,7 +6,7 @@ from v2drop_cli.bench.watch import Phase, Progress, Watch
 from v2drop_cli.cli.groups.dropping_options import DroppingOptions
 from v2drop_cli.cli.groups.measuring_options import RunMeasuring
 from v2drop_cli.cli.groups.media_options import MediaOptions
-from v2drop_cli.cli.groups.model_options import ModelOptions
+from v2drop_cli.cli.groups.model_options import LargeModelOptions
 from v2drop_cli.cli.groups.output_options import PicturedOutput
 from v2drop_cli.cli.guard import leave_if_partial
 from v2drop_cli.cli.interrupts import check
@@ -20,7 +20,7 @@ from v2drop_cli.cli.signature import command
 def run(
     given: MediaOptions,
     dropping: DroppingOptions,
-    model: ModelOptions,
+    model: LargeModelOptions,
     measuring: RunMeasuring,
     output: PicturedOutput,
 ) -> None:

@@ -20,6 +20,7 @@ import typer
 
 from v2drop_cli.cli.called import CALLED, TYPED
 from v2drop_cli.cli.config_file import Invocation, defaults, find
+from v2drop_cli.cli.followers import following
 from v2drop_cli.cli.guard import guarded
 from v2drop_cli.errors import UsageError
 
@@ -144,7 +145,7 @@ class Declared:
         an option is text to Typer, which would make ``.`` of an empty one.
         """
         given: Any = str if self.kind is Path and self.looks.flag else self.kind
-        default = None if self.repeatable else self.default
+        default = self.untyped
         if default is dataclasses.MISSING:
             default = inspect.Parameter.empty
         given = list[given] if self.repeatable else given
@@ -154,6 +155,11 @@ class Declared:
             default=default,
             annotation=Annotated[given | None if default is None else given, self.looks.for_typer],
         )
+
+    @property
+    def untyped(self) -> Any:
+        """What Typer hands over where nobody typed it."""
+        return None if self.repeatable else self.default
 
     def value(self, typed: Any) -> Any:
         """What the group gets for what Typer hands over.
@@ -200,7 +206,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         given = {name: typed[name] for name in (*calling.typed, *filed) if name in typed}
         CALLED.set(_line(calling.command, given, fields))
         TYPED.set(calling.typed)
-        function(**{name: _filled(group, typed) for name, group in groups.items()})
+        quiet = {each.name: each.untyped for each in fields if each.looks.panel == OUTPUT}
+        with following(typed, quiet):
+            function(**{name: _filled(group, typed) for name, group in groups.items()})
 
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):
         setattr(shell, name, getattr(function, name))

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from v2drop_cli.bench.arms import Arm, ArmOptions
-from v2drop_cli.bench.asking import Asker, How, broken
+from v2drop_cli.bench.askable import first_askable, nothing_askable
+from v2drop_cli.bench.asking import How
 from v2drop_cli.bench.chosen import chosen_caveat, ignored_counts
 from v2drop_cli.bench.line_up import line_up
-from v2drop_cli.bench.passes import Passes, Subject
-from v2drop_cli.bench.prompt_arms import PromptArms
+from v2drop_cli.bench.passes import Passes
 from v2drop_cli.bench.watch import Phase, Progress, Watch
-from v2drop_cli.errors import V2DropError
+from v2drop_cli.commands.engines import Ask, Ray, engine
+from v2drop_cli.commands.meeting import IsWritten, Meeting, Part, gathered
 from v2drop_cli.judge.scoreboard import filled
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml
@@ -27,6 +28,7 @@ from v2drop_cli.methods.mixing import fingerprint
 from v2drop_cli.methods.parameters import parameters_of
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.splitting import agreed
 from v2drop_cli.records import AS_IT_IS, DENSE, INTERRUPTED
 from v2drop_cli.records.evaluation import (
     ALL_ROWS,
@@ -49,6 +51,8 @@ class EvalOptions:
     how: How
     limit: int | None = None
     batch_size: int = 1
+    part: Part = field(default_factory=Part)
+    ray: Ray | None = None
 
     def settings(self, data: Data) -> dict[str, Any]:
         """What a run that is gone on with must have in common with this one, as far as typed.
@@ -57,6 +61,7 @@ class EvalOptions:
         """
         how = self.how
         return {
+            **({} if data.columns is None else {"columns": data.columns}),
             "DATA": data.digest,
             "metric": None if how.metric is None else how.metric.name,
             "model": self.model_name,
@@ -78,10 +83,22 @@ def evaluate(
     options: EvalOptions,
     journal: Journal,
     watch: Watch | None = None,
-) -> Evaluation:
+    is_written: IsWritten = lambda path: None,
+) -> Evaluation | None:
     """Ask every row that ``journal`` does not have yet; the table is of all that it then has.
 
     Ctrl-C ends the asking, not the evaluation: it is marked partial.
+
+    Args:
+        loaded: the model.
+        data: the questions.
+        options: how they are asked; and of several processes which one this is.
+        journal: where rows are kept.
+        watch: whom to tell.
+        is_written: whether a living process writes a file, where there are several.
+
+    Returns:
+        ``None`` where another process makes the table.
 
     Raises:
         ScheduleError: a schedule does not fit the model or the first prompt.
@@ -91,54 +108,32 @@ def evaluate(
     """
     watch = watch or Watch()
     with Nvml(loaded.device) as nvml:
-        passes = _first(loaded, data, options, nvml)
+        rows = islice(data.rows(), options.asked(data))
+        passes = first_askable(loaded, rows, options.how.frames, nvml, data.name)
         first = line_up(options.arms, passes, watch)
         _warm_up(first, passes, watch)
         journal.begin({**options.settings(data), **_resolved(loaded, first)})
-        arms = PromptArms(options.arms, loaded, first, passes.vision_tokens)
-        stopped_by = _ask(Asker(loaded, arms, options.how), data, options, journal, watch)
+        meeting = Meeting(journal, options.asked(data), options.batch_size, is_written)
+        meeting.look_for(options.part.awaited)
+        with engine(options, passes, first) as ask:
+            own = _ask(_Asking(ask, loaded, watch), data, options, journal)
+        stopped_by = gathered(options.part, meeting, own, watch)
         environment = describe(loaded.device, nvml)
+    if stopped_by is None:
+        return None
     results = [one for one in journal.results if one.row < options.asked(data)]
     sound = [one for one in results if one.broken is None]
     if not sound:
-        raise _nothing(data, results)
-    metric = options.how.metric
+        raise nothing_askable(data.name, results)
     return Evaluation(
         environment=environment,
-        data=DataRecord(
-            name=data.name,
-            digest=data.digest,
-            rows=data.count,
-            asked=options.asked(data),
-            metric=None if metric is None else metric.name,
-            metric_source=None if metric is None else metric.source,
-        ),
+        data=_data(data, options),
         request=_request(loaded, options),
         arms=tuple(_scores(arm, sound, options.how) for arm in first),
         rows=len(sound),
         broken=tuple(BrokenRow(one.row, one.broken) for one in results if one.broken is not None),
         stopped_by=stopped_by,
         warnings=passes.caveats(),
-    )
-
-
-def _first(loaded: LoadedModel, data: Data, options: EvalOptions, nvml: Nvml) -> Passes:
-    """The first row that can be asked: on it methods are tried, and budgets met."""
-    refused = []
-    for row in islice(data.rows(), options.asked(data)):
-        try:
-            return Passes(Subject(loaded, row.show(options.how.frames), row.prompt), nvml)
-        except Exception as error:
-            refused.append(broken(row, error))
-    raise _nothing(data, refused)
-
-
-def _nothing(data: Data, results: Sequence[RowResult]) -> V2DropError:
-    first = results[0]
-    return V2DropError(
-        f"none of the {len(results)} rows of {data.name} can be asked; row {first.row}: "
-        f"{first.broken}",
-        hint="rows count from 0; files are named relative to the folder of DATA",
     )
 
 
@@ -171,23 +166,38 @@ def _resolved(loaded: LoadedModel, arms: Sequence[Arm]) -> Mapping[str, Any]:
     }
 
 
-def _ask(asker: Asker, data: Data, options: EvalOptions, journal: Journal, watch: Watch) -> str:
-    """Ask what is missing, batch by batch; return why it ended.
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Who answers, and who is told."""
+
+    ask: Ask
+    loaded: LoadedModel
+    watch: Watch
+
+
+def _ask(asking: _Asking, data: Data, options: EvalOptions, journal: Journal) -> str:
+    """Ask what is missing of this process's rows, batch by batch; return why it ended.
 
     A batch that a kill cut in two is asked again as a whole: its rows then meet the same
     neighbours.
     """
-    asked, began, new = options.asked(data), time.monotonic(), 0
-    done = sum(result.row < asked for result in journal.results)
+    shard, began, new, watch = options.part.shard, time.monotonic(), 0, asking.watch
+    own = list(shard.rows(options.asked(data), options.batch_size))
+    done = sum(row in journal for row in own)
+    # Only the first of the processes that share a model knows which rows are there.
+    left = agreed(asking.loaded, {row // options.batch_size for row in own if row not in journal})
+
+    def batches() -> Iterator[tuple[Row, ...]]:
+        for number, rows in enumerate(_batches(data, options.asked(data), options.batch_size)):
+            if number in left:
+                watch.check()
+                left_s = (time.monotonic() - began) / new * (len(own) - done) if new else None
+                watch.on_progress(Progress(Phase.ROWS, done, len(own), left_s=left_s))
+                yield rows
+
     try:
-        for rows in _batches(data, asked, options.batch_size):
-            missing = sum(row.number not in journal for row in rows)
-            if not missing:
-                continue
-            watch.check()
-            left = (time.monotonic() - began) / new * (asked - done) if new else None
-            watch.on_progress(Progress(Phase.ROWS, done, asked, left_s=left))
-            results = asker.ask(rows)
+        for results in asking.ask(batches()):
+            missing = sum(result.row not in journal for result in results)
             watch.check()  # a row that failed because of an interrupt is not broken
             journal.append(results)
             new, done = new + missing, done + missing
@@ -229,6 +239,19 @@ def _scores(arm: Arm, sound: Sequence[RowResult], how: How) -> ArmScores:
         fidelity=None,
     )
     return filled(bare, DENSE, sound)
+
+
+def _data(data: Data, options: EvalOptions) -> DataRecord:
+    metric = options.how.metric
+    return DataRecord(
+        name=data.name,
+        digest=data.digest,
+        columns=data.columns,
+        rows=data.count,
+        asked=options.asked(data),
+        metric=None if metric is None else metric.name,
+        metric_source=None if metric is None else metric.source,
+    )
 
 
 def _request(loaded: LoadedModel, options: EvalOptions) -> EvalRequest:

@@ -47,6 +47,7 @@ from v2drop_cli.models.base import Family, LoadedModel
 from v2drop_cli.models.parts import final_norm
 from v2drop_cli.models.registry import family_for
 from v2drop_cli.schedule import Schedule
+from v2drop_cli.schedule_file import schedule_of
 from v2drop_cli.tensors import droppable, true_positions
 
 UNSEEN = (
@@ -83,9 +84,9 @@ def dropping(
 
     Args:
         model: a loaded transformers model of a known family, or what :func:`v2drop_cli.load` gave.
-        schedule: text form (``"3:0.5,17:0.3,22:0"``), the name of a preset (``"paper-192"``), or
-            a :class:`Schedule`; without one, the method's own. A drop at layer 0 shortens the
-            decoder's own input.
+        schedule: text form (``"3:0.5,17:0.3,22:0"``), ``"@FILE"``, the name of a preset
+            (``"paper-192"``), or a :class:`Schedule`; without one, the method's own. A drop at
+            layer 0 shortens the decoder's own input.
         method: a name (``v2drop``, ``random``, ``uniform`` …), one with parameters
             (``"name:key=value,key=value"``), two in a row (``"random+v2drop"``), or a
             :class:`Method`.
@@ -252,7 +253,7 @@ def named_schedule(schedule: str | Schedule, shape: Shape) -> Schedule:
         return schedule
     if str(schedule) in shape.presets or re.fullmatch(r"[a-zA-Z][\w-]*", str(schedule)):
         return shape.preset(schedule)
-    return Schedule.parse(schedule)
+    return schedule_of(schedule)
 
 
 def _forward_call(

@@ -27,6 +27,7 @@ from v2drop_cli.methods.base import (
     TOWER,
     TowerLayer,
 )
+from v2drop_cli.models.splitting import of_all_heads
 from v2drop_cli.records import Grid
 
 # Signals that read the arguments of the model's call.
@@ -121,7 +122,8 @@ class RowSignals:
         Of the alive vision tokens; or of the text at positions ``rows``.
         """
         here, states = self._at(KEYS, layer)
-        found = here.attended(layer, states).keys(here.reader.family.projections)
+        attended, how = here.attended(layer, states), here.reader.family.projections
+        found = of_all_heads(attended.keys(how), how.attention(attended.module))
         return found.to(self.entering.device)[:, self._columns(rows, KEYS)]
 
     def attention(self, rows: Tensor, layer: int) -> Tensor:
@@ -134,7 +136,8 @@ class RowSignals:
         here, states = self._at(ATTENTION, layer)
         attended = here.attended(layer, states)
         columns = here.alive(rows).to(attended.states.device)
-        found = attended.rows(here.reader.family.projections, columns)
+        how = here.reader.family.projections
+        found = of_all_heads(attended.rows(how, columns), how.attention(attended.module))
         return found.to(self.entering.device)[..., self.vision]
 
     def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:

@@ -76,13 +76,13 @@ def against(ours: Sequence[ArmAnswer], theirs: Sequence[ArmAnswer]) -> AgainstDe
         return AgainstDense(None, None, 0, 0, None, None, speedup)
     gained = sum(x > y for x, y in zip(a, b, strict=True))
     lost = sum(x < y for x, y in zip(a, b, strict=True))
-    retention, interval = _retained(a, b)
+    retention, interval = retained(a, b)
     verdict = None if retention is None else _verdict(interval)
     p = sign_test(gained, lost)
     return AgainstDense(retention, interval, gained, lost, p, verdict, speedup)
 
 
-def _retained(
+def retained(
     ours: Sequence[float], theirs: Sequence[float]
 ) -> tuple[float | None, Interval | None]:
     """The arm's mean over dense's, and its interval: of right and wrong another than of grades."""

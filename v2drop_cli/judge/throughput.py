@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from v2drop_cli.judge.ruler import NEGLIGIBLE, side
 from v2drop_cli.measure.stats import ratio_of_medians
@@ -39,12 +40,10 @@ def _bests(curves: Sequence[Curve]) -> Iterator[Best]:
         found = Best(curve.label, point.size, point.requests_per_s)
         if curve is not curves[0] and reference is not None:
             gain = _gain(reference, point)
-            found = Best(*_named(found), gain, None if gain is None else _verdict(gain, point))
+            rounds = min(reference.rounds, point.rounds)
+            verdict = None if gain is None else _verdict(gain, rounds)
+            found = replace(found, gain=gain, verdict=verdict)
         yield found
-
-
-def _named(found: Best) -> tuple[str, int, float]:
-    return found.arm, found.size, found.requests_per_s
 
 
 def _best(curve: Curve) -> Point | None:
@@ -60,9 +59,10 @@ def _gain(reference: Point, point: Point) -> Ratio | None:
     return None if faster is None else faster.scaled(point.rows / reference.rows)
 
 
-def _verdict(gain: Ratio, point: Point) -> Verdict:
+def _verdict(gain: Ratio, rounds: int) -> Verdict:
+    """What may be claimed; ``rounds`` are those of the side that has fewer."""
     if gain.ci95 is None:
-        few = point.rounds < FEWEST_FOR_INTERVAL
+        few = rounds < FEWEST_FOR_INTERVAL
         return Verdict(METRIC, UNCLEAR, FEW_ROUNDS if few else NO_INTERVAL)
     where = side(gain.ci95, NEGLIGIBLE)
     if not where:

@@ -21,6 +21,7 @@ from v2drop_cli.measure.work import decoder_shape
 from v2drop_cli.models.arguments import heads_one_token
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.records.curves import Footprint
+from v2drop_cli.tensors import address
 
 _HIDDEN, _WIDE = 3, 3
 """Tensors of the hidden size, and of the feed-forward's width, that live at once in a layer."""
@@ -48,7 +49,7 @@ class Load:
 
 def weights_bytes(model: Any) -> int:
     """Bytes of parameters and buffers; shared tensors count once."""
-    tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
+    tensors = {address(t): t for t in (*model.parameters(), *model.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 

@@ -26,6 +26,7 @@ from v2drop_cli.measure.odd_weights import odd_products, rows_read
 from v2drop_cli.measure.states import FoldedState, folded_state
 from v2drop_cli.models.decoders import windows
 from v2drop_cli.records import Limit
+from v2drop_cli.tensors import address
 
 _PER_MULTIPLY_ADD = 2
 _TRANSFERS_PER_CLOCK = 2  # double data rate
@@ -216,7 +217,7 @@ def decoder_shape(layers: Sequence[Any], head: Any, config: Any) -> DecoderShape
     found = dict(zip(attending, compressed, strict=False))
     spread = tuple(found.get(layer) for layer in layers) if compressed else ()
     expanding = [0 if one is None else one.expanding for one in spread] or [0] * len(known)
-    parameters = {p.data_ptr(): p for part in (*layers, head) for p in part.parameters()}
+    parameters = {address(p): p for part in (*layers, head) for p in part.parameters()}
     return DecoderShape(
         layer_products=tuple(f.active - e for f, e in zip(known, expanding, strict=True)),
         head_products=head.weight.numel(),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from v2drop_cli.errors import ModelError
+from v2drop_cli.tensors import whole
 
 PARTS = ("query", "key", "scale")
 KIND, FITTED_TO = "kind", "fitted_to"
@@ -112,6 +113,6 @@ def fingerprint(model: Any) -> str:
 
     Signs are the same in every dtype.
     """
-    words = model.get_input_embeddings().weight[:64].detach()
+    words = whole(model.get_input_embeddings().weight[:64].detach())
     signs = (words > 0).to("cpu", torch.uint8).numpy().tobytes()
     return hashlib.sha256(signs).hexdigest()[:16]

@@ -82,10 +82,13 @@ class Synthetic:
     Attributes:
         ids: per image or video, the token ids that stand for it, delimiters included.
         tensors: random pixels, and whatever sizes go with them, for the model's ``forward``.
+        types: per image or video, what the processor marks each of its ids as; if empty, an
+            image's placeholders as 1, a video's as 2, and delimiters as text.
     """
 
     ids: Sequence[Sequence[int]]
     tensors: Mapping[str, Tensor]
+    types: Sequence[Sequence[int]] = ()
 
 
 IMAGE = Placeholder("image_token_id", "pixel_values")
@@ -231,6 +234,7 @@ class LoadedModel:
         caveats: what the reader of this model's answers must know.
         allow_unproven: whether a decoder that nobody has proven is dropped in.
         fake_quant: bits that the decoder computes with, simulated (``"w4a4"``); ``None``: its own.
+        parts: among how many processes it is split.
         prompts: those it prepared, for :meth:`decode`.
     """
 
@@ -245,6 +249,7 @@ class LoadedModel:
     caveats: tuple[Caveat, ...] = ()
     allow_unproven: bool = False
     fake_quant: str | None = None
+    parts: int = 1
     prompts: Prompts = field(default_factory=Prompts, repr=False, compare=False)
 
     @property

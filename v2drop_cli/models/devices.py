@@ -10,17 +10,32 @@ import torch
 
 from v2drop_cli.container import container_room
 from v2drop_cli.errors import DeviceError
+from v2drop_cli.processes import Processes
 
 
 def pick_device(name: str) -> torch.device:
     """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
+    Of several processes each has a GPU of its own, unless one is named.
+
     Raises:
         DeviceError: CUDA asked for and not there, or no GPU of that number.
+        UsageError: which of several processes this is cannot be told.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
+    processes = Processes.here()
+    if name == "cuda" and processes.several and torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        if processes.local >= count:
+            raise DeviceError(
+                f"process {processes.rank} of {processes.count} has no GPU: it is number "
+                f"{processes.local} on a machine with {count}, both counted from 0",
+                hint=f"start {count} processes on a machine; or --device cuda:0, where each sees "
+                "its own GPU alone",
+            )
+        return torch.device("cuda", processes.local)
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError(

@@ -29,6 +29,7 @@ from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.models.names import Source, resolve
 from v2drop_cli.models.processors import complete, load_processor
 from v2drop_cli.models.registry import family_for
+from v2drop_cli.models.splitting import check_split, main_device, parts_of, split_caveats
 from v2drop_cli.models.synthetic.prompt import maker
 from v2drop_cli.models.weights import auto_class, load_trained
 from v2drop_cli.records import Caveat, CaveatKind
@@ -75,7 +76,8 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
     if options.synthetic is not None:
         maker(options.synthetic, family)
     dtype = pick_dtype(options.dtype, device, config)
-    guarded(source, lambda: _check_fits(config, device, dtype, model))
+    check_split(config, device, options)
+    guarded(source, lambda: _check_fits(config, device, dtype, model, options))
     processor = guarded(source, lambda: _processor(source, config, options))
     if processor is not None:
         caveats += complete(processor, config)
@@ -86,7 +88,8 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
             source, lambda: load_trained(source, dtype, options, config.model_type)
         )
         caveats += found
-    _place(loaded, device)
+    device = _place(loaded, device, options)
+    caveats += split_caveats(loaded, device, parts_of(options))
     if options.fake_quant is not None:
         fake_quantize(loaded, family, Bits.parse(options.fake_quant))
         caveats += (CaveatKind.FAKE_QUANT.caveat(bits=options.fake_quant),)
@@ -102,6 +105,7 @@ def _load(model: str, source: Source, options: LoadOptions) -> LoadedModel:
         caveats=(*caveats, *set_aside(loaded), *unproven_caveats(config)),
         allow_unproven=options.allow_unproven,
         fake_quant=options.fake_quant,
+        parts=parts_of(options),
     )
 
 
@@ -163,10 +167,13 @@ def _processor(source: Source, config: Any, options: LoadOptions) -> Any:
     return None if options.synthetic else dummy_processor(source, config, options)
 
 
-def _place(model: Any, device: torch.device) -> None:
+def _place(model: Any, device: torch.device, options: LoadOptions) -> torch.device:
+    """Put it on ``device``, unless it is spread over several; return where it takes inputs."""
     model.eval()
+    if options.device_map is not None:
+        return main_device(model)
     if all(_is_on(parameter.device, device) for parameter in model.parameters()):
-        return  # some quantized weights are put in place while loading, and cannot be moved
+        return device  # some quantized weights are in place from loading, and cannot be moved
     try:
         model.to(device)
     except torch.OutOfMemoryError as error:
@@ -175,23 +182,30 @@ def _place(model: Any, device: torch.device) -> None:
             f"{format_bytes(free_memory(device))} free",
             hint="try --dtype bfloat16, a smaller model, or --device cpu",
         ) from error
+    return device
 
 
 def _is_on(device: torch.device, wanted: torch.device) -> bool:
     return device.type == wanted.type and wanted.index in (None, device.index)
 
 
-def _check_fits(config: Any, device: torch.device, dtype: torch.dtype, name: str) -> None:
-    """Refuse weights that cannot fit, before minutes are spent on them.
+def _check_fits(
+    config: Any, device: torch.device, dtype: torch.dtype, name: str, options: LoadOptions
+) -> None:
+    """Refuse weights, or a process's part of them, that cannot fit, before minutes are spent.
+
+    Those that are spread over devices go where there is room.
 
     How large quantized ones are is for their quantizer to know.
     """
-    if getattr(config, "quantization_config", None) is not None:
+    if options.device_map is not None or getattr(config, "quantization_config", None) is not None:
         return
     with torch.device("meta"):
         skeleton = auto_class(config.model_type).from_config(config)
     size = torch.empty((), dtype=dtype).element_size()
-    needed = sum(parameter.numel() for parameter in skeleton.parameters()) * size
+    needed = (
+        sum(parameter.numel() for parameter in skeleton.parameters()) * size // parts_of(options)
+    )
     free = free_memory(device)
     if free is not None and needed > free:
         raise DeviceMemoryError(

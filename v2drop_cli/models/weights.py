@@ -15,6 +15,7 @@ import torch
 
 from v2drop_cli.errors import ModelError
 from v2drop_cli.models.generation import complete_end, refused_settings
+from v2drop_cli.models.splitting import loading_arguments
 from v2drop_cli.records import Caveat, CaveatKind
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def load_trained(
         # Left to itself transformers raises without the shapes, which are what helps.
         ignore_mismatched_sizes=True,
         generation_config=None if settings is None else GenerationConfig(),
+        **loading_arguments(options),
     )
     if model_type == _CLASSIFIER:
         model = model.model  # which answers; the whole one only looks at Yes and No

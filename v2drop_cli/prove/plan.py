@@ -8,9 +8,10 @@ import torch
 import transformers
 from transformers.utils import import_utils
 
+from v2drop_cli.models.refused import LAST_SOUND
 from v2drop_cli.models.registry import ATTENTION
 from v2drop_cli.models.releases import release
-from v2drop_cli.prove.cases import NAMES, SINCE, UNTIL, VARIANTS, cases_of, get_case
+from v2drop_cli.prove.cases import NAMES, SINCE, VARIANTS, cases_of, get_case
 from v2drop_cli.prove.proof import ENTRY, LAYERS, Cell, Proof
 
 DTYPES = ("float32", "bfloat16")
@@ -91,8 +92,8 @@ class Asked:
 def _absent() -> dict[str, str]:
     """Models that this transformers does not have, or not in working order, and why."""
     early = {c: f"needs transformers {v}" for c, v in SINCE.items() if release(v) > _INSTALLED}
-    late = {c: f"fails after transformers {v}" for c, v in UNTIL.items() if release(v) < _INSTALLED}
-    return early | late
+    late = {c: v for c, v in LAST_SOUND.items() if release(v) < _INSTALLED}
+    return early | {c: f"fails after transformers {v}" for c, v in late.items()}
 
 
 def _takes_entry(case: str) -> bool:

@@ -173,6 +173,14 @@ class CaveatKind(enum.Enum):
         "{prompt:,} tokens of prompt and up to {new:,} new ones are more than the {context:,} "
         "this model was made for: answers may be worse than the model's",
     )
+    MODEL_SPLIT = (
+        "model_split",
+        "the model is split among {processes} processes: times and memory are the first one's",
+    )
+    MODEL_SPREAD = (
+        "model_spread",
+        "the model is spread over {devices}: memory and GPU figures are of {device} alone",
+    )
     LIBRARY_WARNING = "library_warning", "{said}"
     TRANSFORMERS_UNTESTED = (
         "transformers_untested",

@@ -186,7 +186,7 @@ class Capacity:
 
     Attributes:
         by: ``trying`` (the model ran) or ``prediction``.
-        size: the largest that fits; ``None`` where not even 1 does.
+        size: the largest that fits; ``None`` where not even the smallest there is does.
         bytes: at that size, measured or predicted, as ``by`` says.
         next_size: the smallest that does not fit; ``None`` where all up to ``most`` do.
         most: the largest size that was looked at: of a video, all of its frames.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from v2drop_cli.records.arm import ADDED
 from v2drop_cli.records.caveats import Caveat
 from v2drop_cli.records.report import UNFINISHED
 
@@ -27,11 +28,12 @@ class DataRecord:
 
     Attributes:
         name: as it was typed.
-        digest: tells the data from other data: of a file its SHA-256.
+        digest: tells the data from other data: of a file its SHA-256, of several that of theirs.
         rows: how many it has.
         asked: how many of them were to be asked, from the first on.
         metric: how answers are scored; ``None`` where they are not.
         metric_source: where its definition comes from.
+        columns: which columns of a table were which field; ``None`` for other data.
     """
 
     name: str
@@ -40,6 +42,7 @@ class DataRecord:
     asked: int
     metric: str | None
     metric_source: str | None
+    columns: str | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, slots=True)

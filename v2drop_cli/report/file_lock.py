@@ -11,7 +11,8 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from v2drop_cli.errors import OutputPathError
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What file systems say that know no locks."""
+_ASKING_S = 0.02
+"""Who only asks whether there is a writer has the lock for a moment, too."""
 
 
 @contextlib.contextmanager
@@ -36,6 +39,52 @@ def only_writer(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def only_writer_beside(path: Path, rivals: Callable[[Path], Iterable[Path]]) -> Iterator[None]:
+    """Be the only writer of ``path`` for the duration, and begin only if nobody writes a rival.
+
+    Others may write files beside it that are no rivals. ``path`` is there from the start, if only
+    as an empty file, for others to find that have it for a rival.
+
+    Args:
+        path: what is written.
+        rivals: finds the files, among those that are there, that must have no writer.
+
+    Raises:
+        OutputPathError: another v2drop writes ``path`` or a rival.
+    """
+    with only_writer(path):
+        try:
+            path.touch()
+            for rival in rivals(path):
+                if is_written(rival):
+                    raise _in_use(rival, _owner(lock_beside(rival)))
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if not path.stat().st_size:
+                    path.unlink()
+
+
+def is_written(path: Path) -> bool | None:
+    """Whether a v2drop writes ``path`` now; ``None`` where that cannot be told."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        with lock_beside(path).open("r+b", buffering=0) as file:
+            # Shared, so that several may ask at once.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    return False
 
 
 def lock_beside(path: Path) -> Path:
@@ -56,6 +105,7 @@ class _Lock:
             import fcntl
         except ImportError:
             return
+        tries = 3
         while self.file is None:
             try:
                 file = self.place.open("a+b", buffering=0)
@@ -64,7 +114,12 @@ class _Lock:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._refuse(file)
+                file.close()
+                if tries == 1:
+                    raise _in_use(self.path, _owner(self.place)) from None
+                tries -= 1
+                time.sleep(_ASKING_S)
+                continue
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     raise
@@ -84,14 +139,20 @@ class _Lock:
                 self.place.unlink()
             self.file.close()
 
-    def _refuse(self, file: FileIO) -> None:
-        with file:
-            file.seek(0)
-            owner = (file.read(20) or b"").decode("ascii", "replace")
-        raise OutputPathError(
-            f"{str(self.path)!r} is being written by another v2drop (process {owner or 'unknown'})",
-            hint="wait until it ends, or name another file",
-        )
+
+def _owner(lock: Path) -> str:
+    """Who has it, as its file says."""
+    try:
+        return lock.read_text("ascii", "replace")[:20]
+    except OSError:
+        return ""
+
+
+def _in_use(path: Path, owner: str) -> OutputPathError:
+    return OutputPathError(
+        f"{str(path)!r} is being written by another v2drop (process {owner or 'unknown'})",
+        hint="wait until it ends, or name another file",
+    )
 
 
 def _is_at(file: FileIO, place: Path) -> bool:

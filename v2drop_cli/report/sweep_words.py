@@ -83,7 +83,7 @@ def fits_in_full(found: Capacity, dimension: str) -> Said:
     """The prediction beside what was measured, and how it was found."""
     limit = format_bytes(found.limit_bytes)
     if found.size is None:
-        return f"not even {sized(dimension, 1)} in {glued(limit)}", "warn"
+        return f"not even {sized(dimension, found.next_size or 1)} in {glued(limit)}", "warn"
     text = fits(found, dimension)
     if found.by == BY_PREDICTION:
         text += f": {glued(format_bytes(found.bytes))} of {glued(limit)}"

@@ -42,6 +42,9 @@ class Shapes:
     """
 
     metric, labelled = "exact_match", True
+    files: tuple[Path, ...] = ()
+    columns: str | None = None
+    told: str | None = None
 
     def __init__(self, name: str = NAME) -> None:
         _, colon, seed = name.partition(":")

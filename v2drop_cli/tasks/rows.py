@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 from v2drop_cli.errors import V2DropError
 from v2drop_cli.media import Media
 
+Show = Callable[[int], Sequence[Media]]
+"""What opens a row's media; a video with at most so many frames."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """What the choices of a question are called."""
 
@@ -30,7 +33,7 @@ class Row:
     number: int
     asked: str
     answers: tuple[str, ...]
-    show: Callable[[int], Sequence[Media]]
+    show: Show
     choices: tuple[str, ...] = ()
     group: str | None = None
 
@@ -53,6 +56,9 @@ class Data(Protocol):
         count: how many rows there are.
         metric: what it is scored by, unless told otherwise.
         labelled: whether every row has answers.
+        files: what is read, so that nothing is written over it; not what its rows name.
+        columns: which part of a table was taken for what; ``None`` where there is no choice.
+        told: what a reader must know of how it is read; ``None`` for nothing.
     """
 
     name: str
@@ -60,10 +66,23 @@ class Data(Protocol):
     count: int
     metric: str
     labelled: bool
+    files: tuple[Path, ...]
+    columns: str | None
+    told: str | None
 
     def rows(self) -> Iterator[Row]:
         """All rows in order; none is kept."""
         ...
+
+
+def surveyed(rows: Iterable[Row]) -> tuple[int, str, bool]:
+    """What all rows have in common: ``count``, ``metric`` and ``labelled`` of :class:`Data`."""
+    count, choices, labelled = 0, True, True
+    for row in rows:
+        count += 1
+        choices = choices and bool(row.choices)
+        labelled = labelled and bool(row.answers)
+    return count, "multiple_choice" if choices else "exact_match", labelled
 
 
 def questions_of(data: Data, numbers: Collection[int]) -> dict[int, Row]:

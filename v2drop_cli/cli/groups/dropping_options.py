@@ -19,7 +19,7 @@ class DroppingOptions:
         (),
         Looks(
             "--schedule",
-            "LAYER:KEEP[,LAYER:KEEP...], e.g. 3:0.5,17:30%,22:1t; repeat to compare.",
+            "LAYER:KEEP[,LAYER:KEEP...], e.g. 3:0.5,17:30%,22:1t, or @FILE; repeat to compare.",
             DROPPING,
             "SCHEDULE",
         ),

@@ -109,8 +109,11 @@ class ProfileMeasuring(AnswerOptions):
         ),
     )
 
-    def check(self) -> None:
+    def check(self, tp_plan: str | None = None) -> None:
         """Refuse what means nothing, before anything heavy is imported.
+
+        Args:
+            tp_plan: how the model is split among processes, if it is.
 
         Raises:
             UsageError: a precision that is no share, a time without end, a way of decoding that
@@ -123,6 +126,11 @@ class ProfileMeasuring(AnswerOptions):
         parse_share("--precision", self.precision)
         if self.decode not in (EAGER, COMPILED):
             raise unknown_name("way to decode", self.decode, (EAGER, COMPILED))
+        if tp_plan is not None and self.decode == COMPILED:
+            raise UsageError(
+                "--decode compiled with --tp-plan: a graph cannot wait for other processes",
+                hint="leave --decode out",
+            )
 
     def stop_rule(self) -> StopRule:
         """When to stop; see :meth:`check`."""

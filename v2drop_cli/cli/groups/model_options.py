@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from v2drop_cli.cli.signature import MODEL, OUTPUT, Looks, again, argument, option
@@ -82,6 +82,39 @@ class ModelOptions:
             allow_unproven=self.allow_unproven,
             fake_quant=self.fake_quant,
             seed=seed,
+        )
+        load.check(self.model)
+        return load
+
+
+@dataclass(frozen=True, slots=True)
+class LargeModelOptions(ModelOptions):
+    """A model that may be too large for one device."""
+
+    tp_plan: str | None = option(
+        None,
+        Looks(
+            "--tp-plan",
+            "auto: split each layer among the processes that torchrun started.",
+            MODEL,
+            "PLAN",
+        ),
+    )
+    device_map: str | None = option(
+        None,
+        Looks(
+            "--device-map", "auto: spread the layers over all devices (accelerate).", MODEL, "MAP"
+        ),
+    )
+
+    def load_options(self, seed: int) -> LoadOptions:
+        """See :meth:`ModelOptions.load_options`.
+
+        Raises:
+            UsageError: a name that means nothing, or what does not go together.
+        """
+        load = replace(
+            ModelOptions.load_options(self, seed), tp_plan=self.tp_plan, device_map=self.device_map
         )
         load.check(self.model)
         return load

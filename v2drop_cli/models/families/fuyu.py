@@ -20,17 +20,22 @@ from torch.nn import Module
 
 from v2drop_cli.errors import MediaArgumentError
 from v2drop_cli.models.arguments import parameters_of
-from v2drop_cli.models.base import IMAGE, Family, Grids
+from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images, refuse_video
 from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.models.parts import inner_model
 from v2drop_cli.models.projections import Projections, Rope, rotate
 from v2drop_cli.models.shown import whole
+from v2drop_cli.models.synthetic.patches import WORD
+from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
+# preprocessor_config.json of adept/fuyu-8b: 1080 x 1920 pixels are so many rows and columns of
+# patches at most.
+_MOST = 36, 64
 _SHOWN = "shown"  # [n, 2]: height and width of each picture as it is cut into patches
 _PROMPT = (
     "{% for message in messages %}{% for item in message['content'] %}"
@@ -65,16 +70,35 @@ def _fitted(processor: Any, item: Media) -> tuple[int, int]:
     Raises:
         MediaArgumentError: its short side would have no pixel left.
     """
-    width, height = item.frames[0].size
     frame = processor.image_processor.size
-    scale = min(frame["height"] / height, frame["width"] / width, 1.0)
-    if int(min(width, height) * scale) == 0:
+    width, height = item.frames[0].size
+    return _shrunk(item.path.name, (height, width), (frame["height"], frame["width"]))
+
+
+def _shrunk(name: str, size: tuple[int, int], frame: tuple[int, int]) -> tuple[int, int]:
+    """The same of a size: the picture's and the frame's are height and width."""
+    height, width = size
+    scale = min(frame[0] / height, frame[1] / width, 1.0)
+    if int(min(size) * scale) == 0:
         raise MediaArgumentError(
-            f"{item.path.name} is {width} x {height} pixels, and its short side would have no "
-            f"pixel left within {frame['width']} x {frame['height']}",
+            f"{name} is {width} x {height} pixels, and its short side would have no pixel left "
+            f"within {frame[1]} x {frame[0]}",
             hint=f"crop it, or widen its short side to {math.ceil(1 / scale)} pixels and more",
         )
     return int(height * scale), int(width * scale)
+
+
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
+    """Rows of patches; a newline is a word, for the configuration does not name it."""
+    side, ids, patches = config.patch_size, [], 0
+    for item in media:
+        frame = _MOST[0] * side, _MOST[1] * side
+        height, width = _shrunk("a made-up picture", (item.height, item.width), frame)
+        rows, columns = math.ceil(height / side), math.ceil(width / side)
+        # The token that begins the text comes behind the picture.
+        ids.append([*[*[config.image_token_id] * columns, WORD] * rows, WORD])
+        patches += rows * columns
+    return Synthetic(ids, {IMAGE.pixels: noise(patches, 3 * side**2)} if media else {})
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -145,4 +169,5 @@ FUYU = Family(
         refusal=lambda config: None,
     ),
     media=("image",),
+    synthetic=_synthetic,
 )

@@ -9,7 +9,7 @@ images share one token, the model takes images or videos in a forward, not both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ def _process(
     return chat.process(processor, config, media, prompt)
 
 
-def refuse_both(kinds: set[str], config: Any) -> None:
+def refuse_both(kinds: Set[str], config: Any) -> None:
     """Refuse images beside videos: one token stands for both."""
     if len(kinds) > 1:
         raise MediaArgumentError(
@@ -80,14 +80,15 @@ def refuse_both(kinds: set[str], config: Any) -> None:
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Made-up media within the published limits; the text of a time counts as one token."""
     refuse_both({"image" if item.frames is None else "video" for item in media}, config)
-    return synthetic_patches(config, media, _patches, _span)
+    return synthetic_patches(config, media, _patches, span)
 
 
 def _patches(config: Any, item: SyntheticMedia) -> Patches:
     return clip_patches(config, item, IMAGE_LIMITS if item.frames is None else VIDEO_LIMITS)
 
 
-def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
+def span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
+    """The ids of a picture, or of a clip with a word for each time, delimiters included."""
     frame = frame_span(config, patches)
     if item.frames is None:
         return frame

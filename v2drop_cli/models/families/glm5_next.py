@@ -13,6 +13,7 @@ drop it pools survivors, see ``docs/dropping.md``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,17 +21,29 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from v2drop_cli.models import chat
-from v2drop_cli.models.base import Grids
+from v2drop_cli.models.base import Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.decoders import refuse_folding, takes_choices
-from v2drop_cli.models.families.glm4v import GLM4V
+from v2drop_cli.models.families.glm4v import GLM4V, span
 from v2drop_cli.models.families.qwen2_vl import grids_of
-from v2drop_cli.models.families.qwen3_vl import check_frames, steps_of
+from v2drop_cli.models.families.qwen3_vl import check_frames, steps_of, too_few_frames
 from v2drop_cli.models.shown import Box, placed, rule_for
 from v2drop_cli.models.spans import walk
+from v2drop_cli.models.synthetic.patches import (
+    Limits,
+    Patches,
+    frame_patches,
+    frames_a_step,
+    synthetic_patches,
+)
 from v2drop_cli.records import Grid, MediaRecord
 
 if TYPE_CHECKING:
     from v2drop_cli.media import Media
+
+
+# Of transformers' processors, in tokens: a picture counts as the two frames of a step, a video as
+# all of its frames.
+_OF_IMAGE, _OF_VIDEO = Limits(16, 8000), Limits(16, 240_000)
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -52,6 +65,25 @@ def _process(
 ) -> Mapping[str, Tensor]:
     check_frames(config, media)
     return chat.process(processor, config, media, prompt)
+
+
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
+    """Made-up media; the text of a time counts as one token.
+
+    Raises:
+        MediaArgumentError: a video of fewer frames than a time step has.
+    """
+    return synthetic_patches(config, media, _patches, span)
+
+
+def _patches(config: Any, item: SyntheticMedia) -> Patches:
+    from transformers.models.glm5_next.image_processing_pil_glm5_next import smart_resize
+
+    step, limits = frames_a_step(config), _OF_IMAGE if item.frames is None else _OF_VIDEO
+    if item.frames is not None and item.frames < step:
+        raise too_few_frames(config, step)
+    resize = functools.partial(smart_resize, num_frames=item.frames or step, temporal_factor=step)
+    return frame_patches(config, item, limits, resize=resize)
 
 
 def _shown(
@@ -90,5 +122,5 @@ GLM5_NEXT = dataclasses.replace(
     process=_process,
     shown=_shown,
     refusal=_refusal,
-    synthetic=None,
+    synthetic=_synthetic,
 )

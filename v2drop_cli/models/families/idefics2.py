@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from v2drop_cli.media import Media
 
 _NOWHERE = (1.0, 1.0, 1.0, 1.0)
-# preprocessor_config.json of HuggingFaceM4/idefics2-8b: 378 to 980 pixels a side are so many of the
-# tower's patches; quarters and the whole.
+# The model card of HuggingFaceM4/idefics2-8b, and transformers' Idefics2ImageProcessor: 378 to 980
+# pixels a side are so many of the tower's patches; and unless it is told not to, as the card says,
+# the processor shows quarters and the whole.
 _SHORTEST, _LONGEST, _CROPS = 27, 70, 5
 
 

@@ -28,7 +28,7 @@ from v2drop_cli.models.synthetic.patches import (
 )
 
 # Of its processor's classes: no checkpoint's file is known. All frames of a clip together.
-_IMAGE_LIMITS, _VIDEO_LIMITS = Limits(56 * 56, 1280 * 28 * 28), Limits(128 * 32 * 32, 768 * 32 * 32)
+IMAGE_LIMITS, VIDEO_LIMITS = Limits(56 * 56, 1280 * 28 * 28), Limits(128 * 32 * 32, 768 * 32 * 32)
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
@@ -38,8 +38,8 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
 
 def _patches(config: Any, item: SyntheticMedia) -> Patches:
     if item.frames is None:
-        return frame_patches(config, item, _IMAGE_LIMITS)
-    return clip_patches(config, item, _VIDEO_LIMITS)
+        return frame_patches(config, item, IMAGE_LIMITS)
+    return clip_patches(config, item, VIDEO_LIMITS)
 
 
 LFM3_VL = Family(

@@ -26,13 +26,13 @@ from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.decoders import refuse_decoder
 from v2drop_cli.models.families.llava import projector
 from v2drop_cli.models.parts import inner_model
+from v2drop_cli.models.refused import LAST_SOUND
 from v2drop_cli.models.releases import release
 from v2drop_cli.models.shown import WHOLE, Box, placed
 from v2drop_cli.models.spans import tile_boxes
 from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid, MediaRecord
 
-_LAST_SOUND = (5, 23)  # the release of transformers
 _PUBLISHED_TILES = 16  # the most that a picture is cut into
 
 
@@ -144,10 +144,11 @@ def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
 
 
 def _refusal(config: Any) -> str | None:
-    if release(transformers.__version__) > _LAST_SOUND:
+    last = LAST_SOUND["llama4"]
+    if release(transformers.__version__) > release(last):
         return (
             f"its own forward fails in transformers {transformers.__version__}, which asks an "
-            "output for a field that it does not have; 5.23 works"
+            f"output for a field that it does not have; {last} works"
         )
     return refuse_decoder(config)
 

@@ -15,14 +15,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.nn import Module
 
 from v2drop_cli.errors import MediaArgumentError, UnsupportedModelError
-from v2drop_cli.models.base import Family, Grids, Placeholder
+from v2drop_cli.models.base import Family, Grids, Placeholder, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images, refuse_video
 from v2drop_cli.models.shown import Box, placed
 from v2drop_cli.models.spans import NEWLINE, walk, with_newlines
+from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid, MediaRecord
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ _IMAGE = Placeholder("vision_config.image_token_id", "image_pixel_values")
 
 
 _LEAST = 10  # pixels of a short side that the processor takes, once it is fitted
+_MOST = 36  # crops: preprocessor_config.json of microsoft/Phi-4-multimodal-instruct
 
 
 def _process(
@@ -60,16 +63,30 @@ def _process(
 
 
 def _fitted(images: Any, width: int, height: int) -> int:
-    """The short side in pixels of a picture that is fitted into crops, by the processor's rule."""
-    side, most = images.size["height"], images.dynamic_hd
+    """The short side in pixels of a picture that is fitted into crops."""
+    return min(_crops(width, height, images.size["height"], images.dynamic_hd)[1])
+
+
+def _crops(
+    width: int, height: int, side: int, most: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Columns and rows of crops, and the picture's width and height in them: the processor's rule.
+
+    Of the cuts into few enough crops it takes the one of the nearest shape, as DeepSeek-OCR 2's
+    does, which has a form without torchvision.
+    """
+    from transformers.models.deepseek_ocr2.image_processing_pil_deepseek_ocr2 import (
+        get_optimal_tiled_canvas,
+    )
+
     columns, rows = math.ceil(width / side), math.ceil(height / side)
     if columns * rows > most:
-        counts = range(1, most + 1)
-        cuts = sorted(((i, j) for i in counts for j in counts if i * j <= most), key=math.prod)
-        ratio = width / height
-        columns, rows = images.find_closest_aspect_ratio(ratio, cuts, width, height, side)
-    scale = min(columns * side / width, rows * side / height)
-    return min(int(width * scale), int(height * scale))
+        columns, rows = get_optimal_tiled_canvas((height, width), (side, side), 1, most)
+    # As in the processor: the side that fills its crops is not rounded.
+    across, down = columns * side / width, rows * side / height
+    if across < down:
+        return (columns, rows), (columns * side, int(height * across))
+    return (columns, rows), (int(width * down), rows * side)
 
 
 def _grids(config: Any, tensors: Mapping[str, Tensor]) -> Grids:
@@ -95,6 +112,47 @@ def _pictures(config: Any, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Grid
         right, bottom = columns * side / width, rows * side / height
         whole = Grid(1, side, side + 1, (0.0, 0.0, right * (side + 1) / side, bottom))
         yield with_newlines(height, width), NEWLINE, whole
+
+
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
+    """Crops of noise, the whole before them, and which patches of them are padding.
+
+    Raises:
+        MediaArgumentError: a picture too thin for the processor.
+    """
+    if not media:
+        return Synthetic([], {})
+    crop, patch = config.vision_config.crop_size, config.vision_config.patch_size
+    cuts = [_crops(item.width, item.height, crop, _MOST) for item in media]
+    for item, (_, size) in zip(media, cuts, strict=True):
+        if min(size) < _LEAST:
+            raise MediaArgumentError(
+                f"{config.model_type} takes no such picture: {item.width} x {item.height} pixels "
+                f"would be fitted to {size[0]} x {size[1]}",
+                hint="make up one that is less long and thin",
+            )
+    most = 1 + max(math.prod(cut) for cut, _ in cuts)
+    seen = [_seen(cut, size, crop, patch) for cut, size in cuts]
+    filled = [torch.cat([m, m.new_ones(most - len(m), *m.shape[1:])]) for m in seen]
+    tensors = {
+        _IMAGE.pixels: noise(len(media), most, 3, crop, crop),
+        "image_sizes": torch.tensor([[rows * crop, columns * crop] for (columns, rows), _ in cuts]),
+        "image_attention_mask": torch.stack(filled),
+    }
+    pictures = _pictures(config, tensors)
+    token = _IMAGE.id_of(config)
+    ids = [[token] * sum(grid.h * grid.w for grid in grids) for grids in pictures]
+    return Synthetic(ids, tensors)
+
+
+def _seen(cut: tuple[int, int], size: tuple[int, int], crop: int, patch: int) -> Tensor:
+    """``[1 + crops, side, side]``: 1 for patches of the whole and of each crop, 0 for padding."""
+    (columns, rows), side = cut, crop // patch
+    mask = torch.ones(rows * side, columns * side)
+    mask[:, mask.shape[1] - (columns * crop - size[0]) // patch :] = 0
+    mask[mask.shape[0] - (rows * crop - size[1]) // patch :] = 0
+    crops = mask.view(rows, side, columns, side).transpose(1, 2)
+    return torch.cat([torch.ones(1, side, side), crops.flatten(0, 1)])
 
 
 def _shown(
@@ -131,4 +189,5 @@ PHI4_MULTIMODAL = Family(
     multimodal=_decoder,
     decoder=_decoder,
     media=("image", "images"),
+    synthetic=_synthetic,
 )

@@ -79,10 +79,15 @@ def check_frames(config: Any, media: Sequence[Media]) -> None:
     """Refuse a video of fewer frames than a time step has."""
     least = config.vision_config.temporal_patch_size
     if any(item.kind == "video" and len(item.frames) < least for item in media):
-        raise MediaArgumentError(
-            f"{config.model_type} models take videos of {least} frames and more",
-            hint=f"sample more: --frames {least}; or pass the frame as --image",
-        )
+        raise too_few_frames(config, least)
+
+
+def too_few_frames(config: Any, least: int) -> MediaArgumentError:
+    """What is raised for a video of fewer than ``least`` frames."""
+    return MediaArgumentError(
+        f"{config.model_type} models take videos of {least} frames and more",
+        hint=f"sample more: --frames {least}; or pass the frame as --image",
+    )
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:

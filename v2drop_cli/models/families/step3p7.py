@@ -11,16 +11,20 @@ Most layers of the published decoder see a window, and have more attention heads
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
-from math import isqrt
+from math import isqrt, prod
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, Grids
+from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.shown import WHOLE, Box, placed
+from v2drop_cli.models.synthetic.patches import WORD
+from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid, MediaRecord
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
 
 _TILES = "tiles"  # [n, 2]: rows and columns of each picture's squares; zeros if they are not known
 _NOWHERE = (1.0, 1.0, 1.0, 1.0)
+# Of transformers' processor: a token has so many patches each way, a square is 9 tokens wide where
+# the whole picture is 13, and no picture has a side longer than six squares.
+_STRIDE, _SQUARE, _LONGEST = 4, 9 / 13, 6
 
 
 def _process(
@@ -44,6 +51,46 @@ def _cut(rule: Any, width: int, height: int) -> tuple[int, int]:
     found = rule._plan_patches(width, height, rule.size["height"], rule.patch_size)
     *_, columns, rows, filled = found
     return (0, 0) if filled else (rows, columns)
+
+
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
+    """Squares and the whole picture; the marks around them are words."""
+    if not media:
+        return Synthetic([], {})
+    token, whole = config.image_token_id, config.vision_config.image_size
+    patches = _STRIDE * config.vision_config.patch_size  # pixels of a token, each way
+    square = round(whole // patches * _SQUARE) * patches
+    rule = _rule(whole, square)
+    cuts = [_plan(rule, item.width, item.height) for item in media]
+    ids = []
+    for rows, columns in cuts:
+        row = [WORD, *[token] * (square // patches) ** 2, WORD] * columns
+        span = [i for n in range(rows) for i in (*row, *[WORD] * (n < rows - 1))]
+        ids.append([*span, WORD, *[token] * (whole // patches) ** 2, WORD])
+    counts = [prod(cut) for cut in cuts]
+    tensors = {IMAGE.pixels: noise(len(media), 3, whole, whole)}
+    tensors["num_local_patches"] = torch.tensor(counts)
+    if sum(counts):
+        tensors["pixel_values_local"] = noise(sum(counts), 3, square, square)
+    return Synthetic(ids, tensors)
+
+
+def _rule(whole: int, square: int) -> SimpleNamespace:
+    """What a processor of such sizes decides by: its class has the rule, and needs torchvision."""
+    from transformers.models.step3p7.image_processing_step3p7 import Step3p7ImageProcessor
+
+    kind: Any = Step3p7ImageProcessor
+    rule = SimpleNamespace(size={"height": whole}, patch_size=square)
+    rule.max_image_size = _LONGEST * square
+    rule._is_extreme_aspect = kind._is_extreme_aspect
+    rule._plan_patches = partial(kind._plan_patches, rule)
+    return rule
+
+
+def _plan(rule: Any, width: int, height: int) -> tuple[int, int]:
+    """Rows and columns of squares."""
+    *_, columns, rows, _ = rule._plan_patches(width, height, rule.size["height"], rule.patch_size)
+    return rows, columns
 
 
 def _shown(
@@ -96,4 +143,5 @@ STEP3P7 = Family(
     shown=_shown,
     grid_tensors=(_TILES,),
     media=("image", "images"),
+    synthetic=_synthetic,
 )

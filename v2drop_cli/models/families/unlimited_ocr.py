@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from v2drop_cli.models.base import IMAGE, Family, Grids
+from v2drop_cli.models.base import IMAGE, Family, Grids, Synthetic, SyntheticMedia
 from v2drop_cli.models.chat import process_images
 from v2drop_cli.models.families.llava import projector, vision_tower
 from v2drop_cli.models.shapes import check_padded
 from v2drop_cli.models.spans import NEWLINE, walk, with_newlines
+from v2drop_cli.models.synthetic.tiles import noise
 from v2drop_cli.records import Grid
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _SHRUNK = 4  # of SAM's patches, each way
 _SQUARES = "squares"  # [n, 4]: where the square of the whole page lies over the page
+# Of transformers' processor: the fewest and most tiles, and a tile's side as a share of the page's.
+_TILES, _TILE = (2, 32), 640 / 1024
 _UNKNOWN = (1.0, 1.0, 1.0, 1.0)
 
 
@@ -78,6 +81,33 @@ def _queries(config: Any, pixels: Tensor) -> int:
     return math.ceil(pixels.shape[-1] // patch / _SHRUNK)
 
 
+def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
+    """Pages of the size that SAM was trained with; a tile is so many whole tokens wide."""
+    from transformers.models.deepseek_ocr2.image_processing_pil_deepseek_ocr2 import (
+        get_optimal_tiled_canvas,
+    )
+
+    sam = config.vision_config.sam_config
+    token = sam.patch_size * _SHRUNK
+    tile = round(sam.image_size * _TILE / token) * token
+    counts, cuts = [], []
+    for item in media:
+        size, cut, large = (item.height, item.width), (1, 1), max(item.height, item.width) > tile
+        if large:  # by the rule of DeepSeek-OCR 2, which has a form without torchvision
+            cut = get_optimal_tiled_canvas(size, (tile, tile), *_TILES)
+        counts.append(math.prod(cut) if large else 0)
+        cuts.append(list(cut))
+    if not media:
+        return Synthetic([], {})
+    tensors: dict[str, Any] = {"num_local_patches": counts, "patches_grid": cuts}
+    tensors["pixel_values"] = noise(len(media), 3, sam.image_size, sam.image_size)
+    if sum(counts):
+        tensors["pixel_values_local"] = noise(sum(counts), 3, tile, tile)
+    pictures = _pictures(config, tensors)
+    ids = [[config.image_token_id] * sum(grid.h * grid.w for grid in grids) for grids in pictures]
+    return Synthetic(ids, tensors)
+
+
 UNLIMITED_OCR = Family(
     name="unlimited_ocr",
     model_types=("unlimited_ocr",),
@@ -88,4 +118,5 @@ UNLIMITED_OCR = Family(
     vision_tower=vision_tower,
     projector=projector,
     media=("image", "images"),
+    synthetic=_synthetic,
 )

@@ -80,15 +80,27 @@ def synthetic_inputs(loaded: LoadedModel, given: SyntheticInput) -> Inputs:
     if _PREFIX in taken and family.types_name != _PREFIX:
         tensors[_PREFIX] = torch.zeros_like(ids)
     if family.types_name in taken:
-        places = torch.tensor([p.id_of(config) for p in family.placeholders])
         types = [
-            torch.isin(span, places).long() * (_IMAGE if item.frames is None else _VIDEO)
-            for span, item in zip(seen, media, strict=True)
+            torch.tensor(marks, dtype=torch.long) for marks in types_of(family, config, media, made)
         ]
         around = torch.zeros_like(before), torch.zeros_like(after)
         tensors[family.types_name] = torch.cat([around[0], *types, around[1]])[None]
     tensors |= made.tensors
     return Inputs(tensors, family.vision_tokens(config, tensors), packed=family.packed)
+
+
+def types_of(
+    family: Family, config: Any, media: Sequence[SyntheticMedia], made: Synthetic
+) -> Sequence[Sequence[int]]:
+    """What the processor would mark each id of ``made`` as, per image or video."""
+    if made.types:
+        return made.types
+    places = {p.id_of(config) for p in family.placeholders}
+    kinds = [_IMAGE if item.frames is None else _VIDEO for item in media]
+    return [
+        [kind if token in places else 0 for token in span]
+        for kind, span in zip(kinds, made.ids, strict=True)
+    ]
 
 
 def random_words(config: Any, n: int, seed: int = 0) -> Tensor:

@@ -36,7 +36,7 @@ ENCODER: dict[str, Any] = {
 }
 
 
-def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
+def with_experts(text: dict[str, Any]) -> dict[str, Any]:
     """The first layer without experts; one shared expert and four others, two for a token."""
     experts: dict[str, Any] = {
         "n_routed_experts": 4,
@@ -45,9 +45,14 @@ def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
         "n_shared_experts": 1,
         "mlp_layer_types": ["dense"] + ["sparse"] * (text["num_hidden_layers"] - 1),
     }
+    return {**experts, **text}
+
+
+def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
+    """A tiny configuration."""
     return DeepseekOcr2Config(
         vision_config={"sam_config": SAM, "encoder_config": ENCODER},
-        text_config={**experts, **text},
+        text_config=with_experts(text),
         **ids,
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import transformers
 from transformers import NemotronH_Omni_Reasoning_V3, NemotronH_Omni_Reasoning_V3_Config
 
-from v2drop_cli.prove.cases.case import Case, Piece, noise, piece
+from v2drop_cli.prove.cases.case import FIRST_WORD, Case, Piece, noise, piece
 
 IMAGE, VIDEO, START, END, HEARD = 3, 4, 5, 6, 7
 PATCH = 4
@@ -71,6 +72,18 @@ def image(seed: int) -> Piece:
     return piece([START, *[IMAGE] * (h * w), END], IMAGE, tensors)
 
 
+def video(seed: int) -> Piece:
+    """Two pairs of frames of 2 x 3 tokens under an image's id, words in place of the times."""
+    pixels = noise(1, 2, 2 * 3, 4 * PATCH, 6 * PATCH, seed=seed)
+    step = [FIRST_WORD, FIRST_WORD + 1, START, *[IMAGE] * 6, END]
+    return piece(step * 2, IMAGE, {"pixel_values_videos": pixels}, kind=2)
+
+
+def _sees_video() -> bool:
+    """Before 5.24, transformers joins the features of a clip as if they were several, and fails."""
+    return tuple(int(n) for n in transformers.__version__.split(".")[:2]) >= (5, 24)
+
+
 def _layers(model: Any) -> Any:
     return model.language_model.model.layers
 
@@ -81,6 +94,8 @@ CASE = Case(
     config=config,
     ids={"image_token_id": IMAGE, "video_token_id": VIDEO},
     image=image,
+    video=video if _sees_video() else None,
+    mixed=not _sees_video(),
     smooth={"num_experts_per_tok": 4},
     layers=_layers,
 )

@@ -8,25 +8,14 @@ import torch
 from transformers import UnlimitedOcrConfig, UnlimitedOcrForConditionalGeneration
 
 from v2drop_cli.prove.cases.case import Case, Piece, Rows, noise, piece
+from v2drop_cli.prove.cases.deepseek_ocr2 import PATCH, with_experts
+from v2drop_cli.prove.cases.deepseek_ocr2 import SAM as DEEPSEEK_SAM
 
 IMAGE = 3
-PATCH = 4
 # Transformers 5.23 shows rows their padding once an answer is longer, so none is here.
 WINDOW = 10
 WHOLE, TILE = 12 * PATCH, 8 * PATCH  # 3 x 3 and 2 x 2 tokens
-SAM: dict[str, Any] = {
-    "hidden_size": 16,
-    "output_channels": 8,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "image_size": WHOLE,
-    "patch_size": PATCH,
-    "window_size": 4,
-    "global_attn_indexes": [],
-    "mlp_dim": 24,
-    "downsample_channels": [8, 16],
-    "initializer_range": 0.3,
-}
+SAM: dict[str, Any] = {**DEEPSEEK_SAM, "num_hidden_layers": 1, "image_size": WHOLE}
 ENCODER: dict[str, Any] = {
     "hidden_size": 16,
     "intermediate_size": 24,
@@ -39,20 +28,14 @@ ENCODER: dict[str, Any] = {
 
 
 def config(text: dict[str, Any], ids: dict[str, Any]) -> Any:
-    """The first layer without experts; one shared expert and four others, two for a token.
+    """DeepSeek-OCR 2's experts, and a window.
 
     As many heads of keys as of queries, as published: its eager attention knows nothing else.
     """
-    experts: dict[str, Any] = {
-        "n_routed_experts": 4,
-        "num_experts_per_tok": 2,
-        "moe_intermediate_size": 16,
-        "n_shared_experts": 1,
-        "mlp_layer_types": ["dense"] + ["sparse"] * (text["num_hidden_layers"] - 1),
-    }
+    decoder = {**with_experts(text), "sliding_window": WINDOW, "num_key_value_heads": 4}
     return UnlimitedOcrConfig(
         vision_config={"sam_config": SAM, "encoder_config": ENCODER},
-        text_config={**experts, **text, "sliding_window": WINDOW, "num_key_value_heads": 4},
+        text_config=decoder,
         **ids,
     )
 

@@ -79,9 +79,10 @@ def metric_for(data: Data, name: str | None, fidelity: bool) -> Metric | None:
         return None
     metric = metric_of(name or data.metric)
     if not data.labelled:
+        hint = "--fidelity compares with dense, without answers"
         raise UsageError(
             f"{data.name} has rows without answers, so there is nothing to score",
-            hint="--fidelity compares with dense, without answers",
+            hint=hint if data.told is None else f"{hint}. {data.told}",
         )
     if metric.name == "multiple_choice" != data.metric:
         raise UsageError(f"{data.name} has rows without choices", hint="another --metric")

@@ -1,0 +1,1 @@
+"""This package's models in other people's harnesses: see ``docs/lmms-eval.md``."""
