@@ -190,6 +190,7 @@ def test_a_clip_has_a_sheet_a_frame_with_its_count(v2drop, tmp_path):
         ),
         (("--image", SCENE, "--output", "kept.jpg"), "kept.jpg"),
         (("--image", SCENE, "--output", "file/under"), "cannot make the folder"),
+        (("--image", SCENE, "--output", f"{'x' * 5000}.png"), "cannot write"),
     ],
 )
 def test_what_is_wrong_is_said_first(v2drop, args, said, tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ class KeptFiles:
         """
         from v2drop_cli.report.result_file import ResultFile
 
-        if output.suffix and not output.is_dir():
+        if output.suffix and not _is_folder(output):
             if output.suffix.lower() not in (SVG, PNG):
                 message = f"no such folder, and no {SVG} or {PNG}: {str(output)!r}"
                 raise OutputPathError(message, hint=f"name a folder, or a file of {SVG} or {PNG}")
@@ -81,6 +81,14 @@ class KeptFiles:
 def kept_name(media: Sequence[Path]) -> str:
     """What files of a prompt are called: after the first of its media."""
     return f"{media[0].stem if media else 'made-up'}-kept"
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one; a name that no file can have is none, and is refused where it is made."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _make(folder: Path) -> None:

@@ -11,11 +11,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from v2drop_cli.errors import UsageError, reason_of
-from v2drop_cli.records import curves, schema
+from v2drop_cli.records import changes, curves, evaluation, schema
 from v2drop_cli.records.curves import Sweep
 from v2drop_cli.records.report import SCHEMA, Report
 
 _HINT = "give a file that v2drop wrote with --output or --json"
+_WRITTEN_BY = {
+    SCHEMA: "v2drop run or v2drop profile",
+    curves.SCHEMA: "v2drop sweep",
+    evaluation.SCHEMA: "v2drop eval",
+    changes.SCHEMA: "v2drop compare",
+}
+"""Which command writes the documents of a schema."""
 
 
 def read_report(path: str | os.PathLike[str]) -> Report:
@@ -102,6 +109,9 @@ def validate(document: object, kind: type = Report) -> None:
     if not isinstance(document, dict) or not isinstance(name, str):
         raise UsageError("this is not a v2drop report", hint=_HINT)
     wanted = SCHEMA if kind is Report else curves.SCHEMA
+    if name in _WRITTEN_BY and name != wanted:
+        message = f"this is a document of {_WRITTEN_BY[name]}"
+        raise UsageError(message, hint=f"give one of {_WRITTEN_BY[wanted]}")
     if name != wanted:
         hint = f"this version of v2drop reads {wanted}"
         raise UsageError(f"the schema {schema.shown(name)} is not known", hint=hint)
