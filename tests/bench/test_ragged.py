@@ -66,6 +66,7 @@ def test_packed_pixels_may_be_of_any_number_in_their_last_dimension():
     packed = ("pixel_values",)
     assert alike(shown(5, (3, 4, 4), packed), shown(5, (3, 4, 9), packed))
     assert not alike(shown(5, (3, 4, 4), packed), shown(5, (2, 4, 4), packed))
+    assert not alike(shown(5, (3, 4, 4), packed), shown(5, (3, 5, 4), packed))
 
 
 def test_where_a_row_depends_on_its_neighbours_each_is_of_its_own_kind():
