@@ -92,6 +92,12 @@ def test_short_prompts_are_padded_on_the_left(pad, end, filler):
     assert found.vision.grids == short.vision.grids * 2
 
 
+def test_a_prompt_may_be_several_times_as_long_as_another():
+    found = batch(loaded(), [shown(4), shown(11)]).tensors["input_ids"]
+    assert found[0].tolist() == [*[0] * 7, 10, 11, 12, 13]
+    assert found.shape == (2, 11)
+
+
 def test_packed_pixels_stay_side_by_side_and_caveats_with_them():
     caveat = CaveatKind.DEVICE_CPU.caveat()
     rows = [shown(5, (3, 4), ("pixel_values",)), shown(4, (3, 9), ("pixel_values",))]
