@@ -66,6 +66,7 @@ def test_packed_pixels_may_be_of_any_number_in_their_last_dimension():
     packed = ("pixel_values",)
     assert alike(shown(5, (3, 4, 4), packed), shown(5, (3, 4, 9), packed))
     assert not alike(shown(5, (3, 4, 4), packed), shown(5, (2, 4, 4), packed))
+    assert not alike(shown(5, (3, 4, 4), packed), shown(5, (3, 5, 4), packed))
 
 
 def test_where_a_row_depends_on_its_neighbours_each_is_of_its_own_kind():
@@ -89,6 +90,12 @@ def test_short_prompts_are_padded_on_the_left(pad, end, filler):
     assert found.tensors["pixel_values"].shape == (2, 3, 4, 4)
     assert [row.tolist() for row in found.vision.index] == [[3, 4, 5], [3, 4, 5]]
     assert found.vision.grids == short.vision.grids * 2
+
+
+def test_a_prompt_may_be_several_times_as_long_as_another():
+    found = batch(loaded(), [shown(4), shown(11)]).tensors["input_ids"]
+    assert found[0].tolist() == [*[0] * 7, 10, 11, 12, 13]
+    assert found.shape == (2, 11)
 
 
 def test_packed_pixels_stay_side_by_side_and_caveats_with_them():
