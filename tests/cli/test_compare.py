@@ -210,6 +210,7 @@ def test_profile_refuses_the_gates_of_compare(v2drop):
         (b'{"schema": "v2drop.report/2"}', "this version of v2drop reads v2drop.report/1"),
         (b'{"schema": "v2drop.report/0"}', "'v2drop.report/0' is not known"),
         (b'{"schema": "v2drop.compare/1"}', "this is a document of v2drop compare"),
+        (b'{"schema": "v2drop.tune/1"}', "this is a document of v2drop tune"),
         (b'{"schema": "v2drop.eval/1"}', "give one of v2drop run or v2drop profile"),
         (b'{"schema": "' + b"x" * 9000 + b'"}', "is not known"),
         (b'{"schema": "v2drop.report/1"}', "environment is missing"),

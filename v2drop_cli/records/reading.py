@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from v2drop_cli.errors import UsageError, reason_of
-from v2drop_cli.records import changes, curves, evaluation, schema
+from v2drop_cli.records import changes, curves, evaluation, schema, tuning
 from v2drop_cli.records.curves import Sweep
 from v2drop_cli.records.report import SCHEMA, Report
 
@@ -21,6 +21,7 @@ _WRITTEN_BY = {
     curves.SCHEMA: "v2drop sweep",
     evaluation.SCHEMA: "v2drop eval",
     changes.SCHEMA: "v2drop compare",
+    tuning.SCHEMA: "v2drop tune",
 }
 """Which command writes the documents of a schema."""
 
