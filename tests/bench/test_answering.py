@@ -8,7 +8,7 @@ import pytest
 
 from tests.families import CASES
 from tests.families.loaded import inputs_of, loaded_case
-from v2drop_cli.bench.answering import _times, _until, answer
+from v2drop_cli.bench.answering import _until, answer, times_of
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.ragged import batch
 from v2drop_cli.measure.clock import FakeClock, Marks
@@ -99,9 +99,9 @@ def test_what_comes_behind_the_end_is_padding():
 
 def test_marks_of_others_are_no_steps():
     marks = (("decoder begins", 1.0), ("x", 2.0), ("decoder begins", 5.0), ("answered", 9.0))
-    assert _times(Marks(marks, 20.0), 1) == (4.0, 4.0)
-    assert _times(Marks(marks, 20.0), 4) == (1.0, 1.0)
-    assert _times(Marks((marks[0], marks[3]), 20.0), 2) == (4.0, None)
+    assert times_of(Marks(marks, 20.0), 1) == (4.0, 4.0)
+    assert times_of(Marks(marks, 20.0), 4) == (1.0, 1.0)
+    assert times_of(Marks((marks[0], marks[3]), 20.0), 2) == (4.0, None)
 
 
 def test_what_was_answered_stays(loaded, rows):

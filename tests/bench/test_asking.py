@@ -28,6 +28,7 @@ def prepared(media, prompt):
 
 LOADED = SimpleNamespace(
     device=torch.device("cpu"),
+    parts=1,
     source="a model",
     processor=None,
     family=SimpleNamespace(numbers_rows=False),

@@ -54,6 +54,7 @@ def test_every_family_answers_a_synthetic_prompt(name, frames):
 
 
 LARGEST = 512  # pixels of a side that a toy is given unasked
+TOO_SMALL = {"phi4_multimodal"}  # the toy's own side is below what its processor takes
 SHORT = 600  # tokens of a prompt that a toy answers in no time
 
 
@@ -72,9 +73,12 @@ def test_what_a_family_makes_up_fits_its_model(name):
     asked += [SyntheticInput(((64, 48),), 4)] if "video" in family.media else []
     prompts = []
     for given in asked:
-        side = getattr(loaded.model.config.vision_config, "image_size", math.inf)
+        vision = getattr(loaded.model.config, "vision_config", None)
+        side = getattr(vision, "image_size", math.inf)
         if not given.sizes and (max(side) if isinstance(side, (list, tuple)) else side) > LARGEST:
             continue  # a fair size for a 7B model is a long prompt for a toy
+        if not given.sizes and name in TOO_SMALL:
+            continue
         inputs = synthetic_inputs(loaded, given)
         covered = sum(grid.t * grid.h * grid.w for grid in inputs.vision.grids[0])
         assert covered == inputs.vision.counts[0] > 0
