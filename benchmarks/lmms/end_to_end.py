@@ -133,6 +133,7 @@ def judge(here: Here) -> None:
 
 def kill_and_go_on(here: Here) -> None:
     """A run that is killed and started again with its cache asks only what is missing."""
+    os.environ["LMMS_CACHE_RUN_ID"] = "killed"  # or lmms-eval looks only into runs that ended
     args = ARMS[f"v2drop {SCHEDULE}"]
     command = [*here.lmms_command(ASKED, args, "killed"), "--use_cache", str(here.folder / "kept")]
     process = subprocess.Popen(
@@ -155,7 +156,7 @@ def kill_and_go_on(here: Here) -> None:
 
 
 def _kept(here: Here) -> int:
-    logs = (here.folder / "kept").rglob("*.jsonl")
+    logs = (here.folder / "kept").glob("**/runs/**/*.jsonl")
     return sum(log.read_bytes().count(b"\n") for log in logs)
 
 
