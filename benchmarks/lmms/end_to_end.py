@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -139,9 +138,9 @@ def kill_and_go_on(here: Here) -> None:
     process = subprocess.Popen(
         [PYTHON, *command], cwd=here.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while process.poll() is None and _kept(here) < 4 * here.batch_size:
+    while process.poll() is None and not _kept(here):
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     kept = _kept(here)
     said = here.run(command)
