@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import FrozenInstanceError
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +12,7 @@ from tests.bench.fake_ray import FakeRay
 from v2drop_cli.bench import ray_pool
 from v2drop_cli.bench.arms import ArmOptions
 from v2drop_cli.bench.asking import How
-from v2drop_cli.bench.ray_pool import AHEAD, TRIES, Model, Pool
+from v2drop_cli.bench.ray_pool import Model, Pool, pool
 from v2drop_cli.errors import DeviceError, V2DropError
 from v2drop_cli.models.loading_options import LoadOptions
 from v2drop_cli.records.journal import RowResult
@@ -22,7 +24,7 @@ class Worker:
             raise ValueError("no such model")
 
     def ready(self):
-        return True
+        pass
 
     def ask(self, rows):
         return [RowResult(row.number, None, "said") for row in rows]
@@ -53,7 +55,9 @@ def test_results_come_in_the_order_of_the_batches_from_all_actors():
 
     found = pool.ask(batches())
     assert [one.row for one in next(found)] == [0, 1]
-    assert len(drawn) == 2 * AHEAD + 1  # no more than they have to do: the data may be endless
+    assert (
+        len(drawn) == 2 * 2 + 1
+    )  # two for each actor, and no more than they have to do: the data may be endless
     assert [one.row for batch in found for one in batch] == list(range(2, 18))
     assert sorted({actor for actor, _ in ray.asked}) == [0, 1]
     assert len(ray.asked) == 9
@@ -65,7 +69,7 @@ def test_an_actor_is_started_anew_and_asked_again_but_not_for_ever():
     ray = FakeRay()
     Pool(ray, model(), 1)
     assert ray.options == [
-        {"num_cpus": 1, "num_gpus": 0, "max_restarts": -1, "max_task_retries": TRIES - 1}
+        {"num_cpus": 1, "num_gpus": 0, "max_restarts": -1, "max_task_retries": 2}
     ]
     Pool(FakeRay({"GPU": 1}), model(device="cuda"), 1)
 
@@ -76,7 +80,7 @@ def test_of_a_batch_that_kills_only_the_row_that_does_is_broken():
     found = [one for batch in pool.ask([rows(0, 1), rows(2, 3, 4), rows(5)]) for one in batch]
     assert [one.row for one in found] == [0, 1, 2, 3, 4, 5]
     assert [one.row for one in found if one.broken] == [3]
-    assert found[3].broken == f"{TRIES} workers died of it: the actor died"
+    assert found[3].broken == "3 workers died of it: the actor died"
     assert found[3].group == "g"
     assert pool._load == [0, 0]
 
@@ -99,3 +103,22 @@ def test_a_cluster_that_is_too_small_is_said_so(device, there, words, hint):
         Pool(FakeRay(there), model(device=device), 3)
     assert words in refused.value.message
     assert refused.value.hint == hint
+
+
+def test_the_cluster_is_left_whatever_happens(monkeypatch):
+    ray = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with pool(model(), 2) as found:
+        assert isinstance(found, Pool)
+        assert ray.ended == 0
+    assert ray.ended == 1
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    assert ray.options[0] == quiet
+    with pytest.raises(DeviceError), pool(model(), 3):
+        pass
+    assert ray.ended == 2
+
+
+def test_what_actors_share_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        model().name = "another"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from v2drop_cli.judge.held_out import by_kl, by_score, tolerated
+from v2drop_cli.judge.held_out import _verdict, by_kl, by_score, tolerated
 
 ONES, HALVES = [1.0, 0.8, 1.2] * 30, [0.5, 0.4, 0.6] * 30
 
@@ -49,3 +49,25 @@ def test_a_loss_is_within_a_limit_if_all_of_its_interval_is():
     assert tolerated((0.01, 0.02), 0.01) == "unsure"
     assert tolerated((0.011, 0.02), 0.01) == "beyond"
     assert tolerated(None, 0.01) == "unsure"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "by_less", "by_more"),
+    [
+        ((0.7, 0.9), "better", "worse"),
+        ((1.1, 1.4), "worse", "better"),
+        ((0.9, 1.0), "unclear", "unclear"),
+        ((1.0, 1.1), "unclear", "unclear"),
+        ((0.9, 1.1), "unclear", "unclear"),
+        (None, "unclear", "unclear"),
+    ],
+)
+def test_an_interval_that_reaches_one_shows_nothing(ratio, by_less, by_more):
+    assert _verdict(ratio, less="better") == by_less
+    assert _verdict(ratio, less="worse") == by_more
+
+
+def test_both_arms_are_of_the_same_rows():
+    for compare in (by_kl, by_score):
+        with pytest.raises(ValueError, match="zip"):
+            compare([0.1, 0.2], [0.1])

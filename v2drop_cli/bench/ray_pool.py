@@ -61,9 +61,8 @@ class Worker:
         arms = PromptArms(model.options, loaded, model.first, model.n_vision)
         self._asker = Asker(loaded, arms, model.how)
 
-    def ready(self) -> bool:
-        """Answers once the model is loaded."""
-        return True
+    def ready(self) -> None:
+        """Comes back once the model is loaded."""
 
     def ask(self, rows: Sequence[Row]) -> list[RowResult]:
         """What all arms say to ``rows``."""

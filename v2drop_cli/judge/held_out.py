@@ -21,7 +21,7 @@ def by_kl(ours: Sequence[float], theirs: Sequence[float]) -> Compared:
     total = math.fsum(theirs)
     ratio = math.fsum(ours) / total if total else None
     interval = graded_ratio_interval(ours, theirs)
-    verdict = SAME if list(ours) == list(theirs) else _verdict(interval)
+    verdict = SAME if list(ours) == list(theirs) else _verdict(interval, less=BETTER)
     return Compared(ratio, interval, lost, gained, sign_test(gained, lost), verdict)
 
 
@@ -33,8 +33,7 @@ def by_score(ours: Sequence[float], theirs: Sequence[float]) -> Compared:
     """
     gained, lost = _sides(ours, theirs)
     ratio, interval = retained(ours, theirs)
-    flipped = None if interval is None or interval[0] <= 0 else (1 / interval[1], 1 / interval[0])
-    verdict = SAME if list(ours) == list(theirs) else _verdict(flipped)
+    verdict = SAME if list(ours) == list(theirs) else _verdict(interval, less=WORSE)
     return Compared(ratio, interval, gained, lost, sign_test(gained, lost), verdict)
 
 
@@ -58,10 +57,14 @@ def _sides(ours: Sequence[float], theirs: Sequence[float]) -> tuple[int, int]:
     return sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
 
 
-def _verdict(below_one_is_better: Interval | None) -> str:
-    if below_one_is_better is None:
+def _verdict(ratio: Interval | None, less: str) -> str:
+    """What the interval of a ratio shows; ``less`` is what a ratio below 1 means.
+
+    >>> _verdict((0.7, 0.9), BETTER), _verdict((0.7, 0.9), WORSE), _verdict((0.9, 1.0), BETTER)
+    ('better', 'worse', 'unclear')
+    """
+    if ratio is None or ratio[0] <= 1 <= ratio[1]:
         return UNCLEAR
-    low, high = below_one_is_better
-    if high < 1:
-        return BETTER
-    return WORSE if low > 1 else UNCLEAR
+    if ratio[1] < 1:
+        return less
+    return BETTER if less == WORSE else WORSE
