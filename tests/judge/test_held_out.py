@@ -48,6 +48,7 @@ def test_a_loss_is_within_a_limit_if_all_of_its_interval_is():
     assert tolerated((0.0, 0.01), 0.01) == "within"
     assert tolerated((0.01, 0.02), 0.01) == "unsure"
     assert tolerated((0.011, 0.02), 0.01) == "beyond"
+    assert tolerated((0.0, 0.03), 0.01) == "unsure"
     assert tolerated(None, 0.01) == "unsure"
 
 
