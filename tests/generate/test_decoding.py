@@ -60,8 +60,10 @@ CELLS = [
 
 
 def is_tried(name, shape, dropped):
-    """The first families in every way, the others with drops in a ragged batch."""
-    return name in FIRST or (dropped and shape == "ragged")
+    """The very first families in every way, the first with drops or ragged, the others with both."""
+    if name in EAGER:
+        return True
+    return (dropped or shape == "ragged") if name in FIRST else (dropped and shape == "ragged")
 
 
 REPLAYS = [

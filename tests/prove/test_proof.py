@@ -41,9 +41,10 @@ def cell(name, dtype="float32", attention="sdpa", prompts="ragged", drops=LAYERS
      if dtype != "float32" or name in FIRST],
 )  # fmt: skip
 def test_it_holds_for_every_family(prover, name, dtype):
-    # In float32 the matrix holds eager attention against the same oracle.
+    # In float32 the matrix holds all of them against the same oracle; what a short number costs in
+    # each shows in the very first families.
     kernels = CASES[name].attention
-    for attention in kernels if dtype == "bfloat16" and name in FIRST else kernels[-1:]:
+    for attention in kernels if dtype == "bfloat16" and name in NAMES[:4] else kernels[-1:]:
         for prompts, drops in BATCHES:
             if drops == ENTRY and get_case(name).entry is None:
                 continue
