@@ -60,7 +60,7 @@ CELLS = [
 
 
 def is_tried(name, shape, dropped):
-    """The very first families in every way, the first with drops or ragged, the others with both."""
+    """The very first in every way, the first with drops or ragged, the others with both."""
     if name in EAGER:
         return True
     return (dropped or shape == "ragged") if name in FIRST else (dropped and shape == "ragged")
