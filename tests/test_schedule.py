@@ -65,6 +65,9 @@ def test_forms_of_keep():
         ("", "empty"),
         (" , ", "empty"),
         ("3:0.5,", "cannot read ''"),
+        pytest.param(
+            "x" * 900, rf"cannot read '{'x' * 57}\.\.\.' in schedule 'x{{57}}\.", id="long"
+        ),
         ("3", "cannot read '3'"),
         ("3:", "cannot read"),
         ("x:0.5", "cannot read 'x:0.5'"),

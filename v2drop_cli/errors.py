@@ -154,3 +154,12 @@ def reason_of(error: Exception) -> str:
     """What went wrong, without the number and the path that an ``OSError`` puts around it."""
     text = error.strerror if isinstance(error, OSError) else str(error)
     return text or type(error).__name__
+
+
+def short(text: str) -> str:
+    """Enough of what was given to know it by: it may be a whole file.
+
+    >>> short("x" * 99) == "x" * 57 + "..."
+    True
+    """
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 
-from v2drop_cli.errors import ScheduleError, unknown_name
+from v2drop_cli.errors import ScheduleError, short, unknown_name
 
 GRAMMAR_HINT = "write LAYER:KEEP[,LAYER:KEEP…], for example 3:0.5,17:30%,22:1t"
 # Depth-relative drop layers for a model without a preset of its own: the paper's 3/17/22 of 32.
@@ -193,7 +193,8 @@ class Schedule:
 def _parse_drop(item: str, whole: str) -> Drop:
     match = re.fullmatch(r"([+-]?\d{1,6})\s*:\s*(\S+)", item)
     if match is None:
-        raise ScheduleError(f"cannot read {item!r} in schedule {whole!r}", hint=GRAMMAR_HINT)
+        said = f"cannot read {short(item)!r} in schedule {short(whole)!r}"
+        raise ScheduleError(said, hint=GRAMMAR_HINT)
     layer, keep = int(match[1]), match[2]
     if re.fullmatch(r"[+-]?\d{1,9}t", keep):
         return Drop(layer, count=int(keep[:-1]))

@@ -82,6 +82,7 @@ def test_what_means_nothing_is_refused_before_a_model_is_loaded(v2drop, tmp_path
     v2drop("eval", path, "--metric", "blue").refused(2, "unknown metric 'blue'", "exact_match")
     v2drop("eval", path, "--metric", "multiple_choice").refused(2, "without choices")
     v2drop("eval", path, "--resume").refused(2, "--output DIR")
+    v2drop("eval", path, "--workers", 3).refused(2, "--workers is of --engine ray")
     v2drop("eval", "shapes:blue").refused(2, "shapes:blue")
     v2drop("eval", tmp_path).refused(2, "is a folder without questions")
     v2drop("eval", path, "--output", path).refused(2, "cannot make the folder")

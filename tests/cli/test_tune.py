@@ -58,13 +58,14 @@ def test_the_schedule_that_it_writes_is_one_that_eval_takes(tune, v2drop, tmp_pa
 def test_the_schedule_can_go_elsewhere_and_questions_come_from_a_table(tune, tmp_path):
     path, file = as_a_table(write_questions(tmp_path)), tmp_path / "mine.json"
     given = (path, "--columns", "answers=gold", "--budget", "40%", "--trials", 1)
-    result = tune(*given, "--export", file)
+    result = tune(*given, "--export", file, "--output", tmp_path / "kept")
     assert result.code == 0, result.err
     taken = "question=query,image=pictures,answers=gold,group=group"
     assert result.err.count(f"Reading columns {taken}\n") == 1
     tune(*given, "--export-md", path).refused(2, "is read, or")
     assert str(schedule_of(f"@{file}")) in result.out
     assert f"Wrote {file}" in result.err
+    assert (tmp_path / "kept" / "schedule.json").read_bytes() == file.read_bytes()
 
 
 def test_splits_to_search_on_and_to_hold_out(v2drop, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from v2drop_cli.judge.paired import Pairs, binary_ratio_interval, graded_ratio_interval, wilson
-from v2drop_cli.judge.scoreboard import MARGIN, _verdict, against, filled, score_of
+from v2drop_cli.judge.scoreboard import MARGIN, against, filled, retention_verdict, score_of
 from v2drop_cli.records.evaluation import BETTER, SAME, UNCLEAR, WORSE, ArmScores
 from v2drop_cli.records.journal import ArmAnswer, RowResult
 
@@ -150,7 +150,7 @@ def test_verdicts_say_what_the_interval_shows():
 )
 def test_as_good_is_what_lies_within_two_per_cent_of_dense(interval, verdict):
     assert MARGIN == 0.02
-    assert _verdict(interval) == verdict
+    assert retention_verdict(interval) == verdict
 
 
 def test_what_is_not_scored_and_what_dense_has_all_wrong():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from v2drop_cli.errors import UnknownNameError
+from v2drop_cli.errors import UnknownNameError, UsageError
 from v2drop_cli.tasks.rows import Row
 from v2drop_cli.tasks.scores.anls import anls, edit_distance
 from v2drop_cli.tasks.scores.exact_match import exact_match
@@ -78,6 +80,15 @@ def test_yes_and_no_as_pope_reads_them(answer, judged):
     assert said(answer) == judged
 
 
+@pytest.mark.parametrize("right", ["blue", "", "nothing", "a dog"])
+def test_what_is_neither_yes_nor_no_is_not_scored_as_if_it_were(right):
+    asked = Row(0, "is it?", (right,), lambda frames: [])
+    with pytest.raises(UsageError, match="neither yes nor no"):
+        METRICS["yes_no"].score("red", asked)
+    for sound in ("yes", "No.", "Yes, there is one"):
+        METRICS["yes_no"].score("red", replace(asked, answers=(sound,)))
+
+
 def test_pope_by_hand():
     """TP 3, FP 1, FN 2, TN 4."""
     pairs = [("yes", "yes")] * 3 + [("yes", "no")] + [("no", "yes")] * 2 + [("no", "no")] * 4
@@ -123,8 +134,9 @@ def test_edit_distance_is_symmetric_and_takes_empty_texts():
 
 def test_every_metric_scores_a_row_and_names_its_source():
     row = Row(0, "which?", ("B",), lambda frames: [], ("no", "yes"))
+    claim = replace(row, answers=("yes",))
     for metric in METRICS.values():
-        assert 0 <= metric.score("B", row) <= 1
+        assert 0 <= metric.score("B", claim if metric.name == "yes_no" else row) <= 1
         assert metric.source
     assert metric_of("multiple_choice").score("yes", row) == 1
     assert row.prompt.splitlines()[1:3] == ["A. no", "B. yes"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -77,13 +77,14 @@ class ResultFiles:
     csv: ResultFile | None
     html: ResultFile | None = None
     schedule: ResultFile | None = None
+    exported: ResultFile | None = None
 
     @classmethod
     def checked(cls, paths: Sequence[Path | None], read: Sequence[Path]) -> ResultFiles:
         """Refuse paths that cannot be written, before anything is measured.
 
         Args:
-            paths: of JSON, Markdown, CSV, HTML, and a schedule.
+            paths: of JSON, Markdown, CSV, HTML, and a schedule, twice.
             read: files that the command reads: they are never written over.
 
         Raises:
@@ -108,7 +109,7 @@ class ResultFiles:
         from v2drop_cli.report.file_lock import only_writer
 
         with ExitStack() as stack:
-            for file in (self.json, self.markdown, self.csv, self.html, self.schedule):
+            for file in (getattr(self, each.name) for each in fields(self)):
                 if file is not None:
                     stack.enter_context(only_writer(file.path))
             yield self

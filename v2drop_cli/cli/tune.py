@@ -119,6 +119,7 @@ def _tell(found: Tuning, files: ResultFiles, output: TuneOutput) -> None:
     found = summarised_tuning(found, called())
     hand_over(found, build_tune_view(found), files, output.json)
     best = found.best
-    if files.schedule is not None and best is not None:
-        schedule = Schedule.parse(best.schedule)
-        write(files.schedule, written(schedule, best.method, found.found()))
+    for file in (files.schedule, files.exported):
+        if file is not None and best is not None:
+            schedule = Schedule.parse(best.schedule)
+            write(file, written(schedule, best.method, found.found()))

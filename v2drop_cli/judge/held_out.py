@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from v2drop_cli.judge.paired import Interval, graded_ratio_interval, sign_test
-from v2drop_cli.judge.scoreboard import retained
+from v2drop_cli.judge.scoreboard import retained, retention_verdict
 from v2drop_cli.records.evaluation import BETTER, SAME, UNCLEAR, WORSE
 from v2drop_cli.records.tuning import BEYOND, UNSURE, WITHIN, Compared
 
@@ -21,19 +21,19 @@ def by_kl(ours: Sequence[float], theirs: Sequence[float]) -> Compared:
     total = math.fsum(theirs)
     ratio = math.fsum(ours) / total if total else None
     interval = graded_ratio_interval(ours, theirs)
-    verdict = SAME if list(ours) == list(theirs) else _verdict(interval, less=BETTER)
+    verdict = SAME if list(ours) == list(theirs) else _verdict(interval)
     return Compared(ratio, interval, lost, gained, sign_test(gained, lost), verdict)
 
 
 def by_score(ours: Sequence[float], theirs: Sequence[float]) -> Compared:
-    """Of two arms' scores on the same rows: more is better.
+    """Of two arms' scores on the same rows: more is better, and the same is what eval calls so.
 
     >>> by_score([1.0] * 60, [0.0, 1.0] * 30).verdict
     'better'
     """
     gained, lost = _sides(ours, theirs)
     ratio, interval = retained(ours, theirs)
-    verdict = SAME if list(ours) == list(theirs) else _verdict(interval, less=WORSE)
+    verdict = UNCLEAR if ratio is None else retention_verdict(interval)
     return Compared(ratio, interval, gained, lost, sign_test(gained, lost), verdict)
 
 
@@ -57,14 +57,12 @@ def _sides(ours: Sequence[float], theirs: Sequence[float]) -> tuple[int, int]:
     return sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
 
 
-def _verdict(ratio: Interval | None, less: str) -> str:
-    """What the interval of a ratio shows; ``less`` is what a ratio below 1 means.
+def _verdict(ratio: Interval | None) -> str:
+    """What the interval of a ratio of divergences shows.
 
-    >>> _verdict((0.7, 0.9), BETTER), _verdict((0.7, 0.9), WORSE), _verdict((0.9, 1.0), BETTER)
+    >>> _verdict((0.7, 0.9)), _verdict((1.1, 1.4)), _verdict((0.9, 1.0))
     ('better', 'worse', 'unclear')
     """
     if ratio is None or ratio[0] <= 1 <= ratio[1]:
         return UNCLEAR
-    if ratio[1] < 1:
-        return less
-    return BETTER if less == WORSE else WORSE
+    return BETTER if ratio[1] < 1 else WORSE

@@ -77,7 +77,7 @@ def against(ours: Sequence[ArmAnswer], theirs: Sequence[ArmAnswer]) -> AgainstDe
     gained = sum(x > y for x, y in zip(a, b, strict=True))
     lost = sum(x < y for x, y in zip(a, b, strict=True))
     retention, interval = retained(a, b)
-    verdict = None if retention is None else _verdict(interval)
+    verdict = None if retention is None else retention_verdict(interval)
     p = sign_test(gained, lost)
     return AgainstDense(retention, interval, gained, lost, p, verdict, speedup)
 
@@ -96,11 +96,12 @@ def retained(
     return math.fsum(ours) / total, graded_ratio_interval(ours, theirs)
 
 
-def _verdict(interval: Interval | None) -> str:
+def retention_verdict(interval: Interval | None) -> str:
     """What the interval of the retention shows.
 
-    >>> _verdict((0.8, 0.97)), _verdict((0.99, 1.01)), _verdict((0.9, 1.1)), _verdict((1.1, 1.2))
-    ('worse', 'same', 'unclear', 'better')
+    >>> intervals = [(0.8, 0.97), (0.99, 1.01), (0.9, 1.1), (1.1, 1.2)]
+    >>> [retention_verdict(interval) for interval in intervals]
+    ['worse', 'same', 'unclear', 'better']
     """
     if interval is None:
         return UNCLEAR

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
-from v2drop_cli.errors import OutputPathError, UsageError, V2DropError, reason_of
+from v2drop_cli.errors import OutputPathError, UsageError, V2DropError, reason_of, short
 
 Settings = Mapping[str, Any]
 
@@ -257,5 +257,4 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return short(json.dumps(value, ensure_ascii=False))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from v2drop_cli.tasks.scores.known import Metric
 
 LOCAL, RAY = "local", "ray"
+_WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,8 @@ class EvalMeasuring(AnswerOptions):
             "NAME",
         ),
     )
-    workers: int = option(
-        2, Looks("--workers", "Of --engine ray.", MEASURING, "N", within=(1, None))
+    workers: int | None = option(
+        None, Looks("--workers", "Of --engine ray; 2 of them.", MEASURING, "N", within=(1, None))
     )
 
     def cluster(self, load: LoadOptions, shared: bool) -> Ray | None:
@@ -104,6 +105,10 @@ class EvalMeasuring(AnswerOptions):
             MissingPackageError: Ray is not installed.
         """
         if self.engine == LOCAL:
+            if self.workers is not None:
+                raise UsageError(
+                    "--workers is of --engine ray", hint="name the engine too, or see docs/scale.md"
+                )
             return None
         if self.engine != RAY:
             raise unknown_name("engine", self.engine, (LOCAL, RAY))
@@ -118,7 +123,7 @@ class EvalMeasuring(AnswerOptions):
             )
         from v2drop_cli.commands.engines import Ray
 
-        return Ray(self.workers, load)
+        return Ray(self.workers or _WORKERS, load)
 
     def scored_by(self, data: Data) -> Metric | None:
         """How ``data`` is scored; without answers only its fidelity is looked at.

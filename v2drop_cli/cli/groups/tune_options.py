@@ -196,6 +196,6 @@ class TuneOutput(CommonOutput):
 
         folder = self.output
         document = None if folder is None else folder / "tuning.json"
-        schedule = self.export or (None if folder is None else folder / "schedule.json")
-        paths = (document, self.export_md, None, None, schedule)
+        schedule = None if folder is None else folder / "schedule.json"
+        paths = (document, self.export_md, None, None, schedule, self.export)
         return ResultFiles.checked(paths, read)

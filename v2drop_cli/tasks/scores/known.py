@@ -12,7 +12,7 @@ from v2drop_cli.tasks.scores.exact_match import exact_match
 from v2drop_cli.tasks.scores.multiple_choice import multiple_choice
 from v2drop_cli.tasks.scores.relaxed_accuracy import relaxed_accuracy
 from v2drop_cli.tasks.scores.vqa_accuracy import vqa_accuracy
-from v2drop_cli.tasks.scores.yes_no import yes_no, yes_no_details
+from v2drop_cli.tasks.scores.yes_no import is_yes_or_no, yes_no, yes_no_details
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,22 @@ def _choice(answer: str, row: Row) -> float:
     return max(multiple_choice(answer, right, row.choices) for right in row.answers)
 
 
+def _claim(answer: str, row: Row) -> float:
+    if not is_yes_or_no(row.answers[0]):
+        raise UsageError(
+            f"the right answer {row.answers[0][:40]!r} is neither yes nor no",
+            hint="another --metric",
+        )
+    return yes_no(answer, row.answers)
+
+
 METRICS = {
     metric.name: metric
     for metric in (
         Metric("exact_match", "GQA, as Hugging Face evaluate has it", _open(exact_match)),
         Metric("vqa", "visualqa.org/evaluation", _open(vqa_accuracy), graded=True),
         Metric("multiple_choice", "MMMU, arXiv 2311.16502", _choice),
-        Metric("yes_no", "POPE, arXiv 2305.10355", _open(yes_no), details=yes_no_details),
+        Metric("yes_no", "POPE, arXiv 2305.10355", _claim, details=yes_no_details),
         Metric("relaxed", "ChartQA, arXiv 2203.10244", _open(relaxed_accuracy)),
         Metric("anls", "DocVQA, arXiv 1905.13648", _open(anls), graded=True),
     )

@@ -32,6 +32,16 @@ def said(answer: str) -> str:
     return NO if any(word in _DENYING for word in first.split()) else YES
 
 
+def is_yes_or_no(label: str) -> bool:
+    """Whether a right answer is one that this metric can be about.
+
+    >>> is_yes_or_no("Yes."), is_yes_or_no("no, none"), is_yes_or_no("blue"), is_yes_or_no("")
+    (True, True, False, False)
+    """
+    words = label.replace(",", " ").replace(".", " ").lower().split()
+    return bool(words) and words[0] in (YES, NO)
+
+
 def yes_no_details(pairs: Iterable[tuple[str, str]]) -> dict[str, float]:
     """Precision, recall and F1 of "yes", and the share of answers that are "yes".
 
