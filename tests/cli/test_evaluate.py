@@ -69,6 +69,20 @@ def test_the_table_and_the_folder_say_the_same(ask, tmp_path):
     )
 
 
+def test_where_one_row_lacks_answers_it_is_said_that_none_is_scored(ask, tmp_path):
+    path = write_questions(tmp_path)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][:2]
+    del lines[1]["answers"]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    told = ask(path, "--fidelity", "--max-new-tokens", 2)
+    assert told.code == 0, told.err
+    assert "Not all rows have answers, so none is scored\n" in told.err
+    assert "Dense scores" not in told.out
+    assert f"{path.name}: 2 rows" in told.out
+    one = ask(path, "--fidelity", "--limit", 1, "--max-new-tokens", 2)
+    assert f"{path.name}: 1 of 2 rows" in one.out
+
+
 def test_two_runs_do_not_write_into_one_folder(ask, tmp_path):
     path, folder = write_questions(tmp_path), tmp_path / "run"
     folder.mkdir()

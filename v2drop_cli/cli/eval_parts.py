@@ -49,10 +49,12 @@ def tell_of(processes: Processes, what: str) -> None:
         say(f"processes: {n} share the {what}" if n > 1 else f"processes: 1, for all {what}")
 
 
-def tell_of_data(data: Data) -> None:
-    """What a reader must know of how it is read."""
+def tell_of_data(data: Data, scored: bool) -> None:
+    """What a reader must know of how it is read, and of what is not looked at."""
     if data.told is not None:
         say(data.told)
+    if not scored:
+        say("Not all rows have answers, so none is scored")
 
 
 def tell_of_the_table(part: Part) -> None:

@@ -58,7 +58,7 @@ def evaluate(
         journal = Journal(path, output.resume)
         if part.prints:
             parts.tell_of(processes, "rows" if model.tp_plan is None else "model")
-            parts.tell_of_data(data)
+            parts.tell_of_data(data, metric is not None)
         tell(Progress(Phase.STARTING))
         from v2drop_cli.bench.asking import How  # torch comes with it
         from v2drop_cli.commands.evaluate import EvalOptions

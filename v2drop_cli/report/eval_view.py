@@ -107,7 +107,8 @@ def _facts(found: Evaluation) -> Iterator[Fact]:
     data, asked = found.data, found.request
     part = "" if found.rows == data.rows else f" of {format_count(data.rows)}"
     how = "" if data.metric is None else f", {data.metric} ({data.metric_source})"
-    yield Fact("data", f"{clean(data.name)}: {found.rows}{part} rows{how}")
+    rows = "row" if found.rows == 1 and not part else "rows"
+    yield Fact("data", f"{clean(data.name)}: {found.rows}{part} {rows}{how}")
     parts = [clean(asked.model), asked.dtype, asked.attn_implementation, asked.device]
     parts += [] if asked.fake_quant == AS_IT_IS else [asked.fake_quant]
     parts += [] if asked.batch_size == 1 else [f"batches of {asked.batch_size}"]
