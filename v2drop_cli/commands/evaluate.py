@@ -19,23 +19,22 @@ from v2drop_cli.bench.chosen import chosen_caveat, ignored_counts
 from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes
 from v2drop_cli.bench.watch import Phase, Progress, Watch
+from v2drop_cli.commands.asked_model import request_to, settings_of
 from v2drop_cli.commands.engines import Ask, Ray, engine
 from v2drop_cli.commands.meeting import IsWritten, Meeting, Part, gathered
 from v2drop_cli.judge.scoreboard import filled
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.methods.mixing import fingerprint
 from v2drop_cli.methods.parameters import parameters_of
 from v2drop_cli.methods.registry import get_method
 from v2drop_cli.models.base import LoadedModel
 from v2drop_cli.models.splitting import agreed
-from v2drop_cli.records import AS_IT_IS, DENSE, INTERRUPTED
+from v2drop_cli.records import DENSE, INTERRUPTED
 from v2drop_cli.records.evaluation import (
     ALL_ROWS,
     ArmScores,
     BrokenRow,
     DataRecord,
-    EvalRequest,
     Evaluation,
 )
 from v2drop_cli.records.journal import Journal, RowResult
@@ -128,7 +127,7 @@ def evaluate(
     return Evaluation(
         environment=environment,
         data=_asked_of(data, options),
-        request=_request(loaded, options),
+        request=request_to(loaded, options.model_name, options.how, options.batch_size),
         arms=tuple(_scores(arm, sound, options.how) for arm in first),
         rows=len(sound),
         broken=tuple(BrokenRow(one.row, one.broken) for one in results if one.broken is not None),
@@ -166,12 +165,7 @@ def _warm_up(arms: Sequence[Arm], passes: Passes, watch: Watch) -> None:
 def _resolved(loaded: LoadedModel, arms: Sequence[Arm]) -> Mapping[str, Any]:
     """What is known of the run once the model is there."""
     return {
-        "checkpoint": [loaded.source, loaded.revision, fingerprint(loaded.model)],
-        "weights": loaded.weights,
-        "dtype": str(loaded.dtype).removeprefix("torch."),
-        "device": loaded.device.type,
-        "attention": loaded.attn_implementation,
-        "fake quantisation": loaded.fake_quant,
+        **settings_of(loaded),
         "set of arms": [
             [arm.label, arm.method, None if arm.schedule is None else str(arm.schedule)]
             for arm in arms
@@ -252,20 +246,3 @@ def _scores(arm: Arm, sound: Sequence[RowResult], how: How) -> ArmScores:
         fidelity=None,
     )
     return filled(bare, DENSE, sound)
-
-
-def _request(loaded: LoadedModel, options: EvalOptions) -> EvalRequest:
-    return EvalRequest(
-        model=options.model_name,
-        resolved_id=loaded.source,
-        revision=loaded.revision,
-        weights=loaded.weights,
-        attn_implementation=loaded.attn_implementation,
-        dtype=str(loaded.dtype).removeprefix("torch."),
-        device=str(loaded.device),
-        fake_quant=loaded.fake_quant or AS_IT_IS,
-        seed=options.how.seed,
-        max_new_tokens=options.how.max_new_tokens,
-        batch_size=options.batch_size,
-        frames=options.how.frames,
-    )

@@ -19,15 +19,14 @@ from v2drop_cli.bench.asking import How
 from v2drop_cli.bench.line_up import line_up
 from v2drop_cli.bench.passes import Passes
 from v2drop_cli.bench.watch import Watch
+from v2drop_cli.commands.asked_model import request_to, settings_of
 from v2drop_cli.errors import UsageError
 from v2drop_cli.measure.environment import describe
 from v2drop_cli.measure.nvml import Nvml
-from v2drop_cli.methods.mixing import fingerprint
 from v2drop_cli.methods.registry import ALL
 from v2drop_cli.methods.shape import Shape
 from v2drop_cli.models.base import LoadedModel
-from v2drop_cli.records import AS_IT_IS, INTERRUPTED
-from v2drop_cli.records.evaluation import EvalRequest
+from v2drop_cli.records import INTERRUPTED
 from v2drop_cli.records.tuning import FIDELITY, Search, TrialJournal, TuneData, Tuning
 from v2drop_cli.tasks.rows import Data, Row
 from v2drop_cli.tuning.asked_again import Questions
@@ -230,12 +229,7 @@ def _space(
 def _resolved(loaded: LoadedModel, space: Space) -> Mapping[str, Any]:
     """What is known of the search once the model is there."""
     return {
-        "checkpoint": [loaded.source, loaded.revision, fingerprint(loaded.model)],
-        "weights": loaded.weights,
-        "dtype": str(loaded.dtype).removeprefix("torch."),
-        "device": loaded.device.type,
-        "attention": loaded.attn_implementation,
-        "fake quantisation": loaded.fake_quant,
+        **settings_of(loaded),
         "share of tokens": space.share,
         "methods that run": list(space.layers),
     }
@@ -253,7 +247,7 @@ def _document(loaded: LoadedModel, data: Data, options: TuneOptions, space: Spac
             held_out=None if other is None else other.name,
             held_out_digest=None if other is None else other.digest,
         ),
-        request=_request(loaded, options),
+        request=request_to(loaded, options.model_name, options.how, options.batch_size),
         search=Search(
             by=options.by,
             budget=space.share,
@@ -270,21 +264,4 @@ def _document(loaded: LoadedModel, data: Data, options: TuneOptions, space: Spac
         tolerated=None,
         broken=(),
         stopped_by="",
-    )
-
-
-def _request(loaded: LoadedModel, options: TuneOptions) -> EvalRequest:
-    return EvalRequest(
-        model=options.model_name,
-        resolved_id=loaded.source,
-        revision=loaded.revision,
-        weights=loaded.weights,
-        attn_implementation=loaded.attn_implementation,
-        dtype=str(loaded.dtype).removeprefix("torch."),
-        device=str(loaded.device),
-        fake_quant=loaded.fake_quant or AS_IT_IS,
-        seed=options.how.seed,
-        max_new_tokens=options.how.max_new_tokens,
-        batch_size=options.batch_size,
-        frames=options.how.frames,
     )

@@ -15,15 +15,13 @@ from torch import Tensor
 
 from v2drop_cli.models import chat
 from v2drop_cli.models.base import IMAGE, VIDEO, Family, Synthetic, SyntheticMedia
-from v2drop_cli.models.families.lfm3_vl import IMAGE_LIMITS, VIDEO_LIMITS
+from v2drop_cli.models.families.lfm3_vl import patches
 from v2drop_cli.models.families.llava import vision_tower
 from v2drop_cli.models.families.qwen2_vl import thw_grids
 from v2drop_cli.models.shapes import check_ratio
 from v2drop_cli.models.synthetic.patches import (
     WORD,
     Patches,
-    clip_patches,
-    frame_patches,
     synthetic_patches,
     tokens_of,
 )
@@ -46,19 +44,13 @@ def _process(
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Within the limits of its processors' classes: no checkpoint's file is known."""
-    return synthetic_patches(config, media, _patches, _span)
+    return synthetic_patches(config, media, patches, _span)
 
 
-def _patches(config: Any, item: SyntheticMedia) -> Patches:
-    if item.frames is None:
-        return frame_patches(config, item, IMAGE_LIMITS)
-    return clip_patches(config, item, VIDEO_LIMITS)
-
-
-def _span(config: Any, item: SyntheticMedia, patches: Patches) -> Sequence[int]:
+def _span(config: Any, item: SyntheticMedia, cut: Patches) -> Sequence[int]:
     """The configuration names no ids of delimiters: they are words."""
     token = config.image_token_id if item.frames is None else config.video_token_id
-    return [WORD, *[token] * (patches[0] * tokens_of(config, patches)), WORD]
+    return [WORD, *[token] * (cut[0] * tokens_of(config, cut)), WORD]
 
 
 DOTS3_NOTE = Family(

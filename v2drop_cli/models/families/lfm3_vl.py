@@ -28,18 +28,19 @@ from v2drop_cli.models.synthetic.patches import (
 )
 
 # Of its processor's classes: no checkpoint's file is known. All frames of a clip together.
-IMAGE_LIMITS, VIDEO_LIMITS = Limits(56 * 56, 1280 * 28 * 28), Limits(128 * 32 * 32, 768 * 32 * 32)
+_IMAGE_LIMITS, _VIDEO_LIMITS = Limits(56 * 56, 1280 * 28 * 28), Limits(128 * 32 * 32, 768 * 32 * 32)
 
 
 def _synthetic(config: Any, media: Sequence[SyntheticMedia]) -> Synthetic:
     """Times are text, so their length is an estimate, as in Qwen3-VL."""
-    return synthetic_patches(config, media, _patches, span)
+    return synthetic_patches(config, media, patches, span)
 
 
-def _patches(config: Any, item: SyntheticMedia) -> Patches:
+def patches(config: Any, item: SyntheticMedia) -> Patches:
+    """Patches of a made-up picture, or of a clip, within these limits."""
     if item.frames is None:
-        return frame_patches(config, item, IMAGE_LIMITS)
-    return clip_patches(config, item, VIDEO_LIMITS)
+        return frame_patches(config, item, _IMAGE_LIMITS)
+    return clip_patches(config, item, _VIDEO_LIMITS)
 
 
 LFM3_VL = Family(
