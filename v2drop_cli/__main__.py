@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import NoReturn
 
@@ -15,7 +16,11 @@ def main() -> None:
     except KeyboardInterrupt:  # while starting, before any command can say so
         raise SystemExit(130) from None
 
-    app(prog_name="v2drop")
+    try:
+        app(prog_name="v2drop")
+    finally:
+        # The process ends: nobody needs a last walk over all of torch's objects, over a second.
+        gc.freeze()
 
 
 def _refuse() -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,9 +34,10 @@ def brief(v2drop, checkpoint):
 def test_a_clip_at_two_ratios(brief):
     result = brief("--video", CLIP, "--frames", 4, "--ratios", "0.5,0.25")
     assert result.code == 0, result.err
-    # No terminal: a line when a phase begins.
-    assert [line.split(" ")[0] for line in result.err.splitlines()] == [
-        "starting", "loading", "answers:", "memory:", "rounds:", "intervals",
+    # No terminal: a line when a phase begins, and one for each answer.
+    assert [re.split(" |: ", line)[0] for line in result.err.splitlines()] == [
+        "starting", "loading", "answers", "dense", "v2drop", "random", "memory",
+        "rounds", "intervals",
     ]  # fmt: skip
     assert "rounds: at least 5" in result.err.splitlines()
     for said in (

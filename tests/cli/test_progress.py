@@ -7,8 +7,10 @@ import io
 import re
 import sys
 
+from tests.report.factory import dense, dropped
 from v2drop_cli.bench.watch import Phase, Progress
 from v2drop_cli.cli import progress as module
+from v2drop_cli.cli.output import AnswersTold, ResultFiles, watching
 from v2drop_cli.cli.progress import telling
 
 PROFILE = (
@@ -36,8 +38,8 @@ def drawn(monkeypatch, *told):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     with telling() as tell:
-        for progress in told:
-            tell(progress)
+        for item in told:
+            (tell if isinstance(item, Progress) else AnswersTold())(item)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     return [re.sub(r"[━╸╺╺]+", "", line).strip() for line in re.split(r"[\r\n]+", text)]
 
@@ -84,3 +86,33 @@ def test_on_a_pipe_each_phase_is_one_line(capsys):
         "loading tiny", "answers: 4", "memory: 4", "warm-up: 2",
         "rounds: at least 10, at most 60 s left", "intervals",
     ]  # fmt: skip
+
+
+def test_an_answer_stands_above_the_line_that_changes(monkeypatch):
+    answer = dense("a cat\x1b[2J " + "and " * 100)
+    with_answer = drawn(monkeypatch, Progress(Phase.ANSWERS, 0, 2), answer)
+    [line] = [line for line in with_answer if line.startswith("dense answers: ")]
+    assert line.startswith("dense answers: a cat\\x1b[2J and and")
+    assert line.endswith("…")
+    assert len(line) < 150
+
+
+def test_each_answer_is_a_line_on_a_pipe(capsys):
+    for text in ("", "two\nlines", "一只猫"):
+        AnswersTold()(dropped(text=text))
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "v2drop answers: (empty)", "v2drop answers: two lines", "v2drop answers: 一只猫",
+    ]  # fmt: skip
+
+
+def test_answers_of_dummy_weights_are_not_told(capsys):
+    watching(print, ResultFiles(None, None, None), "dummy").on_answer(dense())
+    assert capsys.readouterr().err == ""
+
+
+def test_the_null_does_not_answer_twice(capsys):
+    told = AnswersTold()
+    for arm in (dense("yes"), dense("yes"), dropped(text="no")):
+        told(arm)
+    assert capsys.readouterr().err == "dense answers: yes\nv2drop answers: no\n"

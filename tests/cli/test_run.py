@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import pytest
@@ -161,8 +162,10 @@ def test_report_on_a_pipe_is_plain(quick):
     result = quick("--image", CAT)
     assert result.code == 0, result.err
     assert result.said == []
-    phases = [line.split(" ")[0] for line in result.err.splitlines()]
-    assert phases == ["starting", "loading", "answers:", "memory:", "rounds:", "intervals"]
+    talk = [re.split(" |: ", line)[0] for line in result.err.splitlines()]
+    assert talk == [
+        "starting", "loading", "answers", "dense", "v2drop", "memory", "rounds", "intervals",
+    ]  # fmt: skip
     assert "\x1b" not in result.out
     for said in ("cat.jpg", "dense", "v2drop", "36 → 18 → 5 → 0", "KV cache", "1 round"):
         assert said in result.out

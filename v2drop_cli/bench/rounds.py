@@ -106,10 +106,7 @@ class Bench:
         if self.watches_gpu:
             self.watch.on_progress(Progress(Phase.IDLE_POWER))
             self.idle_power_w = idle_power(self.passes.nvml)
-        answers = [
-            self.passes.answer(arm, self.work.answer_tokens)
-            for arm in self._each_arm(Phase.ANSWERS)
-        ]
+        answers = [self._answer(arm) for arm in self._each_arm(Phase.ANSWERS)]
         self._untimed = [
             self._with_untimed(arm, answer)
             for arm, answer in zip(self._each_arm(Phase.MEMORY), answers, strict=True)
@@ -143,6 +140,12 @@ class Bench:
             self.watch.check()
             self.watch.on_progress(Progress(phase, number, len(self.arms)))
             yield arm
+
+    def _answer(self, arm: Arm) -> ArmResult:
+        """What the arm answers, told at once: a large model's rounds take minutes."""
+        answer = self.passes.answer(arm, self.work.answer_tokens)
+        self.watch.on_answer(answer)
+        return answer
 
     def _with_untimed(self, arm: Arm, answer: ArmResult) -> ArmResult:
         """The answer with what is measured once: memory, and if thorough the limit and energy."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from v2drop_cli.records import Report
+from v2drop_cli.records import ArmResult, Report
 from v2drop_cli.units import Seconds
 
 
@@ -71,9 +71,11 @@ class Watch:
         on_round: the report so far after each timed round but the last, if anyone wants it.
         check: raises ``KeyboardInterrupt`` if one came and was lost.
         tell: what a person should read at once, beside the report.
+        on_answer: what an arm answers, long before the report is there.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     on_round: Callable[[Report], None] | None = None
     check: Callable[[], None] = lambda: None
     tell: Callable[[str], None] = lambda text: None
+    on_answer: Callable[[ArmResult], None] = lambda arm: None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,11 +16,16 @@ from v2drop_cli.cli.followers import follows
 from v2drop_cli.errors import GateError, UndecidedError, UsageError, V2DropError
 
 if TYPE_CHECKING:
+    from v2drop_cli.bench.watch import Progress, Watch
     from v2drop_cli.media import Media
-    from v2drop_cli.records import Report
+    from v2drop_cli.records import ArmResult, Report
     from v2drop_cli.records.changes import GateResult
     from v2drop_cli.report.result_file import ResultFile
     from v2drop_cli.report.view import View
+
+
+LONGEST_TOLD = 80
+"""Letters of an answer on stderr; the report has all of them."""
 
 
 class Document(Protocol):
@@ -149,8 +154,43 @@ def tell(line: str) -> None:
     """One line on stderr. File names may hold anything; terminals may not."""
     from v2drop_cli.report.text import clean, encodable
 
-    if not follows():
-        typer.echo(encodable(clean(line), sys.stderr.encoding), err=True)
+    if follows():
+        return
+    # Beside a live bar Rich stands in for stderr, and knows no encoding.
+    stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+    typer.echo(encodable(clean(line), stream.encoding), err=True)
+
+
+def watching(on_progress: Callable[[Progress], None], files: ResultFiles, weights: str) -> Watch:
+    """Who watches ``run`` and ``profile``; answers of dummy weights mean nothing and go untold."""
+    from v2drop_cli.bench.watch import Watch
+    from v2drop_cli.cli.interrupts import check
+    from v2drop_cli.records.report import DUMMY
+
+    watch = Watch(on_progress, files.on_round, check, warn)
+    return watch if weights == DUMMY else replace(watch, on_answer=AnswersTold())
+
+
+class AnswersTold:
+    """Tells on stderr what an arm answers, before the report; a second dense arm goes untold."""
+
+    def __init__(self) -> None:
+        self._labels: set[str] = set()
+
+    def __call__(self, arm: ArmResult) -> None:
+        """One line, unless an arm of that name has answered."""
+        if arm.label not in self._labels:
+            self._labels.add(arm.label)
+            tell(_told(arm))
+
+
+def _told(arm: ArmResult) -> str:
+    from v2drop_cli.report.wording import EMPTY
+
+    text = " ".join(arm.answer.text.split()) or EMPTY
+    if len(text) > LONGEST_TOLD:
+        text = f"{text[: LONGEST_TOLD - 1]}…"
+    return f"{arm.label} answers: {text}"
 
 
 def print_json(document: str) -> None:

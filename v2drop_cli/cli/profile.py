@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from v2drop_cli.bench.watch import Phase, Progress, Watch
+from v2drop_cli.bench.watch import Phase, Progress
 from v2drop_cli.cli.followers import follows
 from v2drop_cli.cli.groups.dropping_options import ProfileDropping
 from v2drop_cli.cli.groups.gate_options import GateOptions
@@ -14,8 +14,7 @@ from v2drop_cli.cli.groups.media_options import MediaOptions
 from v2drop_cli.cli.groups.model_options import LargeModelOptions
 from v2drop_cli.cli.groups.output_options import ProfileOutput
 from v2drop_cli.cli.guard import leave_if_partial
-from v2drop_cli.cli.interrupts import check
-from v2drop_cli.cli.output import settle, show, warn
+from v2drop_cli.cli.output import settle, show, watching
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -76,7 +75,7 @@ def profile(
             tell(Progress(Phase.LOADING, what=model.model))
             loaded = load_for(arms, given.kinds(load), model.model, load)
             media = given.fitted(loaded, media, options.prompt, options.most_new_tokens)
-            report = measure(loaded, media, options, Watch(tell, files.on_round, check, warn))
+            report = measure(loaded, media, options, watching(tell, files, load.weights))
         show(report, output.json)  # first: whatever becomes of the files
         files.finish(report, media)
     leave_if_partial(report)

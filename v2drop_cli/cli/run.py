@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from v2drop_cli.bench.watch import Phase, Progress, Watch
+from v2drop_cli.bench.watch import Phase, Progress
 from v2drop_cli.cli.groups.dropping_options import DroppingOptions
 from v2drop_cli.cli.groups.measuring_options import RunMeasuring
 from v2drop_cli.cli.groups.media_options import MediaOptions
 from v2drop_cli.cli.groups.model_options import LargeModelOptions
 from v2drop_cli.cli.groups.output_options import PicturedOutput
 from v2drop_cli.cli.guard import leave_if_partial
-from v2drop_cli.cli.interrupts import check
-from v2drop_cli.cli.output import show, warn
+from v2drop_cli.cli.output import show, watching
 from v2drop_cli.cli.progress import telling
 from v2drop_cli.cli.quiet import load_for
 from v2drop_cli.cli.signature import command
@@ -56,7 +55,7 @@ def run(
             tell(Progress(Phase.LOADING, what=model.model))
             loaded = load_for(arms, given.kinds(load), model.model, load)
             media = given.fitted(loaded, media, run_options.prompt, measuring.max_new_tokens)
-            report = measure(loaded, media, run_options, Watch(tell, files.on_round, check, warn))
+            report = measure(loaded, media, run_options, watching(tell, files, load.weights))
         show(report, output.json)  # first: whatever becomes of the file
         files.finish(report, media)
         if drawn is not None:
