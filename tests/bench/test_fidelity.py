@@ -9,10 +9,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.families import CASES
+from tests.families import CASES, NAMES
 from tests.families.loaded import loaded_case
 from v2drop_cli.bench.arms import Arm
 from v2drop_cli.bench.fidelity import Along, Kept, compared
+from v2drop_cli.generate import greedy
+from v2drop_cli.generate.decoding import new_cache
+from v2drop_cli.generate.greedy import led, next_positions
+from v2drop_cli.models.decoders import follows_whole
 from v2drop_cli.models.inputs import Inputs, VisionTokens
 from v2drop_cli.schedule import Schedule
 
@@ -73,6 +77,37 @@ def test_the_answer_of_generate_is_the_likeliest_one_step_by_step(name):
     torch.testing.assert_close(found.exp().sum(dim=-1), torch.ones(len(answer)))
     assert found.argmax(dim=-1).tolist() == answer
     assert along.led(arm).kl > 0
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_in_one_forward_is_the_answer_token_by_token(name, monkeypatch):
+    case, loaded = CASES[name], loaded_case(name)
+    tensors, _ = case.batch(case.prompts("image"))
+    answer = torch.tensor([[3 + 7 * place % 11 for place in range(12)]] * len(tensors["input_ids"]))
+    first = next_positions(loaded.model, tensors, loaded.family.first_position)
+    forwards, found = [], {}
+    for whole in (follows_whole(loaded.model.config), False):
+        monkeypatch.setattr(greedy, "follows_whole", lambda config, whole=whole: whole)
+        arm = Arm("half", "uniform", Schedule.parse(case.schedule))
+        counted = loaded.model.register_forward_pre_hook(lambda *call: forwards.append(1))
+        with arm.applied(loaded):
+            found[whole] = led(loaded.model, tensors, new_cache(loaded), answer, first)
+        counted.remove()
+        assert len(forwards) == (2 if whole else 12)
+        forwards.clear()
+    if True in found:
+        torch.testing.assert_close(found[True], found[False], atol=1e-4, rtol=1e-4)
+
+
+def test_an_answer_of_one_token_takes_the_prompt_alone():
+    case, loaded = CASES["llava"], loaded_case("llava")
+    tensors, _ = case.batch(case.prompts("image"))
+    logits = led(loaded.model, tensors, new_cache(loaded), torch.tensor([[5]]))
+    with torch.no_grad():
+        prompt = loaded.model(**tensors).logits
+    assert logits.shape[1] == 1
+    torch.testing.assert_close(logits[:, 0], prompt[:, -1])
 
 
 def test_what_was_compared_stays():

@@ -700,7 +700,7 @@ def test_unknown_methods_and_models():
         pass
 
 
-@pytest.mark.mode("sliding-window decoders", "refused")
+@pytest.mark.mode("a sliding window in a decoder in which nobody has proven it (Llama)", "refused")
 def test_sliding_windows_are_refused_by_name():
     model = make_llava(4)
     model.config.text_config.sliding_window = 8

@@ -1,6 +1,7 @@
-"""How far an arm keeps to dense, whatever is right: led along dense's own answer, token by token.
+"""How far an arm keeps to dense, whatever is right: led along dense's own answer.
 
-Each arm prefills the prompt as it would, and then is given dense's tokens, not its own.
+Each arm prefills the prompt as it would, and then is given dense's tokens, not its own: all of them
+in one forward, where the decoder takes them so.
 """
 
 from __future__ import annotations
@@ -72,9 +73,8 @@ def logs_along(
     tensors = ready(loaded, inputs)
     first = next_positions(loaded.model, inputs.tensors, loaded.family.first_position)
     with arm.applied(loaded) as trace:
-        steps = led(loaded.model, tensors, new_cache(loaded), answers, first.to(loaded.device))
-        found = list(steps)
-    return torch.stack(found, dim=1).float().log_softmax(dim=-1), trace
+        found = led(loaded.model, tensors, new_cache(loaded), answers, first.to(loaded.device))
+    return found.float().log_softmax(dim=-1), trace
 
 
 def compared(dense: Tensor, arm: Tensor) -> Kept:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from v2drop_cli.models.arguments import cache_name
 from v2drop_cli.models.base import LoadedModel
+from v2drop_cli.models.decoders import follows_whole
 from v2drop_cli.models.inputs import Inputs
 
 
@@ -102,8 +103,8 @@ def decode(model: Any, start: Start, cache: Any, steps: int) -> Iterator[Tensor]
     """Yield ``steps`` more tokens after ``start.token``, which is not yielded again."""
     token, mask, positions = start.token, start.mask, start.positions
     for _ in range(steps):
-        logits, mask, positions = _step(model, token, mask, positions, cache)
-        token = logits.argmax(-1)
+        logits, mask, positions = _step(model, token[:, None], mask, positions, cache)
+        token = logits[:, -1].argmax(-1)
         yield token
 
 
@@ -113,26 +114,31 @@ def led(
     cache: Any,
     answer: Tensor,
     positions: Tensor | None = None,
-) -> Iterator[Tensor]:
-    """Yield the logits ``[B, V]`` of each token of ``answer [B, a]``, which is given, not chosen.
+) -> Tensor:
+    """Logits ``[B, a, V]`` of the tokens of ``answer [B, a]``, which are given, not chosen.
 
-    One token at a time, as in decoding: layers that fold tokens into a state take no other steps.
-    Other arguments as in :func:`greedy`.
+    The prompt first, then all of the answer in one forward; one token at a time only where the
+    decoder takes no other steps behind a prompt. Other arguments as in :func:`greedy`.
     """
     logits, mask, positions = _prompt(model, tensors, cache, positions)
-    yield logits
-    for place in range(answer.shape[1] - 1):
-        logits, mask, positions = _step(model, answer[:, place], mask, positions, cache)
-        yield logits
+    found, given = [logits[:, None]], answer[:, :-1]
+    at_once = max(1, given.shape[1]) if follows_whole(model.config) else 1
+    for tokens in torch.split(given, at_once, dim=1) if given.shape[1] else ():
+        if positions is not None:
+            positions = positions + torch.arange(tokens.shape[1], device=positions.device)
+        logits, mask, positions = _step(model, tokens, mask, positions, cache)
+        found.append(logits)
+    return torch.cat(found, dim=1)
 
 
 _Went = tuple[Tensor, Tensor | None, Tensor | None]
-"""Logits ``[B, V]`` of the next token, the mask so far, and the next token's positions."""
+"""Logits, the mask so far, and the next token's positions."""
 
 
 def _prompt(
     model: Any, tensors: Mapping[str, Tensor], cache: Any, positions: Tensor | None
 ) -> _Went:
+    """Run the prompt; logits ``[B, V]`` of the first new token."""
     mask, explicit = tensors.get("attention_mask"), {}
     if mask is not None:
         # With padding, positions count tokens, not columns; the model knows how many axes (M-RoPE
@@ -147,24 +153,25 @@ def _prompt(
 
 
 def _step(
-    model: Any, token: Tensor, mask: Tensor | None, positions: Tensor | None, cache: Any
+    model: Any, tokens: Tensor, mask: Tensor | None, positions: Tensor | None, cache: Any
 ) -> _Went:
+    """``tokens [B, n]`` behind what the cache holds; logits ``[B, n, V]``."""
     step: dict[str, Tensor] = {}
     with torch.no_grad():
         if mask is not None:
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            mask = torch.cat([mask, mask.new_ones(tokens.shape)], dim=1)
             step["attention_mask"] = mask
         if positions is not None:
             step["position_ids"] = positions
-            positions = positions + 1
+            positions = positions[..., -1:] + 1
         out = model(
-            input_ids=token[:, None],
+            input_ids=tokens,
             **step,
             **{cache_name(model): cache},
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=tokens.shape[1],
         )
-        return out.logits[:, -1], mask, positions
+        return out.logits, mask, positions
 
 
 def _positions(model: Any, tensors: Mapping[str, Tensor]) -> Tensor:

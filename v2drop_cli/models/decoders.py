@@ -38,6 +38,9 @@ NO_COLUMNS = frozenset({"linear_attention", "conv", "moe", "mlp"})
 the tokens into a state of a fixed size, or into the last few of a convolution, or look at one token
 at a time."""
 
+# Those of them that hold what earlier tokens left.
+_STATES = NO_COLUMNS - {"moe", "mlp"}
+
 # Decoders none of whose layers is handed rotary tables: only states tell them the order of tokens.
 _NO_ROTARY = frozenset({"nemotron_h"})
 
@@ -189,6 +192,19 @@ def takes_choices(text: Any) -> frozenset[int]:
     """
     kinds = getattr(text, "indexer_types", None) or ()
     return frozenset(layer for layer, kind in enumerate(kinds) if kind == "shared")
+
+
+def follows_whole(config: Any) -> bool:
+    """Whether tokens behind a prompt, such as a given answer, may come in one forward.
+
+    Layers that fold tokens into a state have fast kernels that take single tokens then, and a
+    window on the answer would cut between them.
+
+    Args:
+        config: the model's configuration.
+    """
+    kinds = getattr(config.get_text_config(), "layer_types", None) or ()
+    return not set(kinds) & (_STATES | {_ANSWER})
 
 
 def layer_kinds(config: Any) -> tuple[str, ...]:
