@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from v2drop_cli.errors import UsageError
+from v2drop_cli.media.formats import name_of
 from v2drop_cli.tasks.built_in import NAME, Shapes
 from v2drop_cli.tasks.jsonl import Jsonl
 from v2drop_cli.tasks.rows import Data
@@ -42,5 +43,11 @@ def open_data(name: str, columns: Sequence[str] = (), split: str | None = None) 
     if split is not None:
         raise UsageError(
             f"--split {split}: {name} is no folder of splits", hint="leave --split out"
+        )
+    form = name_of(path) if path.is_file() else None
+    if form is not None:
+        raise UsageError(
+            f"{name} is a picture ({form}); questions stand in a file of their own",
+            hint="name that file, or ask one question: v2drop run --image FILE --prompt TEXT",
         )
     return Jsonl(name)
