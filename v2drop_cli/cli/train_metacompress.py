@@ -21,7 +21,7 @@ def train_metacompress(
     """Fit metacompress, a learned method, to a model, by distillation on images and questions.
 
     A run that was broken off goes on where FILE.state says. Use the weights as
-    --method metacompress:weights=FILE. Needs accelerate: pip install "v2drop[train]".
+    --method metacompress:weights=FILE. Needs accelerate: pip install accelerate.
 
     \b
     v2drop train-metacompress questions.jsonl --keep 10% --output mixtures.safetensors

@@ -34,7 +34,7 @@ def tune(
 ) -> None:
     """Search where to drop and how much, for one model and your questions.
 
-    Rows that are held out decide what is claimed. Needs optuna: pip install "v2drop[tune]".
+    Rows that are held out decide what is claimed. Needs optuna: pip install optuna.
 
     \b
     v2drop tune shapes --budget 33% --batch-size 16 --output tuned/

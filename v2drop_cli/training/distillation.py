@@ -176,6 +176,6 @@ def _accelerator(loaded: LoadedModel) -> Any:
     try:
         from accelerate import Accelerator
     except ImportError:
-        hint = 'pip install "v2drop[train]"'
+        hint = "pip install accelerate"
         raise UsageError("fitting needs accelerate", hint=hint) from None
     return Accelerator(cpu=loaded.device.type == "cpu")

@@ -101,7 +101,7 @@ def _optuna() -> Any:
     except ImportError as error:
         raise MissingPackageError(
             f"the sampler {TPE} needs optuna: {error}",
-            hint='pip install "v2drop[tune]", or --sampler random, which needs nothing',
+            hint="pip install optuna, or --sampler random, which needs nothing",
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

@@ -118,9 +118,7 @@ class EvalMeasuring(AnswerOptions):
                 hint="start one process, and say how many workers with --workers",
             )
         if find_spec("ray") is None:
-            raise MissingPackageError(
-                "--engine ray needs the package ray", hint='pip install "v2drop[ray]"'
-            )
+            raise MissingPackageError("--engine ray needs the package ray", hint="pip install ray")
         from v2drop_cli.commands.engines import Ray
 
         return Ray(self.workers or _WORKERS, load)
