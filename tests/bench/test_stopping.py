@@ -35,6 +35,12 @@ def test_without_a_least_number_of_rounds_time_is_a_limit():
     assert rule.reason(Rounds(10), 0.001, 9.9) == "precision"
 
 
+def test_once_time_is_over_no_more_rounds_are_promised_than_are_owed():
+    assert [StopRule(max_time_s=10.0).coming(s) for s in (0.0, 9.9, 10.0)] == [10, 10, 5]
+    assert [StopRule(7, 0.01, 10.0).coming(s) for s in (0.0, 10.0)] == [7, 7]
+    assert FixedRounds(3).coming(1e9) == 3
+
+
 def test_invalid_rounds_do_not_go_on_for_ever():
     rule = StopRule(3, 0.01, 10.0)
     assert rule.reason(Rounds(1, 2), None, 9.0) is None

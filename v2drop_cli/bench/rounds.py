@@ -239,7 +239,7 @@ class Bench:
             Progress(
                 Phase.ROUNDS,
                 done=place.round,
-                of=stop.least,
+                of=stop.coming(self.elapsed_s),
                 at_least=stop.precision is not None,
                 part=part,
                 left_s=stop.left_s(place.round + part, self._round_s(), self.elapsed_s),

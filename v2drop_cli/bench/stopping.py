@@ -36,6 +36,9 @@ class Stop(Protocol):
     def precision(self) -> float | None:
         """Half-width that every prefill ratio's interval must reach; ``None``: nobody looks."""
 
+    def coming(self, elapsed_s: Seconds) -> int:
+        """How many rounds there will be at least, as far as the time shows by now."""
+
     def reason(self, rounds: Rounds, reached: float | None, elapsed_s: Seconds) -> str | None:
         """Why to stop now, or ``None`` to go on; ``reached`` is the precision, where known."""
 
@@ -49,6 +52,10 @@ class FixedRounds:
 
     least: int
     precision: None = None
+
+    def coming(self, elapsed_s: Seconds) -> int:
+        """All of them, whatever the time."""
+        return self.least
 
     def reason(self, rounds: Rounds, reached: float | None, elapsed_s: Seconds) -> str | None:
         """Stop as soon as there are enough rounds, valid or not."""
@@ -84,6 +91,10 @@ class StopRule:
     def owed(self) -> int:
         """Rounds to take whatever the time."""
         return FEWEST_FOR_INTERVAL if self.repeats is None else self.repeats
+
+    def coming(self, elapsed_s: Seconds) -> int:
+        """Once time is over, no more than the rounds owed."""
+        return self.least if elapsed_s < self.max_time_s else self.owed
 
     def reason(self, rounds: Rounds, reached: float | None, elapsed_s: Seconds) -> str | None:
         """Why to stop now, or ``None`` to go on. Invalid rounds are no reason to go on for ever."""
