@@ -241,6 +241,15 @@ def test_rounds_of_a_slowed_gpu_are_counted_and_left_out(on):
     assert world.log.count(("decode", "cat")) == 3
 
 
+def test_an_answer_is_told_before_the_next_arm_is_asked(on):
+    world = on()
+    bench_of(world, on_answer=lambda arm: world.log.append(("told", arm.label))).measure(
+        FixedRounds(1), report
+    )
+    wanted = [entry for arm in ARMS for entry in (("answer", arm, 7), ("told", arm))]
+    assert world.log[: 2 * len(ARMS)] == wanted
+
+
 # When to stop --------------------------------------------------------------------------------
 
 
