@@ -268,8 +268,8 @@ class Until:
         self.told.append((rounds, reached, elapsed_s))
         return "enough" if rounds.taken == self.rounds else None
 
-    def coming(self, elapsed_s):
-        return (self.least, elapsed_s)
+    def coming(self, taken, round_s, elapsed_s):
+        return (self.least, taken, round_s, elapsed_s)
 
     def left_s(self, taken, round_s, elapsed_s):
         return (taken, round_s, elapsed_s)
@@ -332,7 +332,7 @@ def test_progress_names_every_step(on):
 
     def at(done, part, round_s, elapsed):
         left = (done + part, round_s, elapsed * TRIAL_S)
-        coming = (2, elapsed * TRIAL_S)
+        coming = (2, *left)
         return Progress(Phase.ROUNDS, done, coming, part=part, left_s=left)
 
     each = 2 * TRIAL_S

@@ -35,10 +35,15 @@ def test_without_a_least_number_of_rounds_time_is_a_limit():
     assert rule.reason(Rounds(10), 0.001, 9.9) == "precision"
 
 
-def test_once_time_is_over_no_more_rounds_are_promised_than_are_owed():
-    assert [StopRule(max_time_s=10.0).coming(s) for s in (0.0, 9.9, 10.0)] == [10, 10, 5]
-    assert [StopRule(7, 0.01, 10.0).coming(s) for s in (0.0, 10.0)] == [7, 7]
-    assert FixedRounds(3).coming(1e9) == 3
+def test_no_more_rounds_are_promised_than_time_allows():
+    rule = StopRule(max_time_s=10.0)
+    assert rule.coming(0.0, None, 1.0) == 5  # nobody knows yet how long one takes
+    assert [rule.coming(1.0, round_s, 2.0) for round_s in (0.5, 8 / 9, 0.9, 4.0)] == [10, 10, 5, 5]
+    assert rule.coming(4.0, 3.0, 12.0) == 5
+    assert rule.coming(11.0, 1.0, 12.0) == 10  # they are there
+    assert rule.coming(1.0, 0.0, 2.0) == 10
+    assert [StopRule(7, 0.01, 10.0).coming(0.0, None, s) for s in (0.0, 10.0)] == [7, 7]
+    assert FixedRounds(3).coming(0.0, None, 1e9) == 3
 
 
 def test_invalid_rounds_do_not_go_on_for_ever():

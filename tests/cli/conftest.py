@@ -27,7 +27,7 @@ class Result:
         """The lines on stderr, without those that tell which phase begins, or an answer."""
         lines = self.err.strip().splitlines()
         lines = [line for line in lines if not line.startswith(tuple(Phase))]
-        answers = re.compile(r"(dense|v2drop|random)\b.* answers: ")
+        answers = re.compile(r"(dense|v2drop|random)\b.* answers ")
         return [line for line in lines if not answers.match(line)]
 
     def refused(self, code, *said):

@@ -55,6 +55,12 @@ def test_missing_file(v2drop):
     v2drop("run", "--image", "no-such.jpg").refused(2, "no-such.jpg")
 
 
+def test_a_prompt_that_is_no_text(v2drop):
+    """As a shell hands on bytes that are no UTF-8."""
+    prompt = b"what is \x9b?".decode("utf-8", "surrogateescape")
+    v2drop("run", "--image", CAT, "--prompt", prompt).refused(2, "not valid UTF-8")
+
+
 @pytest.mark.parametrize("option", ["--image", "--video"])
 def test_addresses_for_files(v2drop, tmp_path, option):
     v2drop("run", option, "data:image/png;base64,iVBORw0KGgo//" + "A" * 9000).refused(2, "data:")

@@ -10,7 +10,7 @@ import sys
 from tests.report.factory import dense, dropped
 from v2drop_cli.bench.watch import Phase, Progress
 from v2drop_cli.cli import progress as module
-from v2drop_cli.cli.output import AnswersTold, ResultFiles, watching
+from v2drop_cli.cli.output import AnswersTold, ResultFiles, warn, watching
 from v2drop_cli.cli.progress import telling
 
 PROFILE = (
@@ -91,10 +91,24 @@ def test_on_a_pipe_each_phase_is_one_line(capsys):
 def test_an_answer_stands_above_the_line_that_changes(monkeypatch):
     answer = dense("a cat\x1b[2J " + "and " * 100)
     with_answer = drawn(monkeypatch, Progress(Phase.ANSWERS, 0, 2), answer)
-    [line] = [line for line in with_answer if line.startswith("dense answers: ")]
-    assert line.startswith("dense answers: a cat\\x1b[2J and and")
-    assert line.endswith("…")
+    [line] = [line for line in with_answer if line.startswith("dense answers")]
+    assert line.startswith('dense answers "a cat\\x1b[2J and and')
+    assert line.endswith('…"')
     assert len(line) < 150
+
+
+def test_a_line_of_talk_takes_the_place_of_the_bar_and_the_bar_comes_below(monkeypatch):
+    """Written round Rich, it would stand behind the bar."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with telling() as tell:
+        tell(Progress(Phase.ANSWERS, 0, 2))
+        warn("rows differ")
+    written = terminal.getvalue()
+    before = written[: written.index("warning: rows differ")]
+    assert before.endswith("\r\x1b[2K")
+    assert "answers 0 of 2" in written[len(before) :]
 
 
 def test_each_answer_is_a_line_on_a_pipe(capsys):
@@ -102,7 +116,7 @@ def test_each_answer_is_a_line_on_a_pipe(capsys):
         AnswersTold()(dropped(text=text))
     said = capsys.readouterr().err.splitlines()
     assert said == [
-        "v2drop answers: (empty)", "v2drop answers: two lines", "v2drop answers: 一只猫",
+        "v2drop answers (empty)", 'v2drop answers "two lines"', 'v2drop answers "一只猫"',
     ]  # fmt: skip
 
 
@@ -115,4 +129,4 @@ def test_the_null_does_not_answer_twice(capsys):
     told = AnswersTold()
     for arm in (dense("yes"), dense("yes"), dropped(text="no")):
         told(arm)
-    assert capsys.readouterr().err == "dense answers: yes\nv2drop answers: no\n"
+    assert capsys.readouterr().err == 'dense answers "yes"\nv2drop answers "no"\n'

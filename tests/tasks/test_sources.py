@@ -19,3 +19,8 @@ def test_a_picture_is_no_file_of_questions(name, form, tmp_path):
     with pytest.raises(UsageError, match=rf"is a picture \({form}\)") as refused:
         open_data(str(renamed))
     assert "v2drop run --image FILE" in refused.value.hint
+
+
+def test_an_empty_name_is_no_folder():
+    with pytest.raises(UsageError, match="DATA is empty"):
+        open_data("")

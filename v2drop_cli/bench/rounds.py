@@ -235,14 +235,15 @@ class Bench:
             return
         if place.trial == 0:
             self._round_began.append(time.monotonic())
+        known = (place.round + part, self._round_s(), self.elapsed_s)
         self.watch.on_progress(
             Progress(
                 Phase.ROUNDS,
                 done=place.round,
-                of=stop.coming(self.elapsed_s),
+                of=stop.coming(*known),
                 at_least=stop.precision is not None,
                 part=part,
-                left_s=stop.left_s(place.round + part, self._round_s(), self.elapsed_s),
+                left_s=stop.left_s(*known),
             )
         )
 

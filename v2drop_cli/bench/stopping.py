@@ -36,8 +36,8 @@ class Stop(Protocol):
     def precision(self) -> float | None:
         """Half-width that every prefill ratio's interval must reach; ``None``: nobody looks."""
 
-    def coming(self, elapsed_s: Seconds) -> int:
-        """How many rounds there will be at least, as far as the time shows by now."""
+    def coming(self, taken: float, round_s: Seconds | None, elapsed_s: Seconds) -> int:
+        """How many rounds there will be at least; arguments as of :meth:`left_s`."""
 
     def reason(self, rounds: Rounds, reached: float | None, elapsed_s: Seconds) -> str | None:
         """Why to stop now, or ``None`` to go on; ``reached`` is the precision, where known."""
@@ -53,7 +53,7 @@ class FixedRounds:
     least: int
     precision: None = None
 
-    def coming(self, elapsed_s: Seconds) -> int:
+    def coming(self, taken: float, round_s: Seconds | None, elapsed_s: Seconds) -> int:
         """All of them, whatever the time."""
         return self.least
 
@@ -92,9 +92,12 @@ class StopRule:
         """Rounds to take whatever the time."""
         return FEWEST_FOR_INTERVAL if self.repeats is None else self.repeats
 
-    def coming(self, elapsed_s: Seconds) -> int:
-        """Once time is over, no more than the rounds owed."""
-        return self.least if elapsed_s < self.max_time_s else self.owed
+    def coming(self, taken: float, round_s: Seconds | None, elapsed_s: Seconds) -> int:
+        """The rounds owed; those wanted, once a round has shown that time allows them."""
+        if round_s is None:
+            return self.owed
+        time_left = max(0.0, self.max_time_s - elapsed_s)
+        return self.least if (self.least - taken) * round_s <= time_left else self.owed
 
     def reason(self, rounds: Rounds, reached: float | None, elapsed_s: Seconds) -> str | None:
         """Why to stop now, or ``None`` to go on. Invalid rounds are no reason to go on for ever."""

@@ -53,26 +53,25 @@ def evaluate(
     data = open_data(given.data, given.columns, given.split)
     metric = measuring.scored_by(data)
     path, files = output.rows(part.shard), output.files(data.files)
-    with ExitStack() as held, telling(part.prints) as tell:
+    with ExitStack() as held:
         parts.hold(held, part, files, path)
         journal = Journal(path, output.resume)
         if part.prints:
             parts.tell_of(processes, "rows" if model.tp_plan is None else "model")
             parts.tell_of_data(data, metric is not None)
-        tell(Progress(Phase.STARTING))
-        from v2drop_cli.bench.asking import How  # torch comes with it
-        from v2drop_cli.commands.evaluate import EvalOptions
-        from v2drop_cli.commands.evaluate import evaluate as ask
+        with telling(part.prints) as tell:
+            tell(Progress(Phase.STARTING))
+            from v2drop_cli.commands.evaluate import EvalOptions  # torch comes with it
+            from v2drop_cli.commands.evaluate import evaluate as ask
 
-        longest, seed = measuring.max_new_tokens, measuring.seed
-        how = How(metric, longest, given.frames, seed, measuring.fidelity)
-        ray = measuring.cluster(load, not part.alone or processes.several)
-        options = EvalOptions(model.model, arms, how, given.limit, measuring.batch_size, part, ray)
-        journal.check(options.settings(data))
-        tell(Progress(Phase.LOADING, what=model.model))
-        loaded = load_for(arms, frozenset(), model.model, load)
-        watch = Watch(tell, None, check, warn if part.prints else lambda text: None)
-        found = ask(loaded, data, options, journal, watch, is_written)
+            how, size = measuring.how(metric, given.frames), measuring.batch_size
+            ray = measuring.cluster(load, not part.alone or processes.several)
+            options = EvalOptions(model.model, arms, how, given.limit, size, part, ray)
+            journal.check(options.settings(data))
+            tell(Progress(Phase.LOADING, what=model.model))
+            loaded = load_for(arms, frozenset(), model.model, load)
+            watch = Watch(tell, None, check, warn if part.prints else lambda text: None)
+            found = ask(loaded, data, options, journal, watch, is_written)
         if found is None or not parts.takes(held, part, files):
             parts.tell_of_the_table(part)
             return

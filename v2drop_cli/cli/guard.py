@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import typer
 
 from v2drop_cli.cli.interrupts import came, remembered
+from v2drop_cli.cli.talk import say
 from v2drop_cli.errors import DeviceMemoryError, V2DropError
 
 if TYPE_CHECKING:
@@ -63,14 +64,14 @@ def _hush() -> None:
 
 
 def _interrupted() -> typer.Exit:
-    typer.echo("interrupted", err=True)
+    say("interrupted")
     return typer.Exit(INTERRUPTED)
 
 
 def leave_if_partial(report: Report | Sweep | Evaluation | Tuning) -> None:
     """Leave with 130 if measuring was interrupted; the report was shown and written before."""
     if report.partial:
-        typer.echo("interrupted: the report is partial", err=True)
+        say("interrupted: the report is partial")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -92,11 +93,7 @@ def _tell(error: Exception) -> int:
 
 
 def _say(kind: str, text: str) -> None:
-    """One line on stderr. File names and library messages may hold anything; terminals may not."""
-    from v2drop_cli.report.text import clean, encodable
-
-    line = f"{kind}: {clean(' '.join(text.split()))}"
-    typer.echo(encodable(line, sys.stderr.encoding), err=True)
+    say(f"{kind}: {' '.join(text.split())}")
 
 
 def out_of_memory(error: Exception) -> DeviceMemoryError:

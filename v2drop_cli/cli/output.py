@@ -9,10 +9,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import typer
-
 from v2drop_cli.cli.called import called
 from v2drop_cli.cli.followers import follows
+from v2drop_cli.cli.talk import say
 from v2drop_cli.errors import GateError, UndecidedError, UsageError, V2DropError
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ class Document(Protocol):
 
 def warn(text: str) -> None:
     """Say on stderr what a person should read at once."""
-    if not follows():
-        typer.echo(f"warning: {text}", err=True)
+    tell(f"warning: {text}")
 
 
 def summed_up(report: Report) -> Report:
@@ -151,14 +149,9 @@ def write(file: ResultFile, content: str | bytes) -> None:
 
 
 def tell(line: str) -> None:
-    """One line on stderr. File names may hold anything; terminals may not."""
-    from v2drop_cli.report.text import clean, encodable
-
-    if follows():
-        return
-    # Beside a live bar Rich stands in for stderr, and knows no encoding.
-    stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
-    typer.echo(encodable(clean(line), stream.encoding), err=True)
+    """One line on stderr, unless this process follows another one."""
+    if not follows():
+        say(line)
 
 
 def watching(on_progress: Callable[[Progress], None], files: ResultFiles, weights: str) -> Watch:
@@ -187,10 +180,10 @@ class AnswersTold:
 def _told(arm: ArmResult) -> str:
     from v2drop_cli.report.wording import EMPTY
 
-    text = " ".join(arm.answer.text.split()) or EMPTY
+    text = " ".join(arm.answer.text.split())
     if len(text) > LONGEST_TOLD:
         text = f"{text[: LONGEST_TOLD - 1]}…"
-    return f"{arm.label} answers: {text}"
+    return f'{arm.label} answers "{text}"' if text else f"{arm.label} answers {EMPTY}"
 
 
 def print_json(document: str) -> None:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
-
 from v2drop_cli.bench.watch import Phase, Progress
 from v2drop_cli.cli.followers import follows
+from v2drop_cli.cli.talk import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -29,7 +28,7 @@ def telling(aloud: bool = True) -> Iterator[Tell]:
     if not aloud or follows():
         yield lambda progress: None
         return
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield _Lines().tell
         return
     from rich.console import Console
@@ -52,7 +51,7 @@ class _Lines:
         """Say so if this phase is new."""
         if progress.phase != self._phase:
             self._phase = progress.phase
-            typer.echo(headline(progress), err=True)
+            say(headline(progress))
 
 
 class _Drawn:

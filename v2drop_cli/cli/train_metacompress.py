@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from v2drop_cli.cli.groups.model_options import ModelOptions
@@ -10,6 +9,7 @@ from v2drop_cli.cli.groups.training_options import TrainingData, TrainingOptions
 from v2drop_cli.cli.interrupts import check
 from v2drop_cli.cli.quiet import load_quietly
 from v2drop_cli.cli.signature import command
+from v2drop_cli.cli.talk import say
 
 _SAY_EVERY = 50
 
@@ -44,6 +44,6 @@ def _telling(steps: int) -> Callable[[int, float], None]:
     def tell(step: int, loss: float) -> None:
         check()
         if step % _SAY_EVERY == 0 or step == steps:
-            print(f"step {step} of {steps}: loss {loss:.4f}", file=sys.stderr, flush=True)
+            say(f"step {step} of {steps}: loss {loss:.4f}")
 
     return tell

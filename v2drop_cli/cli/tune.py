@@ -51,22 +51,23 @@ def tune(
     load, path = model.load_options(measuring.seed), output.trials()
     sides = [data] if other is None else [data, other]
     files = output.files([file for side in sides for file in side.files])
-    with ExitStack() as held, telling() as tell:
+    with ExitStack() as held:
         held.enter_context(files.held())
         if path is not None:
             held.enter_context(only_writer(path))
         journal = TrialJournal(path, output.resume)
         for line in dict.fromkeys(side.told for side in sides if side.told is not None):
             say(line)
-        tell(Progress(Phase.STARTING))
-        from v2drop_cli.commands.tune import tune as search  # torch comes with it
+        with telling() as tell:
+            tell(Progress(Phase.STARTING))
+            from v2drop_cli.commands.tune import tune as search  # torch comes with it
 
-        options = asked(model.model)
-        journal.check(options.settings(data))
-        tell(Progress(Phase.LOADING, what=model.model))
-        arms = ArmOptions(methods=dropping.methods, seed=measuring.seed)
-        loaded = load_for(arms, frozenset(), model.model, load)
-        found = search(loaded, data, options, journal, Watch(tell, None, check, warn))
+            options = asked(model.model)
+            journal.check(options.settings(data))
+            tell(Progress(Phase.LOADING, what=model.model))
+            arms = ArmOptions(methods=dropping.methods, seed=measuring.seed)
+            loaded = load_for(arms, frozenset(), model.model, load)
+            found = search(loaded, data, options, journal, Watch(tell, None, check, warn))
         _tell(found, files, output)
     leave_if_partial(found)
 

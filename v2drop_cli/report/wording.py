@@ -65,7 +65,8 @@ def media(record: MediaRecord) -> str:
         parts.append(plural(record.frames, "frame"))
         times = record.frame_times_s
         if times:
-            parts.append(glued(f"from {_moment(min(times))} to {_moment(max(times))}"))
+            first, last = _moment(min(times)), _moment(max(times))
+            parts.append(glued(f"at {first}" if first == last else f"from {first} to {last}"))
     return " ".join(map(glued, parts))
 
 

@@ -11,7 +11,7 @@ from v2drop_cli.tasks.built_in import NAME, Shapes
 from v2drop_cli.tasks.jsonl import Jsonl
 from v2drop_cli.tasks.rows import Data
 from v2drop_cli.tasks.tables.choosing import asked_for
-from v2drop_cli.tasks.tables.folders import TABLES
+from v2drop_cli.tasks.tables.folders import HINT, TABLES
 from v2drop_cli.tasks.tables.table import Table
 
 # A JSONL file of this name stands beside pictures and has columns as ``datasets`` calls them.
@@ -30,6 +30,8 @@ def open_data(name: str, columns: Sequence[str] = (), split: str | None = None) 
         UsageError: there is none, or a row of it is no question.
         MissingPackageError: it takes a package that is not installed.
     """
+    if not name:
+        raise UsageError("DATA is empty", hint=HINT)
     if name.partition(":")[0] == NAME:
         if columns or split is not None:
             raise UsageError(

@@ -14,6 +14,7 @@ from v2drop_cli.cli.signature import MEASURING, MEDIA, OUTPUT, Looks, again, arg
 from v2drop_cli.errors import MissingPackageError, UsageError, unknown_name
 
 if TYPE_CHECKING:
+    from v2drop_cli.bench.asking import How
     from v2drop_cli.cli.output import ResultFiles
     from v2drop_cli.commands.engines import Ray
     from v2drop_cli.commands.meeting import Part
@@ -122,6 +123,12 @@ class EvalMeasuring(AnswerOptions):
         from v2drop_cli.commands.engines import Ray
 
         return Ray(self.workers or _WORKERS, load)
+
+    def how(self, metric: Metric | None, frames: int) -> How:
+        """How rows are asked; torch comes with it."""
+        from v2drop_cli.bench.asking import How
+
+        return How(metric, self.max_new_tokens, frames, self.seed, self.fidelity)
 
     def scored_by(self, data: Data) -> Metric | None:
         """How ``data`` is scored; without answers only its fidelity is looked at.

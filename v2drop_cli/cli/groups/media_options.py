@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from v2drop_cli.cli.signature import MEDIA, Looks, option
+from v2drop_cli.cli.talk import say
 from v2drop_cli.errors import MediaArgumentError
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ class MediaOptions:
         if self.files:
             self._refuse(("--image-size", self.image_size), ("--text-tokens", self.text_tokens))
             if self.image and self.frames is not None:
-                typer.echo("note: --frames is for --video, and does nothing here", err=True)
+                say("note: --frames is for --video, and does nothing here")
             return load
         if load.weights != "dummy":
             raise MediaArgumentError(
@@ -142,11 +141,21 @@ class MediaOptions:
         return [fitting(loaded, video, prompt, new_tokens) for video in media]
 
     def question(self, model: str, load: LoadOptions) -> str:
-        """The prompt, or what stands for it."""
+        """The prompt, or what stands for it.
+
+        Raises:
+            MediaArgumentError: what was typed is no text.
+        """
         from v2drop_cli.models.names import default_prompt
 
         if load.synthetic is not None:
             return load.synthetic.prompt
         if self.prompt is not None:
+            try:
+                self.prompt.encode()
+            except UnicodeEncodeError:  # bytes that the shell passed on, and that are no letters
+                raise MediaArgumentError(
+                    "the prompt is not valid UTF-8", hint="type it anew, or convert its encoding"
+                ) from None
             return self.prompt
         return default_prompt(model, "image" if self.video is None else "video")
