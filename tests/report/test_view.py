@@ -226,7 +226,7 @@ def test_the_embedded_model_says_what_it_knows(resolved, weights, said):
         (factory.VIDEO, "kitchen.mp4, video 336{x}336, 8 frames from 0 s to 7.00 s"),
         (
             MediaRecord("a.mp4", "video", 8, 6, 1, (0.5,)),
-            "a.mp4, video 8{x}6, 1 frame from 500 ms to 500 ms",
+            "a.mp4, video 8{x}6, 1 frame at 500 ms",
         ),
         (MediaRecord("a.mp4", "video", 8, 6, 2, None), "a.mp4, video 8{x}6, 2 frames"),
         (MediaRecord(None, "image", 8, 6, 1, synthetic=True), "synthetic, image 8{x}6"),
