@@ -57,6 +57,23 @@ def test_the_first_words_are_who_is_faster_where_it_can_be_told():
     )
 
 
+def with_prefill(curve, slope):
+    return replace(curve, growth=replace(curve.growth, prefill_time=slope))
+
+
+def test_an_exponent_that_the_sizes_do_not_settle_is_not_said():
+    """Measured beside other work: -0.02 [-8.27, 8.23] is no exponent."""
+    whole = sweeps.sweep()
+    dense, arm = whole.curves
+    wide = with_prefill(dense, Slope(-0.02, (-8.27, 8.23)))
+    both = said(replace(whole, curves=(wide, with_prefill(arm, Slope(0.9, (0.45, 1.5))))))
+    assert "unclear for dense and v2drop: the sizes lie too far off a line" in both
+    assert "to the power of" not in both
+    one = said(replace(whole, curves=(wide, with_prefill(arm, Slope(0.9, (0.4, 1.4))))))
+    assert "to the power of 0.90 (v2drop); how prefill time grows with vision tokens is" in one
+    assert "unclear for dense: " in one
+
+
 def test_nothing_is_claimed_that_the_verdicts_do_not():
     assert said(judged(WITHIN_NOISE, 1.1, 1.2, 1.3)).startswith(
         "v2drop is not shown to prefill faster or slower than dense at any size"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from v2drop_cli.records import RANDOM
-from v2drop_cli.records.curves import BY_PREDICTION, Best, Curve, Point, Sweep
+from v2drop_cli.records.curves import BY_PREDICTION, Best, Curve, Point, Slope, Sweep
 from v2drop_cli.records.verdicts import FASTER, MORE, SLOWER
 from v2drop_cli.report.sweep_words import AXIS_WORDS, fits, sized
 from v2drop_cli.report.text import clean, glued
@@ -13,6 +13,8 @@ from v2drop_cli.report.wording import Said, Tone, listed
 from v2drop_cli.units import format_bytes, format_rate, format_ratio
 
 _PREFILL = "prefill_speedup"
+_CLOSE = 0.5
+"""Half-width of an exponent's interval up to which it is said: linear and quadratic are 1 apart."""
 
 
 def sweep_finding(sweep: Sweep) -> Said:
@@ -88,13 +90,25 @@ def _gains(sweep: Sweep, found: Sequence[Point]) -> str:
 
 
 def _growth(sweep: Sweep, arm: Curve | None) -> Iterator[str]:
-    parts = []
-    for curve in (sweep.curves[0], arm):
-        slope = curve.growth.prefill_time if curve is not None and curve.growth else None
-        if curve is not None and slope is not None:
-            parts.append(f"{glued(f'{slope.exponent:.2f}')} ({clean(curve.label)})")
+    """Exponents that the sizes settle, and the names of the others."""
+    words = AXIS_WORDS[sweep.axis]
+    curves = [c for c in (sweep.curves[0], arm) if c is not None]
+    slopes = [(c.label, c.growth.prefill_time) for c in curves if c.growth is not None]
+    found = [(clean(label), slope) for label, slope in slopes if slope is not None]
+    parts = [f"{glued(f'{one.exponent:.2f}')} ({label})" for label, one in found if _settled(one)]
     if parts:
-        yield f"prefill time grows with {AXIS_WORDS[sweep.axis]} to the power of {listed(parts)}"
+        yield f"prefill time grows with {words} to the power of {listed(parts)}"
+    unclear = [label for label, slope in found if not _settled(slope)]
+    if unclear:
+        yield (
+            f"how prefill time grows with {words} is unclear for {listed(unclear)}: the sizes lie "
+            "too far off a line"
+        )
+
+
+def _settled(slope: Slope) -> bool:
+    """Two sizes always lie on a line, and nobody says how well; that is told beside them."""
+    return slope.ci95 is None or slope.ci95[1] - slope.ci95[0] <= 2 * _CLOSE
 
 
 def _fitting(sweep: Sweep, arm: Curve | None) -> Iterator[str]:
