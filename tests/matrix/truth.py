@@ -17,8 +17,9 @@ from v2drop_cli.prove.oracle import masked as masking
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 # Gemma 4 scales what leaves each layer: kernels differ by 1.8e-5 where others do by 1e-5.
-# dots3 Note scales its latents up, likewise.
-ROUGH = {name: {"atol": 3e-5, "rtol": 3e-5} for name in ("gemma4", "dots3_note")}
+# dots3 Note scales its latents up, likewise; Granite's features, added in later layers, differ by
+# 1.2e-5 on a CPU without AVX-512, and by 3e-6 in float64 with eager's softmax in float32.
+ROUGH = {name: {"atol": 3e-5, "rtol": 3e-5} for name in ("gemma4", "dots3_note", "granite4_vision")}
 STEPS = 8  # decoded after the prefill; who needs fewer takes the first ones
 
 
