@@ -197,8 +197,9 @@ def takes_choices(text: Any) -> frozenset[int]:
 def follows_whole(config: Any) -> bool:
     """Whether tokens behind a prompt, such as a given answer, may come in one forward.
 
-    Layers that fold tokens into a state have fast kernels that take single tokens then, and a
-    window on the answer would cut between them.
+    Not where layers fold tokens into a state: on a GPU other kernels do that for one token than for
+    several, and only one token is what decoding does. Nor where a window is on the answer: it would
+    cut between them.
 
     Args:
         config: the model's configuration.

@@ -124,7 +124,7 @@ class OneArm:
         """How unlikely the model finds an answer, and whether it is the greedy one.
 
         The mean over the answer's tokens of ``-log p``, the prompt being prefilled with dropping
-        and the answer given token by token, as it would have been decoded. Blanks before the
+        and the answer given behind it, not chosen. Blanks before the
         answer are no part of it: where an answer begins is for the prompt's template to say.
 
         Raises:

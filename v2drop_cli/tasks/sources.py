@@ -46,10 +46,18 @@ def open_data(name: str, columns: Sequence[str] = (), split: str | None = None) 
         raise UsageError(
             f"--split {split}: {name} is no folder of splits", hint="leave --split out"
         )
-    form = name_of(path) if path.is_file() else None
+    form = _picture(path)
     if form is not None:
         raise UsageError(
             f"{name} is a picture ({form}); questions stand in a file of their own",
             hint="name that file, or ask one question: v2drop run --image FILE --prompt TEXT",
         )
     return Jsonl(name)
+
+
+def _picture(path: Path) -> str | None:
+    """The form of a picture that is taken for data; what cannot be read is told by its reader."""
+    try:
+        return name_of(path) if path.is_file() else None
+    except (OSError, ValueError):
+        return None
